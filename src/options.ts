@@ -1,0 +1,103 @@
+/**
+ * Checks of options: each throws a `TypeError` that names the option, the kind of the value and what is expected,
+ * and never prints the value, which may be a secret.
+ *
+ * @module
+ */
+
+/** What a value is, in words that are safe to print. */
+export function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
+  if (value === "") return "an empty string";
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value);
+  if (typeof value === "number" && value < 0) return "a negative number";
+  if (typeof value === "object") return "an object";
+  return value === undefined ? "undefined" : `a ${typeof value}`;
+}
+
+/** The one shape of our complaints about options. */
+export function optionError(name: string, value: unknown, expected: string): TypeError {
+  return new TypeError(`"${name}" must be ${expected}, got ${kindOf(value)}`);
+}
+
+/** @throws {TypeError} When `options` is not an object. */
+export function assertOptions(where: string, options: unknown): asserts options is object {
+  if (typeof options !== "object" || options === null) throw optionError(`${where} options`, options, "an object");
+}
+
+/** @throws {TypeError} When `value` is not a non-empty string. */
+export function assertString(name: string, value: unknown): asserts value is string {
+  if (typeof value !== "string" || value === "") throw optionError(name, value, "a non-empty string");
+}
+
+/** @throws {TypeError} When `value` is given and not a function. */
+export function assertFunction(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "function") throw optionError(name, value, "a function");
+}
+
+/**
+ * A duration option with its default; zero is legal.
+ *
+ * @throws {TypeError} When `value` is given and not a non-negative, finite number.
+ */
+export function duration(name: string, value: unknown, fallback: number): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== "number" || !Number.isFinite(value) || value < 0) {
+    throw optionError(name, value, "a non-negative number of milliseconds");
+  }
+  return value;
+}
+
+/**
+ * A whole-number option with its default.
+ *
+ * @throws {TypeError} When `value` is given and not an integer of at least `least`.
+ */
+export function count(name: string, value: unknown, fallback: number, least = 0): number {
+  if (value === undefined) return fallback;
+  if (!Number.isInteger(value) || (value as number) < least) {
+    throw optionError(name, value, `an integer of at least ${least}`);
+  }
+  return value as number;
+}
+
+/** Hosts that never leave the machine: plain http is harmless there (S1). */
+export function isLoopback(hostname: string): boolean {
+  return (
+    hostname === "localhost" ||
+    hostname.endsWith(".localhost") ||
+    hostname === "[::1]" ||
+    /^127\.\d+\.\d+\.\d+$/.test(hostname)
+  );
+}
+
+/**
+ * The URL of an endpoint that gets secrets: https, or http on loopback, or http where `allowHttp` says the network is
+ * trusted (S1).
+ *
+ * @throws {TypeError} When it is not an absolute URL, carries credentials, or is plain http elsewhere.
+ */
+export function endpointUrl(name: string, value: unknown, allowHttp: boolean): URL {
+  const text = value instanceof URL ? value.href : value;
+  assertString(name, text);
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new TypeError(`"${name}" must be an absolute URL, got a string that is not one`);
+  }
+  if (url.protocol !== "https:" && url.protocol !== "http:") {
+    throw new TypeError(`"${name}" must be an https URL, got one with the scheme "${url.protocol}"`);
+  }
+  if (url.protocol === "http:" && !allowHttp && !isLoopback(url.hostname)) {
+    throw new TypeError(
+      `"${name}" must be an https URL, got http://${url.host}: secrets would travel in the clear. ` +
+        `If a trusted network (a mesh that does TLS beneath) protects it, say so with allowHttp: true`,
+    );
+  }
+  if (url.username !== "" || url.password !== "") {
+    throw new TypeError(`"${name}" must not contain user:password@; pass the credentials as options`);
+  }
+  return url;
+}

@@ -1,0 +1,24 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig, type ViteUserConfig } from "vitest/config";
+
+const source = (path: string): string => fileURLToPath(new URL(`./src/${path}`, import.meta.url));
+
+const config: ViteUserConfig = defineConfig({
+  resolve: {
+    // Tests and examples import the package as a user does; here that means its sources.
+    alias: [
+      { find: /^remint$/, replacement: source("index.ts") },
+      { find: /^remint\/(fetch|axios|ofetch)$/, replacement: source("adapters/$1.ts") },
+      { find: /^remint\/policy$/, replacement: source("request-policy.ts") },
+      { find: /^remint\/testing$/, replacement: source("testing/index.ts") },
+    ],
+  },
+  test: {
+    include: ["test/**/*.test.ts"],
+    exclude: ["test/dist/**", "node_modules/**"],
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+  },
+});
+
+export default config;
