@@ -146,13 +146,18 @@ export function safeCause(value: unknown, depth = 0): unknown {
   const summary = new Error(redactCredentials(value.message));
   Object.defineProperty(summary, "name", { value: value.name, configurable: true, writable: true });
   if (value.stack !== undefined) {
-    Object.defineProperty(summary, "stack", { value: redactCredentials(value.stack), configurable: true, writable: true });
+    Object.defineProperty(summary, "stack", {
+      value: redactCredentials(value.stack),
+      configurable: true,
+      writable: true,
+    });
   }
   const { code } = value as { code?: unknown };
   if (typeof code === "string" || typeof code === "number") Object.assign(summary, { code });
   // fetch hides the socket error one level down: "fetch failed" alone helps nobody.
   const inner = depth < 4 ? safeCause(value.cause, depth + 1) : undefined;
-  if (inner !== undefined) Object.defineProperty(summary, "cause", { value: inner, configurable: true, writable: true });
+  if (inner !== undefined)
+    Object.defineProperty(summary, "cause", { value: inner, configurable: true, writable: true });
   return summary;
 }
 

@@ -14,7 +14,7 @@ export interface Site {
 }
 
 /** Why a request went out without a token. */
-export type SkipReason = "authorization-set" | "origin-not-allowed" | "relative-url" | "opted-out" | "no-cache";
+export type SkipReason = "authorization-set" | "origin-not-allowed" | "relative-url" | "opted-out";
 
 /** What the request policy has to know about the tokens of a cache. */
 export interface RequestRules {
@@ -112,4 +112,41 @@ export function assertTokenSource(where: string, source: unknown): void {
     `The first argument of ${where} must be a token cache, a non-empty array of them or a function that returns one, ` +
       `got ${kindOf(source)}`,
   );
+}
+
+/** The cache a request says it wants, if it says so. */
+export function overridingCache(override: RequestOverride | undefined): TokenCache | undefined {
+  if (typeof override !== "object" || override === null) return undefined;
+  return isTokenCache(override) ? override : override.cache;
+}
+
+/** The long form of what a request says for itself. */
+export function overrideOptions<Body>(
+  override: RequestOverride<Body> | undefined,
+): RequestOverrideOptions<Body> | undefined {
+  return typeof override === "object" && override !== null && !isTokenCache(override) ? override : undefined;
+}
+
+/**
+ * The cache of a request, for sources that are more than one cache.
+ *
+ * @returns `undefined` sends the request bare.
+ */
+export function chooseCache<Target extends readonly unknown[]>(
+  source: TokenSource<Target>,
+  url: string,
+  target: Target,
+): TokenCache | undefined | Promise<TokenCache | undefined> {
+  if (typeof source === "function") return source(...target);
+  return isTokenCache(source) ? source : firstAllowing(source, url);
+}
+
+async function firstAllowing(caches: readonly TokenCache[], url: string): Promise<TokenCache | undefined> {
+  for (const cache of caches) {
+    // Where the origins depend on the token, only the token can tell.
+    const token = cache.rules.originsFromToken ? await cache.get() : undefined;
+    if (cache.rules.allows(url, token)) return cache;
+  }
+  caches[0]?.skipped("origin-not-allowed", url);
+  return undefined;
 }

@@ -1,0 +1,68 @@
+/**
+ * Reads and extends the headers of a fetch without touching the caller's object (Q1, Q10).
+ *
+ * @module
+ */
+import type { ExtraHeaders } from "../request-policy.ts";
+
+type Entries = Iterable<readonly [string, string]>;
+
+/** Q1: whether the caller set `Authorization`, in any spelling. `undefined` is not set; `null` and `false` are. */
+export function hasAuthorization(headers: HeadersInit | undefined): boolean {
+  if (headers === undefined || headers === null) return false;
+  if (headers instanceof Headers) return headers.has("authorization");
+  if (isIterable(headers)) {
+    for (const [name] of headers) if (isAuthorization(name)) return true;
+    return false;
+  }
+  for (const name in headers) {
+    if (isAuthorization(name) && (headers as Record<string, unknown>)[name] !== undefined) return true;
+  }
+  return false;
+}
+
+/** The caller's headers with ours added: `Authorization`, and the grant's own unless the caller set them. */
+export function withHeaders(
+  headers: HeadersInit | undefined,
+  authorization: string,
+  extra: ExtraHeaders | undefined,
+): HeadersInit {
+  if (extra !== undefined) return withExtra(headers, authorization, extra);
+  if (headers === undefined || headers === null) return { authorization };
+  if (isIterable(headers)) {
+    if (Array.isArray(headers)) return [...(headers as [string, string][]), ["authorization", authorization]];
+    return withExtra(headers, authorization, {});
+  }
+  // One pass with the new key last; `{ ...headers, authorization }` is 20 times slower on Node 20.
+  const copy: Record<string, string> = {};
+  for (const name in headers) {
+    const value = (headers as Record<string, string>)[name];
+    if (value !== undefined || !isAuthorization(name)) copy[name] = value as string;
+  }
+  copy["authorization"] = authorization;
+  return copy;
+}
+
+function withExtra(headers: HeadersInit | undefined, authorization: string, extra: ExtraHeaders): Headers {
+  const all = new Headers(
+    isIterable(headers) ? [...headers].map(([name, value]) => [name, value]) : withoutUndefined(headers),
+  );
+  for (const [name, value] of Object.entries(extra)) if (!all.has(name)) all.set(name, value);
+  all.set("authorization", authorization);
+  return all;
+}
+
+/** `new Headers({ authorization: undefined })` would send the word. */
+function withoutUndefined(headers: Record<string, string> | undefined): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers ?? {}).filter(([name, value]) => value !== undefined || !isAuthorization(name)),
+  );
+}
+
+function isIterable(headers: unknown): headers is Entries {
+  return typeof (headers as Partial<Entries> | undefined)?.[Symbol.iterator] === "function";
+}
+
+function isAuthorization(name: unknown): boolean {
+  return typeof name === "string" && name.length === 13 && name.toLowerCase() === "authorization";
+}

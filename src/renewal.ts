@@ -1,0 +1,92 @@
+/**
+ * The way of one request from a rejected token to another one.
+ *
+ * - C6 If the cached token is not the rejected one, it is used and nothing is minted.
+ * - C7 A flight begun before the request's rejection may answer its first renewal, not its second.
+ * - Q5 A token that is older than the rejection is not final: if it is rejected too, the re-mint is still owed.
+ * - Q7 A renewal always yields a token, possibly the same value, or the mint's error.
+ *
+ * @module
+ */
+import type { AccessToken, AccessTokenRecord } from "./access-token.ts";
+import type { CachedToken } from "./cached-token.ts";
+import type { RemintError } from "./errors.ts";
+import type { Flight } from "./single-flight.ts";
+import type { TokenIdentity } from "./storm-guard.ts";
+import type { Renewal, RenewedToken, Site } from "./token-source.ts";
+
+/** What a renewal needs of its cache. */
+export interface RenewalHost {
+  current(): CachedToken | undefined;
+  flight(): Flight<AccessTokenRecord> | undefined;
+  /** The failure that a mint would only repeat now (C9). */
+  failure(): RemintError | undefined;
+  begin(): Flight<AccessTokenRecord>;
+  /** Charges a mint to the storm guard (C8). */
+  charge(token: TokenIdentity, site: Site): boolean;
+  /** Charges the mint, if there has to be one, and lets go of the token (C6); `false`: the guard is closed. */
+  reject(token: TokenIdentity, site: Site, costsMint: boolean): boolean;
+}
+
+/** {@link Renewal} over a {@link RenewalHost}. */
+export class TokenRenewal implements Renewal {
+  readonly #host: RenewalHost;
+  readonly #site: Site;
+  /** The number of the last flight begun before the request's first rejection. */
+  readonly #before: number;
+  #rejected: TokenIdentity;
+  /** A mint has been charged and not begun. */
+  #paid: boolean;
+  #second = false;
+
+  constructor(host: RenewalHost, rejected: TokenIdentity, site: Site, before: number, paid: boolean) {
+    this.#host = host;
+    this.#rejected = rejected;
+    this.#site = site;
+    this.#before = before;
+    this.#paid = paid;
+  }
+
+  async next(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<RenewedToken> {
+    for (;;) {
+      const current = this.#host.current();
+      if (current !== undefined && this.#answers(current.token)) return this.#yield(current.token);
+      const flight = this.#host.flight() ?? this.#begin(current);
+      // The guard closed while the answer was drained: what there is, once more, is all that can be had.
+      if (flight === undefined) return { token: current!.token, final: true };
+      const token = await flight.wait(options.signal);
+      if (flight.number > this.#before || this.#answers(token)) return this.#yield(token);
+    }
+  }
+
+  again(token: AccessToken): boolean {
+    this.#second = true;
+    this.#rejected = token as AccessTokenRecord;
+    const current = this.#host.current();
+    if (current !== undefined && this.#answers(current.token)) return true;
+    const flight = this.#host.flight();
+    const isFresh = flight !== undefined && flight.number > this.#before;
+    const costsMint = !isFresh && !this.#paid && this.#host.failure() === undefined;
+    if (!this.#host.reject(this.#rejected, this.#site, costsMint)) return false;
+    this.#paid ||= costsMint;
+    return true;
+  }
+
+  #answers(token: TokenIdentity): boolean {
+    return token.value !== this.#rejected.value && (!this.#second || token.flight > this.#before);
+  }
+
+  #yield(token: AccessTokenRecord): RenewedToken {
+    return { token, final: token.flight > this.#before };
+  }
+
+  /** Begins the mint this request paid for; `undefined` when it can not pay and there is a token to fall back on. */
+  #begin(current: CachedToken | undefined): Flight<AccessTokenRecord> | undefined {
+    const failure = this.#host.failure();
+    if (failure !== undefined) throw failure;
+    const paid = this.#paid || this.#host.charge(this.#rejected, this.#site);
+    this.#paid = false;
+    if (!paid && current !== undefined) return undefined;
+    return this.#host.begin();
+  }
+}

@@ -1,0 +1,269 @@
+/**
+ * What happens to a request that needs a token: the same for every client, and without knowing any.
+ *
+ * - Q2 A token is attached only where the cache's origins allow it; elsewhere the request goes out bare.
+ * - Q3 An answer that came from another origin says nothing about the token.
+ * - Q4 Which answers are rejections.
+ * - Q5 One resend with a token minted after the rejection. If what the cache offered was older and is rejected too,
+ *   one more. At most three sends with a token.
+ * - Q6 A body that can not be sent twice is not: the token is reported rejected and the answer goes through.
+ * - Q7 The discarded answer is freed before the mint, which may need its very connection.
+ * - Q8 A mint that fails after a 401 rejects with an error of its own that names what was rejected.
+ *
+ * @module
+ */
+import { challengeVerdict } from "./challenge.ts";
+import { isRemintError, RemintError, withRejection } from "./errors.ts";
+import { isRelative, leftOrigin, printableUrl, siteOf } from "./origins.ts";
+import { leaveOnAbort } from "./single-flight.ts";
+import type { AccessToken } from "./access-token.ts";
+import type { RejectionRule } from "./grant.ts";
+import type { Renewal, TokenCache } from "./token-source.ts";
+
+export type { AccessToken } from "./access-token.ts";
+export type { JudgedAnswer, RejectionRule } from "./grant.ts";
+export type { Renewal, RenewedToken, RequestRules, Site, SkipReason, TokenCache } from "./token-source.ts";
+
+/** What the policy has to know of a request; clients add their own. */
+export interface PolicyRequest {
+  /** Where it goes, as the client will resolve it. */
+  readonly url: string;
+  /** Ends the caller's waiting. Read only when there is something to wait for. */
+  readonly signal?: AbortSignal | undefined;
+  /** `false`: never send it again; a rejected token is still reported. @defaultValue true */
+  readonly retry?: boolean | undefined;
+}
+
+/** Extra headers a grant brings for its tokens; to be set unless the caller set them. */
+export type ExtraHeaders = Readonly<Record<string, string>>;
+
+/** How one client sends requests and what its answers say. One object serves all requests of a client. */
+export interface Exchange<Request extends PolicyRequest, Answer> {
+  /** Sends the request; without a token, bare. Called once per send. */
+  send(request: Request, token: AccessToken | undefined, headers: ExtraHeaders | undefined): Promise<Answer>;
+  /** The HTTP status, or what stands for it: map gRPC's UNAUTHENTICATED to 401. */
+  status(answer: Answer): number;
+  /** A response header. */
+  header(answer: Answer, name: string): string | null;
+  /** The answer inside what `send` rejected with, for clients that throw on a 401. */
+  answerOf?(error: unknown): Answer | undefined;
+  /** The start of the body, without using it up. Needed only for `isRejected` rules that read it. */
+  text?(answer: Answer, maxBytes: number): Promise<string>;
+  /** Where the answer came from, after redirects; `undefined` when unknown. */
+  finalUrl?(answer: Answer): string | undefined;
+  /** Whether the request can go out once more with the same body (Q6). Asked after a rejection only. */
+  canResend(request: Request): boolean;
+  /** Frees what an answer holds that nobody will read (Q7). */
+  discard?(answer: Answer): void | Promise<void>;
+  /** Called once, when the caller gets its outcome: cleans up what `send` left behind. */
+  finish?(request: Request, outcome: unknown): void;
+  /** Decides before the grant's own rule and Q4. */
+  readonly isRejected?: RejectionRule | undefined;
+  /** Statuses beside 401 about which `isRejected` is asked. */
+  readonly inspectStatuses?: readonly number[] | undefined;
+}
+
+/**
+ * Sends a request with the cache's token: attaches it, and on a 401 renews it and sends the request again, once.
+ *
+ * Adapters use nothing else; use it to give any other client the same behaviour. Never resends a request whose body
+ * can not be sent twice, and never sends a token to an origin that is not on the cache's list (Q1-Q8).
+ *
+ * @returns What `exchange.send` gave: the first answer, or that of the resend.
+ * @throws {RemintError} When no token could be minted; after a 401 with `rejected` set. An abort rejects with its reason.
+ * @see [RFC 6750 section 3.1](https://www.rfc-editor.org/rfc/rfc6750.html#section-3.1)
+ */
+export function withToken<Request extends PolicyRequest, Answer>(
+  cache: TokenCache,
+  request: Request,
+  exchange: Exchange<Request, Answer>,
+): Promise<Answer> {
+  if (!cache.rules.allows(request.url)) return sendForeign(cache, request, exchange);
+  const token = cache.peek();
+  if (token !== undefined) return sendFirst(cache, request, exchange, token);
+  return cache.get({ signal: request.signal }).then(
+    (minted) => sendFirst(cache, request, exchange, minted),
+    (error: unknown) => {
+      exchange.finish?.(request, error);
+      throw error;
+    },
+  );
+}
+
+/** Sends a request without a token: nothing is judged, nothing is renewed. */
+export function sendBare<Request extends PolicyRequest, Answer>(
+  request: Request,
+  exchange: Exchange<Request, Answer>,
+): Promise<Answer> {
+  return dispatch(request, exchange, undefined, undefined).then(
+    (answer) => {
+      exchange.finish?.(request, answer);
+      return answer;
+    },
+    (error: unknown) => {
+      exchange.finish?.(request, error);
+      throw error;
+    },
+  );
+}
+
+function sendForeign<Request extends PolicyRequest, Answer>(
+  cache: TokenCache,
+  request: Request,
+  exchange: Exchange<Request, Answer>,
+): Promise<Answer> {
+  cache.skipped(isRelative(request.url) ? "relative-url" : "origin-not-allowed", request.url);
+  return sendBare(request, exchange);
+}
+
+/** The warm path: one send, one look at the status. */
+function sendFirst<Request extends PolicyRequest, Answer>(
+  cache: TokenCache,
+  request: Request,
+  exchange: Exchange<Request, Answer>,
+  token: AccessToken,
+): Promise<Answer> {
+  const { rules } = cache;
+  if (rules.originsFromToken && !rules.allows(request.url, token)) return sendForeign(cache, request, exchange);
+  return dispatch(request, exchange, token, rules.headers?.(token)).then(
+    (answer) => {
+      if (mayReject(cache, exchange.inspectStatuses, exchange.status(answer))) {
+        return new RejectedSend(cache, request, exchange).follow(token, { answer });
+      }
+      if (cache.onTrial) cache.accepted(token, siteOf(request.url));
+      exchange.finish?.(request, answer);
+      return answer;
+    },
+    (error: unknown) => {
+      const answer = exchange.answerOf?.(error);
+      if (answer !== undefined && mayReject(cache, exchange.inspectStatuses, exchange.status(answer))) {
+        return new RejectedSend(cache, request, exchange).follow(token, { answer, thrown: error });
+      }
+      if (answer !== undefined && cache.onTrial) cache.accepted(token, siteOf(request.url));
+      exchange.finish?.(request, error);
+      throw error;
+    },
+  );
+}
+
+function dispatch<Request extends PolicyRequest, Answer>(
+  request: Request,
+  exchange: Exchange<Request, Answer>,
+  token: AccessToken | undefined,
+  headers: ExtraHeaders | undefined,
+): Promise<Answer> {
+  try {
+    return exchange.send(request, token, headers);
+  } catch (error) {
+    return Promise.reject(error as Error);
+  }
+}
+
+/** Whether an answer with this status has to be judged at all. */
+function mayReject(cache: TokenCache, also: readonly number[] | undefined, status: number): boolean {
+  return status === 401 || also?.includes(status) === true || cache.rules.inspectStatuses?.includes(status) === true;
+}
+
+interface Outcome<Answer> {
+  readonly answer: Answer;
+  /** What the client threw, when the answer came inside an error. */
+  readonly thrown?: unknown;
+}
+
+type Verdict = "rejected" | "accepted" | "says-nothing";
+
+/** A request whose answer may say that its token was not accepted. */
+class RejectedSend<Request extends PolicyRequest, Answer> {
+  readonly #cache: TokenCache;
+  readonly #request: Request;
+  readonly #exchange: Exchange<Request, Answer>;
+
+  constructor(cache: TokenCache, request: Request, exchange: Exchange<Request, Answer>) {
+    this.#cache = cache;
+    this.#request = request;
+    this.#exchange = exchange;
+  }
+
+  /** From the first doubtful answer to what the caller gets. */
+  async follow(token: AccessToken, outcome: Outcome<Answer>): Promise<Answer> {
+    let renewal: Renewal | undefined;
+    try {
+      for (let final = false; ;) {
+        const verdict = await this.#judge(outcome.answer);
+        if (verdict === "accepted" && this.#cache.onTrial) this.#cache.accepted(token, siteOf(this.#request.url));
+        if (verdict !== "rejected" || final) return this.#give(outcome);
+        renewal = this.#renewal(renewal, token);
+        if (renewal === undefined || !this.#mayResend()) return this.#give(outcome);
+        const next = await this.#renew(renewal, outcome.answer);
+        token = next.token;
+        final = next.final;
+        outcome = await this.#resend(token);
+      }
+    } catch (error) {
+      this.#exchange.finish?.(this.#request, error);
+      throw error;
+    }
+  }
+
+  /** Reports the rejection; the first time to the cache, after that to the renewal that offered the token. */
+  #renewal(renewal: Renewal | undefined, token: AccessToken): Renewal | undefined {
+    if (renewal === undefined) return this.#cache.rejected(token, siteOf(this.#request.url));
+    return renewal.again(token) ? renewal : undefined;
+  }
+
+  #mayResend(): boolean {
+    return this.#request.retry !== false && this.#exchange.canResend(this.#request);
+  }
+
+  async #renew(renewal: Renewal, answer: Answer): Promise<{ token: AccessToken; final: boolean }> {
+    const { signal, url } = this.#request;
+    const status = this.#exchange.status(answer);
+    const freed = this.#exchange.discard?.(answer);
+    if (freed !== undefined) await leaveOnAbort(freed, signal);
+    try {
+      return await renewal.next({ signal });
+    } catch (error) {
+      throw isRemintError(error) ? withRejection(error, { status, url: printableUrl(url) }) : error;
+    }
+  }
+
+  async #resend(token: AccessToken): Promise<Outcome<Answer>> {
+    const { rules } = this.#cache;
+    if (rules.originsFromToken && !rules.allows(this.#request.url, token)) {
+      const url = printableUrl(this.#request.url);
+      throw new RemintError("ERR_ORIGIN", `the renewed token may not be sent to ${url}: it is not among its origins`);
+    }
+    try {
+      return { answer: await dispatch(this.#request, this.#exchange, token, rules.headers?.(token)) };
+    } catch (error) {
+      const answer = this.#exchange.answerOf?.(error);
+      if (answer === undefined) throw error;
+      return { answer, thrown: error };
+    }
+  }
+
+  #give(outcome: Outcome<Answer>): Answer {
+    if ("thrown" in outcome) throw outcome.thrown;
+    this.#exchange.finish?.(this.#request, outcome.answer);
+    return outcome.answer;
+  }
+
+  /** Q3, Q4: the client's rule, the grant's rule, then the challenge. */
+  async #judge(answer: Answer): Promise<Verdict> {
+    const exchange = this.#exchange;
+    const status = exchange.status(answer);
+    if (!mayReject(this.#cache, exchange.inspectStatuses, status)) return "accepted";
+    if (leftOrigin(this.#request.url, exchange.finalUrl?.(answer))) return "says-nothing";
+    const judged = {
+      status,
+      header: (name: string) => exchange.header(answer, name),
+      text: async (maxBytes: number) => (await exchange.text?.(answer, maxBytes)) ?? "",
+    };
+    for (const rule of [exchange.isRejected, this.#cache.rules.isRejected]) {
+      const verdict = await rule?.(judged);
+      if (verdict !== undefined) return verdict ? "rejected" : "accepted";
+    }
+    const renews = status === 401 && challengeVerdict(exchange.header(answer, "www-authenticate")) === "renew";
+    return renews ? "rejected" : "accepted";
+  }
+}

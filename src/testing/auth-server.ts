@@ -1,0 +1,170 @@
+import { randomBytes } from "node:crypto";
+import { assertOptions, assertString, optionError } from "../options.ts";
+import type { Answer } from "./answer.ts";
+import { credentialsOf, type ClientCredentials } from "./client-authentication.ts";
+import { type ReceivedHeaders, type ReceivedRequest, type Scripted, ScriptedServer } from "./scripted-server.ts";
+
+/** How a {@link startAuthServer} behaves when no script says otherwise. */
+export interface AuthServerOptions {
+  /** The client that is let in. @defaultValue any client, authenticated or not */
+  readonly clientId?: string | undefined;
+  /** Its secret; needs `clientId`. @defaultValue not looked at */
+  readonly clientSecret?: string | undefined;
+  /** `expires_in` of the answers, in seconds; `null` leaves it out. @defaultValue 3600 */
+  readonly expiresIn?: number | null | undefined;
+  /** Milliseconds from a request to its answer. @defaultValue 0 */
+  readonly latency?: number | undefined;
+}
+
+/** A request to the token endpoint. */
+export interface TokenRequest {
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  readonly headers: ReceivedHeaders;
+  readonly body: string;
+  /** The body as form parameters. */
+  readonly form: URLSearchParams;
+}
+
+/** A token endpoint on loopback, and the controls a test has over it. */
+export interface AuthServer extends Scripted<TokenRequest>, AsyncDisposable {
+  /** The URL of the token endpoint. */
+  readonly tokenEndpoint: string;
+  /** `expires_in` of the next answers, in seconds; `null` leaves it out. Tokens live until they are revoked. */
+  expiresIn: number | null;
+  /** How many tokens were handed out, in scripted answers too. */
+  readonly mints: number;
+  /** The access tokens that were handed out, oldest first. */
+  readonly issued: readonly string[];
+  /** Whether the token was handed out here and not revoked since. */
+  isLive(value: string): boolean;
+  /** Makes one token invalid. */
+  revoke(value: string): void;
+  /** Makes every token that was handed out so far invalid. */
+  revokeAll(): void;
+}
+
+const TOKEN_PATH = "/token";
+
+class LoopbackAuthServer extends ScriptedServer<TokenRequest> implements AuthServer {
+  expiresIn: number | null;
+  readonly issued: string[] = [];
+  readonly #live = new Set<string>();
+  readonly #client: Partial<ClientCredentials>;
+  #minted = 0;
+
+  constructor(options: AuthServerOptions) {
+    super(options.latency);
+    const { clientId, clientSecret, expiresIn = 3600 } = options;
+    if (clientId !== undefined || clientSecret !== undefined) assertString("clientId", clientId);
+    if (clientSecret !== undefined) assertString("clientSecret", clientSecret);
+    if (expiresIn !== null && typeof expiresIn !== "number")
+      throw optionError("expiresIn", expiresIn, "seconds or null");
+    this.#client = { id: clientId, secret: clientSecret };
+    this.expiresIn = expiresIn;
+  }
+
+  get tokenEndpoint(): string {
+    return this.origin + TOKEN_PATH;
+  }
+
+  get mints(): number {
+    return this.issued.length;
+  }
+
+  isLive(value: string): boolean {
+    return this.#live.has(value);
+  }
+
+  revoke(value: string): void {
+    this.#live.delete(value);
+  }
+
+  revokeAll(): void {
+    this.#live.clear();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  protected override record({ method, url, headers, body }: ReceivedRequest): TokenRequest {
+    const text = new TextDecoder().decode(body);
+    return { method, path: url.replace(/\?.*$/s, ""), headers, body: text, form: new URLSearchParams(text) };
+  }
+
+  protected override normalAnswer(request: TokenRequest): Answer {
+    if (request.path !== TOKEN_PATH) return refusal(404, "not_found");
+    if (request.method !== "POST") return refusal(405, "invalid_request", { allow: "POST" });
+    if (!this.#isClient(request)) {
+      // RFC 6749 section 5.2: a client that used the Authorization header is told the scheme it should use.
+      const basic = request.headers.authorization !== undefined;
+      return refusal(401, "invalid_client", basic ? { "www-authenticate": 'Basic realm="token"' } : {});
+    }
+    if (!isForm(request) || request.form.get("grant_type") !== "client_credentials") {
+      return refusal(400, "unsupported_grant_type");
+    }
+    const scope = request.form.get("scope");
+    const body = {
+      access_token: `at-${++this.#minted}-${randomBytes(24).toString("base64url")}`,
+      token_type: "Bearer",
+      ...(this.expiresIn === null ? {} : { expires_in: this.expiresIn }),
+      ...(scope === null ? {} : { scope }),
+    };
+    return { body };
+  }
+
+  protected override answering(_request: TokenRequest, answer: Answer): Answer {
+    const value = (answer.status ?? 200) < 300 ? accessTokenIn(answer.body) : undefined;
+    if (value !== undefined) {
+      this.issued.push(value);
+      this.#live.add(value);
+    }
+    return {
+      ...answer,
+      headers: { "content-type": "application/json", "cache-control": "no-store", ...answer.headers },
+    };
+  }
+
+  #isClient(request: TokenRequest): boolean {
+    if (this.#client.id === undefined) return true;
+    const given = credentialsOf(request.headers.authorization, request.form);
+    if (given?.id !== this.#client.id) return false;
+    return this.#client.secret === undefined || given.secret === this.#client.secret;
+  }
+}
+
+/**
+ * Starts a token endpoint on 127.0.0.1 that answers the client credentials grant with opaque tokens, and does on demand
+ * what token endpoints do on bad days.
+ *
+ * Tokens live until they are revoked, whatever `expires_in` says: no test has to wait for one to expire. A scripted
+ * answer with an `access_token` in its (object) body hands out that token.
+ *
+ * @throws {TypeError} When an option is of the wrong kind, or `clientSecret` is given without `clientId`.
+ * @see [RFC 6749 section 4.4](https://www.rfc-editor.org/rfc/rfc6749.html#section-4.4)
+ * @example
+ * ```ts
+ * const auth = await startAuthServer({ clientId: "me", clientSecret: "s3cret" });
+ * auth.respond({ status: 503, headers: { "retry-after": "2" } });
+ * await auth.close();
+ * ```
+ */
+export async function startAuthServer(options: AuthServerOptions = {}): Promise<AuthServer> {
+  assertOptions("startAuthServer", options);
+  return new LoopbackAuthServer(options).listen();
+}
+
+function refusal(status: number, error: string, headers: Answer["headers"] = {}): Answer {
+  return { status, headers, body: { error } };
+}
+
+function isForm({ headers }: TokenRequest): boolean {
+  return /^application\/x-www-form-urlencoded *(;|$)/i.test(String(headers["content-type"]));
+}
+
+function accessTokenIn(body: Answer["body"]): string | undefined {
+  if (typeof body !== "object" || !("access_token" in body)) return undefined;
+  return typeof body.access_token === "string" ? body.access_token : undefined;
+}

@@ -1,0 +1,17 @@
+/**
+ * What tests of code that uses this package need: a token endpoint and an API on loopback that do what the test says,
+ * a grant without a server, and a clock that is moved by hand. Needs Node.js, and nothing but its built-ins.
+ *
+ * @module
+ */
+export type { Answer, Script } from "./answer.ts";
+export { startApi } from "./api.ts";
+export type { Api, ApiOptions, ApiRequest } from "./api.ts";
+export { startAuthServer } from "./auth-server.ts";
+export type { AuthServer, AuthServerOptions, TokenRequest } from "./auth-server.ts";
+export { fakeGrant } from "./fake-grant.ts";
+export type { FakeGrant, FakeGrantOptions } from "./fake-grant.ts";
+export type { Hold, HoldOptions } from "./hold.ts";
+export { manualClock } from "./manual-clock.ts";
+export type { ManualClock, ManualClockOptions } from "./manual-clock.ts";
+export type { ReceivedHeaders, ReceivedRequest, Scripted } from "./scripted-server.ts";

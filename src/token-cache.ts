@@ -1,0 +1,287 @@
+/**
+ * The state of one token: what is cached, who waits for what, and what a rejection means.
+ *
+ * - C1 The warm path is synchronous: no promise, no lock, no allocation.
+ * - C2 Any number of callers that need a token share one mint.
+ * - C3 `refreshBuffer` before expiry the valid token is served at once and one background refresh runs.
+ * - C4 `minValidity` before expiry callers wait, at most half of what is left. A valid token is served until it expires.
+ * - C5 A token is forgotten by value. A late 401 for an old token changes nothing.
+ *
+ * It knows nothing of HTTP clients; how a token is minted is mint.ts, what a rejected request does next is renewal.ts.
+ *
+ * @module
+ */
+import { AccessTokenRecord } from "./access-token.ts";
+import { CachedToken } from "./cached-token.ts";
+import { RemintError } from "./errors.ts";
+import { lifetimeOf } from "./expiry.ts";
+import { startMint } from "./mint.ts";
+import { TokenRenewal } from "./renewal.ts";
+import { Flight } from "./single-flight.ts";
+import { FailureMemory } from "./failure-memory.ts";
+import { StormGuard } from "./storm-guard.ts";
+import { printableUrl } from "./origins.ts";
+import type { AccessToken } from "./access-token.ts";
+import type { CacheSettings } from "./cache-options.ts";
+import type { Minted } from "./mint.ts";
+import type { SharedGuard, TokenIdentity } from "./storm-guard.ts";
+import type { MintCause } from "./telemetry/events.ts";
+import type { Renewal, RequestRules, Site, SkipReason, TokenCache } from "./token-source.ts";
+
+/** What the caches of a pool have in common (C13). */
+export interface PoolShare {
+  readonly guard: SharedGuard;
+  /** The failure memory of everybody who depends on this token endpoint. */
+  failuresOf(endpoint: string): FailureMemory;
+}
+
+/** The one implementation of {@link TokenCache}. A class instance, because axios deep-copies plain objects. */
+export class MintingTokenCache implements TokenCache {
+  readonly rules: RequestRules;
+  readonly #settings: CacheSettings;
+  #failures: FailureMemory;
+  #guard: StormGuard;
+  #entry: CachedToken | undefined;
+  /** The last token there was, cached or not. */
+  #last: AccessTokenRecord | undefined;
+  #flight: Flight<AccessTokenRecord> | undefined;
+  #abandon: ((reason: RemintError) => void) | undefined;
+  #flights = 0;
+  #state: unknown;
+  #seed: CacheSettings["seed"];
+  #closed = false;
+
+  constructor(settings: CacheSettings) {
+    this.#settings = settings;
+    this.rules = settings.rules;
+    this.#failures = new FailureMemory(settings.clock);
+    this.#guard = new StormGuard(settings.clock);
+    this.#state = settings.grant.state;
+    this.#seed = settings.seed;
+    if (settings.initial !== undefined) {
+      const { initial, clock } = settings;
+      this.#adopt({ response: initial, sentAt: initial.receivedAt ?? clock.now(), seeded: true }, 0);
+    }
+  }
+
+  peek(): AccessToken | undefined {
+    const entry = this.#entry;
+    if (entry === undefined) return undefined;
+    const now = entry.now();
+    return now < entry.softAt ? entry.token : this.#peekLate(entry, now);
+  }
+
+  get(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<AccessToken> {
+    const { signal } = options;
+    if (signal?.aborted) return Promise.reject(signal.reason as Error);
+    const token = this.peek();
+    if (token !== undefined) return Promise.resolve(token);
+    try {
+      const flight = this.#flight ?? this.#begin("cold");
+      const valid = this.#valid();
+      return valid === undefined ? flight.wait(signal) : this.#waitPatiently(flight, valid, signal);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  invalidate(value: string): Promise<void> {
+    this.#forget(value);
+    return Promise.resolve();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#entry = undefined;
+    const flight = this.#flight;
+    this.#abandon?.(closedError());
+    await flight?.promise.catch(() => {});
+  }
+
+  get onTrial(): boolean {
+    return this.#guard.onTrial;
+  }
+
+  accepted(token: AccessToken, site: Site): void {
+    this.#guard.accepted(token as AccessTokenRecord, site);
+  }
+
+  rejected(rejected: AccessToken, site: Site): Renewal | undefined {
+    if (this.#closed) return undefined;
+    const token: TokenIdentity = rejected as AccessTokenRecord;
+    const before = this.#flights;
+    const entry = this.#valid();
+    const isNewer = entry !== undefined && entry.token.value !== token.value;
+    // What is there, or under way, or known to fail, costs no mint: always allowed, never charged (C8).
+    const costsMint = !isNewer && this.#flight === undefined && this.#failures.active() === undefined;
+    if (!isNewer && !this.#reject(token, site, costsMint)) return undefined;
+    return new TokenRenewal(this.#host(), token, site, before, costsMint);
+  }
+
+  skipped(reason: SkipReason, url: string): void {
+    this.#settings.notify?.({ name: "skipped", reason, url: printableUrl(url) });
+  }
+
+  /** Whether a mint is under way: a pool does not evict it then. */
+  get busy(): boolean {
+    return this.#flight !== undefined;
+  }
+
+  /** Makes this cache one of a pool's: failures of its server and storms at an origin are then everybody's (C13). */
+  joinPool(share: PoolShare): void {
+    const { clock, grant } = this.#settings;
+    const shared = grant.endpoint === undefined ? undefined : share.failuresOf(grant.endpoint);
+    this.#failures = new FailureMemory(clock, shared);
+    this.#guard = new StormGuard(clock, share.guard);
+  }
+
+  #peekLate(entry: CachedToken, now: number): AccessToken | undefined {
+    if (now >= entry.expiresAt) return undefined;
+    if (this.#flight === undefined && this.#failures.active() === undefined) {
+      this.#begin(entry.doubted ? "rejected" : "expiring");
+    }
+    const worthWaiting = now >= entry.hardAt && this.#flight !== undefined && !this.#flight.outwaited;
+    return worthWaiting ? undefined : entry.token;
+  }
+
+  /** C4: the flight's token, or after half of what is left of the old one, that. */
+  async #waitPatiently(
+    flight: Flight<AccessTokenRecord>,
+    entry: CachedToken,
+    signal: AbortSignal | undefined,
+  ): Promise<AccessToken> {
+    let giveUp: () => void = () => {};
+    const patience = new Promise<void>((resolve) => (giveUp = resolve));
+    const timer = this.#settings.clock.setTimeout(
+      () => {
+        flight.outwaited = true;
+        giveUp();
+      },
+      (entry.expiresAt - entry.now()) / 2,
+    );
+    timer.hold(true);
+    try {
+      const landed = flight.wait(signal).catch((error: unknown) => {
+        if (signal?.aborted) throw error;
+      });
+      await Promise.race([landed, patience]);
+    } finally {
+      timer.cancel();
+    }
+    return this.peek() ?? this.get({ signal });
+  }
+
+  #begin(cause: MintCause): Flight<AccessTokenRecord> {
+    if (this.#closed) throw closedError();
+    const failure = this.#failures.active();
+    if (failure !== undefined) throw failure;
+    const { clock, notify } = this.#settings;
+    const startedAt = clock.monotonic();
+    const onRetry = (attempt: number, error: RemintError): void => notify?.({ name: "mint-retried", attempt, error });
+    const input = { previous: this.#last, state: this.#state, seed: this.#seed };
+    this.#seed = undefined;
+    const mint = startMint({ ...this.#settings, onRetry }, input);
+    const took = (): number => clock.monotonic() - startedAt;
+    const promise: Promise<AccessTokenRecord> = mint.promise.then(
+      (minted) => this.#landed(flight, minted, took()),
+      (error: RemintError) => this.#failed(flight, error, took()),
+    );
+    const flight: Flight<AccessTokenRecord> = new Flight(++this.#flights, cause, promise, mint.hold);
+    this.#flight = flight;
+    this.#abandon = mint.abandon;
+    return flight;
+  }
+
+  #landed(flight: Flight<AccessTokenRecord>, minted: Minted, duration: number): AccessTokenRecord {
+    let token: AccessTokenRecord;
+    const last = this.#last?.value;
+    try {
+      token = this.#adopt(minted, flight.number, flight.rejected);
+    } catch (error) {
+      return this.#failed(flight, error as RemintError, duration);
+    }
+    this.#flight = undefined;
+    if (minted.response.state !== undefined) this.#state = minted.response.state;
+    this.#failures.clear();
+    const { expiresAt } = token;
+    this.#settings.notify?.({
+      name: "minted",
+      cause: flight.cause,
+      duration,
+      expiresAt,
+      repeated: last === token.value,
+    });
+    return token;
+  }
+
+  #failed(flight: Flight<AccessTokenRecord>, error: RemintError, duration: number): never {
+    this.#flight = undefined;
+    if (this.#closed) throw error;
+    const servedStale = this.#valid() !== undefined;
+    const shared = this.#failures.remember(error, !servedStale);
+    this.#settings.notify?.({ name: "mint-failed", cause: flight.cause, duration, error: shared, servedStale });
+    throw shared;
+  }
+
+  /** Caches what was minted, unless it was rejected meanwhile (C5) or is not to be cached (E3). */
+  #adopt(minted: Minted, flight: number, rejected?: ReadonlySet<string>): AccessTokenRecord {
+    const { clock, defaultTtl } = this.#settings;
+    const { response, sentAt, seeded } = minted;
+    const lifetime = lifetimeOf(response, { sentAt, defaultTtl, seeded });
+    const token = new AccessTokenRecord(response, sentAt + lifetime.ms, flight);
+    const entry = this.#valid();
+    this.#last = token;
+    if (rejected?.has(token.value) || lifetime.ms <= 0) return token;
+    if (entry !== undefined && entry.token.value === token.value && !entry.doubted) {
+      entry.repeated(token.expiresAt, lifetime);
+    } else if (!this.#closed) {
+      this.#entry = new CachedToken(token, lifetime, clock, this.#settings);
+    }
+    return token;
+  }
+
+  #valid(): CachedToken | undefined {
+    const entry = this.#entry;
+    return entry !== undefined && entry.now() < entry.expiresAt ? entry : undefined;
+  }
+
+  #forget(value: string): void {
+    this.#flight?.rejected.add(value);
+    if (this.#entry?.token.value !== value) return;
+    this.#entry = undefined;
+    this.#settings.notify?.({ name: "invalidated" });
+  }
+
+  /**
+   * C6: a rejected token is forgotten by value. While its origin is on trial, or nothing can be minted anyway, it stays
+   * until a flight lands, so that one broken API takes no token from the others.
+   */
+  #reject(token: TokenIdentity, site: Site, costsMint: boolean): boolean {
+    const keep = this.#guard.doubts(site) || (!costsMint && this.#flight === undefined);
+    if (costsMint && !this.#charge(token, site)) return false;
+    if (!keep) this.#forget(token.value);
+    else if (this.#entry?.token.value === token.value) this.#entry.doubt();
+    return true;
+  }
+
+  #charge(token: TokenIdentity, { origin, path }: Site): boolean {
+    const charged = this.#guard.charge(token, { origin, path });
+    this.#settings.notify?.({ name: charged ? "rejected" : "renewal-refused", origin, path });
+    return charged;
+  }
+
+  #host(): ConstructorParameters<typeof TokenRenewal>[0] {
+    return {
+      current: () => this.#valid(),
+      flight: () => this.#flight,
+      begin: () => this.#begin("rejected"),
+      charge: (token, site) => this.#charge(token, site),
+      reject: (token, site, costsMint) => this.#reject(token, site, costsMint),
+      failure: () => this.#failures.active(),
+    };
+  }
+}
+
+function closedError(): RemintError {
+  return new RemintError("ERR_CLOSED", "this token cache was closed; create a new one to go on");
+}

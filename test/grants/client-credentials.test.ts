@@ -1,0 +1,232 @@
+import { inspect } from "node:util";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { clientCredentials, type ClientCredentialsOptions } from "../../src/grants/client-credentials.ts";
+import { context, json, startTokenServer } from "./token-server.ts";
+
+const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
+const options: ClientCredentialsOptions = {
+  tokenEndpoint: "https://auth.example/token",
+  clientId: "orders",
+  clientSecret: "s3cr3t-value",
+};
+const awkward = "a:b+c%d é/~'(*)!-_.&=";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+describe("the token request", () => {
+  it("T3, T4: is a POST of a form with the grant type and what was asked for, and nothing empty", async () => {
+    const server = await startTokenServer((response) => json(response, 200, token));
+    const grant = clientCredentials({
+      ...options,
+      tokenEndpoint: `${server.origin}/token?tenant=1`,
+      scope: ["orders:read", "orders:write"],
+      resource: ["https://api.example/a", "urn:example:b"],
+      audience: "api",
+      parameters: { organization: "acme" },
+      headers: { "X-Tenant": "t1" },
+    });
+    await grant.mint(context());
+    const [request] = server.requests;
+    expect(request?.method).toBe("POST");
+    expect(request?.url).toBe("/token?tenant=1");
+    expect(request?.headers["content-type"]).toMatch(/^application\/x-www-form-urlencoded/);
+    expect(request?.headers["accept"]).toBe("application/json");
+    expect(request?.headers["x-tenant"]).toBe("t1");
+    expect([...(request?.form ?? [])]).toEqual([
+      ["scope", "orders:read orders:write"],
+      ["resource", "https://api.example/a"],
+      ["resource", "urn:example:b"],
+      ["audience", "api"],
+      ["organization", "acme"],
+      ["grant_type", "client_credentials"],
+    ]);
+  });
+
+  it.each(["plain", awkward])("T1: Basic credentials are form-encoded before base64 (%s)", async (secret) => {
+    const server = await startTokenServer((response) => json(response, 200, token));
+    const clientId = "id:with space";
+    const grant = clientCredentials({ ...options, tokenEndpoint: server.origin, clientId, clientSecret: secret });
+    await grant.mint(context());
+    const { headers, form } = server.first();
+    const [user, password] = atob((headers.authorization ?? "").replace(/^Basic /, "")).split(":");
+    expect([...new URLSearchParams(`${user}=${password}`)]).toEqual([[clientId, secret]]);
+    expect([...form.keys()]).toEqual(["grant_type"]);
+  });
+
+  it("T2: client_secret_post sends the credentials in the body and no Authorization", async () => {
+    const server = await startTokenServer((response) => json(response, 200, token));
+    await clientCredentials({
+      ...options,
+      tokenEndpoint: server.origin,
+      clientSecret: awkward,
+      clientAuthentication: "client_secret_post",
+    }).mint(context());
+    const { headers, form } = server.first();
+    expect(headers.authorization).toBeUndefined();
+    expect([form.get("client_id"), form.get("client_secret")]).toEqual(["orders", awkward]);
+  });
+
+  it("asks a secret function before every request, so that a rotated secret is picked up", async () => {
+    const server = await startTokenServer((response) => json(response, 200, token));
+    let count = 0;
+    const grant = clientCredentials({
+      ...options,
+      tokenEndpoint: server.origin,
+      clientSecret: async () => `secret-${++count}`,
+      clientAuthentication: "client_secret_post",
+    });
+    expect(count).toBe(0);
+    await grant.mint(context());
+    await grant.mint(context());
+    expect(server.requests.map(({ form }) => form.get("client_secret"))).toEqual(["secret-1", "secret-2"]);
+  });
+
+  it("names the option when the secret function returns nothing, and passes on what it throws", async () => {
+    const fetch = vi.fn<() => Promise<Response>>();
+    const broken = { ...options, fetch, clientSecret: vi.fn<() => string>() };
+    await expect(clientCredentials(broken).mint(context())).rejects.toThrow(/"clientSecret" must be .* got undefined/);
+    const sealed = new Error("vault is sealed");
+    const failing = { ...options, fetch, clientSecret: () => Promise.reject(sealed) };
+    await expect(clientCredentials(failing).mint(context())).rejects.toBe(sealed);
+    expect(fetch).not.toHaveBeenCalled();
+  });
+
+  it("looks globalThis.fetch up when it is called, not before", async () => {
+    const grant = clientCredentials(options);
+    const fetch = vi.spyOn(globalThis, "fetch").mockResolvedValue(Response.json(token));
+    await expect(grant.mint(context())).resolves.toMatchObject({ access_token: "a" });
+    expect(fetch).toHaveBeenCalledOnce();
+  });
+
+  it("uses the fetch it was given", async () => {
+    const fetch = vi.fn(async (_url: string, _init: RequestInit) => Response.json(token));
+    await clientCredentials({ ...options, fetch }).mint(context());
+    expect(fetch.mock.calls[0]?.[0]).toBe("https://auth.example/token");
+    expect(fetch.mock.calls[0]?.[1]).toMatchObject({ method: "POST", redirect: "manual" });
+  });
+
+  it("T4: ignores a refresh token in the answer", async () => {
+    const server = await startTokenServer((response) =>
+      json(response, 200, { ...token, refresh_token: "r", id_token: "x" }),
+    );
+    const response = await clientCredentials({ ...options, tokenEndpoint: server.origin }).mint(context());
+    expect(JSON.stringify(response)).not.toMatch(/refresh_token|id_token/);
+  });
+
+  it("does not see later changes of the options", async () => {
+    const server = await startTokenServer((response) => json(response, 200, token));
+    const scope = ["a"];
+    const parameters = { p: "1" };
+    const mutable = { ...options, tokenEndpoint: new URL(server.origin), scope, parameters };
+    const grant = clientCredentials(mutable);
+    scope.push("b");
+    parameters.p = "2";
+    mutable.tokenEndpoint.pathname = "/elsewhere";
+    await grant.mint(context());
+    expect(server.requests[0]?.url).toBe("/");
+    expect(String(server.requests[0]?.form)).toBe("scope=a&p=1&grant_type=client_credentials");
+  });
+});
+
+function key(more: Partial<ClientCredentialsOptions>): string | undefined {
+  return clientCredentials({ ...options, ...more }).key;
+}
+
+describe("the grant", () => {
+  it("passes origins and defaultTtl through, and names its endpoint without the query", () => {
+    const grant = clientCredentials({
+      ...options,
+      tokenEndpoint: "https://auth.example/t?key=k",
+      origins: ["https://api.example"],
+      defaultTtl: 5,
+    });
+    expect(grant).toMatchObject({
+      endpoint: "https://auth.example/t",
+      origins: ["https://api.example"],
+      defaultTtl: 5,
+    });
+  });
+
+  it("T15: equal keys for what differs in order only, other keys for everything that makes another token", () => {
+    expect(key({ scope: "b a" })).toBe(key({ scope: ["a", "b", "a"] }));
+    expect(key({ resource: ["urn:x:b", "urn:x:a"] })).toBe(key({ resource: ["urn:x:a", "urn:x:b"] }));
+    expect(key({ parameters: { a: "1", b: "2" } })).toBe(key({ parameters: { b: "2", a: "1" } }));
+    expect(key({ clientSecret: "new" })).toBe(key({ clientAuthentication: "client_secret_post" }));
+    const keys = [
+      key({}),
+      key({ clientId: "other" }),
+      key({ tokenEndpoint: "https://auth.example/other" }),
+      key({ tokenEndpoint: "https://auth.example/token?p=policy" }),
+      key({ scope: "a" }),
+      key({ scope: "a b" }),
+      key({ resource: "urn:x:a" }),
+      key({ audience: "urn:x:a" }),
+      key({ parameters: { a: "b=c" } }),
+      key({ parameters: { "a=b": "c" } }),
+      key({ headers: { "x-tenant": "1" } }),
+    ];
+    expect(new Set(keys).size).toBe(keys.length);
+  });
+
+  it("S5: neither its key nor its inspection shows a secret", () => {
+    const grant = clientCredentials({
+      ...options,
+      tokenEndpoint: "https://auth.example/token?api_key=hush-1",
+      parameters: { password: "hush-2" },
+      headers: { "X-Api-Key": "hush-3", Cookie: "hush-4" },
+    });
+    expect(grant.key + inspect(grant, { depth: 10, showHidden: true }) + JSON.stringify(grant)).not.toMatch(
+      /hush|s3cr3t/,
+    );
+  });
+});
+
+describe("wrong options are a TypeError that names the option, before anything is sent", () => {
+  const cases: [name: string, more: Record<string, unknown>, message: RegExp][] = [
+    [
+      "S1: plain http",
+      { tokenEndpoint: "http://auth.example/token" },
+      /"tokenEndpoint" must be an https URL.*allowHttp/,
+    ],
+    ["a relative URL", { tokenEndpoint: "/token" }, /"tokenEndpoint" must be an absolute URL/],
+    ["a fragment", { tokenEndpoint: "https://auth.example/#x" }, /"tokenEndpoint" must not have a fragment/],
+    ["no endpoint", { tokenEndpoint: undefined }, /"tokenEndpoint" must be .* got undefined/],
+    ["no client id", { clientId: "" }, /"clientId" must be a non-empty string, got an empty string/],
+    ["no secret", { clientSecret: undefined }, /"clientSecret" must be .* got undefined/],
+    [
+      "another authentication",
+      { clientAuthentication: "none" },
+      /"clientAuthentication" must be "client_secret_basic"/,
+    ],
+    ["a name of Object.prototype", { clientAuthentication: "toString" }, /"clientAuthentication"/],
+    ["an empty scope", { scope: "" }, /"scope" must be .* got an empty string/],
+    ["a list with a number", { scope: ["a", 1] }, /"scope" must be .* got a list with a number/],
+    ["T27: a relative resource", { resource: "api" }, /"resource" must be absolute URIs/],
+    ["T27: a resource with a fragment", { resource: ["https://api.example/#x"] }, /"resource" must be absolute URIs/],
+    ["an audience that is no string", { audience: 1 }, /"audience" must be a non-empty string, got a number/],
+    ["parameters: grant_type", { parameters: { grant_type: "x" } }, /"parameters" must not have "grant_type"/],
+    ["parameters: client_secret", { parameters: { client_secret: "x" } }, /"parameters" must not have "client_secret"/],
+    ["parameters: a number", { parameters: { a: 1 } }, /"parameters.a" must be a non-empty string, got a number/],
+    ["headers: authorization", { headers: { AUTHORIZATION: "x" } }, /"headers" must not have "authorization"/],
+    ["headers: an injection", { headers: { "x-a": "hush\r\nb: c" } }, /"headers" must be valid .* "x-a" is not$/],
+    ["fetch", { fetch: {} }, /"fetch" must be a function, got an object/],
+    ["defaultTtl", { defaultTtl: -1 }, /"defaultTtl" must be a non-negative number of milliseconds/],
+  ];
+  it.each(cases)("%s", (_name, more, message) => {
+    const build = (): unknown => clientCredentials({ ...options, ...more });
+    expect(build).toThrow(TypeError);
+    expect(build).toThrow(message);
+  });
+
+  it("no options at all", () => {
+    // @ts-expect-error as JavaScript allows it
+    expect(() => clientCredentials()).toThrow('"clientCredentials options" must be an object');
+  });
+
+  it("S1: allowHttp says that the network is trusted", () => {
+    const grant = clientCredentials({ ...options, tokenEndpoint: "http://auth.mesh/token", allowHttp: true });
+    expect(grant.endpoint).toBe("http://auth.mesh/token");
+  });
+});

@@ -1,0 +1,111 @@
+import { describe, expect, test } from "vitest";
+import { manualClock } from "../../src/testing/index.ts";
+
+describe("manualClock", () => {
+  test("starts at a fixed moment, or at the one it is given", () => {
+    expect(manualClock().now()).toBe(Date.parse("2026-01-01T00:00:00Z"));
+    expect(manualClock({ now: 5 }).now()).toBe(5);
+    expect(() => manualClock({ now: Number.NaN })).toThrow(TypeError);
+    expect(() => manualClock({ now: Number.NaN })).toThrow(/"now"/);
+  });
+
+  test("advance moves both clocks and fires timers in order, each at its own time", async () => {
+    const clock = manualClock({ now: 1_000 });
+    const fired: [string, number, number][] = [];
+    const set = (name: string, delay: number): void => {
+      clock.setTimeout(() => fired.push([name, clock.now(), clock.monotonic()]), delay);
+    };
+    set("late", 30);
+    set("early", 10);
+    set("early too", 10);
+    set("never", 101);
+    await clock.advance(100);
+    expect(fired).toEqual([
+      ["early", 1_010, 10],
+      ["early too", 1_010, 10],
+      ["late", 1_030, 30],
+    ]);
+    expect([clock.now(), clock.monotonic(), clock.timers]).toEqual([1_100, 100, 1]);
+  });
+
+  test("promise chains run between timers, so a timer set at the end of a deep one still fires in time", async () => {
+    const clock = manualClock({ now: 0 });
+    const fired: number[] = [];
+    const deep = async (left: number): Promise<void> => {
+      if (left > 0) await deep(left - 1);
+    };
+    clock.setTimeout(() => {
+      void (async () => {
+        await deep(60);
+        clock.setTimeout(() => fired.push(clock.now()), 5);
+      })();
+    }, 10);
+    clock.setTimeout(() => fired.push(clock.now()), 20);
+    await clock.advance(20);
+    expect(fired).toEqual([15, 20]);
+  });
+
+  test("a chain that was begun before advance sets its timers before time moves", async () => {
+    const clock = manualClock({ now: 0 });
+    let firedAt: number | undefined;
+    void Promise.resolve().then(() => clock.setTimeout(() => (firedAt = clock.now()), 7));
+    await clock.advance(100);
+    expect(firedAt).toBe(7);
+  });
+
+  test("a cancelled timer does not fire, and only held timers count as awaited", async () => {
+    const clock = manualClock();
+    let fired = 0;
+    const first = clock.setTimeout(() => fired++, 10);
+    const second = clock.setTimeout(() => fired++, 10);
+    expect([clock.timers, clock.awaited]).toEqual([2, 0]);
+    first.hold(true);
+    second.hold(true);
+    second.hold(false);
+    expect([clock.timers, clock.awaited]).toEqual([2, 1]);
+    first.cancel();
+    expect([clock.timers, clock.awaited]).toEqual([1, 0]);
+    await clock.advance(10);
+    expect([fired, clock.timers]).toEqual([1, 0]);
+  });
+
+  test("stepWall and suspend move the wall clock alone and fire nothing", async () => {
+    const clock = manualClock({ now: 1_000 });
+    let fired = 0;
+    clock.setTimeout(() => fired++, 10);
+    clock.stepWall(-500);
+    clock.suspend(3_600_000);
+    await clock.advance(0);
+    expect([clock.now(), clock.monotonic(), fired]).toEqual([3_600_500, 0, 0]);
+    expect(() => clock.suspend(-1)).toThrow(TypeError);
+  });
+
+  test("stepMonotonic leaves the wall clock and makes timers due for the next advance, which never goes back", async () => {
+    const clock = manualClock({ now: 1_000 });
+    const fired: number[] = [];
+    clock.setTimeout(() => fired.push(clock.monotonic()), 10);
+    clock.stepMonotonic(50);
+    expect([clock.now(), clock.monotonic(), fired]).toEqual([1_000, 50, []]);
+    await clock.advance(5);
+    expect([clock.now(), clock.monotonic(), fired]).toEqual([1_005, 55, [50]]);
+  });
+
+  test("overlapping calls of advance add up", async () => {
+    const clock = manualClock({ now: 0 });
+    const fired: number[] = [];
+    clock.setTimeout(() => fired.push(clock.now()), 15);
+    await Promise.all([clock.advance(10), clock.advance(10)]);
+    expect([clock.now(), fired]).toEqual([20, [15]]);
+  });
+
+  test("a timer that throws makes advance reject, and the clock stays usable", async () => {
+    const clock = manualClock({ now: 0 });
+    clock.setTimeout(() => {
+      throw new Error("boom");
+    }, 5);
+    await expect(clock.advance(10)).rejects.toThrow("boom");
+    await clock.advance(0);
+    expect(clock.now()).toBe(10);
+    await expect(clock.advance(-1)).rejects.toThrow(TypeError);
+  });
+});
