@@ -89,7 +89,7 @@ function checkedInitial(initial: InitialToken | undefined): InitialToken | undef
   try {
     usableValue(initial.access_token);
   } catch (error) {
-    throw new TypeError(`"initial" must be ${expected}: ${(error as Error).message}`);
+    throw new TypeError(`"initial" must be ${expected}: ${(error as Error).message}`, { cause: error });
   }
   if (initial.receivedAt !== undefined) duration("initial.receivedAt", initial.receivedAt, 0);
   return { ...initial };

@@ -12,6 +12,9 @@ import type { AccessTokenRecord } from "./access-token.ts";
 import type { Clock } from "./clock.ts";
 import type { Lifetime } from "./expiry.ts";
 
+/** The number of no burst. */
+export const NEVER = -1;
+
 /** Between two refreshes that brought nothing new, at least this. */
 const SHORTEST_PAUSE = 1000;
 
@@ -26,6 +29,8 @@ export class CachedToken {
   readonly token: AccessTokenRecord;
   /** Rejected while its origin was on trial: served until a flight lands, whatever that yields (C6). */
   doubted = false;
+  /** The burst of calls in which it was found to be fresh: its other calls need not look at the clocks. */
+  freshIn: number = NEVER;
   softAt: number;
   hardAt: number;
   expiresAt: number;
@@ -53,6 +58,7 @@ export class CachedToken {
   /** The next `peek` refreshes it in the background. */
   doubt(): void {
     this.doubted = true;
+    this.freshIn = NEVER;
     this.softAt = -Infinity;
   }
 
@@ -66,6 +72,7 @@ export class CachedToken {
       this.hardAt = expiresAt - this.#hard;
     }
     const now = this.now();
+    this.freshIn = NEVER;
     this.softAt = now + Math.max(SHORTEST_PAUSE, (this.expiresAt - now) / 2);
   }
 }

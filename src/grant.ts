@@ -41,9 +41,9 @@ export interface MintContext<State = unknown> {
 export interface JudgedAnswer {
   readonly status: number;
   /** A response header, by any spelling of its name. */
-  header(name: string): string | null;
+  readonly header: (name: string) => string | null;
   /** The start of the body as text; empty when the body is a stream that was handed out unread. */
-  text(maxBytes: number): Promise<string>;
+  readonly text: (maxBytes: number) => Promise<string>;
 }
 
 /** Whether an answer says that the token was not accepted. `undefined` leaves the decision to rule Q4. */
@@ -91,7 +91,8 @@ export function toGrant(value: unknown): Grant {
     );
   }
   const grant = value as Grant;
-  assertFunction("grant.headers", grant.headers);
-  assertFunction("grant.isRejected", grant.isRejected);
+  const { headers, isRejected } = grant as { headers?: unknown; isRejected?: unknown };
+  assertFunction("grant.headers", headers);
+  assertFunction("grant.isRejected", isRejected);
   return grant;
 }

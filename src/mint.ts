@@ -49,8 +49,8 @@ export interface MintInput {
 export interface RunningMint {
   readonly promise: Promise<Minted>;
   /** Somebody waits: keep the process alive until it is over. */
-  hold(awaited: boolean): void;
-  abandon(reason: RemintError): void;
+  readonly hold: (awaited: boolean) => void;
+  readonly abandon: (reason: RemintError) => void;
 }
 
 /** Begins a mint. Never throws; its promise rejects with a {@link RemintError} only. */
@@ -110,16 +110,16 @@ async function fromSeed(
 async function attempt(
   { grant, clock, mintTimeout }: MintSettings,
   { previous, state }: MintInput,
-  run: AbortSignal,
+  whole: AbortSignal,
   repeatable: boolean,
 ): Promise<Minted> {
   // Without a second attempt to keep time for, half of the limit would only turn slow servers into failures.
   const limit = repeatable ? mintTimeout / 2 : mintTimeout;
   const own = new AbortController();
   const timer = clock.setTimeout(() => own.abort(timeoutError(limit)), limit);
-  const forward = (): void => own.abort(run.reason);
-  if (run.aborted) forward();
-  run.addEventListener("abort", forward);
+  const forward = (): void => own.abort(whole.reason);
+  if (whole.aborted) forward();
+  whole.addEventListener("abort", forward);
   const sentAt = clock.now();
   const sentAtMonotonic = clock.monotonic();
   try {
@@ -132,13 +132,13 @@ async function attempt(
     throw typedError(error);
   } finally {
     timer.cancel();
-    run.removeEventListener("abort", forward);
+    whole.removeEventListener("abort", forward);
   }
 }
 
 /** Runs `work`, but no longer than until `signal` fires: a grant may ignore it, throw synchronously or never settle. */
 async function raced<T>(signal: AbortSignal, work: () => T | PromiseLike<T>): Promise<T> {
-  let abort: () => void = () => {};
+  let abort!: () => void;
   const aborted = new Promise<never>((_, reject) => {
     abort = () => reject(signal.reason as Error);
     if (signal.aborted) abort();

@@ -41,20 +41,19 @@ function matcher(origins: Origins | undefined, allowHttp: boolean): Matcher {
         `(or "any" for every https origin), got ${kindOf(origins)}. Without it a token could reach any host a URL names`,
     );
   }
-  const list = origins.map(normalOrigin);
-  return { originsFromToken: false, allows: (url) => isListed(url, list) };
+  return { originsFromToken: false, allows: listMatcher(origins.map(normalOrigin)) };
 }
 
 /** A list that depends on the token (a provider that names its hosts in the token response). */
 function matcherByToken(origins: (token: AccessToken) => readonly string[]): Matcher {
-  const known = new WeakMap<AccessToken, readonly string[]>();
+  const known = new WeakMap<AccessToken, (url: string) => boolean>();
   return {
     originsFromToken: true,
     allows(url, token) {
       if (token === undefined) return true;
-      let list = known.get(token);
-      if (list === undefined) known.set(token, (list = originsOf(token, origins)));
-      return isListed(url, list);
+      let matches = known.get(token);
+      if (matches === undefined) known.set(token, (matches = listMatcher(originsOf(token, origins))));
+      return matches(url);
     },
   };
 }
@@ -67,15 +66,23 @@ function originsOf(token: AccessToken, origins: (token: AccessToken) => readonly
   }
 }
 
-function isListed(url: string, list: readonly string[]): boolean {
-  // The warm path, 10 ns instead of the microsecond of parsing. Sound, because an origin ends where the path begins:
+/** A test of URLs against a list of origins. */
+function listMatcher(list: readonly string[]): (url: string) => boolean {
+  // The warm path, without the microsecond of parsing. Sound, because an origin ends where the path begins:
   // user:password@, other ports and backslashes all stand before that and fail here.
-  for (const origin of list) {
-    if (url.startsWith(origin)) {
-      const next = url.charCodeAt(origin.length);
-      if (next === 0x2f || next === 0x3f || next === 0x23 || Number.isNaN(next)) return true;
-    }
-  }
+  const hosts = list.filter((origin) => origin !== SELF).map((origin) => origin.replace(/[.[\]]/g, "\\$&"));
+  const plain = hosts.length > 0 ? new RegExp(`^(?:${hosts.join("|")})(?![^/?#])`) : undefined;
+  // Clients with a base URL ask about the same string object every time.
+  let last: string | undefined;
+  return (url) => {
+    if (url === last) return true;
+    if (plain?.test(url) !== true && !isListed(url, list)) return false;
+    last = url;
+    return true;
+  };
+}
+
+function isListed(url: string, list: readonly string[]): boolean {
   const target = parse(url);
   return target !== undefined && !hasCredentials(target) && list.includes(originOf(target));
 }

@@ -22,7 +22,7 @@ export interface RenewalHost {
   /** The failure that a mint would only repeat now (C9). */
   failure(): RemintError | undefined;
   begin(): Flight<AccessTokenRecord>;
-  /** Charges a mint to the storm guard (C8). */
+  /** Charges a mint to the storm guard (C8); once for all who were rejected with the same token. */
   charge(token: TokenIdentity, site: Site): boolean;
   /** Charges the mint, if there has to be one, and lets go of the token (C6); `false`: the guard is closed. */
   reject(token: TokenIdentity, site: Site, costsMint: boolean): boolean;
@@ -35,16 +35,13 @@ export class TokenRenewal implements Renewal {
   /** The number of the last flight begun before the request's first rejection. */
   readonly #before: number;
   #rejected: TokenIdentity;
-  /** A mint has been charged and not begun. */
-  #paid: boolean;
   #second = false;
 
-  constructor(host: RenewalHost, rejected: TokenIdentity, site: Site, before: number, paid: boolean) {
+  constructor(host: RenewalHost, rejected: TokenIdentity, site: Site, before: number) {
     this.#host = host;
     this.#rejected = rejected;
     this.#site = site;
     this.#before = before;
-    this.#paid = paid;
   }
 
   async next(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<RenewedToken> {
@@ -66,10 +63,8 @@ export class TokenRenewal implements Renewal {
     if (current !== undefined && this.#answers(current.token)) return true;
     const flight = this.#host.flight();
     const isFresh = flight !== undefined && flight.number > this.#before;
-    const costsMint = !isFresh && !this.#paid && this.#host.failure() === undefined;
-    if (!this.#host.reject(this.#rejected, this.#site, costsMint)) return false;
-    this.#paid ||= costsMint;
-    return true;
+    const costsMint = !isFresh && this.#host.failure() === undefined;
+    return this.#host.reject(this.#rejected, this.#site, costsMint);
   }
 
   #answers(token: TokenIdentity): boolean {
@@ -80,12 +75,11 @@ export class TokenRenewal implements Renewal {
     return { token, final: token.flight > this.#before };
   }
 
-  /** Begins the mint this request paid for; `undefined` when it can not pay and there is a token to fall back on. */
+  /** Begins the mint that was charged; `undefined` when it can not be and there is a token to fall back on. */
   #begin(current: CachedToken | undefined): Flight<AccessTokenRecord> | undefined {
     const failure = this.#host.failure();
     if (failure !== undefined) throw failure;
-    const paid = this.#paid || this.#host.charge(this.#rejected, this.#site);
-    this.#paid = false;
+    const paid = this.#host.charge(this.#rejected, this.#site);
     if (!paid && current !== undefined) return undefined;
     return this.#host.begin();
   }

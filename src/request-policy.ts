@@ -28,6 +28,8 @@ export type { Renewal, RenewedToken, RequestRules, Site, SkipReason, TokenCache 
 export interface PolicyRequest {
   /** Where it goes, as the client will resolve it. */
   readonly url: string;
+  /** A URL of the same origin, when that is cheaper to get than {@link PolicyRequest.url}: a client's base URL. */
+  readonly base?: string | undefined;
   /** Ends the caller's waiting. Read only when there is something to wait for. */
   readonly signal?: AbortSignal | undefined;
   /** `false`: never send it again; a rejected token is still reported. @defaultValue true */
@@ -39,8 +41,17 @@ export type ExtraHeaders = Readonly<Record<string, string>>;
 
 /** How one client sends requests and what its answers say. One object serves all requests of a client. */
 export interface Exchange<Request extends PolicyRequest, Answer> {
-  /** Sends the request; without a token, bare. Called once per send. */
-  send(request: Request, token: AccessToken | undefined, headers: ExtraHeaders | undefined): Promise<Answer>;
+  /**
+   * Sends the request; without a token, bare. Called once per send. `undefined`: nothing was sent, because the caller
+   * set an `Authorization` of his own (Q1); the policy then sends it bare.
+   */
+  send(
+    request: Request,
+    token: AccessToken | undefined,
+    headers: ExtraHeaders | undefined,
+  ): Promise<Answer> | undefined;
+  /** Whether the caller set an `Authorization` of his own (Q1). Asked before waiting for a token. */
+  isAuthorized?(request: Request): boolean;
   /** The HTTP status, or what stands for it: map gRPC's UNAUTHENTICATED to 401. */
   status(answer: Answer): number;
   /** A response header. */
@@ -78,9 +89,10 @@ export function withToken<Request extends PolicyRequest, Answer>(
   request: Request,
   exchange: Exchange<Request, Answer>,
 ): Promise<Answer> {
-  if (!cache.rules.allows(request.url)) return sendForeign(cache, request, exchange);
+  if (!cache.rules.allows(request.base ?? request.url)) return sendForeign(cache, request, exchange);
   const token = cache.peek();
   if (token !== undefined) return sendFirst(cache, request, exchange, token);
+  if (exchange.isAuthorized?.(request)) return sendUntouched(cache, request, exchange);
   return cache.get({ signal: request.signal }).then(
     (minted) => sendFirst(cache, request, exchange, minted),
     (error: unknown) => {
@@ -95,7 +107,9 @@ export function sendBare<Request extends PolicyRequest, Answer>(
   request: Request,
   exchange: Exchange<Request, Answer>,
 ): Promise<Answer> {
-  return dispatch(request, exchange, undefined, undefined).then(
+  const sent = dispatch(request, exchange, undefined, undefined);
+  if (sent === undefined) throw new TypeError("exchange.send() must send a request without a token");
+  return sent.then(
     (answer) => {
       exchange.finish?.(request, answer);
       return answer;
@@ -116,6 +130,15 @@ function sendForeign<Request extends PolicyRequest, Answer>(
   return sendBare(request, exchange);
 }
 
+function sendUntouched<Request extends PolicyRequest, Answer>(
+  cache: TokenCache,
+  request: Request,
+  exchange: Exchange<Request, Answer>,
+): Promise<Answer> {
+  cache.skipped("authorization-set", request.url);
+  return sendBare(request, exchange);
+}
+
 /** The warm path: one send, one look at the status. */
 function sendFirst<Request extends PolicyRequest, Answer>(
   cache: TokenCache,
@@ -125,7 +148,9 @@ function sendFirst<Request extends PolicyRequest, Answer>(
 ): Promise<Answer> {
   const { rules } = cache;
   if (rules.originsFromToken && !rules.allows(request.url, token)) return sendForeign(cache, request, exchange);
-  return dispatch(request, exchange, token, rules.headers?.(token)).then(
+  const sent = dispatch(request, exchange, token, rules.headers?.(token));
+  if (sent === undefined) return sendUntouched(cache, request, exchange);
+  return sent.then(
     (answer) => {
       if (mayReject(cache, exchange.inspectStatuses, exchange.status(answer))) {
         return new RejectedSend(cache, request, exchange).follow(token, { answer });
@@ -151,11 +176,11 @@ function dispatch<Request extends PolicyRequest, Answer>(
   exchange: Exchange<Request, Answer>,
   token: AccessToken | undefined,
   headers: ExtraHeaders | undefined,
-): Promise<Answer> {
+): Promise<Answer> | undefined {
   try {
     return exchange.send(request, token, headers);
   } catch (error) {
-    return Promise.reject(error as Error);
+    return Promise.reject(error);
   }
 }
 
@@ -234,7 +259,8 @@ class RejectedSend<Request extends PolicyRequest, Answer> {
       throw new RemintError("ERR_ORIGIN", `the renewed token may not be sent to ${url}: it is not among its origins`);
     }
     try {
-      return { answer: await dispatch(this.#request, this.#exchange, token, rules.headers?.(token)) };
+      // Never undefined: it was sent with a token before.
+      return { answer: await dispatch(this.#request, this.#exchange, token, rules.headers?.(token))! };
     } catch (error) {
       const answer = this.#exchange.answerOf?.(error);
       if (answer === undefined) throw error;

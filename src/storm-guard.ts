@@ -68,7 +68,7 @@ export class StormGuard {
 
   /** Charges a renewal that has to mint; `false`, and nothing charged, when it may not. */
   charge(token: TokenIdentity, { origin, path }: Site): boolean {
-    const unpaid = [origin, origin + path].filter((key) => !isSame(this.#keys.get(key)?.last, token));
+    const unpaid = [origin, origin + path].filter((key) => !isSameToken(this.#keys.get(key)?.last, token));
     // All paid: an earlier renewal of this very token was abandoned or its mint failed; the failure memory bounds that.
     if (unpaid.length === 0) return true;
     const now = this.#clock.monotonic();
@@ -87,7 +87,7 @@ export class StormGuard {
   accepted(token: TokenIdentity, { origin, path }: Site): void {
     for (const key of [origin, origin + path]) {
       const charges = this.#keys.get(key);
-      if (charges !== undefined && !isSame(charges.last, token)) this.#keys.delete(key);
+      if (charges !== undefined && !isSameToken(charges.last, token)) this.#keys.delete(key);
     }
     this.#shared?.accepted(origin);
   }
@@ -108,6 +108,7 @@ export class StormGuard {
   }
 }
 
-function isSame(a: TokenIdentity | undefined, b: TokenIdentity): boolean {
+/** Whether two tokens came from the same mint. */
+export function isSameToken(a: TokenIdentity | undefined, b: TokenIdentity): boolean {
   return a !== undefined && a.value === b.value && a.flight === b.flight;
 }

@@ -12,16 +12,17 @@
  * @module
  */
 import { AccessTokenRecord } from "./access-token.ts";
-import { CachedToken } from "./cached-token.ts";
+import { CachedToken, NEVER } from "./cached-token.ts";
 import { RemintError } from "./errors.ts";
 import { lifetimeOf } from "./expiry.ts";
 import { startMint } from "./mint.ts";
 import { TokenRenewal } from "./renewal.ts";
 import { Flight } from "./single-flight.ts";
 import { FailureMemory } from "./failure-memory.ts";
-import { StormGuard } from "./storm-guard.ts";
+import { isSameToken, StormGuard } from "./storm-guard.ts";
 import { printableUrl } from "./origins.ts";
 import type { AccessToken } from "./access-token.ts";
+import type { Bursts } from "./clock.ts";
 import type { CacheSettings } from "./cache-options.ts";
 import type { Minted } from "./mint.ts";
 import type { SharedGuard, TokenIdentity } from "./storm-guard.ts";
@@ -39,6 +40,7 @@ export interface PoolShare {
 export class MintingTokenCache implements TokenCache {
   readonly rules: RequestRules;
   readonly #settings: CacheSettings;
+  readonly #bursts: Bursts | undefined;
   #failures: FailureMemory;
   #guard: StormGuard;
   #entry: CachedToken | undefined;
@@ -46,6 +48,8 @@ export class MintingTokenCache implements TokenCache {
   #last: AccessTokenRecord | undefined;
   #flight: Flight<AccessTokenRecord> | undefined;
   #abandon: ((reason: RemintError) => void) | undefined;
+  /** The token whose replacement is charged and not begun yet: others rejected with it cost nothing more. */
+  #paidFor: TokenIdentity | undefined;
   #flights = 0;
   #state: unknown;
   #seed: CacheSettings["seed"];
@@ -54,6 +58,7 @@ export class MintingTokenCache implements TokenCache {
   constructor(settings: CacheSettings) {
     this.#settings = settings;
     this.rules = settings.rules;
+    this.#bursts = settings.clock.bursts;
     this.#failures = new FailureMemory(settings.clock);
     this.#guard = new StormGuard(settings.clock);
     this.#state = settings.grant.state;
@@ -67,8 +72,12 @@ export class MintingTokenCache implements TokenCache {
   peek(): AccessToken | undefined {
     const entry = this.#entry;
     if (entry === undefined) return undefined;
+    const bursts = this.#bursts;
+    if (bursts !== undefined && bursts.current === entry.freshIn && bursts.left-- > 0) return entry.token;
     const now = entry.now();
-    return now < entry.softAt ? entry.token : this.#peekLate(entry, now);
+    if (now >= entry.softAt) return this.#peekLate(entry, now);
+    if (bursts !== undefined) entry.freshIn = bursts.read(now) || NEVER;
+    return entry.token;
   }
 
   get(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<AccessToken> {
@@ -81,7 +90,7 @@ export class MintingTokenCache implements TokenCache {
       const valid = this.#valid();
       return valid === undefined ? flight.wait(signal) : this.#waitPatiently(flight, valid, signal);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 
@@ -115,7 +124,7 @@ export class MintingTokenCache implements TokenCache {
     // What is there, or under way, or known to fail, costs no mint: always allowed, never charged (C8).
     const costsMint = !isNewer && this.#flight === undefined && this.#failures.active() === undefined;
     if (!isNewer && !this.#reject(token, site, costsMint)) return undefined;
-    return new TokenRenewal(this.#host(), token, site, before, costsMint);
+    return new TokenRenewal(this.#host(), token, site, before);
   }
 
   skipped(reason: SkipReason, url: string): void {
@@ -150,7 +159,7 @@ export class MintingTokenCache implements TokenCache {
     entry: CachedToken,
     signal: AbortSignal | undefined,
   ): Promise<AccessToken> {
-    let giveUp: () => void = () => {};
+    let giveUp!: () => void;
     const patience = new Promise<void>((resolve) => (giveUp = resolve));
     const timer = this.#settings.clock.setTimeout(
       () => {
@@ -180,6 +189,7 @@ export class MintingTokenCache implements TokenCache {
     const onRetry = (attempt: number, error: RemintError): void => notify?.({ name: "mint-retried", attempt, error });
     const input = { previous: this.#last, state: this.#state, seed: this.#seed };
     this.#seed = undefined;
+    this.#paidFor = undefined;
     const mint = startMint({ ...this.#settings, onRetry }, input);
     const took = (): number => clock.monotonic() - startedAt;
     const promise: Promise<AccessTokenRecord> = mint.promise.then(
@@ -264,8 +274,13 @@ export class MintingTokenCache implements TokenCache {
     return true;
   }
 
-  #charge(token: TokenIdentity, { origin, path }: Site): boolean {
+  #charge(rejected: TokenIdentity, { origin, path }: Site): boolean {
+    // A server that hands out one value again and again: it is the latest minting that would be replaced, not the one
+    // this late 401 is about, which has been paid for. Without this every late 401 would be a mint.
+    const token = this.#last?.value === rejected.value ? this.#last : rejected;
+    if (isSameToken(this.#paidFor, token)) return true;
     const charged = this.#guard.charge(token, { origin, path });
+    if (charged) this.#paidFor = { value: token.value, flight: token.flight };
     this.#settings.notify?.({ name: charged ? "rejected" : "renewal-refused", origin, path });
     return charged;
   }

@@ -11,7 +11,7 @@ import { hasAuthorization, withHeaders } from "./fetch-headers.ts";
 import type { AccessToken } from "../access-token.ts";
 import type { RejectionRule } from "../grant.ts";
 import type { Exchange, ExtraHeaders, PolicyRequest } from "../request-policy.ts";
-import type { RequestOverride, RequestOverrideOptions, TokenCache, TokenSource } from "../token-source.ts";
+import type { RequestOverride, RequestOverrideOptions, TokenSource } from "../token-source.ts";
 
 /** What fetch takes as its first argument. */
 export type FetchInput = string | URL | Request;
@@ -37,6 +37,8 @@ class FetchRequest implements PolicyRequest {
   readonly input: FetchInput;
   readonly init: AuthRequestInit | undefined;
   readonly url: string;
+  /** The input, if it is a Request. */
+  readonly request: Request | undefined;
   readonly override: RequestOverrideOptions<BodyInit> | undefined;
   /** A copy of a Request whose body the next send would use up. */
   spare: Request | undefined;
@@ -44,12 +46,15 @@ class FetchRequest implements PolicyRequest {
   constructor(input: FetchInput, init: AuthRequestInit | undefined) {
     this.input = input;
     this.init = init;
-    this.url = typeof input === "string" ? input : isRequest(input) ? input.url : String(input);
+    this.request = typeof input === "string" || !isRequest(input) ? undefined : input;
+    // oxlint-disable-next-line typescript/no-base-to-string -- a URL, or whatever else fetch itself would stringify
+    this.url = typeof input === "string" ? input : (this.request?.url ?? String(input));
     this.override = init?.remint === undefined ? undefined : overrideOptions(init.remint);
+    this.spare = undefined;
   }
 
   get signal(): AbortSignal | undefined {
-    return this.init?.signal ?? (isRequest(this.input) ? this.input.signal : undefined);
+    return this.init?.signal ?? this.request?.signal;
   }
 
   get retry(): boolean {
@@ -57,16 +62,16 @@ class FetchRequest implements PolicyRequest {
   }
 
   get headers(): HeadersInit | undefined {
-    return this.init?.headers ?? (isRequest(this.input) ? this.input.headers : undefined);
+    return this.init?.headers ?? this.request?.headers;
   }
 
   /** What to give fetch now. A Request with a body is cloned, and the clone kept for a later send. */
   nextInput(): FetchInput {
-    const { input, init } = this;
-    if (!isRequest(input)) return input;
-    const current = this.spare ?? input;
-    if (!this.retry || this.override?.body || init?.body != null || current.body === null || current.bodyUsed)
-      return current;
+    const { request, init } = this;
+    if (request === undefined) return this.input;
+    const current = this.spare ?? request;
+    const sendsOther = this.override?.body !== undefined || (init?.body !== undefined && init.body !== null);
+    if (!this.retry || sendsOther || current.body === null || current.bodyUsed) return current;
     this.spare = current.clone();
     return current;
   }
@@ -83,10 +88,18 @@ class FetchExchange implements Exchange<FetchRequest, Response> {
     this.inspectStatuses = options.inspectStatuses;
   }
 
-  send(request: FetchRequest, token: AccessToken | undefined, extra: ExtraHeaders | undefined): Promise<Response> {
+  send(
+    request: FetchRequest,
+    token: AccessToken | undefined,
+    extra: ExtraHeaders | undefined,
+  ): Promise<Response> | undefined {
     const { init, override } = request;
+    if (init === undefined && token !== undefined && request.request === undefined && extra === undefined) {
+      return this.#fetch(request.input, { headers: { authorization: token.header } });
+    }
     if (token === undefined && override?.body === undefined) return this.#fetch(request.input, init);
     const headers = token === undefined ? request.headers : withHeaders(request.headers, token.header, extra);
+    if (token !== undefined && headers === undefined) return undefined;
     // A key first and the value later: spreading and then adding a key is 50 times slower on Node 20.
     const copy: RequestInit & { duplex?: "half" } = { headers: undefined as never, ...init };
     if (headers !== undefined) copy.headers = headers;
@@ -95,6 +108,10 @@ class FetchExchange implements Exchange<FetchRequest, Response> {
       if (isOneShot(copy.body)) copy.duplex = "half";
     }
     return this.#fetch(request.nextInput(), copy);
+  }
+
+  isAuthorized(request: FetchRequest): boolean {
+    return hasAuthorization(request.headers);
   }
 
   status(answer: Response): number {
@@ -142,30 +159,25 @@ export function authFetchOf(where: string, source: FetchTokenSource, options: Au
   return function authFetch(input, init) {
     const request = new FetchRequest(input, init);
     const override = init?.remint;
-    if (override === false) return leaveBare(only, "opted-out", request, exchange);
+    if (override === false) {
+      only?.skipped("opted-out", request.url);
+      return sendBare(request, exchange);
+    }
     const own = override === undefined ? undefined : overridingCache(override);
-    const cache = own ?? only ?? chooseCache(source, request.url, [request.url, init]);
-    if (hasAuthorization(request.headers)) return leaveOwn(cache, request, exchange);
-    if (isTokenCache(cache)) return withToken(cache, request, exchange);
-    return Promise.resolve(cache).then((chosen) =>
-      chosen === undefined ? sendBare(request, exchange) : withToken(chosen, request, exchange),
-    );
+    const cache = own ?? only;
+    if (cache !== undefined) return withToken(cache, request, exchange);
+    if (exchange.isAuthorized(request)) return sendBare(request, exchange);
+    return sendWithChosen(source, request, exchange);
   };
 }
 
-function leaveBare(
-  cache: TokenCache | undefined,
-  reason: "opted-out" | "authorization-set",
+async function sendWithChosen(
+  source: FetchTokenSource,
   request: FetchRequest,
   exchange: FetchExchange,
 ): Promise<Response> {
-  cache?.skipped(reason, request.url);
-  return sendBare(request, exchange);
-}
-
-/** Q1: the caller's own `Authorization` goes out as it is, and its 401 is the caller's. */
-function leaveOwn(cache: unknown, request: FetchRequest, exchange: FetchExchange): Promise<Response> {
-  return leaveBare(isTokenCache(cache) ? cache : undefined, "authorization-set", request, exchange);
+  const cache = await chooseCache(source, request.url, [request.url, request.init]);
+  return cache === undefined ? sendBare(request, exchange) : withToken(cache, request, exchange);
 }
 
 /** A Request of any implementation: undici's, the platform's, a test tool's. */

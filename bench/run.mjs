@@ -1,0 +1,44 @@
+// npm run bench: every claim of the README that is a number, against its budget (DESIGN section 10).
+// Exits 1 when a budget is missed. Only ratios within a run mean something on a shared machine.
+import os from "node:os";
+import * as herd from "./herd.mjs";
+import * as loopback from "./loopback.mjs";
+import { spread } from "./measure.mjs";
+import * as revocation from "./revocation.mjs";
+import * as warmAxios from "./warm-axios.mjs";
+import * as warmFetch from "./warm-fetch.mjs";
+
+const claims = { "warm-axios": warmAxios, "warm-fetch": warmFetch, loopback, herd, revocation };
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !(name in claims));
+if (unknown.length > 0) {
+  console.error(`No such bench: ${unknown.join(", ")}. There are: ${Object.keys(claims).join(", ")}`);
+  process.exit(2);
+}
+
+console.log(`Node ${process.versions.node}, ${os.cpus().length} cores, load ${os.loadavg()[0].toFixed(1)}`);
+let missed = 0;
+for (const [name, bench] of Object.entries(claims)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  console.log(`\n${bench.title}`);
+  const { result = {}, lines = [], budgets } = await bench.run(progress);
+  for (const [subject, { ns, ratio }] of Object.entries(result)) {
+    console.log(`  ${subject.padEnd(24)} ${spread(ns, 0).padStart(20)} ns   ${spread(ratio, 2).padStart(20)} x`);
+  }
+  for (const line of lines) console.log(`  ${line}`);
+  for (const budget of budgets) missed += judge(budget) ? 0 : 1;
+}
+console.log(missed === 0 ? "\nEvery budget was met." : `\n${missed} budget(s) were missed.`);
+process.exitCode = missed === 0 ? 0 : 1;
+
+function judge({ what, measured, value = measured.median, limit, unit, digits = 0 }) {
+  const met = value <= limit;
+  const shown = measured === undefined ? value.toFixed(digits) : spread(measured, digits);
+  console.log(`  ${met ? "met   " : "MISSED"} ${what}: ${shown} ${unit} (budget ${limit} ${unit})`.replaceAll(" )", ")"));
+  return met;
+}
+
+function progress(done, all) {
+  if (!process.stderr.isTTY) return;
+  process.stderr.write(done === all ? "\r\x1b[K" : `\r  round ${done} of ${all}`);
+}
