@@ -1,16 +1,25 @@
 // Builds dist/ file by file with plain tsc, so that what is published reads like what is written.
 import { spawnSync } from "node:child_process";
-import { cpSync, rmSync } from "node:fs";
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-process.chdir(root);
+process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 rmSync("dist", { recursive: true, force: true });
 
 // The library may not name a Node global (C12); only the testing kit, which starts servers, gets Node's types.
 for (const project of ["tsconfig.build.json", "tsconfig.testing.json"]) {
-  const { status } = spawnSync(process.execPath, ["node_modules/typescript-7/bin/tsc", "-p", project], { stdio: "inherit" });
+  const tsc = ["node_modules/typescript-7/bin/tsc", "-p", project];
+  const { status } = spawnSync(process.execPath, tsc, { stdio: "inherit" });
   if (status !== 0) process.exit(status ?? 1);
 }
-// tsc does not copy declarations: this one gives CJS users the `remint` key of axios' config.
+
+// The `remint` key of axios' config for CommonJS users. tsc copies no declarations, and leaves the reference to this
+// one pointing into src/, which is not published.
 cpSync("src/adapters/axios-commonjs.d.cts", "dist/adapters/axios-commonjs.d.cts");
+const types = "dist/adapters/axios.d.ts";
+const emitted = readFileSync(types, "utf8");
+const published = emitted.replace(/(?<=<reference path=")[^"]*(?=axios-commonjs\.d\.cts")/, "./");
+if (!published.includes('<reference path="./axios-commonjs.d.cts"')) {
+  throw new Error(`${types} does not refer to axios-commonjs.d.cts any more`);
+}
+writeFileSync(types, published);

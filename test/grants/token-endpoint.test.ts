@@ -23,11 +23,14 @@ async function failure(answer: Answer, more: Partial<TokenEndpointOptions> = {})
   return asError(await mint(answer, more).catch((reason: unknown) => reason));
 }
 
-/** Also for plain RemintErrors: the other members are undefined then. */
 function asError(value: unknown): TokenEndpointError {
-  const isOurs = (error: unknown): error is TokenEndpointError => isRemintError(error);
   if (!isOurs(value)) expect.fail(`not an error of ours: ${String(value)}`);
   return value;
+}
+
+/** A plain RemintError too: the other members are undefined then. */
+function isOurs(value: unknown): value is TokenEndpointError {
+  return isRemintError(value);
 }
 
 async function serverTimeAfter(headers: Record<string, string>): Promise<number | undefined> {
@@ -254,13 +257,15 @@ describe("S5: a token endpoint that echoes secrets leaks them into no error", ()
       ),
     )(`${authentication}, %s`, async (_name, echo) => {
       for (const status of [400, 401, 200, 500]) {
+        let basic: string | undefined;
         const text = await printed((response, request) => {
+          basic = request.headers.authorization?.slice(6);
           const said = echo(request, awkward);
           const error_description = `no: ${said} ${request.form.get("refresh_token")} ${request.headers["x-api-key"]}`;
           json(response, status, { error: said, error_description, echo: said });
         }, authentication);
         expect(leaks(text)).toEqual([]);
-        expect(text).not.toMatch(/[A-Za-z0-9+/]{20,}==?/);
+        if (basic !== undefined) expect(text).not.toContain(basic);
       }
     });
   }
