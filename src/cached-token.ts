@@ -73,6 +73,7 @@ export class CachedToken {
     }
     const now = this.now();
     this.freshIn = NEVER;
-    this.softAt = now + Math.max(SHORTEST_PAUSE, (this.expiresAt - now) / 2);
+    // Not past the end: `peek` looks at nothing else.
+    this.softAt = Math.min(this.expiresAt, now + Math.max(SHORTEST_PAUSE, (this.expiresAt - now) / 2));
   }
 }

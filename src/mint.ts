@@ -11,6 +11,7 @@
 import pRetry from "p-retry";
 import { usableValue, tokenResponseError } from "./access-token.ts";
 import { isRemintError, isTransientStatus, RemintError, safeCause, TokenEndpointError } from "./errors.ts";
+import { lifetimeOf } from "./expiry.ts";
 import { kindOf } from "./options.ts";
 import type { AccessToken } from "./access-token.ts";
 import type { Clock } from "./clock.ts";
@@ -24,6 +25,7 @@ export interface MintSettings {
   readonly clock: Clock;
   /** Milliseconds for the whole run. */
   readonly mintTimeout: number;
+  readonly defaultTtl: number;
   readonly retries: number;
   readonly onRetry: (attempt: number, error: RemintError) => void;
 }
@@ -69,7 +71,8 @@ export function startMint(settings: MintSettings, input: MintInput): RunningMint
 async function run(settings: MintSettings, input: MintInput, signal: AbortSignal): Promise<Minted> {
   const seeded = await fromSeed(settings, input, signal);
   if (seeded !== undefined) return seeded;
-  const retries = settings.grant.state === undefined ? settings.retries : 0;
+  const hasState = settings.grant.state !== undefined || input.state !== undefined;
+  const retries = hasState ? 0 : settings.retries;
   try {
     return await pRetry(() => attempt(settings, input, signal, retries > 0), {
       retries,
@@ -89,7 +92,7 @@ async function run(settings: MintSettings, input: MintInput, signal: AbortSignal
 }
 
 async function fromSeed(
-  { clock }: MintSettings,
+  { clock, defaultTtl }: MintSettings,
   { seed }: MintInput,
   signal: AbortSignal,
 ): Promise<Minted | undefined> {
@@ -99,7 +102,11 @@ async function fromSeed(
     const response = await raced(signal, seed);
     if (response === undefined || response === null) return undefined;
     usableValue(response.access_token);
-    return { response, sentAt: response.receivedAt ?? now, seeded: true };
+    const { receivedAt } = response;
+    const sentAt = typeof receivedAt === "number" && Number.isFinite(receivedAt) ? receivedAt : now;
+    // A session outlives its token: one that is past is no token to start with.
+    const isPast = sentAt + lifetimeOf(response, { sentAt, defaultTtl, seeded: true }).ms <= clock.now();
+    return isPast ? undefined : { response, sentAt, seeded: true };
   } catch (error) {
     if (signal.aborted) throw typedError(error);
     // No token to start with is what a mint is for.

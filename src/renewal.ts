@@ -67,8 +67,9 @@ export class TokenRenewal implements Renewal {
     return this.#host.reject(this.#rejected, this.#site, costsMint);
   }
 
+  /** Whatever was minted after the rejection, be it the same value again (Q7); at first any other token as well (C6). */
   #answers(token: TokenIdentity): boolean {
-    return token.value !== this.#rejected.value && (!this.#second || token.flight > this.#before);
+    return token.flight > this.#before || (!this.#second && token.value !== this.#rejected.value);
   }
 
   #yield(token: AccessTokenRecord): RenewedToken {

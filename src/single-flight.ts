@@ -46,8 +46,6 @@ export function leaveOnAbort<T>(promise: Promise<T>, signal: AbortSignal | undef
       left?.();
       reject(signal.reason as Error);
     };
-    if (signal.aborted) return leave();
-    signal.addEventListener("abort", leave, { once: true });
     const stay = (): void => signal.removeEventListener("abort", leave);
     promise.then(
       (value) => {
@@ -59,6 +57,8 @@ export function leaveOnAbort<T>(promise: Promise<T>, signal: AbortSignal | undef
         reject(error);
       },
     );
-    return undefined;
+    // After `then`: what a caller that has left does not hear of must not be an unhandled rejection.
+    if (signal.aborted) leave();
+    else signal.addEventListener("abort", leave, { once: true });
   });
 }

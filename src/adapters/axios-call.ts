@@ -47,16 +47,23 @@ interface RedirectOptions {
   readonly headers?: Record<string, unknown>;
 }
 
-/** What a call has to know of the axios it belongs to. */
+/** What a call has to know of the axios that will send it. */
 export interface AxiosFacts {
-  /** Builds the error axios itself would reject with. */
-  timeoutError(message: string, code: string, config: AxiosCallConfig): Error;
+  /** Builds the error this axios itself would reject with, were all of `timeout` spent on one send by `send`. */
+  timeoutError(config: AxiosCallConfig, timeout: number, send: AxiosSend): Error;
   /** axios before 1.21 forwards `Authorization` to subdomains when it follows a redirect (Q3). */
   readonly forwardsToSubdomains: boolean;
+  /** axios before 1.8.2 does not know `allowAbsoluteUrls: false`: an absolute URL wins over `baseURL` (Q2). */
+  readonly absoluteUrlsWin: boolean;
+  /** Set when the config comes from another copy of axios than the adapter: sends it in words the adapter knows. */
+  readonly translate?: ((send: AxiosSend, config: AxiosCallConfig) => Promise<unknown>) | undefined;
 }
 
-type Send = (config: never) => Promise<unknown>;
+/** An adapter, as axios resolves it. */
+export type AxiosSend = (config: never) => Promise<unknown>;
 
+/** The longest delay a timer takes; a longer one fires at once. */
+const LONGEST_DELAY = 2 ** 31 - 1;
 /** axios' own test for a URL that ignores `baseURL`. */
 const ABSOLUTE = /^([a-z][a-z\d+\-.]*:)?\/\//i;
 
@@ -64,36 +71,53 @@ const ABSOLUTE = /^([a-z][a-z\d+\-.]*:)?\/\//i;
 export class AxiosCall implements PolicyRequest {
   readonly override: RequestOverrideOptions | undefined;
   readonly #config: AxiosCallConfig;
-  readonly #send: Send;
+  readonly #send: AxiosSend;
   readonly #facts: AxiosFacts;
   /** Milliseconds axios was given for the whole call; 0 for no limit. */
   readonly #timeout: number;
   readonly #startedAt: number;
   #before: Partial<AxiosCallConfig> | undefined;
   #attached: string[] | undefined;
+  #waited = false;
   #waiting: AbortController | undefined;
   #stopListening: (() => void) | undefined;
 
-  constructor(config: AxiosCallConfig, send: Send, facts: AxiosFacts, override: RequestOverrideOptions | undefined) {
+  constructor(
+    config: AxiosCallConfig,
+    send: AxiosSend,
+    facts: AxiosFacts,
+    override: RequestOverrideOptions | undefined,
+  ) {
     this.#config = config;
     this.#send = send;
     this.#facts = facts;
     this.override = override;
-    this.#timeout = config.timeout ? Number(config.timeout) : 0;
+    // Read as axios reads it.
+    this.#timeout = config.timeout ? parseInt(config.timeout as string, 10) : 0;
     this.#startedAt = this.#timeout > 0 ? performance.now() : 0;
   }
 
   /** The URL axios will send to, without the query it adds. */
   get url(): string {
-    const { url = "", baseURL } = this.#config;
+    const { baseURL } = this.#config;
+    const url = this.#target;
     if (!baseURL || this.#ignoresBase(url)) return url;
     return url === "" ? baseURL : `${baseURL.replace(/\/+$/, "")}/${url.replace(/^\/+/, "")}`;
   }
 
-  /** Joining the two is most of what a warm request would cost; the origin is that of the base. */
+  /** Joining the two is most of what a warm request would cost; the origin is that of the base, if that has one. */
   get base(): string | undefined {
-    const { url = "", baseURL } = this.#config;
-    return !baseURL || this.#ignoresBase(url) ? url : baseURL;
+    const { baseURL } = this.#config;
+    const url = this.#target;
+    if (!baseURL || this.#ignoresBase(url)) return url;
+    // "/" and "\\host" are joined to what leads to another host.
+    return baseURL.charCodeAt(0) === 0x2f ? undefined : baseURL;
+  }
+
+  /** A URL object passes through axios as it is, whatever the types say. */
+  get #target(): string {
+    const url = this.#config.url as string | URL | null | undefined;
+    return typeof url === "string" ? url : String(url ?? "");
   }
 
   get retry(): boolean {
@@ -104,8 +128,14 @@ export class AxiosCall implements PolicyRequest {
     return this.#config.data;
   }
 
+  /** {@link AxiosCall.signal} was asked for, because there was something to wait for. */
+  get waited(): boolean {
+    return this.#waited;
+  }
+
   /** Q12: the caller's signal, cancel token and deadline as one signal. Made only when there is something to wait for. */
   get signal(): AbortSignal | undefined {
+    this.#waited = true;
     const { signal, cancelToken } = this.#config;
     if (signal === undefined && cancelToken === undefined && !(this.#timeout > 0)) return undefined;
     return (this.#waiting ??= this.#listen()).signal;
@@ -114,17 +144,29 @@ export class AxiosCall implements PolicyRequest {
   send(token: AccessToken | undefined, extra: ExtraHeaders | undefined): Promise<unknown> {
     const config = this.#config;
     if (this.override?.body !== undefined) this.#change("data", this.override.body());
-    if (token === undefined) return this.#send(config as never);
+    if (token === undefined) return this.#deliver();
     if (this.#waiting !== undefined && this.#timeout > 0) {
       const left = this.#timeLeft();
       if (left <= 0) return Promise.reject(this.#timeoutError());
       this.#change("timeout", left);
     }
-    if (this.#facts.forwardsToSubdomains && this.#before?.beforeRedirect === undefined) this.#guardRedirects();
+    if (this.#facts.forwardsToSubdomains && !(this.#before && "beforeRedirect" in this.#before)) this.#guardRedirects();
     // A property write, not `headers.set()`: the value was checked when it was minted, and set() costs 2 us.
     config.headers["Authorization"] = token.header;
     if (extra !== undefined) this.#attach(extra);
-    return this.#send(config as never);
+    return this.#deliver();
+  }
+
+  /** Q1: sends the request as the caller made it; a body from a factory is made if `withBody`. */
+  async sendAsIs(withBody: boolean): Promise<unknown> {
+    const { data } = this.#config;
+    const factory = withBody ? this.override?.body : undefined;
+    try {
+      if (factory !== undefined) this.#config.data = factory();
+      return await this.#deliver();
+    } finally {
+      if (factory !== undefined) this.#config.data = data;
+    }
   }
 
   /** Puts the config back as it came. */
@@ -134,14 +176,21 @@ export class AxiosCall implements PolicyRequest {
     if (this.#attached !== undefined) for (const name of this.#attached) headers[name] = undefined;
     this.#stopListening?.();
     if (this.#before === undefined) return;
-    if ("timeout" in this.#before) sayWholeTimeout(outcome, String(this.#config.timeout), String(this.#timeout));
+    if ("timeout" in this.#before && !this.#config.timeoutErrorMessage) {
+      sayWholeTimeout(outcome, String(this.#config.timeout), String(this.#timeout));
+    }
     Object.assign(this.#config, this.#before);
+  }
+
+  #deliver(): Promise<unknown> {
+    const { translate } = this.#facts;
+    return translate === undefined ? this.#send(this.#config as never) : translate(this.#send, this.#config);
   }
 
   #ignoresBase(url: string): boolean {
     // "/orders" and the like, told apart from "//host" without the regular expression.
     if (url.charCodeAt(0) === 0x2f && url.charCodeAt(1) !== 0x2f) return false;
-    return ABSOLUTE.test(url) && this.#config.allowAbsoluteUrls !== false;
+    return ABSOLUTE.test(url) && (this.#facts.absoluteUrlsWin || this.#config.allowAbsoluteUrls !== false);
   }
 
   #change<Key extends "data" | "timeout" | "beforeRedirect">(key: Key, value: AxiosCallConfig[Key]): void {
@@ -168,10 +217,9 @@ export class AxiosCall implements PolicyRequest {
 
   /** Q3: the token stays where it was sent, also when axios would take it along. */
   #guardRedirects(): void {
-    const { origin } = siteOf(this.url);
     const own = this.#config.beforeRedirect;
     this.#change("beforeRedirect", (options, ...rest) => {
-      if (siteOf(String(options.href)).origin !== origin) {
+      if (siteOf(String(options.href)).origin !== siteOf(this.url).origin) {
         for (const name of Object.keys(options.headers ?? {})) {
           if (name.toLowerCase() === "authorization") delete options.headers?.[name];
         }
@@ -185,10 +233,7 @@ export class AxiosCall implements PolicyRequest {
   }
 
   #timeoutError(): Error {
-    const { timeoutErrorMessage, transitional, adapter } = this.#config;
-    const message = timeoutErrorMessage ?? `timeout of ${this.#timeout}ms exceeded`;
-    const code = transitional?.clarifyTimeoutError || adapter === "fetch" ? "ETIMEDOUT" : "ECONNABORTED";
-    return this.#facts.timeoutError(message, code, this.#config);
+    return this.#facts.timeoutError(this.#config, this.#timeout, this.#send);
   }
 
   #listen(): AbortController {
@@ -197,7 +242,8 @@ export class AxiosCall implements PolicyRequest {
     // Whatever the reason, axios replaces it by its own CanceledError when the caller cancelled.
     const leave = (): void => controller.abort(signal?.reason ?? cancelToken?.reason);
     const expire = (): void => controller.abort(this.#timeoutError());
-    const timer = this.#timeout > 0 ? setTimeout(expire, Math.max(this.#timeLeft(), 0)) : undefined;
+    const delay = Math.min(Math.max(this.#timeLeft(), 0), LONGEST_DELAY);
+    const timer = this.#timeout > 0 ? setTimeout(expire, delay) : undefined;
     if (signal?.aborted || cancelToken?.reason !== undefined) leave();
     signal?.addEventListener?.("abort", leave);
     cancelToken?.subscribe(leave);
@@ -214,5 +260,9 @@ export class AxiosCall implements PolicyRequest {
 function sayWholeTimeout(outcome: unknown, left: string, whole: string): void {
   const { code, response } = Object(outcome) as { code?: unknown; response?: unknown };
   if (!(outcome instanceof Error) || response !== undefined) return;
-  if (code === "ECONNABORTED" || code === "ETIMEDOUT") outcome.message = outcome.message.replace(left, whole);
+  if (code !== "ECONNABORTED" && code !== "ETIMEDOUT") return;
+  const { message, stack } = outcome;
+  outcome.message = message.replace(left, whole);
+  // The stack begins with the message, and is what loggers print.
+  if (stack !== undefined) outcome.stack = stack.replace(message, outcome.message);
 }

@@ -5,6 +5,7 @@
  */
 /// <reference path="./axios-commonjs.d.cts" preserve="true" />
 import installedAxios from "axios";
+import { isRemintError } from "../errors.ts";
 import { assertFunction, assertOptions, optionError } from "../options.ts";
 import { sendBare, withToken } from "../request-policy.ts";
 import { assertTokenSource, chooseCache, isTokenCache, overrideOptions, overridingCache } from "../token-source.ts";
@@ -15,7 +16,7 @@ import type { AccessToken } from "../access-token.ts";
 import type { RejectionRule } from "../grant.ts";
 import type { Exchange, ExtraHeaders } from "../request-policy.ts";
 import type { RequestOverride, TokenCache, TokenSource } from "../token-source.ts";
-import type { AxiosCallConfig, AxiosFacts } from "./axios-call.ts";
+import type { AxiosCallConfig, AxiosFacts, AxiosSend } from "./axios-call.ts";
 
 export type { RequestOverride, RequestOverrideOptions, TokenCache, TokenSource } from "../token-source.ts";
 
@@ -88,7 +89,7 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
   readonly #source: AxiosTokenSource;
   readonly #only: TokenCache | undefined;
   readonly #axios: AxiosLike;
-  readonly #facts: AxiosFacts;
+  readonly #facts: FactsOfCopies;
 
   constructor(source: AxiosTokenSource, options: AuthInterceptorOptions) {
     this.#source = source;
@@ -103,30 +104,22 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
   dispatch(config: AxiosCallConfig, original: unknown): Promise<unknown> {
     // First of all, so that `response.config` and `error.config` can be sent again without nesting.
     config.adapter = original;
-    const adapter = this.#axios.getAdapter((original ?? this.#axios.defaults.adapter) as never, config as never) as (
-      config: never,
-    ) => Promise<unknown>;
+    const adapter = this.#axios.getAdapter(
+      (original ?? this.#axios.defaults.adapter) as never,
+      config as never,
+    ) as AxiosSend;
     const { remint } = config as { remint?: RequestOverride };
+    const facts =
+      config.headers instanceof this.#axios.AxiosHeaders ? this.#facts.own : this.#factsOn(adapter, original);
+    const call = new AxiosCall(config, adapter, facts, remint === undefined ? undefined : overrideOptions(remint));
     if (remint === false || config.auth || hasAuthorization(config.headers)) {
-      return this.#leaveBare(config, adapter, remint);
+      return this.#leaveBare(call, config.headers, remint);
     }
-    const { headers } = config;
-    // Another copy of axios does not know this one's AxiosHeaders and would drop every header of the request.
-    if (!(headers instanceof this.#axios.AxiosHeaders)) {
-      config.headers = new this.#axios.AxiosHeaders({ ...headers } as never) as never;
-    }
-    const call = new AxiosCall(
-      config,
-      adapter,
-      this.#facts,
-      remint === undefined ? undefined : overrideOptions(remint),
-    );
     const own = remint === undefined ? undefined : overridingCache(remint);
     const cache = own ?? this.#only ?? chooseCache(this.#source, call.url, [config as never]);
-    if (isTokenCache(cache)) return withToken(cache, call, this);
-    return Promise.resolve(cache).then((chosen) =>
-      chosen === undefined ? sendBare(call, this) : withToken(chosen, call, this),
-    );
+    if (!isTokenCache(cache)) return this.#dispatchLater(cache, call, facts);
+    const answer = withToken(cache, call, this);
+    return facts.extendsStacks && call.waited ? answer.catch(throwCopy) : answer;
   }
 
   send(call: AxiosCall, token: AccessToken | undefined, extra: ExtraHeaders | undefined): Promise<Answer> {
@@ -141,7 +134,7 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
     const wanted = name.toLowerCase();
     for (const key in headers) {
       if (key.toLowerCase() === wanted && headers[key] !== undefined && headers[key] !== null)
-        return String(headers[key]);
+        return String(headers[key] as string | readonly string[]);
     }
     return null;
   }
@@ -162,9 +155,10 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
 
   discard({ data }: Answer): Promise<void> | undefined {
     if (isNodeStream(data)) return drainNodeStream(data);
-    return typeof (data as { getReader?: unknown } | null)?.getReader === "function"
-      ? drain(data as ReadableStream<Uint8Array>)
-      : undefined;
+    // With `responseType: "response"` axios' fetch adapter hands out the Response itself.
+    const { getReader, body } = Object(data) as { getReader?: unknown; body?: unknown };
+    const stream = typeof getReader === "function" ? data : body;
+    return isWebStream(stream) ? drain(stream) : undefined;
   }
 
   text({ data }: Answer, maxBytes: number): Promise<string> {
@@ -176,19 +170,30 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
     if (outcome instanceof Error) hideRequest(outcome);
   }
 
-  /** Q1: the request goes out as the caller made it. */
-  #leaveBare(
-    config: AxiosCallConfig,
-    adapter: (config: never) => Promise<unknown>,
-    remint: RequestOverride | undefined,
+  /** For sources that say asynchronously which cache it is, or that none is. */
+  async #dispatchLater(
+    cache: TokenCache | undefined | Promise<TokenCache | undefined>,
+    call: AxiosCall,
+    facts: CopyFacts,
   ): Promise<unknown> {
+    const chosen = await cache;
+    const answer = chosen === undefined ? sendBare(call, this) : withToken(chosen, call, this);
+    return facts.extendsStacks ? answer.catch(throwCopy) : answer;
+  }
+
+  /** Q1: the request goes out as the caller made it. */
+  #leaveBare(call: AxiosCall, headers: Record<string, unknown>, remint: RequestOverride | undefined): Promise<unknown> {
     const ours = this.#only?.peek()?.header;
-    // The same cache registered twice acts once, and its second pass is no news (Q13).
-    if (ours === undefined || config.headers["Authorization"] !== ours) {
-      const { url } = new AxiosCall(config, adapter, this.#facts, undefined);
-      this.#only?.skipped(remint === false ? "opted-out" : "authorization-set", url);
-    }
-    return adapter(config as never);
+    // The same cache registered twice acts once: its second pass is no news, and its body is there (Q13).
+    const isSecondPass = ours !== undefined && headers["Authorization"] === ours;
+    if (!isSecondPass) this.#only?.skipped(remint === false ? "opted-out" : "authorization-set", call.url);
+    return call.sendAsIs(!isSecondPass);
+  }
+
+  /** The config comes from another copy of axios. A function is the user's adapter, of his copy; the rest is ours. */
+  #factsOn(adapter: AxiosSend, original: unknown): CopyFacts {
+    const isTheirs = adapter === original || (Array.isArray(original) && original.includes(adapter));
+    return isTheirs ? this.#facts.theirs : this.#facts.translating;
   }
 }
 
@@ -202,12 +207,39 @@ function hasAuthorization(headers: Record<string, unknown>): boolean {
 
 /** Q11: axios keeps the header it sent inside `request`; hidden from JSON and `inspect`, it can still be read. */
 function hideRequest(error: Error): void {
-  const { response } = error as { response?: object };
-  for (const holder of [error, response]) {
-    const request: unknown = (holder as { request?: unknown } | undefined)?.request;
-    if (holder === undefined || request === undefined) continue;
-    Object.defineProperty(holder, "request", { value: request, enumerable: false, configurable: true, writable: true });
+  hide(error, "request");
+  // axios' fetch adapter wraps its own errors.
+  if (error.cause instanceof Error) hideRequest(error.cause);
+  const { response } = error as { response?: { data?: unknown } };
+  if (response === undefined) return;
+  hide(response, "request");
+  // A response handed out as a stream leads to the request and to its socket.
+  if (isNodeStream(response.data)) for (const name of ["req", "socket", "client"]) hide(response.data, name);
+}
+
+function hide(holder: object, name: string): void {
+  if (!Object.hasOwn(holder, name)) return;
+  const value = (holder as Record<string, unknown>)[name];
+  Object.defineProperty(holder, name, { value, enumerable: false, configurable: true, writable: true });
+}
+
+/**
+ * The error of a failed mint is shared and frozen (C9), but axios from 1.6.3 to 1.7.2 writes to the stack of what it
+ * throws, and fails when it can not: there each caller gets a copy.
+ */
+function throwCopy(error: unknown): never {
+  if (!isRemintError(error) || !Object.isFrozen(error)) throw error;
+  const copy = Object.setPrototypeOf(new Error(error.message), Object.getPrototypeOf(error) as object) as Error;
+  for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(error))) {
+    const { enumerable = false } = property;
+    const value = (error as unknown as Record<string, unknown>)[name];
+    Object.defineProperty(copy, name, { value, enumerable, configurable: true, writable: true });
   }
+  throw copy;
+}
+
+function isWebStream(value: unknown): value is ReadableStream<Uint8Array> {
+  return typeof (value as { getReader?: unknown } | null | undefined)?.getReader === "function";
 }
 
 function textOf(data: unknown): string {
@@ -218,8 +250,10 @@ function textOf(data: unknown): string {
 
 function axiosOf(given: object | undefined): AxiosLike {
   if (given === undefined) return installedAxios;
-  const axios = given as Partial<AxiosLike>;
-  if (typeof axios?.getAdapter !== "function" || typeof axios.AxiosHeaders !== "function") {
+  // Of a namespace (`import * as axios`) the module itself is the default export; axios is its own.
+  const axios = (Object(given) as { default?: unknown }).default ?? given;
+  const { getAdapter, AxiosHeaders } = Object(axios) as Partial<AxiosLike>;
+  if (typeof getAdapter !== "function" || typeof AxiosHeaders !== "function") {
     throw optionError(
       "axios",
       given,
@@ -229,10 +263,80 @@ function axiosOf(given: object | undefined): AxiosLike {
   return axios as AxiosLike;
 }
 
-function factsOf(axios: AxiosLike): AxiosFacts {
-  const [major = 0, minor = 0] = String(axios.VERSION).split(".").map(Number);
-  return {
-    forwardsToSubdomains: major < 1 || (major === 1 && minor < 21),
-    timeoutError: (message, code, config) => new axios.AxiosError(message, code, config as never),
+/** {@link AxiosFacts}, and what the user's axios does with what we reject with. */
+interface CopyFacts extends AxiosFacts {
+  readonly extendsStacks: boolean;
+}
+
+/** What is known of a request, by whose config and whose adapter it has. */
+interface FactsOfCopies {
+  /** Config and adapter of the copy we work with. */
+  readonly own: CopyFacts;
+  /** The user's config and our adapter. */
+  readonly translating: CopyFacts;
+  /** The user's config and the user's adapter, of a version we do not know. */
+  readonly theirs: CopyFacts;
+}
+
+function factsOf(axios: AxiosLike): FactsOfCopies {
+  const [, minor = 0, patch = 0] = axios.VERSION.split(".").map(Number);
+  const own: CopyFacts = {
+    forwardsToSubdomains: minor < 21,
+    absoluteUrlsWin: minor < 9,
+    extendsStacks: minor === 6 || minor === 7,
+    timeoutError: timeoutErrorOf(axios, minor < 13 || (minor === 13 && patch < 3)),
   };
+  return {
+    own,
+    translating: {
+      ...own,
+      extendsStacks: true,
+      translate: (send, config) => sendTranslated(axios, send, config),
+    },
+    theirs: { ...own, extendsStacks: true, forwardsToSubdomains: true, absoluteUrlsWin: true },
+  };
+}
+
+/** Another copy of axios does not know this one's AxiosHeaders, nor this one its: before 1.9 either drops every header. */
+async function sendTranslated(axios: AxiosLike, send: AxiosSend, config: AxiosCallConfig): Promise<unknown> {
+  const { headers } = config;
+  config.headers = new axios.AxiosHeaders({ ...headers } as never);
+  try {
+    return withPlainHeaders(await send(config as never));
+  } catch (error) {
+    withPlainHeaders((Object(error) as { response?: unknown }).response);
+    throw error;
+  } finally {
+    config.headers = headers;
+  }
+}
+
+function withPlainHeaders(answer: unknown): unknown {
+  const { headers } = Object(answer) as { headers?: object };
+  if (headers !== undefined) (answer as { headers: object }).headers = { ...headers };
+  return answer;
+}
+
+/** Q12: code and message of the error this axios would reject with; its fetch adapter has its own. */
+function timeoutErrorOf(axios: AxiosLike, oldWording: boolean): AxiosFacts["timeoutError"] {
+  return (config, timeout, send) => {
+    const usual = `timeout of ${timeout}ms exceeded`;
+    if (isFetchAdapter(axios, config, send)) {
+      return new axios.AxiosError(
+        oldWording ? `timeout ${timeout} of ms exceeded` : usual,
+        "ETIMEDOUT",
+        config as never,
+      );
+    }
+    const code = config.transitional?.clarifyTimeoutError ? "ETIMEDOUT" : "ECONNABORTED";
+    return new axios.AxiosError(config.timeoutErrorMessage || usual, code, config as never);
+  };
+}
+
+function isFetchAdapter(axios: AxiosLike, config: AxiosCallConfig, send: AxiosSend): boolean {
+  try {
+    return (axios.getAdapter("fetch", config as never) as unknown) === send;
+  } catch {
+    return false; // axios before 1.7 has none
+  }
 }

@@ -15,8 +15,10 @@ import type { RequestOverride, RequestOverrideOptions, TokenSource } from "../to
 
 /** What fetch takes as its first argument. */
 export type FetchInput = string | URL | Request;
+/** What fetch takes as a body. Not `BodyInit`: only the DOM's types know that name, and a server has Node's. */
+export type FetchBody = NonNullable<RequestInit["body"]>;
 /** fetch's options, and under `remint` what this one request wants. */
-export type AuthRequestInit = RequestInit & { readonly remint?: RequestOverride<BodyInit> | undefined };
+export type AuthRequestInit = RequestInit & { readonly remint?: RequestOverride<FetchBody> | undefined };
 /** `fetch`, with tokens. */
 export type AuthFetch = (input: FetchInput, init?: AuthRequestInit) => Promise<Response>;
 /** Where the token of a fetch comes from. */
@@ -39,7 +41,7 @@ class FetchRequest implements PolicyRequest {
   readonly url: string;
   /** The input, if it is a Request. */
   readonly request: Request | undefined;
-  readonly override: RequestOverrideOptions<BodyInit> | undefined;
+  readonly override: RequestOverrideOptions<FetchBody> | undefined;
   /** A copy of a Request whose body the next send would use up. */
   spare: Request | undefined;
 

@@ -6,7 +6,14 @@
 import { authFetchOf } from "./fetch-exchange.ts";
 import type { AuthFetch, AuthFetchOptions, FetchTokenSource } from "./fetch-exchange.ts";
 
-export type { AuthFetch, AuthFetchOptions, AuthRequestInit, FetchInput, FetchTokenSource } from "./fetch-exchange.ts";
+export type {
+  AuthFetch,
+  AuthFetchOptions,
+  AuthRequestInit,
+  FetchBody,
+  FetchInput,
+  FetchTokenSource,
+} from "./fetch-exchange.ts";
 export type { AccessToken } from "../access-token.ts";
 export type { RequestOverride, RequestOverrideOptions, TokenCache, TokenSource } from "../token-source.ts";
 

@@ -7,16 +7,16 @@ import { ofetch as installedOfetch } from "ofetch";
 import { assertOptions, optionError } from "../options.ts";
 import { authFetchOf } from "./fetch-exchange.ts";
 import type { $Fetch, FetchOptions } from "ofetch";
-import type { AuthFetchOptions, FetchTokenSource } from "./fetch-exchange.ts";
+import type { AuthFetchOptions, FetchBody, FetchTokenSource } from "./fetch-exchange.ts";
 import type { RequestOverride } from "../token-source.ts";
 
-export type { AuthFetchOptions, AuthRequestInit, FetchInput, FetchTokenSource } from "./fetch-exchange.ts";
+export type { AuthFetchOptions, AuthRequestInit, FetchBody, FetchInput, FetchTokenSource } from "./fetch-exchange.ts";
 export type { RequestOverride, RequestOverrideOptions, TokenCache, TokenSource } from "../token-source.ts";
 
 declare module "ofetch" {
   interface FetchOptions {
     /** What this one request wants of remint: `false`, another cache, or `{ retry, body, cache }`. */
-    remint?: RequestOverride<BodyInit> | undefined;
+    remint?: RequestOverride<FetchBody> | undefined;
   }
 }
 

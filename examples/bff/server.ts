@@ -1,0 +1,64 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { findRemintError, TokenEndpointError } from "remint";
+import { createAuthFetch } from "remint/fetch";
+import type { Sessions } from "./sessions.ts";
+
+interface Reply {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+const SIGN_IN_AGAIN: Reply = { status: 401, body: JSON.stringify({ signIn: "/sign-in" }) };
+
+/** A backend for a front end: `/sign-in` makes a session, GET `/api/*` goes to the upstream API with its user's token. */
+export function createBff(sessions: Sessions, upstream: string): Server {
+  // Without a token of its own: every request says whose it takes.
+  const authFetch = createAuthFetch(() => undefined);
+
+  async function signIn(url: URL): Promise<Reply> {
+    // A real sign-in checks `state` and sends the PKCE verifier with the code.
+    const session = await sessions.begin(url.searchParams.get("code") ?? "");
+    return { status: 204, headers: { "set-cookie": `session=${session}; HttpOnly; SameSite=Lax; Path=/` } };
+  }
+
+  async function forward(url: URL, session: string | undefined): Promise<Reply> {
+    const tokens = sessions.tokens(session);
+    if (session === undefined || tokens === undefined) return SIGN_IN_AGAIN;
+    try {
+      const answer = await authFetch(upstream + url.pathname.replace(/^\/api/, ""), { remint: tokens });
+      const body = await answer.text();
+      // A 401 that is left after a renewal is between the BFF and the API; the browser can not sign in against it.
+      return answer.status === 401 ? { status: 502 } : { status: answer.status, body };
+    } catch (error) {
+      const reply = replyTo(error);
+      if (reply === SIGN_IN_AGAIN) await sessions.end(session);
+      return reply;
+    }
+  }
+
+  return createServer((request, response) => {
+    const url = new URL(request.url ?? "/", "http://bff");
+    const reply = url.pathname === "/sign-in" ? signIn(url) : forward(url, sessionOf(request));
+    void reply.catch(replyTo).then((said) => send(response, said));
+  });
+}
+
+/** What the browser is told when there was no token to be had. */
+function replyTo(error: unknown): Reply {
+  const failure = findRemintError(error);
+  // Not about tokens: the API itself could not be reached.
+  if (failure === undefined) return { status: 502 };
+  if (!(failure instanceof TokenEndpointError)) return { status: 503, headers: { "retry-after": "1" } };
+  if (failure.terminal) return SIGN_IN_AGAIN;
+  return { status: 503, headers: { "retry-after": String(Math.ceil((failure.retryAfter ?? 1000) / 1000)) } };
+}
+
+function sessionOf(request: IncomingMessage): string | undefined {
+  return /(?:^|; )session=([^;]+)/.exec(request.headers.cookie ?? "")?.[1];
+}
+
+function send(response: ServerResponse, { status, headers = {}, body }: Reply): void {
+  response.writeHead(status, body === undefined ? headers : { "content-type": "application/json", ...headers });
+  response.end(body);
+}

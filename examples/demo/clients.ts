@@ -1,0 +1,29 @@
+import axios from "axios";
+import type { TokenCache } from "remint";
+import { createAuthInterceptor } from "remint/axios";
+import { createAuthFetch } from "remint/fetch";
+import { createAuthOfetch } from "remint/ofetch";
+
+/** Sends a GET and resolves to the status of the answer. */
+export type Send = (path: string) => Promise<number>;
+
+/** The three clients, all on the same cache. */
+export function createClients(tokens: TokenCache, origin: string): readonly Send[] {
+  // oxlint-disable-next-line import/no-named-as-default-member -- the way axios is used everywhere
+  const api = axios.create({ baseURL: origin, validateStatus: null });
+  api.interceptors.request.use(createAuthInterceptor(tokens));
+
+  const authOfetch = createAuthOfetch(tokens, { baseURL: origin, ignoreResponseError: true });
+
+  const authFetch = createAuthFetch(tokens);
+
+  return [
+    async (path) => (await api.get(path)).status,
+    async (path) => (await authOfetch.raw(path)).status,
+    async (path) => {
+      const response = await authFetch(origin + path);
+      await response.text();
+      return response.status;
+    },
+  ];
+}

@@ -1,0 +1,78 @@
+import type { Check, Result, Row, Scenario } from "./scenario.ts";
+import { alignedTable, type Column } from "./table.ts";
+import { type Terminal, wrapped } from "./terminal.ts";
+
+/** Of the narrowest terminal there usually is. */
+export const WIDTH: number = 80;
+const INDENT = "     ";
+
+const LEGEND =
+  "all 3: axios, ofetch and fetch on one token cache. Token calls: requests to the token endpoint. " +
+  "ms: from a call to its outcome, with all servers in this process.";
+
+const COLUMNS: readonly Column[] = [
+  { heading: ["scenario"], align: "left" },
+  { heading: ["client"], align: "left" },
+  { heading: ["requests"], align: "right" },
+  { heading: ["API", "said", "401"], align: "right" },
+  { heading: ["token", "calls"], align: "right" },
+  { heading: ["mints"], align: "right" },
+  { heading: ["caller", "saw", "401"], align: "right" },
+  { heading: ["p50/p99", "ms"], align: "right" },
+];
+
+/** Says what will happen, before it does. */
+export function announce(terminal: Terminal, number: number, { title, story }: Scenario): void {
+  terminal.print("", `  ${number}  ${terminal.bold(title)}`, ...wrapped(story, INDENT, WIDTH).map(terminal.dim));
+}
+
+/** Says what came of it: one line per number. */
+export function conclude(terminal: Terminal, { checks }: Result): void {
+  const sentences = checks.map(({ actual, what }) => [inWords(actual), agreeing(what, actual)] as const);
+  const width = Math.max(...sentences.map(([number]) => number.length));
+  for (const [at, { passed, expected, exact }] of checks.entries()) {
+    const [number = "", what = ""] = sentences[at] ?? [];
+    const mark = passed ? terminal.green("✓") : terminal.red("✗");
+    const wanted = passed && exact ? "" : terminal.dim(` (${passed ? "" : "expected "}${expected})`);
+    terminal.print(`${INDENT}${mark} ${number.padStart(width)} ${what}${wanted}`);
+  }
+}
+
+/** The table of everything, once all is over. */
+export function tabulate(terminal: Terminal, rows: readonly Row[]): void {
+  const lines = alignedTable(COLUMNS, rows.map(cellsOf));
+  const head = lines.length - rows.length;
+  terminal.print("");
+  for (const [at, line] of lines.entries()) {
+    const faint = at < head || rows[at - head]?.contrast === true;
+    terminal.print(`  ${faint ? terminal.dim(line) : line}`);
+  }
+  terminal.print("", ...wrapped(LEGEND, "  ", WIDTH).map(terminal.dim), "");
+}
+
+/** One line per number that is wrong, with the scenario it belongs to. */
+export function complaint({ what, expected, actual }: Check): string {
+  return `${what}: expected ${expected}, got ${inWords(actual)}`;
+}
+
+function cellsOf({ label, clients, tally, contrast }: Row): string[] {
+  return [
+    contrast === true ? `  ${label}` : label,
+    clients,
+    inWords(tally.outcomes.length),
+    inWords(tally.refusals),
+    inWords(tally.tokenRequests),
+    inWords(tally.mints),
+    inWords(tally.answered(401)),
+    `${tally.percentile(0.5).toFixed(0)}/${tally.percentile(0.99).toFixed(0)}`,
+  ];
+}
+
+/** "mints afterwards" for 3 of them, "mint afterwards" for one. */
+function agreeing(plural: string, count: number): string {
+  return count === 1 ? plural.replace(/^([a-z]+)s\b/, "$1") : plural;
+}
+
+function inWords(count: number): string {
+  return count.toLocaleString("en");
+}

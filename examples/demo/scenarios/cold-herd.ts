@@ -1,0 +1,27 @@
+import { ORDERS } from "../api.ts";
+import { usualClient } from "../contrast.ts";
+import { ALL_CLIENTS, CALLERS, CONTRAST_CALLERS, exactly, type Scenario } from "../scenario.ts";
+import { herd, Tally } from "../tally.ts";
+
+export const coldHerd: Scenario = {
+  title: "A cold start",
+  story: "1,000 callers start at once, without a token. Usually every one of them asks for its own.",
+
+  async run(stage, progress) {
+    const remint = await Tally.of(stage, () => herd(CALLERS, stage.clients, ORDERS, progress));
+
+    const usual = await Tally.of(stage, () => herd(CONTRAST_CALLERS, [usualClient(stage)], ORDERS));
+
+    return {
+      rows: [
+        { label: "cold start", clients: ALL_CLIENTS, tally: remint },
+        { label: "usual interceptor", clients: "axios", tally: usual, contrast: true },
+      ],
+      checks: [
+        exactly(1, "mints", remint.mints),
+        exactly(CALLERS, "answered 200", remint.answered(200)),
+        exactly(0, "401s", remint.refusals),
+      ],
+    };
+  },
+};

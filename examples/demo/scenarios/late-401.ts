@@ -1,0 +1,41 @@
+import { ORDERS, SLOW } from "../api.ts";
+import { ALL_CLIENTS, exactly, type Scenario } from "../scenario.ts";
+import { herd, Tally } from "../tally.ts";
+
+const CALLERS = 20;
+
+export const late401: Scenario = {
+  title: "A late 401 for an old token",
+  story:
+    "20 slow requests learn that their token was revoked when everybody else already has a new one. " +
+    "Usually the new one is thrown away, 20 times.",
+
+  async run(stage, progress) {
+    const { api, clients, tokens } = stage;
+    const slow = api.holdSlow();
+    const outcomes = herd(CALLERS, clients, SLOW, progress);
+    await slow.arrived(CALLERS);
+    slow.revokeTheirTokens();
+    const first = await Tally.of(stage, () => herd(clients.length, clients, ORDERS));
+
+    const current = tokens.peek()?.value;
+    const late = await Tally.of(stage, () => {
+      slow.release();
+      return outcomes;
+    });
+
+    return {
+      rows: [
+        { label: "others renew", clients: ALL_CLIENTS, tally: first },
+        { label: "late 401, old token", clients: ALL_CLIENTS, tally: late },
+      ],
+      checks: [
+        exactly(1, "mints for the others", first.mints),
+        exactly(CALLERS, "late 401s the API sent", late.refusals),
+        exactly(0, "mints for those who are late", late.mints),
+        exactly(CALLERS, "answered 200", late.answered(200)),
+        exactly(0, "good tokens thrown away", Number(tokens.peek()?.value !== current)),
+      ],
+    };
+  },
+};

@@ -1,0 +1,49 @@
+/**
+ * A server that speaks no OAuth: a grant is any async function that returns `{ access_token, expires_in }`. Limits,
+ * retries, sharing and the 401 handling come with it.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { createTokenCache } from "remint";
+import { createAuthFetch } from "remint/fetch";
+import { startApi, startAuthServer } from "remint/testing";
+
+// A login of the old kind: JSON in, JSON out, under names of its own.
+const legacy = await startAuthServer();
+let session: string | undefined;
+legacy.respondAlways(({ path }) => {
+  if (path !== "/login") return { status: 404 };
+  session = `session-${legacy.requests.length}`;
+  return { body: { jwt: session, validForMinutes: 15 } };
+});
+const api = await startApi({ accepts: (token) => token === session });
+
+const tokens = createTokenCache({
+  async grant({ signal }) {
+    const credentials = { user: "robot", password: "s3cret" };
+    const response = await fetch(`${legacy.origin}/login`, {
+      method: "POST",
+      body: JSON.stringify(credentials),
+      signal,
+    });
+    // With its status, a failure is known to be transient (503) or not (400), and is repeated or not.
+    if (!response.ok) throw Object.assign(new Error("the login failed"), { status: response.status });
+    const { jwt, validForMinutes } = (await response.json()) as { jwt: string; validForMinutes: number };
+    return { access_token: jwt, expires_in: validForMinutes * 60 };
+  },
+  origins: [api.origin],
+});
+const authFetch = createAuthFetch(tokens);
+
+const statuses = await Promise.all(["/a", "/b"].map(async (path) => (await authFetch(api.origin + path)).status));
+// The server ends the session without telling anybody.
+session = undefined;
+statuses.push((await authFetch(`${api.origin}/c`)).status);
+
+assert.deepEqual(statuses, [200, 200, 200]);
+assert.equal((await tokens.get()).value, "session-2");
+assert.equal(legacy.requests.length, 2);
+console.log(`calls: ${statuses.join(", ")}, logins: ${legacy.requests.length}, one session ended by the server`);
+
+await Promise.all([api.close(), legacy.close()]);

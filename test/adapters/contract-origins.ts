@@ -1,0 +1,231 @@
+/** Where a token goes and where it does not: Q1, Q2, Q3, Q13, and the sources. */
+import { expect } from "vitest";
+import { createTokenCache } from "remint";
+import { fakeGrant } from "remint/testing";
+import type { Api } from "remint/testing";
+import type { ClientName } from "./clients.ts";
+import { type Case, failureOf, times, type World } from "./world.ts";
+
+export const originCases: readonly Case[] = [
+  ...["authorization", "Authorization", "AUTHORIZATION"].map((name) => ({
+    name: `Q1: who sets ${name} sends that, and its 401 is the caller's`,
+    async run(world: World) {
+      const { tokens, call } = await world.warm();
+      const reply = await call(`${world.api.origin}/x`, { headers: { [name]: "Bearer my-own" } });
+      expect([reply.status, world.sends()]).toEqual([401, ["my-own"]]);
+      expect([world.auth.mints, tokens.peek()?.value]).toEqual([1, world.auth.issued[0]]);
+      expect(world.events).toContainEqual({
+        name: "skipped",
+        reason: "authorization-set",
+        url: `${world.api.origin}/x`,
+      });
+    },
+  })),
+  {
+    name: "Q1: Authorization: undefined is not set; null and false say that none is wanted",
+    async run(world) {
+      const { call } = await world.warm();
+      const url = `${world.api.origin}/x`;
+      expect((await call(url, { headers: { authorization: undefined } })).status).toBe(200);
+      for (const value of [null, false]) {
+        expect((await call(url, { headers: { Authorization: value } })).status).toBe(401);
+      }
+      expect([world.sends(), world.auth.mints]).toEqual([[world.auth.issued[0], undefined, undefined], 1]);
+    },
+  },
+  {
+    // fetch refuses such URLs itself, so ofetch does.
+    name: "Q1: user:password@ in the URL is the caller's authentication",
+    clients: ["axios/http", "axios/fetch"],
+    async run(world) {
+      const { call } = await world.warm();
+      const reply = await call(world.api.origin.replace("//", "//user:password@"));
+      expect([reply.status, world.auth.mints]).toEqual([401, 1]);
+      const [request] = world.api.requests;
+      expect(request?.headers.authorization).toBe(`Basic ${btoa("user:password")}`);
+    },
+  },
+  {
+    name: "Q1: fetch's own refusal of user:password@ goes through, and costs nothing",
+    clients: ["fetch", "ofetch"],
+    async run(world) {
+      const call = world.connect(world.tokens());
+      const failure = await failureOf(call(world.api.origin.replace("//", "//user:password@")));
+      expect(String(failure)).toContain("credentials");
+      expect([world.auth.requests, world.api.requests]).toEqual([[], []]);
+    },
+  },
+  {
+    name: "Q1: axios' auth option is the caller's authentication",
+    clients: ["axios/http", "axios/fetch"],
+    async run(world) {
+      const { call } = await world.warm();
+      const reply = await call(world.api.origin, { own: { auth: { username: "user", password: "pass" } } });
+      expect([reply.status, world.auth.mints]).toEqual([401, 1]);
+      expect(world.api.requests.map(({ headers }) => headers.authorization)).toEqual([`Basic ${btoa("user:pass")}`]);
+    },
+  },
+  {
+    name: "Q2: a foreign origin gets no token, and its 401 invalidates nothing",
+    async run(world) {
+      const foreign = await world.anotherApi({ accepts: () => true });
+      const { tokens, call } = await world.warm();
+      expect((await call(`${foreign.origin}/x`)).status).toBe(401);
+      expect(foreign.requests.map(({ headers }) => headers.authorization)).toEqual([undefined]);
+      expect([world.auth.mints, tokens.peek()?.value]).toEqual([1, world.auth.issued[0]]);
+    },
+  },
+  {
+    name: "Q2: a foreign origin is told apart before any token is asked for, look-alikes too",
+    async run(world) {
+      const foreign = await world.anotherApi({ accepts: () => true });
+      const call = world.connect(world.tokens());
+      await call(`${foreign.origin}/?${world.api.origin}/`);
+      await call(`${foreign.origin}\\${world.api.origin}/`);
+      await call(`${foreign.origin}#${world.api.origin}/`);
+      const { port } = new URL(world.api.origin);
+      await failureOf(call(`http://127.0.0.1.invalid:${port}/`));
+      await failureOf(call(`${world.api.origin}0/`));
+      expect(foreign.requests.map(({ headers }) => headers.authorization)).toEqual(times(3, () => undefined));
+      expect([world.auth.requests, world.api.requests]).toEqual([[], []]);
+    },
+  },
+  {
+    name: "Q3: a redirect to another origin never carries the token, and its 401 says nothing about it",
+    clients: ["fetch", "ofetch", "axios/http"],
+    async run(world) {
+      const { tokens, call, elsewhere } = await redirected(world);
+      const reply = await call(`${world.api.origin}/away`);
+      expect([reply.status, reply.text]).toEqual([401, "elsewhere"]);
+      expect(elsewhere.requests.map(({ headers }) => headers.authorization)).toEqual([undefined]);
+      expect([world.sends().length, world.auth.mints]).toEqual([1, 1]);
+      expect(tokens.peek()?.value).toBe(world.auth.issued[0]);
+    },
+  },
+  {
+    // axios' fetch adapter does not say where an answer came from.
+    name: "Q3, C8: where the client can not tell a redirect, its 401s cost at most 3 mints, and it never carries a token",
+    clients: ["axios/fetch"],
+    async run(world) {
+      const { call, elsewhere } = await redirected(world);
+      for (const _ of times(20, () => 0)) expect((await call(`${world.api.origin}/away`)).status).toBe(401);
+      expect(new Set(elsewhere.requests.map(({ headers }) => headers.authorization))).toEqual(new Set([undefined]));
+      expect(world.auth.mints).toBeLessThanOrEqual(1 + 3);
+    },
+  },
+  {
+    name: "Q3: a redirect within the origin keeps the token, and its 401 renews it",
+    async run(world) {
+      const { call } = await world.warm();
+      world.api.respondAlways(({ url }) =>
+        url === "/old" ? { status: 307, headers: { location: "/new" } } : undefined,
+      );
+      world.auth.revokeAll();
+      const body = { method: "POST", body: "moved", headers: { "content-type": "text/plain" } };
+      expect((await call(`${world.api.origin}/old`, body)).status).toBe(200);
+      expect(world.sends("/new")).toEqual(world.auth.issued);
+      expect(world.api.requests.map(({ text }) => text)).toEqual(times(4, () => "moved"));
+    },
+  },
+  {
+    name: "Q13: the same cache twice on one client acts once",
+    async run(world) {
+      const { tokens } = await world.warm();
+      const call = world.connect(tokens, { beneath: tokens });
+      world.auth.revokeAll();
+      expect((await call(`${world.api.origin}/x`)).status).toBe(200);
+      expect([world.sends(), world.auth.mints]).toEqual([world.auth.issued, 2]);
+      world.api.respondAlways({ status: 401 });
+      expect((await call(`${world.api.origin}/y`)).status).toBe(401);
+      expect([world.sends("/y").length, world.auth.mints]).toEqual([2, 3]);
+    },
+  },
+  {
+    name: "Q13: two caches with different origins on one client each handle their own",
+    async run(world) {
+      const { tokens, other, grant, otherTokens } = await twoApis(world);
+      const call = world.connect(tokens, { beneath: otherTokens });
+      await expectEachItsOwn(world, call, other, grant);
+    },
+  },
+  {
+    name: "Q2: of an array of caches the first whose origins match is used; elsewhere the request is bare",
+    async run(world) {
+      const { tokens, other, grant, otherTokens } = await twoApis(world);
+      const call = world.connect([tokens, otherTokens]);
+      await expectEachItsOwn(world, call, other, grant);
+      const foreign = await world.anotherApi({ accepts: () => true });
+      await call(foreign.origin);
+      expect(foreign.requests.map(({ headers }) => headers.authorization)).toEqual([undefined]);
+    },
+  },
+  ...functionSources(),
+];
+
+async function redirected(world: World) {
+  const elsewhere = await world.anotherApi({ accepts: () => true });
+  elsewhere.respondAlways({ status: 401, body: "elsewhere" });
+  world.api.respondAlways({ status: 302, headers: { location: `${elsewhere.origin}/landed` } });
+  return { elsewhere, ...(await world.warm()) };
+}
+
+async function twoApis(world: World) {
+  const grant = fakeGrant();
+  const other = await world.anotherApi({ accepts: (token) => token === grant.last });
+  const otherTokens = createTokenCache({ grant, origins: [other.origin] });
+  return { tokens: world.tokens(), other, grant, otherTokens };
+}
+
+type Called = ReturnType<World["connect"]>;
+
+async function expectEachItsOwn(
+  world: World,
+  call: Called,
+  other: Api,
+  grant: ReturnType<typeof fakeGrant>,
+): Promise<void> {
+  expect((await call(`${world.api.origin}/x`)).status).toBe(200);
+  expect((await call(`${other.origin}/x`)).status).toBe(200);
+  world.auth.revokeAll();
+  other.respond({ status: 401 });
+  expect((await call(`${world.api.origin}/x`)).status).toBe(200);
+  expect((await call(`${other.origin}/x`)).status).toBe(200);
+  expect([world.sends(), world.auth.mints]).toEqual([[0, 0, 1].map((index) => world.auth.issued[index]), 2]);
+  expect([other.requests.map(({ token }) => token), grant.mints]).toEqual([["fake-1", "fake-1", "fake-2"], 2]);
+}
+
+function functionSources(): Case[] {
+  const every: readonly ClientName[] = ["fetch", "ofetch", "axios/http", "axios/fetch"];
+  const kinds = [
+    { kind: "a function", wrap: <T>(value: T): T | Promise<T> => value },
+    { kind: "an async function", wrap: <T>(value: T): T | Promise<T> => Promise.resolve(value) },
+  ];
+  const choosing = kinds.map(({ kind, wrap }) => ({
+    name: `Q2: ${kind} chooses the cache by the request; undefined sends it bare`,
+    clients: every,
+    async run(world: World) {
+      const { tokens, other, grant, otherTokens } = await twoApis(world);
+      const call = world.connect((url) => {
+        if (url.startsWith(`${world.api.origin}/bare`)) return wrap(undefined);
+        return wrap(url.startsWith(other.origin) ? otherTokens : tokens);
+      });
+      await expectEachItsOwn(world, call, other, grant);
+      expect((await call(`${world.api.origin}/bare`)).status).toBe(401);
+      expect(world.sends("/bare")).toEqual([undefined]);
+    },
+  }));
+  const failing = ["throws", "rejects"].map((does) => ({
+    name: `Q2: a function source that ${does} rejects the call, nothing is sent`,
+    async run(world: World) {
+      const error = new Error("no tenant in this request");
+      const call = world.connect(() => {
+        if (does === "throws") throw error;
+        return Promise.reject(error);
+      });
+      const failure = await failureOf(call(`${world.api.origin}/x`));
+      expect(failure === error || (failure as Error).cause === error).toBe(true);
+      expect(world.api.requests).toEqual([]);
+    },
+  }));
+  return [...choosing, ...failing];
+}

@@ -1,0 +1,80 @@
+/** The `remint` key of one request. */
+import { expect } from "vitest";
+import { fakeGrant } from "remint/testing";
+import { type Case, failureOf } from "./world.ts";
+
+export const overrideCases: readonly Case[] = [
+  {
+    name: "Q2: remint: false sends the request bare, and its 401 is the caller's",
+    async run(world) {
+      const { tokens, call } = await world.warm();
+      expect((await call(`${world.api.origin}/x`, { remint: false })).status).toBe(401);
+      expect([world.sends(), world.auth.mints]).toEqual([[undefined], 1]);
+      expect(tokens.peek()?.value).toBe(world.auth.issued[0]);
+      expect(world.events).toContainEqual({ name: "skipped", reason: "opted-out", url: `${world.api.origin}/x` });
+    },
+  },
+  {
+    name: "Q6: remint: { retry: false } gives the 401 to the caller and the next call a new token",
+    async run(world) {
+      const { call } = await world.warm();
+      world.auth.revokeAll();
+      expect((await call(`${world.api.origin}/x`, { remint: { retry: false } })).status).toBe(401);
+      expect([world.sends(), world.auth.mints]).toEqual([[world.auth.issued[0]], 1]);
+      expect((await call(`${world.api.origin}/x`, { remint: { retry: false } })).status).toBe(200);
+      expect([world.sends(), world.auth.mints]).toEqual([world.auth.issued, 2]);
+    },
+  },
+  ...(["itself", "under cache"] as const).map((form): Case => ({
+    name: `Q13: a cache given to one request, ${form}, is the only one it uses, for the renewal too`,
+    async run(world) {
+      const grant = fakeGrant();
+      const own = world.tokens({ grant });
+      const call = world.connect(world.tokens());
+      world.api.respondAlways(({ token }) => ({ status: token === "fake-2" ? 200 : 401 }));
+      const remint = form === "itself" ? own : { cache: own };
+      expect((await call(`${world.api.origin}/x`, { remint })).status).toBe(200);
+      expect([world.sends(), grant.mints, world.auth.mints]).toEqual([["fake-1", "fake-2"], 2, 0]);
+    },
+  })),
+  {
+    name: "Q6: a body factory is called once per send, and is what a request without a 401 sends too",
+    async run(world) {
+      const { call } = await world.warm();
+      let made = 0;
+      const remint = { body: () => `made ${++made}` };
+      const headers = { "content-type": "text/plain" };
+      expect((await call(`${world.api.origin}/x`, { method: "POST", headers, remint })).status).toBe(200);
+      world.auth.revokeAll();
+      expect((await call(`${world.api.origin}/x`, { method: "POST", headers, remint })).status).toBe(200);
+      expect(world.api.requests.map(({ text }) => text)).toEqual(["made 1", "made 2", "made 3"]);
+    },
+  },
+  {
+    name: "Q6: a body factory that throws rejects the call with what it threw",
+    async run(world) {
+      const { call } = await world.warm();
+      const error = new Error("the file is gone");
+      const remint = {
+        body() {
+          throw error;
+        },
+      };
+      const failure = await failureOf(
+        call(`${world.api.origin}/x`, { method: "POST", remint, own: world.client.once }),
+      );
+      expect(failure === error || (failure as Error).cause === error).toBe(true);
+      expect(world.api.requests).toEqual([]);
+    },
+  },
+  {
+    name: "C13: a closed cache rejects the call with ERR_CLOSED, and sends nothing",
+    async run(world) {
+      const { tokens, call } = await world.warm();
+      await tokens.close();
+      const failure = (await failureOf(call(`${world.api.origin}/x`))) as { code?: string; cause?: { code?: string } };
+      expect(failure.code ?? failure.cause?.code).toBe("ERR_CLOSED");
+      expect(world.api.requests).toEqual([]);
+    },
+  },
+];

@@ -1,0 +1,211 @@
+/** What a 401 means and what follows from it. */
+import { expect } from "vitest";
+import { findRemintError, isRemintError, type JudgedAnswer, TokenEndpointError } from "remint";
+import { manualClock } from "remint/testing";
+import { type Case, failureOf, Gate, times, type World } from "./world.ts";
+
+export const renewalCases: readonly Case[] = [
+  {
+    name: "C2, Q5: 1,000 requests in flight at a revocation cost one mint and surface no 401",
+    async run(world) {
+      const { call } = await world.warm();
+      const release = world.api.holdAnswers();
+      const replies = Promise.all(times(1000, (index) => call(`${world.api.origin}/${index}`)));
+      await world.api.waitFor(1000);
+      world.auth.revokeAll();
+      release();
+      expect((await replies).filter(({ status }) => status !== 200)).toEqual([]);
+      expect(world.api.unauthorized).toBe(1000);
+      expect(world.api.requests.length).toBe(2000);
+      expect([world.auth.requests.length, world.auth.mints]).toEqual([2, 2]);
+    },
+  },
+  {
+    name: "C5, C6: 20 late 401s for an old token mint nothing and leave the good token in the cache",
+    async run(world) {
+      const { tokens, call } = await world.warm();
+      const late = new Gate();
+      world.api.respondAlways(async ({ url, token }) => {
+        if (url === "/late" && token === world.auth.issued[0]) await late.passed;
+        return undefined;
+      });
+      const replies = Promise.all(times(20, () => call(`${world.api.origin}/late`)));
+      await world.api.waitFor(20);
+      world.auth.revokeAll();
+      expect((await call(`${world.api.origin}/early`)).status).toBe(200);
+      const good = world.auth.issued[1];
+      late.open();
+      expect((await replies).map(({ status }) => status)).toEqual(times(20, () => 200));
+      expect([world.auth.mints, tokens.peek()?.value]).toEqual([2, good]);
+      expect(world.sends("/late").slice(20)).toEqual(times(20, () => good));
+    },
+  },
+  {
+    name: "C8: 20 calls to an API that always says 401 cost at most 4 mints, and every call gets its 401",
+    async run(world) {
+      world.api.respondAlways({ status: 401, body: "no" });
+      const call = world.connect(world.tokens({ clock: manualClock() }));
+      for (const index of times(20, (each) => each)) {
+        const { status, text } = await call(`${world.api.origin}/${index}`);
+        expect([status, text]).toEqual([401, "no"]);
+      }
+      expect(world.auth.mints).toBeGreaterThan(1);
+      expect(world.auth.mints).toBeLessThanOrEqual(4);
+      expect(world.api.requests.length).toBe(20 + world.auth.mints - 1);
+    },
+  },
+  {
+    name: "C8: 200 calls at once to an API that always says 401 cost at most 4 mints",
+    async run(world) {
+      world.api.respondAlways({ status: 401 });
+      const call = world.connect(world.tokens({ clock: manualClock() }));
+      const replies = await Promise.all(times(200, (index) => call(`${world.api.origin}/${index % 10}`)));
+      expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([401]));
+      expect(world.auth.mints).toBeLessThanOrEqual(4);
+      expect(world.api.requests.length).toBeLessThanOrEqual(3 * 200);
+    },
+  },
+  {
+    name: "Q5: a token adopted from another caller's renewal and rejected too still leads to a new one: three sends",
+    async run(world) {
+      const { call } = await world.warm();
+      const slow = new Gate();
+      world.api.respondAlways(async ({ url, token }) => {
+        if (url === "/slow" && token === world.auth.issued[0]) await slow.passed;
+        return undefined;
+      });
+      const reply = call(`${world.api.origin}/slow`);
+      await world.api.waitFor(1);
+      world.auth.revokeAll();
+      await call(`${world.api.origin}/other`);
+      world.auth.revokeAll();
+      slow.open();
+      expect((await reply).status).toBe(200);
+      expect(world.sends("/slow")).toEqual(world.auth.issued);
+      expect(world.auth.mints).toBe(3);
+    },
+  },
+  {
+    name: "Q5: three sends with a token are the most, then the 401 goes to the caller",
+    async run(world) {
+      const { call } = await world.warm();
+      const slow = new Gate();
+      world.api.respondAlways(async ({ url, token }) => {
+        if (url === "/slow" && token === world.auth.issued[0]) await slow.passed;
+        return url === "/slow" ? { status: 401, body: "never" } : undefined;
+      });
+      const reply = call(`${world.api.origin}/slow`);
+      await world.api.waitFor(1);
+      world.auth.revokeAll();
+      await call(`${world.api.origin}/other`);
+      slow.open();
+      const { status, text } = await reply;
+      expect([status, text]).toEqual([401, "never"]);
+      expect(world.sends("/slow")).toEqual(world.auth.issued);
+      expect(world.auth.mints).toBe(3);
+    },
+  },
+  {
+    name: "Q7: a renewal that yields the same value again is resent once, not for ever",
+    async run(world) {
+      world.auth.respondAlways({ body: { access_token: "the-same", token_type: "Bearer", expires_in: 3600 } });
+      world.api.respond({ status: 401 });
+      const call = world.connect(world.tokens());
+      expect((await call(`${world.api.origin}/x`)).status).toBe(200);
+      expect(world.sends()).toEqual(["the-same", "the-same"]);
+      world.api.respondAlways({ status: 401 });
+      expect((await call(`${world.api.origin}/y`)).status).toBe(401);
+      expect(world.sends("/y")).toEqual(["the-same", "the-same"]);
+    },
+  },
+  {
+    name: "Q8: when the mint fails after a 401, each caller gets an error of its own that says so, over the shared cause",
+    async run(world) {
+      const { call } = await world.warm({ clock: manualClock() });
+      world.auth.revokeAll();
+      world.auth.respondAlways({ status: 400, body: { error: "invalid_client" } });
+      const release = world.api.holdAnswers();
+      // Without ofetch's second try: it meets the remembered failure before it is sent, so no 401 is its reason.
+      const own = world.client.once;
+      const url = (index: number): string => `${world.api.origin}/orders/${index}?key=query-secret`;
+      const failures = times(2, (index) => failureOf(call(url(index), { own })));
+      await world.api.waitFor(2);
+      release();
+      const errors = (await Promise.all(failures)).map((failure) => findRemintError(failure));
+      for (const [index, error] of errors.entries()) {
+        expect(error).toBeInstanceOf(TokenEndpointError);
+        expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 400, error: "invalid_client" });
+        expect(error?.rejected).toEqual({ status: 401, url: `${world.api.origin}/orders/${index}` });
+        expect(error?.message).not.toContain("query-secret");
+        expect([isRemintError(error?.cause), error?.cause === errors[0]?.cause]).toEqual([true, true]);
+      }
+      expect([errors[0] === errors[1], world.auth.requests.length]).toEqual([false, 2]);
+    },
+  },
+  ...challengeCases(),
+  {
+    name: "Q4: isRejected decides about the statuses it inspects, and the body it looked at can still be read",
+    async run(world) {
+      const rules = {
+        inspectStatuses: [403],
+        isRejected: async (answer: JudgedAnswer) =>
+          answer.status === 403 ? (await answer.text(1024)).includes("SESSION_EXPIRED") : undefined,
+      };
+      const { call } = await world.warm({}, rules);
+      world.api.respond({ status: 403, body: "SESSION_EXPIRED" });
+      expect((await call(`${world.api.origin}/expired`)).status).toBe(200);
+      expect([world.sends("/expired"), world.auth.mints]).toEqual([world.auth.issued, 2]);
+      world.api.respond({ status: 403, body: "not yours" });
+      const { status, text } = await call(`${world.api.origin}/forbidden`);
+      expect([status, text, world.auth.mints]).toEqual([403, "not yours", 2]);
+    },
+  },
+  {
+    name: "Q4: with permissive statuses a 401 that the client does not throw is renewed all the same",
+    clients: ["ofetch", "axios/http", "axios/fetch"], // fetch throws on no status anyway
+    async run(world) {
+      const { call } = await world.warm();
+      world.auth.revokeAll();
+      const own = world.client.permissive;
+      const good = await call(`${world.api.origin}/x`, { own });
+      expect([good.status, good.error, world.sends("/x").length]).toEqual([200, undefined, 2]);
+      world.api.respondAlways({ status: 401, body: "no" });
+      const bad = await call(`${world.api.origin}/y`, { own });
+      expect([bad.status, bad.text, bad.error]).toEqual([401, "no", undefined]);
+    },
+  },
+];
+
+function challengeCases(): Case[] {
+  const challenges: [title: string, header: string | string[] | undefined, renews: boolean][] = [
+    ["no challenge at all", undefined, true],
+    ["Bearer", "Bearer", true],
+    ["invalid_token", 'Bearer realm="x", error="invalid_token", error_description="expired"', true],
+    ["an error in other letters", "bEARER Error=invalid_token", true],
+    ["Basic", 'Basic realm="gateway"', true],
+    ["garbage", '=,,"\\', true],
+    ["insufficient_scope", 'Bearer error="insufficient_scope", scope="orders:write"', false],
+    ["insufficient_user_authentication", 'Bearer error="insufficient_user_authentication", max_age=5', false],
+    ["insufficient_scope behind Basic", 'Basic realm="a, b", Bearer error="insufficient_scope"', false],
+    ["insufficient_scope in a second line", ['Basic realm="a"', 'Bearer error="insufficient_scope"'], false],
+    ["two Bearers that disagree", 'Bearer error="insufficient_scope", Bearer error="invalid_token"', true],
+    ["the word outside a Bearer challenge", 'Basic realm="insufficient_scope"', true],
+  ];
+  return challenges.map(([title, header, renews]) => ({
+    name: `Q4: a 401 with ${title} ${renews ? "renews the token" : "keeps the token and goes to the caller"}`,
+    run: (world) => expectChallenge(world, header, renews),
+  }));
+}
+
+async function expectChallenge(world: World, header: string | string[] | undefined, renews: boolean): Promise<void> {
+  const { tokens, call } = await world.warm();
+  world.api.respond({ status: 401, headers: { "www-authenticate": header }, body: "challenged" });
+  const { status, text } = await call(`${world.api.origin}/x`);
+  if (renews) {
+    expect([status, world.sends()]).toEqual([200, world.auth.issued]);
+    expect(world.auth.mints).toBe(2);
+  } else {
+    expect([status, text, world.sends()]).toEqual([401, "challenged", world.auth.issued]);
+    expect([world.auth.mints, tokens.peek()?.value]).toEqual([1, world.auth.issued[0]]);
+  }
+}

@@ -1,0 +1,136 @@
+/** Q11, S5: nothing that goes wrong shows a token or a secret, however it is printed. */
+import { inspect } from "node:util";
+import { expect } from "vitest";
+import { findRemintError } from "remint";
+import { type Answer, manualClock } from "remint/testing";
+import type { Reply } from "./clients.ts";
+import { type Case, CLIENT_ID, CLIENT_SECRET, failureOf, type World } from "./world.ts";
+
+/** Every form in which an error ends up in a log. */
+function printed(value: unknown): string {
+  // Not `request`: axios documents it as the way to what was really sent, so it can be read, but does not print.
+  const { stack, message, config, response, cause, options, data } = Object(value) as Record<string, unknown>;
+  const forms = [value, config, response, cause, options, data].flatMap((part) => [
+    attempt(() => String(part)),
+    json(part),
+    inspect(part, { depth: 10 }),
+    ...Object.values(Object(part) as object).map(json),
+  ]);
+  return [...forms, String(stack), String(message)].join("\n");
+}
+
+function json(value: unknown): string {
+  return attempt(() => JSON.stringify(value));
+}
+
+function attempt(print: () => string | undefined): string {
+  try {
+    return print() ?? "";
+  } catch {
+    // Circular, or without a prototype: whoever logs it so gets nothing.
+    return "";
+  }
+}
+
+function expectNoSecret({ auth }: World, value: unknown): void {
+  const text = printed(value);
+  expect(text.length).toBeGreaterThan(20);
+  const secrets = [CLIENT_SECRET, encodeURIComponent(CLIENT_SECRET), btoa(`${CLIENT_ID}:${CLIENT_SECRET}`)];
+  for (const secret of [...auth.issued, ...secrets]) expect(text.includes(secret)).toBe(false);
+}
+
+export const safetyCases: readonly Case[] = [
+  ...[401, 403, 500].flatMap((status) =>
+    [false, true].map((stream) => ({
+      name: `Q11: what comes of a ${status}${stream ? " taken as a stream" : ""} shows no token`,
+      async run(world: World) {
+        const { call } = await world.warm();
+        world.api.respondAlways({ status, body: "no" });
+        const reply: Reply = await call(`${world.api.origin}/x`, {
+          stream,
+          ...world.client.json({ a: 1 }),
+          method: "POST",
+        });
+        expect([reply.status, world.sends().every((token) => token !== undefined)]).toEqual([status, true]);
+        expectNoSecret(world, reply.error ?? reply.response);
+      },
+    })),
+  ),
+  ...[
+    { what: "a connection that is reset", answer: (): Answer => ({ reset: true }) },
+    { what: "a body that breaks off", answer: (): Answer => ({ headers: { "content-length": "10" }, body: broken() }) },
+  ].map(({ what, answer }) => ({
+    name: `Q11: what comes of ${what} shows no token`,
+    async run(world: World) {
+      const { call } = await world.warm();
+      world.api.respondAlways(answer);
+      // axios' error for a body that breaks off has the response it began with.
+      const failure = await call(`${world.api.origin}/x`).then(({ error }) => error, Object);
+      expect([failure instanceof Error, world.sends().length > 0]).toEqual([true, true]);
+      expectNoSecret(world, failure);
+    },
+  })),
+  {
+    name: "Q11: what comes of a reset resend shows neither the old nor the new token",
+    async run(world) {
+      const { call } = await world.warm();
+      world.auth.revokeAll();
+      world.api.respond(() => undefined, { reset: true }, { reset: true });
+      const failure = await failureOf(call(`${world.api.origin}/x`, { own: world.client.once }));
+      expect(world.sends()).toEqual(world.auth.issued);
+      expectNoSecret(world, failure);
+    },
+  },
+  {
+    name: "Q11: what comes of an abort while the request is under way shows no token",
+    async run(world) {
+      const { call } = await world.warm();
+      const release = world.api.holdAnswers();
+      const controller = new AbortController();
+      const gone = failureOf(call(`${world.api.origin}/x`, { signal: controller.signal }));
+      await world.api.waitFor(1);
+      controller.abort();
+      expectNoSecret(world, await gone);
+      release();
+    },
+  },
+  ...[500, 400].flatMap((status) =>
+    ["cold", "after a 401"].map((when) => ({
+      name: `S5: a token endpoint's ${status}, ${when}, shows no secret, though it echoes what it was sent`,
+      async run(world: World) {
+        const tokens = world.tokens({ clock: manualClock(), retries: 0 });
+        if (when !== "cold") await tokens.get();
+        world.auth.revokeAll();
+        world.auth.respondAlways(({ headers, body }) => ({
+          status,
+          body: {
+            error: "invalid_client",
+            error_description: `not ${CLIENT_SECRET}: ${headers.authorization} ${body}`,
+          },
+        }));
+        const call = world.connect(tokens);
+        const failure = await failureOf(call(`${world.api.origin}/x`));
+        expect(findRemintError(failure)?.code).toBe("ERR_TOKEN_ENDPOINT");
+        expectNoSecret(world, failure);
+        expectNoSecret(world, findRemintError(failure));
+        expectNoSecret(world, world.events);
+      },
+    })),
+  ),
+  {
+    name: "S4, S5: a token that can not stand in a header is refused without being shown",
+    async run(world) {
+      const evil = "evil-token\r\nx-injected: 1";
+      world.auth.respondAlways({ body: { access_token: evil, token_type: "Bearer", expires_in: 60 } });
+      const failure = await failureOf(world.connect(world.tokens({ clock: manualClock() }))(`${world.api.origin}/x`));
+      expect(findRemintError(failure)?.code).toBe("ERR_TOKEN_RESPONSE");
+      expect(printed(failure)).not.toContain("evil-token");
+      expect(world.api.requests).toEqual([]);
+    },
+  },
+];
+
+async function* broken(): AsyncGenerator<string> {
+  yield "half";
+  throw new Error("the body breaks off");
+}

@@ -1,0 +1,28 @@
+/**
+ * What every adapter does, whatever client it translates: the rules of DESIGN section 6, and those of section 5 that
+ * only show over a real request. A new client is one adapter, one entry in clients.ts, and a run of this list.
+ */
+import { bodyCases } from "./contract-bodies.ts";
+import { coldCases } from "./contract-cold.ts";
+import { originCases } from "./contract-origins.ts";
+import { overrideCases } from "./contract-overrides.ts";
+import { renewalCases } from "./contract-renewal.ts";
+import { requestObjectCases } from "./contract-request-objects.ts";
+import { safetyCases } from "./contract-safety.ts";
+import { stormCases } from "./contract-storm.ts";
+import { streamCases } from "./contract-streams.ts";
+import { untouchedCases } from "./contract-untouched.ts";
+import type { Case } from "./world.ts";
+
+export const contract: readonly Case[] = [
+  ...coldCases,
+  ...renewalCases,
+  ...stormCases,
+  ...bodyCases,
+  ...requestObjectCases,
+  ...streamCases,
+  ...originCases,
+  ...overrideCases,
+  ...untouchedCases,
+  ...safetyCases,
+];

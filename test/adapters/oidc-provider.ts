@@ -1,0 +1,136 @@
+/** A certified authorization server, embedded: `oidc-provider` on loopback, with the client credentials grant only. */
+import { createServer, type RequestListener } from "node:http";
+import { exportJWK, generateKeyPair } from "jose";
+
+/** The resource whose tokens are JWTs, and the one whose tokens are opaque. */
+export const RESOURCES = { jwt: "urn:contract:jwt-api", opaque: "urn:contract:opaque-api" } as const;
+export type TokenFormat = keyof typeof RESOURCES;
+
+export const OIDC_CLIENT = { clientId: "oidc-client", clientSecret: "s3cret/of the+oidc client" } as const;
+
+/** The parts of the package that are used; it brings no types. */
+interface Provider {
+  callback(): RequestListener;
+  on(event: string, listener: (...args: unknown[]) => void): void;
+}
+type ProviderClass = new (issuer: string, configuration: object) => Provider;
+
+export interface OidcProvider {
+  readonly issuer: string;
+  readonly tokenEndpoint: string;
+  readonly jwksUri: string;
+  /** How many token requests were answered with a token. */
+  readonly mints: number;
+  /** What went wrong inside. */
+  readonly errors: readonly unknown[];
+  /** RFC 7662. */
+  introspect(token: string): Promise<Readonly<Record<string, unknown>>>;
+  /** RFC 7009; only opaque tokens can be. */
+  revoke(token: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Seconds. */
+const TOKEN_LIFETIME = 3600;
+
+export async function startOidcProvider(): Promise<OidcProvider> {
+  const server = createServer();
+  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  const issuer = `http://127.0.0.1:${port}`;
+  const provider = await quietly(async () => new (await providerClass())(issuer, await configuration()));
+  server.on("request", provider.callback());
+
+  let mints = 0;
+  const errors: unknown[] = [];
+  provider.on("grant.success", () => void mints++);
+  provider.on("server_error", (_context, error) => void errors.push(error));
+  return {
+    issuer,
+    tokenEndpoint: `${issuer}/token`,
+    jwksUri: `${issuer}/jwks`,
+    get mints() {
+      return mints;
+    },
+    errors,
+    introspect: async (token) =>
+      (await (await postAsClient(`${issuer}/token/introspection`, token)).json()) as Record<string, unknown>,
+    async revoke(token) {
+      const { status } = await postAsClient(`${issuer}/token/revocation`, token);
+      if (status !== 200) throw new Error(`the revocation was answered ${status}`);
+    },
+    async close() {
+      server.closeAllConnections();
+      await new Promise((resolve) => void server.close(resolve));
+    },
+  };
+}
+
+async function configuration(): Promise<object> {
+  const { privateKey } = await generateKeyPair("RS256", { extractable: true });
+  const signingKey = { ...(await exportJWK(privateKey)), alg: "RS256", use: "sig", kid: "contract" };
+  return {
+    jwks: { keys: [signingKey] },
+    cookies: { keys: ["not used by this grant"] },
+    ttl: { ClientCredentials: TOKEN_LIFETIME },
+    clients: [
+      {
+        client_id: OIDC_CLIENT.clientId,
+        client_secret: OIDC_CLIENT.clientSecret,
+        grant_types: ["client_credentials"],
+        redirect_uris: [],
+        response_types: [],
+        token_endpoint_auth_method: "client_secret_basic",
+      },
+    ],
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => undefined,
+        getResourceServerInfo: (_context: unknown, resource: string) => ({
+          scope: "",
+          audience: resource,
+          accessTokenTTL: TOKEN_LIFETIME,
+          accessTokenFormat: resource === RESOURCES.jwt ? "jwt" : "opaque",
+          ...(resource === RESOURCES.jwt && { jwt: { sign: { alg: "RS256" } } }),
+        }),
+      },
+    },
+  };
+}
+
+async function providerClass(): Promise<ProviderClass> {
+  // By a variable: there are no types for the compiler to look for.
+  const name = "oidc-provider";
+  return ((await import(name)) as { default: ProviderClass }).default;
+}
+
+/** It tells on the console that it is in memory, and that Node 20 is not supported; both are so on purpose. */
+async function quietly<T>(work: () => Promise<T>): Promise<T> {
+  const { info, warn } = console;
+  console.info = (...parts: unknown[]) => void (isItsNotice(parts) || info(...parts));
+  console.warn = (...parts: unknown[]) => void (isItsNotice(parts) || warn(...parts));
+  try {
+    return await work();
+  } finally {
+    Object.assign(console, { info, warn });
+  }
+}
+
+function isItsNotice([first]: readonly unknown[]): boolean {
+  return String(first).includes("oidc-provider ");
+}
+
+function postAsClient(url: string, token: string): Promise<Response> {
+  const { clientId, clientSecret } = OIDC_CLIENT;
+  const credentials = [clientId, clientSecret].map((part) => new URLSearchParams({ part }).toString().slice(5));
+  return fetch(url, {
+    method: "POST",
+    headers: { authorization: `Basic ${btoa(credentials.join(":"))}` },
+    body: new URLSearchParams({ token }),
+  });
+}

@@ -1,0 +1,106 @@
+/** The adapters end to end: a certified authorization server, and an API that really checks its tokens. */
+import { generateKeyPair, SignJWT } from "jose";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { clientCredentials, createTokenCache, type TokenCache } from "remint";
+import { clients } from "./clients.ts";
+import { type OidcApi, startOidcApi } from "./oidc-api.ts";
+import { OIDC_CLIENT, type OidcProvider, RESOURCES, startOidcProvider, type TokenFormat } from "./oidc-provider.ts";
+import { times } from "./world.ts";
+
+/**
+ * The 1,000 of the other suite would cost a second per test in signature checks, and several in introspections: an answer
+ * about an opaque token is a request to the authorization server.
+ */
+const CALLERS: Record<TokenFormat, number> = { jwt: 300, opaque: 100 };
+
+let provider: OidcProvider;
+beforeAll(async () => {
+  provider = await startOidcProvider();
+});
+afterAll(async () => {
+  await provider.close();
+  expect(provider.errors).toEqual([]);
+});
+
+const closing: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  await Promise.all(closing.splice(0).map((close) => close()));
+});
+
+async function start(format: TokenFormat): Promise<{ api: OidcApi; tokens: TokenCache; mints: () => number }> {
+  const api = await startOidcApi(provider, format);
+  const { tokenEndpoint } = provider;
+  const tokens = createTokenCache({
+    grant: clientCredentials({ tokenEndpoint, ...OIDC_CLIENT, resource: RESOURCES[format] }),
+    origins: [api.origin],
+  });
+  closing.push(
+    () => api.close(),
+    () => tokens.close(),
+  );
+  const before = provider.mints;
+  return { api, tokens, mints: () => provider.mints - before };
+}
+
+describe.each(["jwt", "opaque"] as const)("an API with %s tokens", (format) => {
+  test("lets in what was minted for it until it is revoked, and nothing else", async () => {
+    const { api, tokens } = await start(format);
+    const { value } = await tokens.get();
+    expect(value.split(".").length).toBe(format === "jwt" ? 3 : 1);
+    const other = format === "jwt" ? "opaque" : "jwt";
+    const elsewhere = await (await start(other)).tokens.get();
+    const status = async (token: string): Promise<number> =>
+      (await fetch(api.origin, { headers: { authorization: `Bearer ${token}` } })).status;
+
+    expect(await status(value)).toBe(200);
+    const half = value.length >> 1;
+    const changed = value.slice(0, half) + (value[half] === "A" ? "B" : "A") + value.slice(half + 1);
+    expect(await Promise.all([changed, elsewhere.value, ...(await forgeries())].map(status))).toEqual(
+      times(5, () => 401),
+    );
+    await api.revoke(value);
+    expect(await status(value)).toBe(401);
+  });
+
+  describe.each(clients)("called by $name", (client) => {
+    const callers = CALLERS[format];
+
+    test(`C2: ${callers} cold callers share one mint`, async () => {
+      const { api, tokens, mints } = await start(format);
+      const call = client.connect(tokens);
+      const replies = await Promise.all(times(callers, (index) => call(`${api.origin}/${index}`)));
+      expect(replies.filter(({ status }) => status !== 200)).toEqual([]);
+      expect([mints(), api.requests.length]).toEqual([1, callers]);
+    });
+
+    test(`C2, Q5: ${callers} requests in flight at a revocation cost one mint and surface no 401`, async () => {
+      const { api, tokens, mints } = await start(format);
+      const call = client.connect(tokens);
+      const { value } = await tokens.get();
+      const release = api.holdAnswers();
+      const replies = Promise.all(times(callers, (index) => call(`${api.origin}/${index}`)));
+      await api.waitFor(callers);
+      await api.revoke(value);
+      release();
+      expect((await replies).filter(({ status }) => status !== 200)).toEqual([]);
+      expect([mints(), api.unauthorized, api.requests.length]).toEqual([2, callers, 2 * callers]);
+    });
+  });
+});
+
+/** Right in everything but the key, the issuer or the time. */
+async function forgeries(): Promise<string[]> {
+  const { privateKey } = await generateKeyPair("RS256");
+  const token = (issuer: string, expires: string): Promise<string> =>
+    new SignJWT({ jti: "forged" })
+      .setProtectedHeader({ alg: "RS256", kid: "contract", typ: "at+jwt" })
+      .setIssuer(issuer)
+      .setAudience(RESOURCES.jwt)
+      .setExpirationTime(expires)
+      .sign(privateKey);
+  return [
+    await token(provider.issuer, "1h"),
+    await token("https://elsewhere.example", "1h"),
+    await token(provider.issuer, "-1h"),
+  ];
+}

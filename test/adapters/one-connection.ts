@@ -1,0 +1,44 @@
+/** A pool of one connection: whoever holds it while waiting for something that needs it, waits for ever (Q7). */
+import { Agent as HttpAgent } from "node:http";
+import axios from "axios";
+import { Agent, fetch as undiciFetch, Request as UndiciRequest, Response as UndiciResponse } from "undici";
+
+export interface OneConnection {
+  readonly fetch: (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
+  readonly agent: HttpAgent;
+  /** The same for axios' fetch adapter, which makes a Request of the kind it is given. */
+  readonly env: object;
+  /** A fetch over {@link OneConnection.agent}, so that a token request shares axios' connection. */
+  readonly fetchOverAgent: (url: string, init: RequestInit) => Promise<Response>;
+  close(): Promise<void>;
+}
+
+export function oneConnection(): OneConnection {
+  // Node's own fetch takes only the dispatchers of the undici it was built with.
+  const dispatcher = new Agent({ connections: 1, pipelining: 1 });
+  const agent = new HttpAgent({ keepAlive: true, maxSockets: 1 });
+  const fetch = ((input: string, init?: object) =>
+    undiciFetch(input, { ...init, dispatcher })) as unknown as OneConnection["fetch"];
+  return {
+    agent,
+    fetch,
+    env: { fetch, Request: UndiciRequest, Response: UndiciResponse },
+    async fetchOverAgent(url, init) {
+      const { status, data, headers } = await axios.request<string>({
+        url,
+        adapter: "http",
+        httpAgent: agent,
+        method: init.method ?? "GET",
+        data: (init.body as URLSearchParams).toString(),
+        headers: Object.fromEntries(new Headers(init.headers)),
+        responseType: "text",
+        validateStatus: () => true,
+      });
+      return new Response(data, { status, headers: { "content-type": String(headers["content-type"]) } });
+    },
+    async close() {
+      agent.destroy();
+      await dispatcher.destroy();
+    },
+  };
+}

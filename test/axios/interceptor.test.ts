@@ -1,0 +1,211 @@
+/** How the interceptor is registered, what stands beside it, and what it may not do to either. */
+import axios, { type AxiosError, type AxiosInstance, type InternalAxiosRequestConfig } from "axios";
+import { createTokenCache, type TokenCache } from "remint";
+import { type AuthInterceptorOptions, createAuthInterceptor } from "remint/axios";
+import { fakeGrant, startApi } from "remint/testing";
+import { describe, expect, test } from "vitest";
+import { failureOf, Stage } from "./stage.ts";
+
+function clientOf(tokens: TokenCache, options?: AuthInterceptorOptions, defaults: object = {}): AxiosInstance {
+  const client = axios.create(defaults);
+  client.interceptors.request.use(createAuthInterceptor(tokens, options));
+  return client;
+}
+
+describe("registration", () => {
+  test.each([{ synchronous: true }, { synchronous: false }, undefined])(
+    "Q5: works with the interceptor option %j, cold and after a rejection",
+    async (option) => {
+      await using stage = await Stage.open();
+      const client = axios.create();
+      client.interceptors.request.use(createAuthInterceptor(stage.tokens), null, option);
+      await client.get(stage.url);
+      stage.revoke();
+      expect((await client.post(stage.url, { a: 1 })).status).toBe(200);
+      expect(stage.sends).toEqual(["fake-1", "fake-1", "fake-2"]);
+    },
+  );
+
+  test("Q1: a request that runWhen leaves out goes bare and starts no mint", async () => {
+    await using stage = await Stage.open();
+    const client = axios.create();
+    const runWhen = ({ url }: { url?: string }): boolean => url === stage.url;
+    client.interceptors.request.use(createAuthInterceptor(stage.tokens), null, { runWhen, synchronous: true });
+    await failureOf(client.get(`${stage.api.origin}/public`));
+    expect([stage.sends, stage.grant.mints]).toEqual([[undefined], 0]);
+    expect((await client.get(stage.url)).status).toBe(200);
+  });
+
+  test("Q5: the global axios serves too, in every form of calling it, and again without us when ejected", async () => {
+    await using stage = await Stage.open();
+    const id = axios.interceptors.request.use(createAuthInterceptor(stage.tokens));
+    try {
+      const calls = [
+        axios(stage.url),
+        axios({ url: stage.url, method: "put", data: "x" }),
+        axios.request({ url: stage.url }),
+        axios.delete(stage.url),
+        axios.postForm(stage.url, { a: "1" }),
+      ];
+      expect((await Promise.all(calls)).map(({ status }) => status)).toEqual(calls.map(() => 200));
+    } finally {
+      axios.interceptors.request.eject(id);
+    }
+    await failureOf(axios.get(stage.url));
+    expect([stage.sends.at(-1), stage.grant.mints]).toEqual([undefined, 1]);
+  });
+
+  test("Q13: the same cache registered twice acts once, and reports no request as skipped", async () => {
+    await using stage = await Stage.open();
+    const client = clientOf(stage.tokens);
+    client.interceptors.request.use(createAuthInterceptor(stage.tokens));
+    await client.get(stage.url);
+    stage.revoke();
+    expect((await client.post(stage.url, { a: 1 })).status).toBe(200);
+    stage.api.respondAlways({ status: 401, body: "never" });
+    const error = (await failureOf(client.get(stage.url))) as AxiosError;
+    expect([error.response?.status, stage.sends.length]).toEqual([401, 5]);
+    expect(stage.events.filter(({ name }) => name === "skipped")).toEqual([]);
+  });
+
+  test("Q13: the same cache registered twice asks a body factory once per send", async () => {
+    await using stage = await Stage.open();
+    const client = clientOf(stage.tokens);
+    client.interceptors.request.use(createAuthInterceptor(stage.tokens));
+    await stage.stale();
+    let bodies = 0;
+    const remint = { body: () => `body ${++bodies}` };
+    expect((await client.request({ url: stage.url, method: "post", remint })).status).toBe(200);
+    expect(stage.bodies).toEqual(["body 1", "body 2"]);
+  });
+
+  test.each([false, true])(
+    "Q13: two caches on one client each handle their own origin (reversed: %s)",
+    async (reversed) => {
+      await using stage = await Stage.open();
+      await using other = await startApi({ accepts: (token) => token === "other-token" });
+      const grant = fakeGrant({ response: { access_token: "other-token" } });
+      const others = createTokenCache({ grant, origins: [other.origin] });
+      const client = axios.create();
+      for (const cache of reversed ? [others, stage.tokens] : [stage.tokens, others]) {
+        client.interceptors.request.use(createAuthInterceptor(cache));
+      }
+      await stage.stale();
+      expect((await client.get(stage.url)).status).toBe(200);
+      expect((await client.get(`${other.origin}/x`)).status).toBe(200);
+      expect(stage.sends).toEqual(["fake-1", "fake-2"]);
+      expect(other.requests.map(({ token }) => token)).toEqual(["other-token"]);
+    },
+  );
+});
+
+describe("other interceptors", () => {
+  test("Q9: interceptors and transforms before and after ours run once each, and see one answer", async () => {
+    await using stage = await Stage.open();
+    await stage.stale();
+    const ran: string[] = [];
+    const client = axios.create({
+      transformRequest: [(data: unknown) => (ran.push("transformRequest"), JSON.stringify({ wrapped: data }))],
+      transformResponse: [(data: unknown) => (ran.push("transformResponse"), data)],
+    });
+    const note =
+      (name: string) =>
+      <T>(value: T): T => (ran.push(name), value);
+    client.interceptors.request.use(note("runs after ours"));
+    client.interceptors.request.use(createAuthInterceptor(stage.tokens));
+    client.interceptors.request.use(async (config) => {
+      ran.push("runs before ours");
+      config.url = `${stage.api.origin}/v1${config.url}`;
+      return config;
+    });
+    client.interceptors.response.use(note("response"), async (error: Error) => {
+      ran.push("rejected");
+      throw error;
+    });
+    expect((await client.post("/orders", { a: 1 })).status).toBe(200);
+    expect(ran).toEqual(["runs before ours", "runs after ours", "transformRequest", "transformResponse", "response"]);
+    expect(stage.api.requests.map(({ url, text }) => [url, text])).toEqual(
+      Array(2).fill(["/v1/orders", '{"wrapped":{"a":1}}']),
+    );
+  });
+
+  test("Q1: an interceptor that sets Authorization, before or after ours, is left alone", async () => {
+    for (const before of [false, true]) {
+      await using stage = await Stage.open();
+      const client = axios.create();
+      const own = (config: InternalAxiosRequestConfig): InternalAxiosRequestConfig => {
+        config.headers.set("authorization", "Bearer fake-77");
+        return config;
+      };
+      if (!before) client.interceptors.request.use(own);
+      client.interceptors.request.use(createAuthInterceptor(stage.tokens));
+      if (before) client.interceptors.request.use(own);
+      await client.get(stage.url);
+      expect([stage.sends, stage.grant.mints]).toEqual([["fake-77"], 0]);
+      expect(stage.events).toEqual([{ name: "skipped", reason: "authorization-set", url: stage.url }]);
+    }
+  });
+
+  test("Q2: an interceptor after ours that replaces the adapter gets no token: it fails closed", async () => {
+    await using stage = await Stage.open();
+    const client = axios.create();
+    client.interceptors.request.use((config) => Object.assign(config, { adapter: "http" }));
+    client.interceptors.request.use(createAuthInterceptor(stage.tokens));
+    const error = (await failureOf(client.get(stage.url))) as AxiosError;
+    expect([error.response?.status, stage.sends, stage.grant.mints]).toEqual([401, [undefined], 0]);
+  });
+
+  test("Q2: an interceptor after ours that changes the URL decides where the request goes, and so whether with a token", async () => {
+    await using stage = await Stage.open();
+    await using elsewhere = await startApi({ accepts: () => true });
+    const client = axios.create();
+    client.interceptors.request.use((config) => Object.assign(config, { url: `${elsewhere.origin}/x` }));
+    client.interceptors.request.use(createAuthInterceptor(stage.tokens));
+    await failureOf(client.get(stage.url));
+    expect([elsewhere.requests[0]?.headers.authorization, stage.grant.mints]).toEqual([undefined, 0]);
+  });
+
+  test("Q10: a retry by a response interceptor sends error.config through the same way, never nested", async () => {
+    await using stage = await Stage.open();
+    const client = clientOf(stage.tokens);
+    client.interceptors.response.use(undefined, (error: AxiosError) => {
+      const status = error.response?.status;
+      return status === 503 ? client.request(error.config as object) : Promise.reject(error);
+    });
+    await stage.stale();
+    stage.api.respond({ headers: {} }, { status: 503 }, { status: 503 }, { headers: {} });
+    const { status, config } = await client.post(stage.url, { a: 1 });
+    expect([status, stage.sends]).toEqual([200, ["fake-1", "fake-2", "fake-2", "fake-2"]]);
+    expect([stage.bodies, config.adapter]).toEqual([Array(4).fill('{"a":1}'), axios.defaults.adapter]);
+  });
+});
+
+describe("options", () => {
+  const tokens = createTokenCache({ grant: fakeGrant(), origins: ["https://api.example"] });
+  const wrong: [title: string, make: () => unknown, message: RegExp][] = [
+    ["no source", () => createAuthInterceptor(undefined as never), /createAuthInterceptor.*undefined/s],
+    ["an empty array", () => createAuthInterceptor([]), /createAuthInterceptor.*an empty array/s],
+    ["a source that is no cache", () => createAuthInterceptor({} as never), /createAuthInterceptor.*an object/s],
+    ["options that are none", () => createAuthInterceptor(tokens, null as never), /createAuthInterceptor options/],
+    ["isRejected", () => createAuthInterceptor(tokens, { isRejected: 401 as never }), /"isRejected".*a function/],
+    ["an instance", () => createAuthInterceptor(tokens, { axios: axios.create() }), /"axios".*axios\.create\(\)/],
+    ["axios that is no module", () => createAuthInterceptor(tokens, { axios: {} }), /"axios".*1\.5/],
+    ["null for axios", () => createAuthInterceptor(tokens, { axios: null as never }), /"axios".*null/],
+    ["inspectStatuses", () => createAuthInterceptor(tokens, { inspectStatuses: 403 as never }), /"inspectStatuses"/],
+  ];
+  test.each(wrong)(
+    "section 8: %s is a TypeError that says what is expected, at construction",
+    (_title, make, message) => {
+      expect(make).toThrow(TypeError);
+      expect(make).toThrow(message);
+    },
+  );
+
+  test("section 2: `axios` takes the module and its namespace, and undefined is not given", async () => {
+    for (const given of [axios, await import("axios"), undefined]) {
+      await using stage = await Stage.open();
+      const client = clientOf(stage.tokens, { axios: given });
+      expect((await client.get(stage.url, { adapter: undefined })).status).toBe(200);
+    }
+  });
+});

@@ -1,0 +1,30 @@
+/** What a user of any supported axios gets, whichever copy of it the interceptor works with. */
+import { createAuthInterceptor } from "remint/axios";
+import { describe, test } from "vitest";
+import { adaptersOf, type Copy, copies, type AdapterChoice } from "./copies.ts";
+import { type Case, cases } from "./cases.ts";
+import { Stage } from "./stage.ts";
+
+for (const copy of copies) {
+  describe(`axios ${copy.name}`, () => {
+    for (const adapter of adaptersOf(copy)) {
+      describe(`adapter ${adapter.name}`, () => {
+        for (const entry of casesFor(adapter))
+          test(entry.name, { timeout: 10_000 }, () => runCase(copy, adapter, entry));
+      });
+    }
+  });
+}
+
+function casesFor({ name, essential }: AdapterChoice): Case[] {
+  return cases.filter((entry) => (entry.adapters?.includes(name) ?? true) && (!essential || entry.essential));
+}
+
+async function runCase(copy: Copy, adapter: AdapterChoice, { run }: Case): Promise<void> {
+  await using stage = await Stage.open();
+  const client = copy.axios.create(adapter.config as object);
+  client.interceptors.request.use(createAuthInterceptor(stage.tokens, copy.options));
+  // A named adapter is that of the copy we work with, and so are its errors.
+  const bare = copy.ours.create(adapter.config as object);
+  await run({ stage, client, bare, axios: copy.axios, ours: copy.ours, fetches: adapter.name === "fetch" });
+}

@@ -1,0 +1,37 @@
+import { spawn } from "node:child_process";
+
+/** How a command ended. */
+export interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  /** Both streams, as they came. */
+  readonly output: string;
+}
+
+/** Runs a command without a shell and without input. */
+export function run(command: string, args: readonly string[], cwd: string): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"] });
+    let stdout = "";
+    let output = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+      output += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (output += text));
+    child.on("error", reject);
+    child.on("close", (status) => resolve({ status, stdout, output }));
+  });
+}
+
+/** {@link run}, for commands that may not fail. */
+export async function succeed(command: string, args: readonly string[], cwd: string): Promise<string> {
+  const { status, stdout, output } = await run(command, args, cwd);
+  if (status !== 0) throw new Error(`${command} ${args.join(" ")} failed (${status}) in ${cwd}:\n${output}`);
+  return stdout;
+}
+
+/** Runs a script of Node.js. */
+export function node(args: readonly string[], cwd: string): Promise<Ended> {
+  return run(process.execPath, args, cwd);
+}

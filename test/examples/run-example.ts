@@ -1,0 +1,42 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** What came of a program. */
+export interface Run {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly args?: readonly string[];
+  /** Modules to load before the program, relative to the root of the repository. */
+  readonly preload?: readonly string[];
+  /** Called with all of standard output so far, whenever there is more. */
+  readonly onOutput?: (stdout: string, child: ChildProcess) => void;
+}
+
+/** Runs `examples/<name>.ts` as a user does, but on the sources (tsconfig.json's `paths`): nothing has to be built first. */
+export async function runExample(name: string, options: RunOptions = {}): Promise<Run> {
+  const { args = [], preload = [], onOutput } = options;
+  const imports = ["tsx", ...preload.map((path) => `./${path}`)].flatMap((module) => ["--import", module]);
+  const child = spawn(process.execPath, [...imports, `examples/${name}.ts`, ...args], {
+    cwd: ROOT,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    stdout += chunk;
+    onOutput?.(stdout, child);
+  });
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
+  // "close" comes when the process has ended and all of its output is there.
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+  return { code, stdout, stderr };
+}

@@ -1,0 +1,25 @@
+import fc from "fast-check";
+
+/**
+ * Searches for a counterexample. What it throws when there is one says how to run exactly that again:
+ * `REMINT_SEED` and `REMINT_PATH`. `REMINT_RUNS` searches longer.
+ */
+export async function search<T>(
+  name: string,
+  runs: number,
+  arbitrary: fc.Arbitrary<T>,
+  holds: (input: T) => Promise<void>,
+): Promise<void> {
+  const { REMINT_SEED: seed, REMINT_PATH: path, REMINT_RUNS: longer } = process.env;
+  const details = await fc.check(fc.asyncProperty(arbitrary, holds), {
+    numRuns: longer === undefined ? runs : Number(longer),
+    ...(seed !== undefined && { seed: Number(seed) }),
+    ...(path !== undefined && { path }),
+  });
+  if (!details.failed) return;
+  throw new Error(
+    `${await fc.asyncDefaultReportMessage(details)}\n\nTo run exactly this again:\n` +
+      `  REMINT_SEED=${details.seed} REMINT_PATH=${details.counterexamplePath} npx vitest run test/sim -t "${name}"`,
+    { cause: details.errorInstance },
+  );
+}

@@ -1,0 +1,216 @@
+// The public surface of `remint` and `remint/policy`, as a user's compiler sees it.
+import {
+  clientCredentials,
+  createTokenCache,
+  createTokenPool,
+  findRemintError,
+  isRemintError,
+  RemintError,
+  TokenEndpointError,
+} from "remint";
+import { withToken } from "remint/policy";
+import type {
+  AccessToken,
+  Clock,
+  EventListener,
+  Grant,
+  InitialToken,
+  MintContext,
+  Origins,
+  RemintErrorCode,
+  RemintEvent,
+  RequestRules,
+  TokenCache,
+  TokenCacheOptions,
+  TokenPool,
+  TokenResponse,
+  TokenSource,
+} from "remint";
+import type { Exchange, PolicyRequest } from "remint/policy";
+import { fromEnvironment, known, same } from "./expect.ts";
+
+declare const signal: AbortSignal | undefined;
+const origins: readonly string[] = ["https://api.example"];
+
+// A cache, and what its methods give.
+const bare = createTokenCache({
+  grant: async ({ signal: limit }) => {
+    same<typeof limit, AbortSignal>(true);
+    return { access_token: "a", expires_in: 3600 };
+  },
+  origins,
+});
+same<typeof bare, TokenCache>(true);
+known<typeof bare>(true);
+known<TokenCacheOptions["grant"]>(true);
+same<ReturnType<TokenCache["peek"]>, AccessToken | undefined>(true);
+same<ReturnType<TokenCache["get"]>, Promise<AccessToken>>(true);
+same<ReturnType<TokenCache["invalidate"]>, Promise<void>>(true);
+same<AccessToken["value"], string>(true);
+same<AccessToken["expiresAt"], number>(true);
+same<AccessToken["scheme"], "Bearer" | "DPoP">(true);
+same<AccessToken["response"], Readonly<Record<string, unknown>>>(true);
+same<TokenCache["rules"], RequestRules>(true);
+void bare.get({ signal });
+void bare.get();
+
+// Every option may be `undefined`, so that a value of `process.env` or of a config object fits as it is.
+declare const maybe: {
+  readonly number: number | undefined;
+  readonly flag: boolean | undefined;
+  readonly origins: Origins | undefined;
+  readonly initial: InitialToken | undefined;
+  readonly clock: Clock | undefined;
+  readonly listener: EventListener | undefined;
+  readonly pool: Clock | undefined;
+};
+createTokenCache({
+  grant: clientCredentials({
+    tokenEndpoint: "https://auth.example/token",
+    clientId: "client",
+    clientSecret: () => Promise.resolve("secret"),
+    clientAuthentication: undefined,
+    headers: undefined,
+    fetch: undefined,
+    parameters: undefined,
+    scope: fromEnvironment,
+    audience: fromEnvironment,
+    resource: fromEnvironment,
+    origins: maybe.origins,
+    defaultTtl: maybe.number,
+    allowHttp: maybe.flag,
+  }),
+  origins: maybe.origins,
+  initial: maybe.initial,
+  clock: maybe.clock,
+  onEvent: maybe.listener,
+  refreshBuffer: maybe.number,
+  minValidity: maybe.number,
+  defaultTtl: maybe.number,
+  mintTimeout: maybe.number,
+  retries: maybe.number,
+  allowHttp: maybe.flag,
+});
+createTokenPool({ create: () => bare, maxSize: maybe.number, idleTtl: maybe.number, clock: maybe.clock });
+
+// @ts-expect-error the grant is not optional
+createTokenCache({ origins });
+// @ts-expect-error nor may it be undefined
+createTokenCache({ grant: undefined, origins });
+// @ts-expect-error a secret that may be missing is found out at compile time, not by the first token request
+clientCredentials({ tokenEndpoint: "https://auth.example/token", clientId: "client", clientSecret: fromEnvironment });
+// @ts-expect-error durations are numbers of milliseconds
+createTokenCache({ grant: async () => ({ access_token: "a" }), origins, refreshBuffer: "60s" });
+// @ts-expect-error a misspelt option is not swallowed
+createTokenCache({ grant: async () => ({ access_token: "a" }), origin: "https://api.example" });
+// @ts-expect-error a token response without a token is none
+createTokenCache({ grant: async () => ({ expires_in: 3600 }), origins });
+// @ts-expect-error a grant is asynchronous
+createTokenCache({ grant: () => ({ access_token: "a" }), origins });
+
+// Origins: a list, every https origin, or a function of the token.
+createTokenCache({ grant: async () => ({ access_token: "a" }), origins: "any" });
+createTokenCache({
+  grant: async () => ({ access_token: "a", instance_url: "https://eu.example" }),
+  origins: (token) => {
+    same<typeof token, AccessToken>(true);
+    return [String(token.response["instance_url"])];
+  },
+});
+// @ts-expect-error only "any" is a word of its own
+createTokenCache({ grant: async () => ({ access_token: "a" }), origins: "https://api.example" });
+
+// A token that is there already.
+createTokenCache({
+  grant: async () => ({ access_token: "a" }),
+  origins,
+  initial: { access_token: "a", receivedAt: 0 },
+});
+createTokenCache({ grant: async () => ({ access_token: "a" }), origins, initial: async () => undefined });
+
+// A grant of one's own, with a state that one mint leaves for the next.
+interface Rotation {
+  readonly refreshToken: string;
+}
+const rotating: Grant<Rotation> = {
+  key: "rotating",
+  state: { refreshToken: "first" },
+  async mint({ signal: limit, previous, state }) {
+    same<typeof limit, AbortSignal>(true);
+    same<typeof previous, AccessToken | undefined>(true);
+    same<typeof state, Rotation | undefined>(true);
+    return { access_token: "a", state: { refreshToken: `${state?.refreshToken}+` } };
+  },
+};
+known<Grant["mint"]>(true);
+same<Parameters<Grant<Rotation>["mint"]>[0], MintContext<Rotation>>(true);
+createTokenCache({ grant: rotating, origins });
+// @ts-expect-error the state that is left must be the state that is wanted
+const confused: Grant<Rotation> = { mint: async () => ({ access_token: "a", state: { refreshToken: 1 } }) };
+
+// What a server says beside the known members stays reachable, and is not trusted.
+declare const response: TokenResponse;
+same<(typeof response)["instance_url"], unknown>(true);
+same<(typeof response)["access_token"], string>(true);
+
+// Errors narrow; their codes are a closed list.
+export function report(error: unknown): string {
+  if (error instanceof TokenEndpointError) {
+    same<typeof error.status, number>(true);
+    same<typeof error.error, string | undefined>(true);
+    same<typeof error.terminal, boolean>(true);
+    return `${error.status} ${error.errorDescription ?? ""} ${error.retryAfter ?? 0}`;
+  }
+  if (!isRemintError(error)) return "not ours";
+  same<typeof error, RemintError>(true);
+  same<typeof error.code, RemintErrorCode>(true);
+  same<typeof error.retryable, boolean>(true);
+  // @ts-expect-error not one of the codes
+  if (error.code === "ERR_NONSENSE") return "never";
+  return error.rejected === undefined ? error.code : `${error.rejected.status} at ${error.rejected.url}`;
+}
+same<ReturnType<typeof findRemintError>, RemintError | undefined>(true);
+
+// Events are told apart by their name.
+export const count: EventListener = (event) => {
+  if (event.name === "minted") same<typeof event.expiresAt, number>(true);
+  if (event.name === "mint-failed") same<typeof event.error, RemintError>(true);
+  // @ts-expect-error there is no such event
+  if (event.name === "nonsense") return;
+};
+same<Extract<RemintEvent, { name: "skipped" }>["url"], string>(true);
+
+// A pool gives caches by key.
+const pool: TokenPool = createTokenPool({ create: (key) => (same<typeof key, string>(true), bare) });
+same<ReturnType<TokenPool["get"]>, TokenCache>(true);
+same<ReturnType<TokenPool["delete"]>, Promise<boolean>>(true);
+
+// A source: a cache, several, or a function.
+export const sources: TokenSource<[url: string]>[] = [
+  bare,
+  [bare, bare],
+  () => bare,
+  () => undefined,
+  async (url) => (same<typeof url, string>(true), pool.get(url)),
+];
+// @ts-expect-error a promise of a cache is not a source; a function that returns one is
+export const promised: TokenSource<[]> = Promise.resolve(bare);
+
+// The policy, for a client of one's own.
+interface Call extends PolicyRequest {
+  readonly payload: number;
+}
+const exchange: Exchange<Call, { readonly code: number }> = {
+  async send(call, token, headers) {
+    same<typeof call.payload, number>(true);
+    same<typeof token, AccessToken | undefined>(true);
+    same<typeof headers, Readonly<Record<string, string>> | undefined>(true);
+    return { code: 16 };
+  },
+  status: ({ code }) => (code === 16 ? 401 : 200),
+  header: () => null,
+  canResend: () => true,
+};
+const answer = withToken(bare, { url: "https://api.example/call", payload: 1, signal }, exchange);
+same<typeof answer, Promise<{ readonly code: number }>>(true);
+export { confused, rotating };

@@ -1,0 +1,41 @@
+// `remint/ofetch`, as it is used with whatever version of ofetch is installed.
+import { ofetch } from "ofetch";
+import { createTokenCache } from "remint";
+import { createAuthOfetch } from "remint/ofetch";
+import type { $Fetch } from "ofetch";
+import type { TokenCache } from "remint";
+import type { AuthOfetchOptions, AuthRequestInit } from "remint/ofetch";
+import { fromEnvironment, known, same } from "./expect.ts";
+
+declare const maybeCache: TokenCache | undefined;
+declare const stream: ReadableStream<Uint8Array>;
+const tokens = createTokenCache({ grant: async () => ({ access_token: "a" }), origins: ["https://api.example"] });
+const api = createAuthOfetch(tokens, { baseURL: fromEnvironment ?? "https://api.example", retry: 0 });
+known<typeof api>(true);
+same<typeof api, $Fetch>(true);
+void api<{ readonly id: number }>("/a").then(({ id }) => same<typeof id, number>(true));
+void api.raw("/a").then(({ status }) => same<typeof status, number>(true));
+
+// What one request wants.
+void api("/a", { remint: false });
+void api("/a", { remint: tokens, query: { b: 1 } });
+void api("/a", { remint: { retry: false, cache: maybeCache } });
+void api("/a", { method: "PUT", remint: { body: () => stream } });
+createAuthOfetch(tokens, { remint: { retry: false } });
+// @ts-expect-error `true` says nothing
+void api("/a", { remint: true });
+// @ts-expect-error not one of the keys
+void api("/a", { remint: { retries: 3 } });
+
+// Sources, options, and a `$fetch` to build on.
+createAuthOfetch([tokens, tokens]);
+createAuthOfetch((url, init) => {
+  same<typeof url, string>(true);
+  same<typeof init, AuthRequestInit | undefined>(true);
+  return maybeCache;
+});
+createAuthOfetch(tokens, {}, { ofetch, fetch: undefined, isRejected: undefined, inspectStatuses: undefined });
+createAuthOfetch(tokens, undefined, { ofetch: api });
+// @ts-expect-error a token is not where tokens come from
+createAuthOfetch(fromEnvironment);
+known<AuthOfetchOptions["ofetch"]>(true);
