@@ -6,6 +6,7 @@
 
 /** A timer that was set. */
 export interface Timer {
+  /** Keeps it from firing; after that, and after it has fired, nothing happens. */
   cancel(): void;
   /** `true`: somebody waits for this timer, so it keeps the process alive. Background timers do not (C12). */
   hold(awaited: boolean): void;

@@ -66,7 +66,7 @@ export interface Grant<State = unknown> {
   /** What the next mint needs and this one may replace: a rotating refresh token. */
   readonly state?: State | undefined;
   /** Headers to send beside `Authorization`, unless the caller set them. */
-  headers?(token: AccessToken): Readonly<Record<string, string>>;
+  readonly headers?: ((token: AccessToken) => Readonly<Record<string, string>>) | undefined;
   /** Obtains one token. Called once per attempt; must not keep its own cache. */
   mint(context: MintContext<State>): Promise<TokenResponse & { readonly state?: State | undefined }>;
 }
@@ -91,8 +91,7 @@ export function toGrant(value: unknown): Grant {
     );
   }
   const grant = value as Grant;
-  const { headers, isRejected } = grant as { headers?: unknown; isRejected?: unknown };
-  assertFunction("grant.headers", headers);
-  assertFunction("grant.isRejected", isRejected);
+  assertFunction("grant.headers", grant.headers);
+  assertFunction("grant.isRejected", grant.isRejected);
   return grant;
 }

@@ -11,7 +11,7 @@ export { findRemintError, isRemintError, RemintError, TokenEndpointError } from 
 
 export type { AccessToken } from "./access-token.ts";
 export type { TokenCacheOptions } from "./cache-options.ts";
-export type { Clock, Timer } from "./clock.ts";
+export type { Bursts, Clock, Timer } from "./clock.ts";
 export type { Rejection, RemintErrorCode, RemintErrorOptions, TokenEndpointErrorOptions } from "./errors.ts";
 export type { ClientCredentialsOptions } from "./grants/client-credentials.ts";
 export type {
@@ -24,6 +24,7 @@ export type {
   RejectionRule,
   TokenResponse,
 } from "./grant.ts";
+export type { TokenFetch } from "./grants/token-post.ts";
 export type { EventListener, MintCause, RemintEvent } from "./telemetry/events.ts";
 export type { TokenPool, TokenPoolOptions } from "./token-pool.ts";
 export type {

@@ -56,11 +56,14 @@ export function createTokenPool(options: TokenPoolOptions): TokenPool {
   if (options.create === undefined)
     throw optionError("create", options.create, "a function that returns a token cache");
   assertFunction("create", options.create);
+  const { clock = systemClock } = options;
+  if (typeof (clock as Partial<Clock> | null)?.monotonic !== "function")
+    throw optionError("clock", clock, "a clock { now, monotonic, setTimeout }");
   return new LruTokenPool(
     options.create,
     count("maxSize", options.maxSize, 10_000, 1),
     duration("idleTtl", options.idleTtl, 3_600_000),
-    options.clock ?? systemClock,
+    clock,
   );
 }
 

@@ -11,7 +11,7 @@ export interface CacheUnderTest {
   readonly clock: ManualClock;
   readonly events: RemintEvent[];
   /** The events of one name, in order. */
-  told<Name extends RemintEvent["name"]>(name: Name): Extract<RemintEvent, { readonly name: Name }>[];
+  readonly told: <Name extends RemintEvent["name"]>(name: Name) => Extract<RemintEvent, { readonly name: Name }>[];
 }
 
 export interface CacheUnderTestOptions extends Partial<Omit<TokenCacheOptions, "grant" | "clock">> {

@@ -176,9 +176,7 @@ export class AxiosCall implements PolicyRequest {
     if (this.#attached !== undefined) for (const name of this.#attached) headers[name] = undefined;
     this.#stopListening?.();
     if (this.#before === undefined) return;
-    if ("timeout" in this.#before && !this.#config.timeoutErrorMessage) {
-      sayWholeTimeout(outcome, String(this.#config.timeout), String(this.#timeout));
-    }
+    if ("timeout" in this.#before) sayWholeTimeout(outcome, this.#config, String(this.#timeout));
     Object.assign(this.#config, this.#before);
   }
 
@@ -257,12 +255,13 @@ export class AxiosCall implements PolicyRequest {
 }
 
 /** A later send got what was left of the time, but the caller set the whole and should read that. */
-function sayWholeTimeout(outcome: unknown, left: string, whole: string): void {
+function sayWholeTimeout(outcome: unknown, { timeout, timeoutErrorMessage }: AxiosCallConfig, whole: string): void {
   const { code, response } = Object(outcome) as { code?: unknown; response?: unknown };
   if (!(outcome instanceof Error) || response !== undefined) return;
   if (code !== "ECONNABORTED" && code !== "ETIMEDOUT") return;
   const { message, stack } = outcome;
-  outcome.message = message.replace(left, whole);
+  if (message === timeoutErrorMessage) return;
+  outcome.message = message.replace(String(timeout), whole);
   // The stack begins with the message, and is what loggers print.
   if (stack !== undefined) outcome.stack = stack.replace(message, outcome.message);
 }

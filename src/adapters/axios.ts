@@ -133,8 +133,8 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
   header({ headers }: Answer, name: string): string | null {
     const wanted = name.toLowerCase();
     for (const key in headers) {
-      if (key.toLowerCase() === wanted && headers[key] !== undefined && headers[key] !== null)
-        return String(headers[key] as string | readonly string[]);
+      const value = headers[key] as { toString(): string } | null | undefined;
+      if (key.toLowerCase() === wanted && value !== undefined && value !== null) return value.toString();
     }
     return null;
   }

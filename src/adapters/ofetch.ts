@@ -22,7 +22,9 @@ declare module "ofetch" {
 
 /** The parts of a `$fetch` that are needed: structural, so that Nitro's own serves too. */
 export interface OfetchLike {
+  /** The fetch it calls. */
   readonly native: (input: never, init?: never) => Promise<Response>;
+  /** Makes another one with other defaults and another fetch. */
   create(defaults: FetchOptions, globalOptions?: { fetch?: typeof globalThis.fetch }): $Fetch;
 }
 
@@ -58,5 +60,5 @@ export function createAuthOfetch(
   if (typeof ofetch?.create !== "function") throw optionError("ofetch", ofetch, "a $fetch with create()");
   const given = options.ofetch?.native as AuthFetchOptions["fetch"];
   const fetch = authFetchOf("createAuthOfetch", source, { ...rest, fetch: options.fetch ?? given });
-  return ofetch.create(defaults, { fetch: fetch as typeof globalThis.fetch });
+  return ofetch.create(defaults, { fetch });
 }

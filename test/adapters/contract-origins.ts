@@ -1,9 +1,5 @@
-/** Where a token goes and where it does not: Q1, Q2, Q3, Q13, and the sources. */
+/** Where a token goes and where it does not: Q1, Q2, Q3. */
 import { expect } from "vitest";
-import { createTokenCache } from "remint";
-import { fakeGrant } from "remint/testing";
-import type { Api } from "remint/testing";
-import type { ClientName } from "./clients.ts";
 import { type Case, failureOf, times, type World } from "./world.ts";
 
 export const originCases: readonly Case[] = [
@@ -127,39 +123,6 @@ export const originCases: readonly Case[] = [
       expect(world.api.requests.map(({ text }) => text)).toEqual(times(4, () => "moved"));
     },
   },
-  {
-    name: "Q13: the same cache twice on one client acts once",
-    async run(world) {
-      const { tokens } = await world.warm();
-      const call = world.connect(tokens, { beneath: tokens });
-      world.auth.revokeAll();
-      expect((await call(`${world.api.origin}/x`)).status).toBe(200);
-      expect([world.sends(), world.auth.mints]).toEqual([world.auth.issued, 2]);
-      world.api.respondAlways({ status: 401 });
-      expect((await call(`${world.api.origin}/y`)).status).toBe(401);
-      expect([world.sends("/y").length, world.auth.mints]).toEqual([2, 3]);
-    },
-  },
-  {
-    name: "Q13: two caches with different origins on one client each handle their own",
-    async run(world) {
-      const { tokens, other, grant, otherTokens } = await twoApis(world);
-      const call = world.connect(tokens, { beneath: otherTokens });
-      await expectEachItsOwn(world, call, other, grant);
-    },
-  },
-  {
-    name: "Q2: of an array of caches the first whose origins match is used; elsewhere the request is bare",
-    async run(world) {
-      const { tokens, other, grant, otherTokens } = await twoApis(world);
-      const call = world.connect([tokens, otherTokens]);
-      await expectEachItsOwn(world, call, other, grant);
-      const foreign = await world.anotherApi({ accepts: () => true });
-      await call(foreign.origin);
-      expect(foreign.requests.map(({ headers }) => headers.authorization)).toEqual([undefined]);
-    },
-  },
-  ...functionSources(),
 ];
 
 async function redirected(world: World) {
@@ -167,65 +130,4 @@ async function redirected(world: World) {
   elsewhere.respondAlways({ status: 401, body: "elsewhere" });
   world.api.respondAlways({ status: 302, headers: { location: `${elsewhere.origin}/landed` } });
   return { elsewhere, ...(await world.warm()) };
-}
-
-async function twoApis(world: World) {
-  const grant = fakeGrant();
-  const other = await world.anotherApi({ accepts: (token) => token === grant.last });
-  const otherTokens = createTokenCache({ grant, origins: [other.origin] });
-  return { tokens: world.tokens(), other, grant, otherTokens };
-}
-
-type Called = ReturnType<World["connect"]>;
-
-async function expectEachItsOwn(
-  world: World,
-  call: Called,
-  other: Api,
-  grant: ReturnType<typeof fakeGrant>,
-): Promise<void> {
-  expect((await call(`${world.api.origin}/x`)).status).toBe(200);
-  expect((await call(`${other.origin}/x`)).status).toBe(200);
-  world.auth.revokeAll();
-  other.respond({ status: 401 });
-  expect((await call(`${world.api.origin}/x`)).status).toBe(200);
-  expect((await call(`${other.origin}/x`)).status).toBe(200);
-  expect([world.sends(), world.auth.mints]).toEqual([[0, 0, 1].map((index) => world.auth.issued[index]), 2]);
-  expect([other.requests.map(({ token }) => token), grant.mints]).toEqual([["fake-1", "fake-1", "fake-2"], 2]);
-}
-
-function functionSources(): Case[] {
-  const every: readonly ClientName[] = ["fetch", "ofetch", "axios/http", "axios/fetch"];
-  const kinds = [
-    { kind: "a function", wrap: <T>(value: T): T | Promise<T> => value },
-    { kind: "an async function", wrap: <T>(value: T): T | Promise<T> => Promise.resolve(value) },
-  ];
-  const choosing = kinds.map(({ kind, wrap }) => ({
-    name: `Q2: ${kind} chooses the cache by the request; undefined sends it bare`,
-    clients: every,
-    async run(world: World) {
-      const { tokens, other, grant, otherTokens } = await twoApis(world);
-      const call = world.connect((url) => {
-        if (url.startsWith(`${world.api.origin}/bare`)) return wrap(undefined);
-        return wrap(url.startsWith(other.origin) ? otherTokens : tokens);
-      });
-      await expectEachItsOwn(world, call, other, grant);
-      expect((await call(`${world.api.origin}/bare`)).status).toBe(401);
-      expect(world.sends("/bare")).toEqual([undefined]);
-    },
-  }));
-  const failing = ["throws", "rejects"].map((does) => ({
-    name: `Q2: a function source that ${does} rejects the call, nothing is sent`,
-    async run(world: World) {
-      const error = new Error("no tenant in this request");
-      const call = world.connect(() => {
-        if (does === "throws") throw error;
-        return Promise.reject(error);
-      });
-      const failure = await failureOf(call(`${world.api.origin}/x`));
-      expect(failure === error || (failure as Error).cause === error).toBe(true);
-      expect(world.api.requests).toEqual([]);
-    },
-  }));
-  return [...choosing, ...failing];
 }

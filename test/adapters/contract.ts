@@ -4,11 +4,13 @@
  */
 import { bodyCases } from "./contract-bodies.ts";
 import { coldCases } from "./contract-cold.ts";
+import { judgementCases } from "./contract-judgement.ts";
 import { originCases } from "./contract-origins.ts";
 import { overrideCases } from "./contract-overrides.ts";
 import { renewalCases } from "./contract-renewal.ts";
 import { requestObjectCases } from "./contract-request-objects.ts";
 import { safetyCases } from "./contract-safety.ts";
+import { sourceCases } from "./contract-sources.ts";
 import { stormCases } from "./contract-storm.ts";
 import { streamCases } from "./contract-streams.ts";
 import { untouchedCases } from "./contract-untouched.ts";
@@ -17,11 +19,13 @@ import type { Case } from "./world.ts";
 export const contract: readonly Case[] = [
   ...coldCases,
   ...renewalCases,
+  ...judgementCases,
   ...stormCases,
   ...bodyCases,
   ...requestObjectCases,
   ...streamCases,
   ...originCases,
+  ...sourceCases,
   ...overrideCases,
   ...untouchedCases,
   ...safetyCases,

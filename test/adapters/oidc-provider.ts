@@ -1,6 +1,6 @@
 /** A certified authorization server, embedded: `oidc-provider` on loopback, with the client credentials grant only. */
 import { createServer, type RequestListener } from "node:http";
-import { exportJWK, generateKeyPair } from "jose";
+import { exportJWK, generateKeyPair, type CryptoKey } from "jose";
 
 /** The resource whose tokens are JWTs, and the one whose tokens are opaque. */
 export const RESOURCES = { jwt: "urn:contract:jwt-api", opaque: "urn:contract:opaque-api" } as const;
@@ -19,6 +19,8 @@ export interface OidcProvider {
   readonly issuer: string;
   readonly tokenEndpoint: string;
   readonly jwksUri: string;
+  /** What it signs with, for forgeries that are right in all but one thing. */
+  readonly signingKey: CryptoKey;
   /** How many token requests were answered with a token. */
   readonly mints: number;
   /** What went wrong inside. */
@@ -38,7 +40,8 @@ export async function startOidcProvider(): Promise<OidcProvider> {
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
   const issuer = `http://127.0.0.1:${port}`;
-  const provider = await quietly(async () => new (await providerClass())(issuer, await configuration()));
+  const { privateKey: signingKey } = await generateKeyPair("RS256", { extractable: true });
+  const provider = await quietly(async () => new (await providerClass())(issuer, await configuration(signingKey)));
   server.on("request", provider.callback());
 
   let mints = 0;
@@ -49,6 +52,7 @@ export async function startOidcProvider(): Promise<OidcProvider> {
     issuer,
     tokenEndpoint: `${issuer}/token`,
     jwksUri: `${issuer}/jwks`,
+    signingKey,
     get mints() {
       return mints;
     },
@@ -66,11 +70,10 @@ export async function startOidcProvider(): Promise<OidcProvider> {
   };
 }
 
-async function configuration(): Promise<object> {
-  const { privateKey } = await generateKeyPair("RS256", { extractable: true });
-  const signingKey = { ...(await exportJWK(privateKey)), alg: "RS256", use: "sig", kid: "contract" };
+async function configuration(signingKey: CryptoKey): Promise<object> {
+  const jwk = { ...(await exportJWK(signingKey)), alg: "RS256", use: "sig", kid: "contract" };
   return {
-    jwks: { keys: [signingKey] },
+    jwks: { keys: [jwk] },
     cookies: { keys: ["not used by this grant"] },
     ttl: { ClientCredentials: TOKEN_LIFETIME },
     clients: [
@@ -86,8 +89,8 @@ async function configuration(): Promise<object> {
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
-      introspection: { enabled: true },
-      revocation: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: () => true },
+      revocation: { enabled: true, allowedPolicy: () => true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => undefined,

@@ -2,6 +2,7 @@
 import { createAuthInterceptor } from "remint/axios";
 import { describe, test } from "vitest";
 import { adaptersOf, type Copy, copies, type AdapterChoice } from "./copies.ts";
+import { answerCases } from "./cases-answers.ts";
 import { type Case, cases } from "./cases.ts";
 import { Stage } from "./stage.ts";
 
@@ -17,7 +18,9 @@ for (const copy of copies) {
 }
 
 function casesFor({ name, essential }: AdapterChoice): Case[] {
-  return cases.filter((entry) => (entry.adapters?.includes(name) ?? true) && (!essential || entry.essential));
+  return [...cases, ...answerCases].filter(
+    (entry) => (entry.adapters?.includes(name) ?? true) && (!essential || entry.essential),
+  );
 }
 
 async function runCase(copy: Copy, adapter: AdapterChoice, { run }: Case): Promise<void> {

@@ -36,7 +36,7 @@ interface Scenario {
   /** Renewals the guard let pass. */
   readonly charges: () => number;
   /** Sends requests at a fixed rate for a while. */
-  load(accepts: Accepts, load: Load): Tally;
+  readonly load: (accepts: Accepts, load: Load) => Tally;
 }
 
 function scenario(options: Omit<AuthorizationServerOptions, "pause"> = {}): Scenario {

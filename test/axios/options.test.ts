@@ -1,0 +1,40 @@
+/** What createAuthInterceptor takes, and what it says about anything else. */
+import axios from "axios";
+import { createTokenCache } from "remint";
+import { createAuthInterceptor } from "remint/axios";
+import { fakeGrant } from "remint/testing";
+import { describe, expect, test } from "vitest";
+import { Stage } from "./stage.ts";
+
+describe("options", () => {
+  const tokens = createTokenCache({ grant: fakeGrant(), origins: ["https://api.example"] });
+  const wrong: [title: string, make: () => unknown, message: RegExp][] = [
+    ["no source", () => createAuthInterceptor(undefined as never), /createAuthInterceptor.*undefined/s],
+    ["an empty array", () => createAuthInterceptor([]), /createAuthInterceptor.*an empty array/s],
+    ["a source that is no cache", () => createAuthInterceptor({} as never), /createAuthInterceptor.*an object/s],
+    ["options that are none", () => createAuthInterceptor(tokens, null as never), /createAuthInterceptor options/],
+    ["isRejected", () => createAuthInterceptor(tokens, { isRejected: 401 as never }), /"isRejected".*a function/],
+    ["an instance", () => createAuthInterceptor(tokens, { axios: axios.create() }), /"axios".*axios\.create\(\)/],
+    ["axios that is no module", () => createAuthInterceptor(tokens, { axios: {} }), /"axios".*1\.5/],
+    ["null for axios", () => createAuthInterceptor(tokens, { axios: null as never }), /"axios".*null/],
+    ["inspectStatuses", () => createAuthInterceptor(tokens, { inspectStatuses: 403 as never }), /"inspectStatuses"/],
+  ];
+  test.each(wrong)(
+    "section 8: %s is a TypeError that says what is expected, at construction",
+    (_title, make, message) => {
+      expect(make).toThrow(TypeError);
+      expect(make).toThrow(message);
+    },
+  );
+
+  test("section 2: `axios` takes the module and its namespace, and undefined is not given", async () => {
+    for (const given of [axios, await import("axios"), undefined]) {
+      await using stage = await Stage.open();
+      const client = axios.create();
+      client.interceptors.request.use(createAuthInterceptor(stage.tokens, { axios: given }));
+      // Without an adapter in the config it is the module's default that counts.
+      client.interceptors.request.use((config) => Object.assign(config, { adapter: undefined }));
+      expect((await client.get(stage.url)).status).toBe(200);
+    }
+  });
+});

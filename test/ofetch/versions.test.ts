@@ -1,0 +1,181 @@
+/** What a user of any supported ofetch gets: the installed one, or one given as `ofetch`. */
+import { ofetch as ofetch140 } from "ofetch-1.4.0";
+import { ofetch as ofetch2 } from "ofetch-2";
+import { ofetch as installed } from "ofetch";
+import { findRemintError, TokenEndpointError, clientCredentials } from "remint";
+import { type AuthOfetchOptions, createAuthOfetch, type OfetchLike } from "remint/ofetch";
+import { fakeGrant, startApi, startAuthServer } from "remint/testing";
+import { describe, expect, test, vi } from "vitest";
+import { failureOf, leakIn, Stage } from "../axios/stage.ts";
+
+const given = (ofetch: unknown): AuthOfetchOptions => ({ ofetch: ofetch as OfetchLike });
+
+function bringOwn({ options }: { options: { headers?: HeadersInit } }): void {
+  options.headers = { ...Object.fromEntries(new Headers(options.headers)), authorization: "Bearer fake-77" };
+}
+
+function streamOfAb(): ReadableStream {
+  return new Blob(["a", "b"]).stream();
+}
+
+describe.each([
+  ["1.4.0, given", given(ofetch140)],
+  ["1.5.1, given", given(installed)],
+  ["1.5.1, installed", {}],
+  ["2.0.0-alpha.3, given", given(ofetch2)],
+])("ofetch %s", (_name, options) => {
+  const open = async (defaults: object = {}) => {
+    const stage = await Stage.open();
+    return { stage, api: createAuthOfetch(stage.tokens, { baseURL: stage.api.origin, ...defaults }, options) };
+  };
+
+  test("Q5: the function, raw, create and create of create attach, renew and send again once", async () => {
+    const { stage, api } = await open();
+    await using _ = stage;
+    const nested = api.create({ headers: { "x-one": "1" } }).create({ headers: { "x-two": "2" } });
+    const calls = [
+      () => api("/orders"),
+      async () => (await api.raw("/orders"))["_data"] as unknown,
+      () => api.create({})("/orders"),
+      () => nested("/orders"),
+    ];
+    for (const call of calls) {
+      await stage.stale();
+      expect(await call()).toEqual({ ok: true, path: "/orders" });
+    }
+    expect(stage.sends).toEqual(["fake-1", "fake-2", "fake-2", "fake-3", "fake-3", "fake-4", "fake-4", "fake-5"]);
+  });
+
+  test("Q2: `.native` is authenticated as well, and a foreign URL gets no token through any of them", async () => {
+    const { stage, api } = await open();
+    await using _ = stage;
+    await using foreign = await startApi({ accepts: () => true });
+    expect((await api.native(stage.url)).status).toBe(200);
+    // Without a base URL, to which ofetch 2 joins absolute URLs as well.
+    await failureOf(createAuthOfetch(stage.tokens, {}, options)(`${foreign.origin}/x`));
+    await failureOf(api.create({ baseURL: foreign.origin })("/x"));
+    expect((await api.native(foreign.origin)).status).toBe(401);
+    expect(foreign.requests.map(({ headers }) => headers.authorization)).toEqual([undefined, undefined, undefined]);
+    expect(stage.sends).toEqual(["fake-1"]);
+  });
+
+  test("Q9: hooks run once whatever happens beneath, and see one answer", async () => {
+    const ran: string[] = [];
+    const { stage, api } = await open({
+      onRequest: () => void ran.push("onRequest"),
+      onRequestError: () => void ran.push("onRequestError"),
+      onResponse: ({ response }: { response: Response }) => void ran.push(`onResponse ${response.status}`),
+      onResponseError: () => void ran.push("onResponseError"),
+    });
+    await using _ = stage;
+    await stage.stale();
+    await api("/orders", { method: "POST", body: { a: 1 } });
+    expect(ran).toEqual(["onRequest", "onResponse 200"]);
+    expect(stage.bodies).toEqual(['{"a":1}', '{"a":1}']);
+    stage.api.respondAlways({ status: 401, body: "never" });
+    await failureOf(api("/orders"));
+    expect(ran.slice(2)).toEqual(["onRequest", "onResponse 401", "onResponseError"]);
+    expect(stage.sends.length).toBe(4);
+  });
+
+  test("Q1: a hook that sets Authorization is left alone, and one per call does not replace ours", async () => {
+    const { stage, api } = await open();
+    await using _ = stage;
+    await api("/orders", { onRequest: bringOwn as never });
+    await api("/orders", { onRequest: () => {} });
+    expect(stage.sends).toEqual(["fake-77", "fake-1"]);
+  });
+
+  test("Q9: ofetch's own retry after a renewal is not multiplied by it", async () => {
+    const { stage, api } = await open({ retry: 2, retryDelay: 1 });
+    await using _ = stage;
+    await stage.stale();
+    stage.api.respond({ headers: {} }, { status: 503 }, { status: 503 }, { headers: {} });
+    expect(await api("/orders")).toMatchObject({ ok: true });
+    expect(stage.sends).toEqual(["fake-1", "fake-2", "fake-2", "fake-2"]);
+    expect(stage.grant.mints).toBe(2);
+  });
+
+  test("C8: retryStatusCodes with 401 is the user's own doing: two sends an attempt, and the guard bounds the mints", async () => {
+    const { stage, api } = await open({ retry: 5, retryDelay: 1, retryStatusCodes: [401] });
+    await using _ = stage;
+    stage.api.respondAlways({ status: 401, body: "never" });
+    const error = await failureOf(api("/orders"));
+    expect(error).toMatchObject({ status: 401 });
+    // Six attempts. Three renewals are free; after those the guard lets none through while the clock stands still.
+    expect([stage.sends.length, stage.grant.mints]).toEqual([9, 4]);
+  });
+
+  test("Q8: a failed mint is the cause of the FetchError, and neither prints a token", async () => {
+    const { stage, api } = await open();
+    await using _ = stage;
+    await stage.stale();
+    stage.grant.fail(new Error("the grant is broken"), Infinity);
+    const error = await failureOf(api("/orders", { method: "POST", query: { secret: "1" } }));
+    expect(error).toMatchObject({ name: "FetchError" });
+    expect(findRemintError(error)?.rejected).toEqual({ status: 401, url: stage.url });
+    expect([leakIn(error), leakIn(findRemintError(error))]).toEqual([undefined, undefined]);
+  });
+
+  test("C9: ofetch tries a GET without an answer once more, but the token endpoint is not asked again", async () => {
+    await using auth = await startAuthServer();
+    await using stage = await Stage.open();
+    auth.respondAlways({ status: 400, body: { error: "invalid_client" } });
+    const grant = clientCredentials({ tokenEndpoint: auth.tokenEndpoint, clientId: "c", clientSecret: "s" });
+    const api = createAuthOfetch(stage.cache({ grant }), { baseURL: stage.api.origin }, options);
+    const error = await failureOf(api("/orders"));
+    expect(findRemintError(error)).toBeInstanceOf(TokenEndpointError);
+    expect([auth.requests.length, stage.sends]).toEqual([1, []]);
+  });
+
+  test("Q11: a 401 that reaches the caller prints no token", async () => {
+    const { stage, api } = await open();
+    await using _ = stage;
+    stage.api.respondAlways({ status: 401, body: "never" });
+    const error = await failureOf(api("/orders", { headers: { "x-mine": "1" } }));
+    expect(error).toMatchObject({ status: 401, data: "never" });
+    expect(leakIn(error)).toBeUndefined();
+  });
+
+  test("section 2: `remint` in every form, per request, in the defaults and through create", async () => {
+    const { stage, api } = await open();
+    await using _ = stage;
+    const its = stage.cache({ grant: fakeGrant({ response: { access_token: "fake-99" } }) });
+    await failureOf(api("/orders", { remint: false }));
+    await api("/orders", { remint: its });
+    await api("/orders", { remint: { cache: its } });
+    const theirs = api.create({ remint: its });
+    await theirs("/orders");
+    await failureOf(theirs("/orders", { remint: false }));
+    expect(stage.sends).toEqual([undefined, "fake-99", "fake-99", "fake-99", undefined]);
+    expect(stage.grant.mints).toBe(0);
+  });
+
+  test("Q6: `retry: false` hands the 401 through; a factory's stream is sent again whole", async () => {
+    const { stage, api } = await open();
+    await using _ = stage;
+    await stage.stale();
+    expect(await failureOf(api("/orders", { remint: { retry: false } }))).toMatchObject({ status: 401 });
+    await stage.stale();
+    await api("/orders", { method: "POST", remint: { body: streamOfAb } });
+    expect(stage.sends).toEqual(["fake-1", "fake-2", "fake-3"]);
+    expect(stage.bodies).toEqual(["", "ab", "ab"]);
+  });
+
+  test("Q12: timeout and signal end the wait for a mint at once, before anything is sent", async () => {
+    const { stage, api } = await open();
+    await using _ = stage;
+    const hold = stage.grant.hold();
+    expect(await failureOf(api("/orders", { timeout: 40, retry: 0 }))).toMatchObject({
+      cause: { name: "TimeoutError" },
+    });
+    const controller = new AbortController();
+    const failure = failureOf(api("/orders", { signal: controller.signal }));
+    await vi.waitUntil(() => hold.waiting === 1, { interval: 2 });
+    controller.abort();
+    expect(await failure).toMatchObject({ cause: { name: "AbortError" } });
+    hold.release();
+    await stage.tokens.get();
+    expect([stage.sends, stage.grant.mints]).toEqual([[], 1]);
+  });
+});
