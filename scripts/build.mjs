@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 rmSync("dist", { recursive: true, force: true });
 
-// The library may not name a Node global (C12); only the testing kit, which starts servers, gets Node's types.
+// The library may not name a Node global (C12); only the testing kit, which starts servers, and `remint/node`,
+// which reads files, get Node's types.
 for (const project of ["tsconfig.build.json", "tsconfig.testing.json"]) {
   const tsc = ["node_modules/typescript-7/bin/tsc", "-p", project];
   const { status } = spawnSync(process.execPath, tsc, { stdio: "inherit" });

@@ -24,7 +24,7 @@ export interface AccessToken {
 const HEADER_SAFE = /^[\x21-\x7e]+$/;
 /** Members of a token response that are, or may be, credentials. */
 const CREDENTIAL_MEMBER = /(^|_)(token|secret|assertion|password)$/i;
-const OWN_MEMBERS = new Set(["serverTime", "receivedAt", "state"]);
+const OWN_MEMBERS = new Set(["serverTime", "receivedAt", "notAfter", "state"]);
 
 /** The one implementation of {@link AccessToken}; the cache knows by {@link AccessTokenRecord.flight} when it was minted. */
 export class AccessTokenRecord implements AccessToken {
@@ -111,7 +111,8 @@ function schemeOf(tokenType: unknown): "Bearer" | "DPoP" {
   throw tokenResponseError(`the "token_type" is neither Bearer nor DPoP, so the token can not be attached`);
 }
 
-function withoutCredentials(response: TokenResponse): Readonly<Record<string, unknown>> {
+/** What a token response says beside its tokens; safe to hand out. */
+export function withoutCredentials(response: TokenResponse): Readonly<Record<string, unknown>> {
   const rest: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(response)) {
     if (!CREDENTIAL_MEMBER.test(name) && !OWN_MEMBERS.has(name)) rest[name] = value;

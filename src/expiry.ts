@@ -1,7 +1,8 @@
 /**
  * How long a token lives and when to replace it.
  *
- * - E1 `expires_at`, else `expires_in`, else the JWT's `exp`, else `defaultTtl`; never longer than `exp` allows.
+ * - E1 `expires_at`, else `expires_in`, else the JWT's `exp`, else `defaultTtl`; never longer than `exp` allows, nor past
+ *   a grant's `notAfter`.
  * - E2 `expires_in` counts from the moment the request was sent; `expires_at` and `exp` are compared with the server's clock.
  * - E3 Garbage says nothing; what was computed is at least a second; only `defaultTtl: 0` means "do not cache".
  * - E4 The windows before expiry are clamped to parts of the lifetime, so that short tokens are not replaced per call.
@@ -53,6 +54,7 @@ export function lifetimeOf(response: TokenResponse, context: LifetimeContext): L
 
   const stated = ms !== undefined;
   if (!stated && context.defaultTtl === 0) return { ms: 0, stated };
+  if (isTime(response.notAfter)) ms = Math.min(ms ?? context.defaultTtl, response.notAfter - serverNow);
   const shortest = context.seeded ? -Infinity : SHORTEST_LIFETIME;
   return { ms: Math.min(Math.max(ms ?? context.defaultTtl, shortest), LAST_DATE - context.sentAt), stated };
 }

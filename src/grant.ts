@@ -18,6 +18,8 @@ export interface TokenResponse {
   readonly scope?: string | undefined;
   /** Epoch milliseconds the server's own clock showed (its `Date` header), to compare `expires_at` with (E2). */
   readonly serverTime?: number | undefined;
+  /** Epoch milliseconds after which the token is not used, whatever else is said: the end of what it was made from. */
+  readonly notAfter?: number | undefined;
   readonly [member: string]: unknown;
 }
 
@@ -35,6 +37,14 @@ export interface MintContext<State = unknown> {
   readonly previous?: AccessToken | undefined;
   /** What the previous mint left for this one. */
   readonly state?: State | undefined;
+}
+
+/** What a revocation gets to know. */
+export interface RevokeContext {
+  /** Fires when nobody waits any more. */
+  readonly signal: AbortSignal;
+  /** What the last mint left for the next: a refresh token, which is to be revoked too. */
+  readonly state?: unknown;
 }
 
 /** An answer of an API, as a rejection rule sees it. */
@@ -69,6 +79,11 @@ export interface Grant<State = unknown> {
   readonly headers?: ((token: AccessToken) => Readonly<Record<string, string>>) | undefined;
   /** Obtains one token. Called once per attempt; must not keep its own cache. */
   mint(context: MintContext<State>): Promise<TokenResponse & { readonly state?: State | undefined }>;
+  /**
+   * Makes a token invalid at its server (RFC 7009). Absent where the server is known to have no way to do that; it rejects
+   * where that turns out only then.
+   */
+  readonly revoke?: ((token: AccessToken, context: RevokeContext) => Promise<void>) | undefined;
 }
 
 /** The shortest grant: a function that obtains a token. */
@@ -93,5 +108,6 @@ export function toGrant(value: unknown): Grant {
   const grant = value as Grant;
   assertFunction("grant.headers", grant.headers);
   assertFunction("grant.isRejected", grant.isRejected);
+  assertFunction("grant.revoke", grant.revoke);
   return grant;
 }

@@ -10,10 +10,20 @@ import { TokenEndpointError } from "../errors.ts";
 import type { TokenResponse } from "../grant.ts";
 import { shown, type Redact } from "./redaction.ts";
 
-/** An answer of a token endpoint, read and not yet judged. */
+/** Which endpoint is asked: what messages call it, and the option that is wrong when its URL is. */
+export interface EndpointRole {
+  readonly name: string;
+  readonly option: string;
+}
+
+export const TOKEN_ENDPOINT: EndpointRole = { name: "token endpoint", option: "tokenEndpoint" };
+
+/** An answer of a token endpoint, or of another endpoint of the server, read and not yet judged. */
 export interface TokenAnswer {
   /** Origin and path of the endpoint, for messages. */
   readonly endpoint: string;
+  /** @defaultValue the token endpoint */
+  readonly role?: EndpointRole | undefined;
   readonly status: number;
   readonly headers: Headers;
   /** `undefined` when it is longer than S3 allows. */
@@ -26,6 +36,23 @@ type JsonObject = Record<string, unknown>;
 /** RFC 6749 section 5.2: printable ASCII without quote and backslash. */
 const ERROR_CODE = /^[\x20-\x21\x23-\x5b\x5d-\x7e]{1,64}$/;
 
+/** What RFC 6749, 7009, 8707 and 9449 define for these endpoints. */
+const REGISTERED_CODES = new Set([
+  "invalid_request",
+  "invalid_client",
+  "invalid_grant",
+  "unauthorized_client",
+  "unsupported_grant_type",
+  "invalid_scope",
+  "access_denied",
+  "server_error",
+  "temporarily_unavailable",
+  "unsupported_token_type",
+  "invalid_target",
+  "invalid_dpop_proof",
+  "use_dpop_nonce",
+]);
+
 /** Members that are ours when a grant returns them, so no server may set them; and what nobody checks here (`id_token`). */
 const FOREIGN_MEMBERS = new Set(["serverTime", "receivedAt", "state", "id_token", "__proto__"]);
 
@@ -36,9 +63,10 @@ const HINTS: Readonly<Record<string, string>> = {
   invalid_scope: "check scope",
   invalid_target: "check resource and audience",
   401: "check clientId, clientSecret and clientAuthentication",
-  404: "check the tokenEndpoint URL",
-  405: "check the tokenEndpoint URL",
 };
+
+/** Statuses of a URL at which there is no such endpoint. */
+const WRONG_URL = new Set([404, 405]);
 
 /**
  * The token response in an answer.
@@ -49,9 +77,9 @@ const HINTS: Readonly<Record<string, string>> = {
  */
 export async function tokenFromAnswer(answer: TokenAnswer, clientId: string): Promise<TokenResponse> {
   const json = jsonObject(answer.body);
-  if (answer.status !== 200) throw refusal(answer, json ?? {});
-  if (json === undefined) throw unusable(answer, describe(answer.body));
-  if (typeof json["access_token"] !== "string" && typeof json["error"] === "string") throw refusal(answer, json);
+  if (answer.status !== 200) throw refusal(answer);
+  if (json === undefined) throw unusable(answer, describe(answer));
+  if (typeof json["access_token"] !== "string" && typeof json["error"] === "string") throw refusal(answer);
   try {
     const response = new Response(JSON.stringify(lenient(json)));
     const token = await processGenericTokenEndpointResponse(
@@ -78,17 +106,30 @@ function lenient(json: JsonObject): JsonObject {
   return { ...Object.fromEntries(kept), ...expires };
 }
 
-function refusal(answer: TokenAnswer, json: JsonObject): TokenEndpointError {
-  const { endpoint, status, headers, redact } = answer;
-  const named = json["error"];
-  const error = typeof named === "string" && ERROR_CODE.test(named) ? redact(named) : undefined;
-  const hint = (error !== undefined && Object.hasOwn(HINTS, error) ? HINTS[error] : undefined) ?? HINTS[status];
-  const message = `the token endpoint ${endpoint} answered ${status}${error === undefined ? "" : ` (${error})`}`;
+/** The error that an answer is: its status, and what of its body is safe to show. */
+export function refusal(answer: TokenAnswer): TokenEndpointError {
+  const { endpoint, role = TOKEN_ENDPOINT, status, headers, redact } = answer;
+  const json = jsonObject(answer.body) ?? {};
+  const error = errorCode(json["error"], redact);
+  const urlHint = WRONG_URL.has(status) ? `check ${urlOption(role)}` : undefined;
+  const hint =
+    (error !== undefined && Object.hasOwn(HINTS, error) ? HINTS[error] : undefined) ?? HINTS[status] ?? urlHint;
+  const message = `the ${role.name} ${endpoint} answered ${status}${error === undefined ? "" : ` (${error})`}`;
   return new TokenEndpointError(status, hint === undefined ? message : `${message}: ${hint}`, {
     error,
     errorDescription: shown(json["error_description"], redact),
     retryAfter: retryAfter(headers),
   });
+}
+
+/** The code, if it is one. Whatever the secrets are, a registered one is shown whole: it decides what happens next. */
+function errorCode(code: unknown, redact: Redact): string | undefined {
+  if (typeof code !== "string" || !ERROR_CODE.test(code)) return undefined;
+  return REGISTERED_CODES.has(code) ? code : redact(code);
+}
+
+function urlOption({ option }: EndpointRole): string {
+  return option === "issuer" ? "the issuer's metadata" : `the ${option} URL`;
 }
 
 function unusable(answer: TokenAnswer, what: string): Error {
@@ -108,11 +149,11 @@ function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function describe(body: string | undefined): string {
+function describe({ body, role = TOKEN_ENDPOINT }: TokenAnswer): string {
   if (body === undefined) return "the body is longer than 1 MiB";
   const start = body.trimStart();
   if (start === "") return "the body is empty";
-  if (start.startsWith("<")) return "the body is HTML or XML, not JSON; check the tokenEndpoint URL";
+  if (start.startsWith("<")) return `the body is HTML or XML, not JSON; check ${urlOption(role)}`;
   return "the body is not a JSON object";
 }
 

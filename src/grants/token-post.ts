@@ -1,12 +1,13 @@
 /**
- * One POST to a token endpoint and its answer, read and not judged: S2 (no redirects) and S3 (1 MiB) are kept here.
+ * One request to an authorization server and its answer, read and not judged: S2 (no redirects) and S3 (1 MiB) are kept
+ * here.
  *
  * @module
  */
 import { tokenResponseError } from "../access-token.ts";
 import { isRemintError, RemintError } from "../errors.ts";
 import { CREDENTIAL_NAME, redactedCause, type Redact } from "./redaction.ts";
-import type { TokenAnswer } from "./token-answer.ts";
+import { TOKEN_ENDPOINT, type EndpointRole, type TokenAnswer } from "./token-answer.ts";
 
 /** The part of `fetch` that a token request uses; every fetch has it. */
 export type TokenFetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -25,36 +26,44 @@ export function sentCredentials(url: string, headers: Record<string, string>, bo
 
 /** What {@link postToken} needs beside the request. */
 export interface PostContext {
+  /** Origin and path of the endpoint, for messages. */
   readonly endpoint: string;
+  /** @defaultValue the token endpoint */
+  readonly role?: EndpointRole | undefined;
   readonly fetch: TokenFetch | undefined;
   readonly redact: Redact;
 }
 
 /**
- * Sends a token request and reads the answer.
+ * Sends a request to a token endpoint, or to another endpoint of the authorization server, and reads the answer.
  *
  * @throws {RemintError} `ERR_TOKEN_NETWORK`, retryable, without an answer; `ERR_TOKEN_RESPONSE` after a redirect. When the
  *   request's signal fires: its reason, unwrapped.
  */
 export async function postToken(context: PostContext, url: string, init: RequestInit): Promise<TokenAnswer> {
-  const { endpoint, redact } = context;
+  const { endpoint, redact, role = TOKEN_ENDPOINT } = context;
   try {
     // Looked up now and not at import: msw, Next.js and APM agents replace it later.
     const response = await (context.fetch ?? globalThis.fetch)(url, init);
     if (isRedirect(response)) {
       abandon(response.body);
-      throw tokenResponseError(
-        `the token endpoint ${endpoint} answered with a redirect${response.status > 299 ? ` (${response.status})` : ""}, ` +
-          `which is not followed: it could take the credentials elsewhere. Set tokenEndpoint to the final URL`,
-      );
+      throw redirectRefused(role, endpoint, response.status);
     }
-    return { endpoint, status: response.status, headers: response.headers, body: await readBody(response), redact };
+    const { status, headers } = response;
+    return { endpoint, role, status, headers, body: await readBody(response), redact };
   } catch (error) {
     if (init.signal?.aborted === true) throw init.signal.reason;
     if (isRemintError(error)) throw error;
-    const message = `no answer from the token endpoint ${endpoint}`;
+    const message = `no answer from the ${role.name} ${endpoint}`;
     throw new RemintError("ERR_TOKEN_NETWORK", message, { cause: redactedCause(error, redact), retryable: true });
   }
+}
+
+function redirectRefused({ name, option }: EndpointRole, endpoint: string, status: number): RemintError {
+  return tokenResponseError(
+    `the ${name} ${endpoint} answered with a redirect${status > 299 ? ` (${status})` : ""}, ` +
+      `which is not followed: it could take the credentials elsewhere. Set ${option} to the final URL`,
+  );
 }
 
 /** S2; also a custom fetch that followed a redirect, and browsers, which hide the status (`opaqueredirect`). */

@@ -9,11 +9,18 @@ const EXAMPLES = fileURLToPath(new URL("../../examples", import.meta.url));
 const LAST_LINE: Readonly<Record<string, string>> = {
   "any-client": "node:http: 200, 401, 200, mints: 2",
   "bff/main": "identity provider down: 503, Retry-After: 7",
+  chalk: "chalk: queries: 2, exchanges: 2, environment: env-abc",
+  "custom-grant-azure-identity": "@azure/identity's shape: calls: 2, tokens: 2, kept for minutes: 60",
+  "custom-grant-openid-client": "openid-client's shape: calls: 4, mints: 2, token requests: 3",
+  "jwt-bearer": "mints: 2, assertions: 2, for: alice",
   msw: "msw: the service survived a revoked token, mints: 2",
   "own-grant": "calls: 200, 200, 200, logins: 2, one session ended by the server",
   "per-user": "users: 2, mints: 3 (one of them for a revoked token), nobody signed in: 401",
   "quick-start": "200, 401 -> re-mint -> 200, mints: 2",
+  "refresh-token": "session ended: sign in again, token requests: 1",
+  salesforce: "salesforce: calls: 5, sessions that ended: 3, mints: 4",
   "several-apis": "two APIs, two audiences, mints: 2; a third API was asked without a token",
+  "token-exchange": "calls: 4, exchanges: 2, kept for minutes: alice 5, bob 60",
   uploads: "a stream: 401, sent once; a body factory: 200, sent again",
 };
 

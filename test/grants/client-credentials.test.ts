@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { tlsClientAuth } from "../../src/grants/client-authentication.ts";
 import { clientCredentials, type ClientCredentialsOptions } from "../../src/grants/client-credentials.ts";
 import { context, json, startTokenServer } from "./token-server.ts";
 
@@ -38,8 +39,8 @@ describe("the token request", () => {
       ["scope", "orders:read orders:write"],
       ["resource", "https://api.example/a"],
       ["resource", "urn:example:b"],
-      ["audience", "api"],
       ["organization", "acme"],
+      ["audience", "api"],
       ["grant_type", "client_credentials"],
     ]);
   });
@@ -168,6 +169,28 @@ describe("the grant", () => {
       key({ headers: { "x-tenant": "1" } }),
     ];
     expect(new Set(keys).size).toBe(keys.length);
+    expect(keys).not.toContain(undefined);
+  });
+
+  it.each<[string, Partial<ClientCredentialsOptions>]>([
+    ["a parameter", { parameters: { password: "hush-1" } }],
+    ["a header", { headers: { "X-Api-Key": "hush-1" } }],
+    ["the query", { tokenEndpoint: "https://auth.example/token?api_key=hush-1" }],
+  ])("a credential in %s: no key, because two that differ in it would share a token; `key` names it", (_name, more) => {
+    expect(key(more)).toBeUndefined();
+    expect(key({ ...more, key: "first" })).not.toBe(key({ ...more, key: "second" }));
+    expect(key({ ...more, key: "first" })).toMatch(/^(?!.*hush).*first/);
+  });
+
+  it("T37: tokens that may be bound to a certificate have no key without a name for it", () => {
+    const tls = { clientSecret: undefined, clientAuthentication: tlsClientAuth() };
+    expect(key(tls)).toBeUndefined();
+    expect(key({ ...tls, key: "x5t#S256 of the certificate" })).toBeDefined();
+  });
+
+  it("`key` is a part of the key: what else differs still makes another", () => {
+    expect(key({ key: "a" })).not.toBe(key({}));
+    expect(key({ key: "a", scope: "read" })).not.toBe(key({ key: "a" }));
   });
 
   it("S5: neither its key nor its inspection shows a secret", () => {
@@ -176,8 +199,9 @@ describe("the grant", () => {
       tokenEndpoint: "https://auth.example/token?api_key=hush-1",
       parameters: { password: "hush-2" },
       headers: { "X-Api-Key": "hush-3", Cookie: "hush-4" },
+      key: "named",
     });
-    expect(grant.key + inspect(grant, { depth: 10, showHidden: true }) + JSON.stringify(grant)).not.toMatch(
+    expect(String(grant.key) + inspect(grant, { depth: 10, showHidden: true }) + JSON.stringify(grant)).not.toMatch(
       /hush|s3cr3t/,
     );
   });
@@ -197,9 +221,13 @@ describe("wrong options are a TypeError that names the option, before anything i
     ["no secret", { clientSecret: undefined }, /"clientSecret" must be .* got undefined/],
     [
       "another authentication",
-      { clientAuthentication: "none" },
-      /"clientAuthentication" must be "client_secret_basic"/,
+      { clientAuthentication: "private_key_jwt" },
+      /"clientAuthentication" must be "client_secret_basic".* privateKeyJwt\(\).* got a string/,
     ],
+    ["a secret that is not sent", { clientAuthentication: "none" }, /"clientSecret" must not be given with .*"none"/],
+    ["an issuer too", { issuer: "https://auth.example" }, /"issuer" must not be given together with "tokenEndpoint"/],
+    ["S1: revocation", { revocationEndpoint: "http://auth.example/r" }, /"revocationEndpoint" must be an https URL/],
+    ["an empty key", { key: "" }, /"key" must be a non-empty string/],
     ["a name of Object.prototype", { clientAuthentication: "toString" }, /"clientAuthentication"/],
     ["an empty scope", { scope: "" }, /"scope" must be .* got an empty string/],
     ["a list with a number", { scope: ["a", 1] }, /"scope" must be .* got a list with a number/],

@@ -1,0 +1,44 @@
+/**
+ * Chalk: its token exchange, the engine of an environment, and the environment header, from one line of configuration.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { createTokenCache } from "remint";
+import { chalk, chalkToken } from "remint/chalk";
+import { createAuthFetch } from "remint/fetch";
+import { startApi, startAuthServer } from "remint/testing";
+
+// Chalk's API server and the query engine of one environment, as its documented answers have them.
+const chalkServer = await startAuthServer();
+const engine = await startApi({ accepts: chalkServer });
+chalkServer.respondAlways(() => ({
+  body: {
+    access_token: `chalk-${chalkServer.mints + 1}`,
+    expires_in: 3600,
+    primary_environment: "env-abc",
+    engines: { "env-abc": engine.origin },
+    environment_id_to_name: { "env-abc": "production" },
+  },
+}));
+
+// In production CHALK_CLIENT_ID and CHALK_CLIENT_SECRET are set, and this is `chalk()`.
+const grant = chalk({ clientId: "client", clientSecret: "s3cret", apiServer: chalkServer.origin });
+const tokens = createTokenCache({ grant });
+const authFetch = createAuthFetch(tokens);
+
+const queryUrl = `${chalkToken(await tokens.get()).engineFor("production")}/v1/query/online`;
+const query = { method: "POST", body: JSON.stringify({ inputs: { "user.id": 1 }, outputs: ["user.score"] }) };
+const first = await authFetch(queryUrl, query);
+chalkServer.revokeAll();
+const second = await authFetch(queryUrl, query);
+
+assert.deepEqual([first.status, second.status], [200, 200]);
+assert.ok(engine.requests.every(({ headers, text }) => headers["x-chalk-env-id"] === "env-abc" && text === query.body));
+// A token for Chalk goes nowhere else.
+const elsewhere = await startApi({ accepts: () => true });
+await authFetch(elsewhere.origin);
+assert.equal(elsewhere.requests[0]?.token, undefined);
+console.log(`chalk: queries: 2, exchanges: ${chalkServer.mints}, environment: env-abc`);
+
+await Promise.all([chalkServer, engine, elsewhere].map((server) => server.close()));

@@ -1,0 +1,123 @@
+/**
+ * The JWT bearer grant: a token for whoever a signed assertion speaks of.
+ *
+ * @module
+ */
+import type { JsonValue } from "oauth4webapi";
+import { systemClock } from "../clock.ts";
+import type { Grant, TokenResponse } from "../grant.ts";
+import { assertOptions, assertString, duration, optionError } from "../options.ts";
+import { commonForm, grantKey, strings, type GrantOptions } from "./parameters.ts";
+import { redactedGrant } from "./redacted-grant.ts";
+import { signedJwt, signingKey, type SigningKeyOptions } from "./signing-key.ts";
+import { revocation } from "./revocation.ts";
+import { isNameable } from "./token-client.ts";
+import { requestToken, tokenClient, type TokenClient } from "./token-endpoint.ts";
+import type { TokenInput } from "./token-exchange.ts";
+
+/** An assertion that is signed here, anew for every token request. */
+export interface SignedAssertion extends SigningKeyOptions {
+  /** The `iss` claim: who signs. */
+  readonly issuer: string;
+  /** The `sub` claim: whom the token is for. */
+  readonly subject: string;
+  /** The `aud` claim: the authorization server, by the name it wants to be called. */
+  readonly audience: string | readonly string[];
+  /** Further claims. */
+  readonly claims?: Readonly<Record<string, JsonValue>> | undefined;
+  /** Milliseconds an assertion is good for. @defaultValue 60_000 (1 minute) */
+  readonly lifetime?: number | undefined;
+}
+
+/** Options of {@link jwtBearer}. */
+export interface JwtBearerOptions extends GrantOptions {
+  /** The assertion; or a function that is asked for one before every token request; or what to sign one from. */
+  readonly assertion: TokenInput | SignedAssertion;
+}
+
+const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const OWN_CLAIMS = ["iss", "sub", "aud", "exp", "iat", "nbf"];
+const A_MINUTE = 60_000;
+
+/**
+ * A grant that obtains tokens with a JWT as the authorization. A refresh token in the answer is ignored: the next token
+ * is asked for in the same way.
+ *
+ * @throws {TypeError} When an option is wrong; nothing has been sent then.
+ * @see [RFC 7523 section 2.1](https://www.rfc-editor.org/rfc/rfc7523.html#section-2.1)
+ * @example
+ * ```ts
+ * const grant = jwtBearer({
+ *   tokenEndpoint: "https://auth.example/token",
+ *   clientId: "reports",
+ *   clientSecret,
+ *   assertion: { key: pem, issuer: "reports", subject: "alice@example.com", audience: "https://auth.example" },
+ * });
+ * ```
+ */
+export function jwtBearer(options: JwtBearerOptions): Grant {
+  assertOptions("jwtBearer", options);
+  const client = tokenClient(options);
+  const form = commonForm(options, ["assertion"]);
+  const make = assertionMaker(options.assertion);
+  return redactedGrant({
+    ...revocation(client),
+    key: keyOf(client, form, options),
+    endpoint: client.endpoint,
+    origins: options.origins,
+    defaultTtl: options.defaultTtl,
+    async mint({ signal }): Promise<TokenResponse> {
+      const parameters = new URLSearchParams(form);
+      parameters.set("assertion", await make(signal));
+      const token = await requestToken(client, { grantType: GRANT_TYPE, parameters, signal });
+      return { ...token, refresh_token: undefined };
+    },
+  });
+}
+
+function assertionMaker(given: JwtBearerOptions["assertion"]): (signal: AbortSignal) => Promise<string> {
+  if (typeof given === "object" && given !== null) return signer(given);
+  if (typeof given === "function") return async (signal) => checked(await given({ signal }));
+  const assertion = checked(given);
+  return async () => assertion;
+}
+
+function checked(value: unknown): string {
+  if (typeof value === "string" && value !== "") return value;
+  const expected = "a non-empty string, a function that returns one, or { key, issuer, subject, audience } to sign";
+  throw optionError("assertion", value, expected);
+}
+
+function signer(options: SignedAssertion): () => Promise<string> {
+  const { issuer, subject, claims = {} } = options;
+  const lifetime = duration("assertion.lifetime", options.lifetime, A_MINUTE);
+  if (lifetime < 1000) throw optionError("assertion.lifetime", lifetime, "at least 1000 milliseconds");
+  assertString("assertion.issuer", issuer);
+  assertString("assertion.subject", subject);
+  const [only, ...more] = strings("assertion.audience", options.audience);
+  assertString("assertion.audience", only);
+  assertOptions("assertion.claims", claims);
+  for (const name of OWN_CLAIMS) {
+    if (Object.hasOwn(claims, name)) throw new TypeError(`"assertion.claims" must not have "${name}": it is set here`);
+  }
+  const key = signingKey(options);
+  const said = { ...claims, iss: issuer, sub: subject, aud: more.length === 0 ? only : [only, ...more] };
+  return async () => {
+    const iat = Math.floor(systemClock.now() / 1000);
+    // New for every request, `jti` too: a server may refuse to see an assertion twice. No `nbf`: clocks differ.
+    return signedJwt(await key(), { ...said, iat, nbf: undefined, exp: iat + Math.floor(lifetime / 1000) });
+  };
+}
+
+/** Whose token it is is said by the assertion; of a function's, only by the user. */
+function keyOf(client: TokenClient, form: URLSearchParams, options: JwtBearerOptions): string | undefined {
+  const { key, assertion } = options;
+  if (key === undefined && (typeof assertion === "function" || !isNameable(client, form))) return undefined;
+  const tokens = typeof assertion === "string" ? [assertion] : [];
+  const parties = typeof assertion === "object" ? partiesOf(assertion) : [];
+  return grantKey({ grantType: GRANT_TYPE, client, form, key: JSON.stringify([key, ...parties]), tokens });
+}
+
+function partiesOf({ issuer, subject, audience, claims }: SignedAssertion): unknown[] {
+  return [issuer, subject, audience, claims];
+}

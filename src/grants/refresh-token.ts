@@ -1,0 +1,110 @@
+/**
+ * The refresh token grant: a token for the user who signed in, as long as the refresh token is good.
+ *
+ * @module
+ */
+import { TokenEndpointError } from "../errors.ts";
+import type { Grant } from "../grant.ts";
+import { assertFunction, assertOptions, assertString } from "../options.ts";
+import { commonForm, grantKey, type GrantOptions } from "./parameters.ts";
+import { redactedGrant } from "./redacted-grant.ts";
+import { Rotation, type RotatedToken } from "./rotation.ts";
+import { revokeToken } from "./revocation.ts";
+import { requestToken, tokenClient, type TokenClient } from "./token-endpoint.ts";
+
+export type { RotatedToken } from "./rotation.ts";
+
+/** Options of {@link refreshToken}. */
+export interface RefreshTokenOptions extends GrantOptions {
+  /** The refresh token to start with. */
+  readonly refreshToken: string;
+  /**
+   * Saves a new refresh token; awaited before the access token that came with it is used, so that a crash after that
+   * loses nothing. When it fails, the mint fails with an error that may be tried again, the new refresh token stays in
+   * memory, and the next mint calls `onRotate` again before it sends anything. It may be called twice with the same
+   * token.
+   *
+   * A process that is killed between the server's answer and the end of `onRotate` has lost the new refresh token: the
+   * saved one is used up, the server answers `invalid_grant` to it, and the user has to sign in again. Servers with a
+   * grace period for the old refresh token (a leeway, an overlap) forgive that.
+   */
+  readonly onRotate?: ((refreshToken: string, rotated: RotatedToken) => void | Promise<void>) | undefined;
+  /**
+   * Reads the refresh token that is saved now. Asked once when the server answers `invalid_grant`: another process may
+   * have rotated it meanwhile. A token that is not known here yet is tried, once; otherwise the refusal is terminal.
+   */
+  readonly current?:
+    | ((context: { readonly signal: AbortSignal }) => string | undefined | Promise<string | undefined>)
+    | undefined;
+}
+
+/**
+ * A grant that obtains tokens with a refresh token, rotating or not. The refresh token is the grant's `state`.
+ *
+ * A refresh token is never sent again because its answer did not come: nothing is retried, and a request that its mint
+ * no longer waits for goes on for a while. A later mint presents it again if it has to. An `invalid_grant` that stands
+ * is a {@link TokenEndpointError} with `terminal: true`: nothing is minted any more, the user has to sign in.
+ *
+ * Revoking it (`close({ revoke: true })`) revokes the refresh token, then the access token.
+ *
+ * One grant may serve several caches of one process. Several processes with one rotating refresh token need a store.
+ *
+ * @throws {TypeError} When an option is wrong; nothing has been sent then.
+ * @see [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749.html#section-6)
+ * @example
+ * ```ts
+ * const grant = refreshToken({
+ *   tokenEndpoint: "https://auth.example/token",
+ *   clientId: "portal",
+ *   clientSecret,
+ *   refreshToken: session.refreshToken,
+ *   onRotate: (next, { replaced }) => sessions.replaceRefreshToken(session.id, replaced, next),
+ *   current: () => sessions.refreshTokenOf(session.id),
+ * });
+ * ```
+ */
+export function refreshToken(options: RefreshTokenOptions): Grant<string> {
+  assertOptions("refreshToken", options);
+  const { refreshToken: first, onRotate, current, key } = options;
+  assertString("refreshToken", first);
+  assertFunction("onRotate", onRotate);
+  assertFunction("current", current);
+  const client = tokenClient(options);
+  const form = commonForm(options, ["refresh_token"]);
+  const grantType = "refresh_token";
+  const rotation = new Rotation(
+    {
+      onRotate,
+      current,
+      request(token, signal) {
+        const parameters = new URLSearchParams(form);
+        parameters.set("refresh_token", token);
+        return requestToken(client, { grantType, parameters, signal });
+      },
+    },
+    first,
+  );
+  return redactedGrant({
+    // Two users must never share a token: without a name there is no key.
+    key: key === undefined ? undefined : grantKey({ grantType, client, form, key }),
+    endpoint: client.endpoint,
+    origins: options.origins,
+    defaultTtl: options.defaultTtl,
+    state: first,
+    mint: (context) => rotation.mint(context),
+    ...(client.mayRevoke && { revoke: ({ value }, { signal }) => revokeBoth(client, rotation.token, value, signal) }),
+  });
+}
+
+/**
+ * RFC 7009 section 2.1: with the refresh token the server should let go of what was issued for it; the access token is
+ * named too, for servers that do not, unless it is of a kind they can not revoke.
+ */
+async function revokeBoth(client: TokenClient, token: string, value: string, signal: AbortSignal): Promise<void> {
+  await revokeToken(client, { token, tokenTypeHint: "refresh_token", signal });
+  try {
+    await revokeToken(client, { token: value, tokenTypeHint: "access_token", signal });
+  } catch (error) {
+    if (!(error instanceof TokenEndpointError) || error.error !== "unsupported_token_type") throw error;
+  }
+}

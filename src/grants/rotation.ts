@@ -1,0 +1,199 @@
+/**
+ * The life of a rotating refresh token in one process: each is sent once, and none is lost on the way to whoever keeps it.
+ *
+ * - One request at a time presents a refresh token; a mint that comes while it is under way joins it. The request goes
+ *   on for a while when its mint gives up, because its answer holds the only next refresh token.
+ * - A new refresh token is handed to `onRotate` before its access token is used. If that fails the token stays here, and
+ *   `onRotate` is tried again before anything else; the access token that came with it is used then, if it is still good.
+ * - A refused refresh token is not sent again. `current` is asked for another one, once per refusal; then it is over.
+ *
+ * @module
+ */
+import { withoutCredentials } from "../access-token.ts";
+import { systemClock } from "../clock.ts";
+import { isRemintError, RemintError, TokenEndpointError } from "../errors.ts";
+import type { MintContext, TokenResponse } from "../grant.ts";
+import { leaveOnAbort } from "../single-flight.ts";
+import { aged, isWorthUsing, patient } from "./late-answer.ts";
+import { redactedCause, redactor } from "./redaction.ts";
+
+/** What a rotation was, for whoever keeps the refresh token. */
+export interface RotatedToken {
+  /** The refresh token that was used up: replace this one, and nothing that came later. */
+  readonly replaced: string;
+  /** The token response, without anything that is a token or a secret. */
+  readonly response: Readonly<Record<string, unknown>>;
+  /** Fires when the mint that waits has used up its time. */
+  readonly signal: AbortSignal;
+}
+
+/** What a {@link Rotation} needs of its grant. */
+export interface RotationHost {
+  request(refreshToken: string, signal: AbortSignal): Promise<TokenResponse>;
+  readonly onRotate?: ((refreshToken: string, rotated: RotatedToken) => void | Promise<void>) | undefined;
+  readonly current?: ((context: { readonly signal: AbortSignal }) => CurrentToken | Promise<CurrentToken>) | undefined;
+}
+
+type CurrentToken = string | undefined;
+type RefreshedToken = TokenResponse & { readonly state: string };
+
+/** An answer of the token endpoint that no mint has returned yet. */
+interface Landed {
+  readonly response: TokenResponse;
+  /** Epoch milliseconds at which its request was sent. */
+  readonly sentAt: number;
+  readonly replaced: string;
+  readonly refreshToken: string;
+  isSaved: boolean;
+}
+
+/** Used up refresh tokens to know again: a store or another cache may hand one back. */
+const REMEMBERED = 16;
+
+/** The refresh token in use, and what has become of those before it. */
+export class Rotation {
+  readonly #host: RotationHost;
+  readonly #used = new Set<string>();
+  #current: string;
+  #refused: { readonly token: string; readonly error: TokenEndpointError } | undefined;
+  #running: { readonly token: string; readonly promise: Promise<Landed> } | undefined;
+  #landed: Landed | undefined;
+
+  constructor(host: RotationHost, first: string) {
+    this.#host = host;
+    this.#current = first;
+  }
+
+  /** The refresh token that would be presented next. */
+  get token(): string {
+    return this.#current;
+  }
+
+  /** One mint. `state` is what the cache, or another process through a store, holds as the refresh token. */
+  async mint({ signal, state }: MintContext<string>): Promise<RefreshedToken> {
+    const startedAt = systemClock.now();
+    if (state !== undefined && state !== this.#current && !this.#used.has(state)) this.#moveTo(state);
+    if (this.#landed !== undefined) {
+      const token = await this.#take(this.#landed, signal, startedAt);
+      if (isWorthUsing(token, startedAt)) return token;
+    }
+    return this.#take(await leaveOnAbort(this.#exchange(signal), signal), signal, startedAt);
+  }
+
+  /** Saves what came with an access token, then gives the token away. */
+  async #take(landed: Landed, signal: AbortSignal, startedAt: number): Promise<RefreshedToken> {
+    await this.#save(landed, signal);
+    if (this.#landed === landed) this.#landed = undefined;
+    const token = aged(landed.response, startedAt - landed.sentAt);
+    return { ...token, refresh_token: undefined, state: landed.refreshToken };
+  }
+
+  async #save(landed: Landed, signal: AbortSignal): Promise<void> {
+    const { onRotate } = this.#host;
+    if (landed.isSaved || onRotate === undefined) return;
+    const { replaced, refreshToken } = landed;
+    const response = withoutCredentials(landed.response);
+    try {
+      // Whoever waits may leave; that the token was saved after all still counts.
+      const saving = (async () => onRotate(refreshToken, { replaced, response, signal }))();
+      void saving.then(() => (landed.isSaved = true)).catch(() => {});
+      await leaveOnAbort(saving, signal);
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      const cause = redactedCause(error, redactor([refreshToken, replaced]));
+      const message =
+        "onRotate failed, so the new refresh token is kept in memory only; the next mint calls onRotate again";
+      throw new RemintError("ERR_GRANT", message, { cause, retryable: true });
+    }
+  }
+
+  #exchange(signal: AbortSignal): Promise<Landed> {
+    const token = this.#current;
+    if (this.#running?.token === token) return this.#running.promise;
+    const patience = patient(signal);
+    const promise = this.#present(token, patience.signal).then((landed) => {
+      // Nobody waits any more: what was nearly lost is saved at once, not at the next mint, which may never come.
+      if (signal.aborted) this.#save(landed, new AbortController().signal).catch(() => {});
+      return landed;
+    });
+    const running = { token, promise };
+    this.#running = running;
+    const end = (): void => {
+      patience.end();
+      if (this.#running === running) this.#running = undefined;
+    };
+    promise.then(end, end);
+    return promise;
+  }
+
+  async #present(token: string, signal: AbortSignal): Promise<Landed> {
+    const refused = this.#refused;
+    if (refused?.token === token) return this.#presentOther(refused.error, signal);
+    try {
+      return await this.#send(token, signal);
+    } catch (error) {
+      if (!isInvalidGrant(error)) throw error;
+      return await this.#presentOther(error, signal);
+    }
+  }
+
+  /** C9: another process may have rotated the refused token. Its successor is tried, once; then the user has to sign in. */
+  async #presentOther(refusal: TokenEndpointError, signal: AbortSignal): Promise<Landed> {
+    const other = await this.#askForCurrent(signal);
+    if (other === undefined || other === this.#current || this.#used.has(other)) throw terminal(refusal);
+    this.#moveTo(other);
+    try {
+      return await this.#send(other, signal);
+    } catch (error) {
+      throw isInvalidGrant(error) ? terminal(error) : error;
+    }
+  }
+
+  async #askForCurrent(signal: AbortSignal): Promise<CurrentToken> {
+    const { current } = this.#host;
+    if (current === undefined) return undefined;
+    try {
+      return (await leaveOnAbort((async () => current({ signal }))(), signal)) || undefined;
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      const cause = redactedCause(error, redactor([this.#current]));
+      const message = "the refresh token was refused, and current() failed to tell whether there is another one";
+      throw new RemintError("ERR_GRANT", message, { cause, retryable: true });
+    }
+  }
+
+  async #send(token: string, signal: AbortSignal): Promise<Landed> {
+    const sentAt = systemClock.now();
+    let response: TokenResponse;
+    try {
+      response = await this.#host.request(token, signal);
+    } catch (error) {
+      if (isInvalidGrant(error)) this.#refused = { token, error };
+      throw error;
+    }
+    const given = response["refresh_token"];
+    const isNew = typeof given === "string" && given !== "" && given !== token;
+    const refreshToken = isNew ? given : token;
+    // RFC 6749 section 6: a new refresh token replaces the old one; without one the old one stays.
+    if (isNew && this.#current === token) this.#moveTo(given);
+    this.#landed = { response, sentAt, replaced: token, refreshToken, isSaved: !isNew };
+    return this.#landed;
+  }
+
+  #moveTo(token: string): void {
+    this.#used.add(this.#current);
+    if (this.#used.size > REMEMBERED) this.#used.delete(this.#used.values().next().value!);
+    this.#current = token;
+    this.#landed = undefined;
+  }
+}
+
+function isInvalidGrant(error: unknown): error is TokenEndpointError {
+  return isRemintError(error) && (error as Partial<TokenEndpointError>).error === "invalid_grant";
+}
+
+function terminal({ status, message, error, errorDescription }: TokenEndpointError): TokenEndpointError {
+  const meaning = "the refresh token is expired, revoked or used up, and there is no other: sign in again";
+  const options = { error, errorDescription, retryable: false, terminal: true };
+  return new TokenEndpointError(status, `${message}: ${meaning}`, options);
+}

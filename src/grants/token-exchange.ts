@@ -1,0 +1,192 @@
+/**
+ * The token exchange grant: a token for the bearer of another token.
+ *
+ * @module
+ */
+import { jwtDecode } from "jwt-decode";
+import { tokenResponseError } from "../access-token.ts";
+import { isRemintError } from "../errors.ts";
+import type { Grant, MintContext, TokenResponse } from "../grant.ts";
+import { assertOptions, assertString, optionError } from "../options.ts";
+import { commonForm, grantKey, strings, type GrantOptions } from "./parameters.ts";
+import { redactedGrant } from "./redacted-grant.ts";
+import { revocation } from "./revocation.ts";
+import { isNameable } from "./token-client.ts";
+import { requestToken, tokenClient, type TokenClient } from "./token-endpoint.ts";
+
+/** A token, or a function that is asked for it before every token request: it may have been replaced meanwhile. */
+export type TokenInput = string | ((context: Pick<MintContext, "signal">) => string | Promise<string>);
+
+/** The token types of RFC 8693 section 3 by their last part, or any URI. */
+export type TokenType = "access_token" | "refresh_token" | "id_token" | "saml1" | "saml2" | "jwt" | (string & {});
+
+/** Options of {@link tokenExchange}. */
+export interface TokenExchangeOptions extends GrantOptions {
+  /** The token that stands for the party on whose behalf the new one is asked for. */
+  readonly subjectToken: TokenInput;
+  /** @defaultValue "access_token" */
+  readonly subjectTokenType?: TokenType | undefined;
+  /**
+   * When the subject token ends (epoch milliseconds or a `Date`), for one that is no JWT with an `exp`. The new token is
+   * not kept longer.
+   */
+  readonly subjectExpiresAt?: number | Date | (() => number | Date | undefined) | undefined;
+  /** The token of the party that acts for the subject, when it is another. */
+  readonly actorToken?: TokenInput | undefined;
+  /** @defaultValue "access_token", with an `actorToken` */
+  readonly actorTokenType?: TokenType | undefined;
+  /** @defaultValue what the server gives unasked */
+  readonly requestedTokenType?: TokenType | undefined;
+  /** Logical names of the services the token is for. */
+  readonly audience?: string | readonly string[] | undefined;
+}
+
+const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange";
+const TOKEN_TYPE = "urn:ietf:params:oauth:token-type:";
+const OWN = [
+  "subject_token",
+  "subject_token_type",
+  "actor_token",
+  "actor_token_type",
+  "requested_token_type",
+  "audience",
+];
+
+/**
+ * A grant that exchanges a token for another one. What was issued is kept no longer than the subject token is good, and
+ * is refused when it is no access token (`token_type` `N_A`). A refresh token in the answer is ignored.
+ *
+ * @throws {TypeError} When an option is wrong; nothing has been sent then.
+ * @see [RFC 8693 section 2](https://www.rfc-editor.org/rfc/rfc8693.html#section-2)
+ * @example
+ * ```ts
+ * const grant = tokenExchange({
+ *   tokenEndpoint: "https://auth.example/token",
+ *   clientId: "orders-service",
+ *   clientSecret,
+ *   subjectToken: incomingToken,
+ *   audience: "billing",
+ * });
+ * ```
+ */
+export function tokenExchange(options: TokenExchangeOptions): Grant {
+  assertOptions("tokenExchange", options);
+  return exchangeGrant(tokenClient(options), options, checkIssuedType);
+}
+
+/** {@link tokenExchange} for a client that was checked already, with the provider's own idea of a good answer. */
+export function exchangeGrant(
+  client: TokenClient,
+  options: TokenExchangeOptions,
+  check: (response: TokenResponse, client: TokenClient) => void,
+): Grant {
+  const form = exchangeForm(options);
+  const { subjectToken, actorToken } = options;
+  return redactedGrant({
+    ...revocation(client),
+    key: keyOf(client, form, options),
+    endpoint: client.endpoint,
+    origins: options.origins,
+    defaultTtl: options.defaultTtl,
+    async mint({ signal }): Promise<TokenResponse> {
+      const parameters = new URLSearchParams(form);
+      const subject = await tokenOf("subjectToken", subjectToken, signal);
+      parameters.set("subject_token", subject);
+      if (actorToken !== undefined) parameters.set("actor_token", await tokenOf("actorToken", actorToken, signal));
+      const response = await exchanged(client, parameters, signal);
+      check(response, client);
+      return { ...response, refresh_token: undefined, notAfter: subjectEnd(subject, options.subjectExpiresAt) };
+    },
+  });
+}
+
+function exchangeForm(options: TokenExchangeOptions): URLSearchParams {
+  const { actorToken, subjectTokenType = "access_token", actorTokenType, requestedTokenType } = options;
+  const { subjectExpiresAt } = options;
+  checkToken("subjectToken", options.subjectToken);
+  const form = commonForm(options, OWN);
+  form.set("subject_token_type", typeUri("subjectTokenType", subjectTokenType));
+  if (actorToken !== undefined) {
+    checkToken("actorToken", actorToken);
+    form.set("actor_token_type", typeUri("actorTokenType", actorTokenType ?? "access_token"));
+  } else if (actorTokenType !== undefined) {
+    throw new TypeError(`"actorTokenType" must not be given without "actorToken" (RFC 8693 section 2.1)`);
+  }
+  if (requestedTokenType !== undefined) {
+    form.set("requested_token_type", typeUri("requestedTokenType", requestedTokenType));
+  }
+  for (const name of strings("audience", options.audience)) form.append("audience", name);
+  if (subjectExpiresAt !== undefined && typeof subjectExpiresAt !== "function") epochMs(subjectExpiresAt);
+  return form;
+}
+
+function checkToken(name: string, value: unknown): void {
+  if (typeof value === "function" || (typeof value === "string" && value !== "")) return;
+  throw optionError(name, value, "a non-empty string, or a function that returns one");
+}
+
+async function tokenOf(name: string, input: TokenInput, signal: AbortSignal): Promise<string> {
+  const token: unknown = typeof input === "function" ? await input({ signal }) : input;
+  if (typeof token === "string" && token !== "") return token;
+  throw optionError(name, token, "a non-empty string, or a function that returns one");
+}
+
+function typeUri(name: string, type: unknown): string {
+  assertString(name, type);
+  return type.includes(":") ? type : TOKEN_TYPE + type;
+}
+
+/** T30: whose token it is is said by the tokens themselves; of functions, only by the user. */
+function keyOf(client: TokenClient, form: URLSearchParams, options: TokenExchangeOptions): string | undefined {
+  const { key, subjectToken, actorToken = "" } = options;
+  const tokens = [subjectToken, actorToken].filter((token) => typeof token === "string");
+  if (key === undefined && (tokens.length < 2 || !isNameable(client, form))) return undefined;
+  return grantKey({ grantType: GRANT_TYPE, client, form, key, tokens });
+}
+
+async function exchanged(
+  client: TokenClient,
+  parameters: URLSearchParams,
+  signal: AbortSignal,
+): Promise<TokenResponse> {
+  try {
+    return await requestToken(client, { grantType: GRANT_TYPE, parameters, signal });
+  } catch (error) {
+    if (!isRemintError(error) || error.code !== "ERR_TOKEN_RESPONSE" || !/token_type/.test(error.message)) throw error;
+    throw tokenResponseError(
+      `${error.message}. A token exchange may issue something that is no access token (token_type N_A): ` +
+        `it is never attached; check requestedTokenType`,
+    );
+  }
+}
+
+function checkIssuedType(response: TokenResponse, { endpoint }: TokenClient): void {
+  if (typeof response["issued_token_type"] === "string") return;
+  throw tokenResponseError(
+    `the answer of ${endpoint} has no "issued_token_type", which a token exchange must have (RFC 8693 section 2.2.1)`,
+  );
+}
+
+/** T31: the end of the subject token, in epoch milliseconds; the earliest of what it says and what the user says. */
+function subjectEnd(token: string, given: TokenExchangeOptions["subjectExpiresAt"]): number | undefined {
+  const said = typeof given === "function" ? given() : given;
+  const ends = [claimedEnd(token), said === undefined ? undefined : epochMs(said)];
+  const known = ends.filter((end) => end !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}
+
+function claimedEnd(token: string): number | undefined {
+  if (token.split(".", 4).length !== 3) return undefined;
+  try {
+    const { exp } = jwtDecode<{ exp?: unknown }>(token);
+    return typeof exp === "number" && Number.isFinite(exp) ? exp * 1000 : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function epochMs(value: unknown): number {
+  const time = value instanceof Date ? value.getTime() : value;
+  if (typeof time === "number" && Number.isFinite(time)) return time;
+  throw optionError("subjectExpiresAt", value, "epoch milliseconds, a Date, or a function that returns one");
+}

@@ -1,0 +1,153 @@
+/** Client authentication, discovery and revocation against a certified authorization server. */
+import { exportJWK, exportPKCS8 } from "jose";
+import { Agent, fetch as undiciFetch } from "undici";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  clientCredentials,
+  createTokenCache,
+  privateKeyJwt,
+  tlsClientAuth,
+  type AccessToken,
+  type ClientCredentialsOptions,
+  type TokenFetch,
+} from "remint";
+import { hasOpenssl, makeCertificates, type Certificates } from "./certificates.ts";
+import { AWKWARD_SECRET, startCertifiedServer, type CertifiedServer } from "./certified-server.ts";
+
+let server: CertifiedServer;
+beforeAll(async () => {
+  server = await startCertifiedServer();
+});
+afterAll(async () => {
+  await server.close();
+  expect(server.errors).toEqual([]);
+});
+
+function mint(options: Partial<ClientCredentialsOptions> & { clientId: string }): Promise<AccessToken> {
+  const grant = clientCredentials({ tokenEndpoint: `${server.issuer}/token`, ...options });
+  return createTokenCache({ grant, origins: ["https://api.example"], retries: 0 }).get();
+}
+
+describe("the server lets in", () => {
+  test("T1: client_secret_basic, by default, with a secret that has to be encoded", async () => {
+    const { value } = await mint({ clientId: "basic", clientSecret: AWKWARD_SECRET });
+    expect(await server.isActive(value)).toBe(true);
+  });
+
+  test("T2: client_secret_post", async () => {
+    const authentication = { clientSecret: AWKWARD_SECRET, clientAuthentication: "client_secret_post" } as const;
+    expect(await server.isActive((await mint({ clientId: "post", ...authentication })).value)).toBe(true);
+  });
+
+  describe.each(["ES256", "RS256", "PS256", "EdDSA"] as const)("T32: private_key_jwt with %s", (alg) => {
+    test("a CryptoKey, twice: no assertion is used again", async () => {
+      const { clientId, key } = server.signing[alg];
+      const clientAuthentication = privateKeyJwt({ key });
+      const { value } = await mint({ clientId, clientAuthentication });
+      expect(await server.isActive(value)).toBe(true);
+      expect((await mint({ clientId, clientAuthentication })).value).not.toBe(value);
+    });
+
+    test("the same key as JWK and as PEM", async () => {
+      const { clientId, key } = server.signing[alg];
+      for (const form of [{ ...(await exportJWK(key)), kid: `kid-${alg}` }, await exportPKCS8(key)]) {
+        const { value } = await mint({ clientId, clientAuthentication: privateKeyJwt({ key: form, alg }) });
+        expect(await server.isActive(value)).toBe(true);
+      }
+    });
+
+    test("T34: with the issuer as audience, after discovery", async () => {
+      const { clientId, key } = server.signing[alg];
+      const { issuer } = server;
+      const clientAuthentication = privateKeyJwt({ key });
+      const { value } = await mint({ tokenEndpoint: undefined, issuer, clientId, clientAuthentication });
+      expect(await server.isActive(value)).toBe(true);
+    });
+  });
+});
+
+describe("the server refuses", () => {
+  test("another secret, and the error holds none of them", async () => {
+    const wrong = mint({ clientId: "basic", clientSecret: `${AWKWARD_SECRET}!` });
+    await expect(wrong).rejects.toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 401, error: "invalid_client" });
+    await expect(wrong).rejects.not.toThrow(/s3cr3t/);
+  });
+
+  test("another key, another client's key, and an audience that is not its own", async () => {
+    const { ES256, RS256 } = server.signing;
+    const refused = { code: "ERR_TOKEN_ENDPOINT", status: 401, error: "invalid_client" };
+    const other = privateKeyJwt({ key: RS256.key });
+    await expect(mint({ clientId: ES256.clientId, clientAuthentication: other })).rejects.toMatchObject(refused);
+    const elsewhere = privateKeyJwt({ key: ES256.key, audience: "https://elsewhere.example" });
+    await expect(mint({ clientId: ES256.clientId, clientAuthentication: elsewhere })).rejects.toMatchObject(refused);
+  });
+});
+
+test("T38: discovery is one request, and all mints after it go to the endpoint it named", async () => {
+  const before = server.requests.length;
+  const { issuer } = server;
+  const grant = clientCredentials({ issuer, clientId: "basic", clientSecret: AWKWARD_SECRET });
+  const signal = new AbortController().signal;
+  const tokens = await Promise.all([grant.mint({ signal }), grant.mint({ signal })]);
+  tokens.push(await grant.mint({ signal }));
+  expect(new Set(tokens.map(({ access_token: value }) => value)).size).toBe(3);
+  const expected = ["/.well-known/openid-configuration", "/token", "/token", "/token"];
+  expect(server.requests.slice(before)).toEqual(expected);
+});
+
+test("RFC 7009: a revoked token is not active any more; the endpoint comes from the metadata, or is given", async () => {
+  const client = { clientId: "basic", clientSecret: AWKWARD_SECRET };
+  for (const where of [
+    { issuer: server.issuer },
+    { tokenEndpoint: `${server.issuer}/token`, revocationEndpoint: `${server.issuer}/token/revocation` },
+  ]) {
+    const grant = clientCredentials({ ...where, ...client });
+    const token = await createTokenCache({ grant, origins: ["https://api.example"] }).get();
+    expect(await server.isActive(token.value)).toBe(true);
+    const signal = new AbortController().signal;
+    await grant.revoke?.(token, { signal });
+    expect(await server.isActive(token.value)).toBe(false);
+    await expect(grant.revoke?.(token, { signal })).resolves.toBeUndefined();
+  }
+});
+
+describe.skipIf(!hasOpenssl)("T35, T36: tls_client_auth, over https with certificates of our own", () => {
+  let certificates: Certificates;
+  let secure: CertifiedServer;
+  beforeAll(async () => {
+    certificates = makeCertificates();
+    secure = await startCertifiedServer(certificates);
+  });
+  afterAll(async () => {
+    await secure.close();
+    expect(secure.errors).toEqual([]);
+  });
+
+  /** A fetch whose connections present a certificate, or none. */
+  function fetchWith(own: { cert: string; key: string } | undefined): TokenFetch {
+    const dispatcher = new Agent({ connect: { ca: certificates.ca, ...own } });
+    type Init = NonNullable<Parameters<typeof undiciFetch>[1]>;
+    return async (url, init) => (await undiciFetch(url, { ...(init as Init), dispatcher })) as unknown as Response;
+  }
+
+  test("the certificate lets the client in, at the endpoint that the metadata has for certificates", async () => {
+    const before = secure.requests.length;
+    const fetch = fetchWith(certificates.client);
+    const { issuer } = secure;
+    const clientAuthentication = tlsClientAuth();
+    const token = await mint({ tokenEndpoint: undefined, issuer, clientId: "tls", clientAuthentication, fetch });
+    expect(token.value).toMatch(/^\S+$/);
+    expect(secure.requests.slice(before)).toEqual(["/.well-known/openid-configuration", "/token"]);
+  });
+
+  test("without a certificate, or with one of somebody else, it is refused", async () => {
+    const { issuer } = secure;
+    for (const own of [undefined, certificates.server]) {
+      const options = { tokenEndpoint: undefined, issuer, clientId: "tls", clientAuthentication: tlsClientAuth() };
+      await expect(mint({ ...options, fetch: fetchWith(own) })).rejects.toMatchObject({
+        code: "ERR_TOKEN_ENDPOINT",
+        error: "invalid_client",
+      });
+    }
+  });
+});

@@ -1,0 +1,156 @@
+/** Refresh tokens that rotate, JWT bearer and token exchange against a certified authorization server. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createTokenCache, jwtBearer, refreshToken, type RefreshTokenOptions, tokenExchange } from "remint";
+import { createAuthFetch } from "remint/fetch";
+import { startApi } from "remint/testing";
+import { rejectionOf } from "../cache-under-test.ts";
+import { CLIENT, type GrantingServer, startGrantingServer } from "./granting-server.ts";
+
+let server: GrantingServer;
+beforeAll(async () => {
+  server = await startGrantingServer();
+});
+afterAll(async () => {
+  await server.close();
+  expect(server.errors).toEqual([]);
+});
+
+function endpoint(): { tokenEndpoint: string } & typeof CLIENT {
+  return { tokenEndpoint: server.tokenEndpoint, ...CLIENT };
+}
+
+/** A user who signed in, the database that keeps the refresh token, and a process that works with it. */
+async function session(): Promise<{
+  readonly saved: string[];
+  readonly start: (more?: Partial<RefreshTokenOptions>) => ReturnType<typeof createTokenCache>;
+  readonly presented: () => readonly string[];
+}> {
+  const saved = [await server.signIn("alice")];
+  const before = server.presented.length;
+  return {
+    saved,
+    start(more = {}) {
+      const options = { ...endpoint(), refreshToken: saved.at(-1)!, current: () => saved.at(-1) };
+      const onRotate = (token: string): void => void saved.push(token);
+      return createTokenCache({ grant: refreshToken({ ...options, onRotate, origins: "any", ...more }), retries: 0 });
+    },
+    presented: () => server.presented.slice(before),
+  };
+}
+
+describe("refresh tokens that rotate, with reuse detection", () => {
+  test("T14: 100 concurrent callers, again and again: each refresh token is used once, the family lives", async () => {
+    const { start, saved, presented } = await session();
+    const cache = start();
+    for (let round = 0; round < 5; round++) {
+      const tokens = await Promise.all(Array.from({ length: 100 }, () => cache.get()));
+      expect(new Set(tokens).size).toBe(1);
+      expect(await server.isActive(tokens[0]!.value)).toBe(true);
+      await cache.invalidate(tokens[0]!.value);
+    }
+    expect(presented()).toEqual(saved.slice(0, 5));
+    expect(new Set(presented()).size).toBe(5);
+    expect(await server.isActive(saved.at(-1)!)).toBe(true);
+  });
+
+  test("Q5: 100 requests in flight at a revocation use one refresh token", async () => {
+    const { start, presented } = await session();
+    let revoked: string | undefined;
+    const api = await startApi({ accepts: (token) => token !== revoked });
+    const cache = start({ origins: [api.origin] });
+    revoked = (await cache.get()).value;
+    const authFetch = createAuthFetch(cache);
+    const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => authFetch(`${api.origin}/${i}`)));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(presented()).toHaveLength(2);
+    await api.close();
+  });
+
+  test("onRotate that fails once costs nothing: no refresh token is used twice", async () => {
+    const { start, saved, presented } = await session();
+    let isDown = true;
+    const onRotate = (token: string): void => {
+      if (isDown) throw new Error("database is down");
+      saved.push(token);
+    };
+    const grant = refreshToken({ ...endpoint(), refreshToken: saved[0]!, onRotate });
+    const signal = new AbortController().signal;
+    expect(await rejectionOf(grant.mint({ signal, state: saved[0] }))).toMatchObject({ retryable: true });
+    isDown = false;
+    const { access_token } = await grant.mint({ signal, state: saved[0] });
+    expect(await server.isActive(access_token)).toBe(true);
+    expect(presented()).toEqual([saved[0]]);
+    expect((await start().get()).value).not.toBe(access_token);
+  });
+
+  test("a crash between the answer and onRotate ends the session: one refusal, terminal, and no more requests", async () => {
+    const { start, presented } = await session();
+    // What a kill leaves behind: a refresh token that is used up, and nobody who knows the next one.
+    const lost = await start({ onRotate: () => undefined }).get();
+    const restarted = start();
+    const error = await rejectionOf(restarted.get());
+    expect(error).toMatchObject({ error: "invalid_grant", terminal: true });
+    expect(await rejectionOf(restarted.get())).toBe(error);
+    expect(presented()).toHaveLength(2);
+    // The server has ended the family: that is what reuse detection is for.
+    expect(await server.isActive(lost.value)).toBe(false);
+  });
+
+  test("revoking ends the refresh token and the access token, by the server's own account", async () => {
+    const { saved } = await session();
+    const revocationEndpoint = `${server.tokenEndpoint}/revocation`;
+    const grant = refreshToken({ ...endpoint(), revocationEndpoint, refreshToken: saved[0]!, origins: "any" });
+    const token = await createTokenCache({ grant }).get();
+    const next = server.presented.at(-1);
+    expect(next).toBe(saved[0]);
+    await grant.revoke?.(token, { signal: new AbortController().signal });
+    expect(await server.isActive(token.value)).toBe(false);
+    const again = createTokenCache({ grant });
+    expect(await rejectionOf(again.get())).toMatchObject({ error: "invalid_grant", terminal: true });
+  });
+
+  test("another process that rotated before: its refresh token is found through current()", async () => {
+    const { start, saved } = await session();
+    const slow = start({ refreshToken: "was-never-one" });
+    await start().get();
+    expect(await server.isActive((await slow.get()).value)).toBe(true);
+    expect(saved).toHaveLength(3);
+  });
+});
+
+describe("JWT bearer, as a registered grant", () => {
+  test("T33: every mint has an assertion of its own, which the server verifies and takes once", async () => {
+    const assertion = { key: server.assertionKey, issuer: "portal", subject: "alice", audience: server.issuer };
+    const cache = createTokenCache({ grant: jwtBearer({ ...endpoint(), assertion }), origins: "any", retries: 0 });
+    for (let mint = 0; mint < 3; mint++) {
+      const { value } = await cache.get();
+      expect(await server.isActive(value)).toBe(true);
+      await cache.invalidate(value);
+    }
+    const used = String(server.asked.at(-1)!["assertion"]);
+    const again = createTokenCache({
+      grant: jwtBearer({ ...endpoint(), assertion: used }),
+      origins: "any",
+      retries: 0,
+    });
+    expect(await rejectionOf(again.get())).toMatchObject({ error: "invalid_grant", terminal: false });
+  });
+});
+
+describe("token exchange, as a registered grant", () => {
+  test("T27, T28: several resources and audiences arrive as they were given", async () => {
+    const grant = tokenExchange({
+      ...endpoint(),
+      subjectToken: "subject",
+      resource: ["https://a.example/", "https://b.example/"],
+      audience: ["billing", "stock"],
+    });
+    const { value } = await createTokenCache({ grant, origins: "any", retries: 0 }).get();
+    expect(await server.isActive(value)).toBe(true);
+    expect(server.asked.at(-1)).toMatchObject({
+      subject_token: "subject",
+      resource: ["https://a.example/", "https://b.example/"],
+      audience: ["billing", "stock"],
+    });
+  });
+});

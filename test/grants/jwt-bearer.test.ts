@@ -1,0 +1,174 @@
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { inspect } from "node:util";
+import { exportJWK, exportPKCS8, generateKeyPair, jwtVerify } from "jose";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { createTokenCache, jwtBearer, type JwtBearerOptions, type SignedAssertion } from "remint";
+import { type AuthServer, startAuthServer } from "remint/testing";
+import { rejectionOf } from "../cache-under-test.ts";
+import { context } from "./token-server.ts";
+
+const CLIENT = { clientId: "reports", clientSecret: "s3cr3t-value" } as const;
+const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+let auth: AuthServer;
+beforeEach(async () => {
+  auth = await startAuthServer();
+  auth.respondAlways({ body: { access_token: "a", token_type: "Bearer", refresh_token: "rt" } });
+});
+afterEach(() => auth.close());
+
+function options(assertion: JwtBearerOptions["assertion"], more: Partial<JwtBearerOptions> = {}): JwtBearerOptions {
+  return { tokenEndpoint: auth.tokenEndpoint, ...CLIENT, assertion, ...more };
+}
+
+const PARTIES = { issuer: "reports", subject: "alice@example.com", audience: "https://auth.example" } as const;
+
+/** Every assertion that was sent. */
+function sent(): string[] {
+  return auth.requests.map(({ form }) => form.get("assertion") ?? "");
+}
+
+describe("the token request", () => {
+  test("T32: has the assertion as it was given, and what was asked for", async () => {
+    await jwtBearer(options("aaa.bbb.ccc", { scope: ["a", "b"], parameters: { tenant: "t1" } })).mint(context());
+    expect([...auth.requests[0]!.form]).toEqual([
+      ["scope", "a b"],
+      ["tenant", "t1"],
+      ["assertion", "aaa.bbb.ccc"],
+      ["grant_type", GRANT_TYPE],
+    ]);
+  });
+
+  test("T33: a function is asked for a new assertion before every request, retries too", async () => {
+    let count = 0;
+    const assertion = vi.fn(async (_context: { signal: AbortSignal }) => `aaa.bbb.${++count}`);
+    auth.respond({ status: 503 });
+    const cache = createTokenCache({ grant: jwtBearer(options(assertion)), origins: ["https://api.example"] });
+    await cache.get();
+    expect(sent()).toEqual(["aaa.bbb.1", "aaa.bbb.2"]);
+    expect(assertion.mock.calls[0]![0].signal).toBeInstanceOf(AbortSignal);
+  });
+
+  test("a function that returns nothing sends nothing", async () => {
+    await expect(jwtBearer(options(() => "")).mint(context())).rejects.toThrow(/"assertion" must be .* empty string/);
+    expect(auth.requests).toHaveLength(0);
+  });
+
+  test("a refresh token in the answer is ignored", async () => {
+    expect((await jwtBearer(options("a.b.c")).mint(context()))["refresh_token"]).toBeUndefined();
+  });
+});
+
+describe("an assertion that is signed here", () => {
+  test.each(["ES256", "RS256", "PS256", "EdDSA"] as const)(
+    "T33: %s: says who, for whom, to whom and until when, and verifies",
+    async (alg) => {
+      const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
+      const before = Math.floor(Date.now() / 1000);
+      const assertion = { key: privateKey, alg, kid: "k1", ...PARTIES, claims: { tenant: "acme" } };
+      await jwtBearer(options(assertion)).mint(context());
+      const { payload, protectedHeader } = await jwtVerify(sent()[0]!, publicKey, { audience: PARTIES.audience });
+      expect(protectedHeader).toMatchObject({ alg, kid: "k1" });
+      expect(payload).toMatchObject({
+        iss: PARTIES.issuer,
+        sub: PARTIES.subject,
+        aud: PARTIES.audience,
+        tenant: "acme",
+        jti: expect.stringMatching(/.{16,}/) as string,
+      });
+      expect(payload.iat).toBeGreaterThanOrEqual(before);
+      expect(payload.exp! - payload.iat!).toBe(60);
+      expect(payload).not.toHaveProperty("nbf");
+    },
+  );
+
+  test("T33: has a new jti in every request, retries too", async () => {
+    const { privateKey, publicKey } = await generateKeyPair("ES256");
+    auth.respond({ status: 503 }, { status: 500 });
+    const grant = jwtBearer(options({ key: privateKey, ...PARTIES }));
+    await createTokenCache({ grant, origins: ["https://api.example"] }).get();
+    const ids = await Promise.all(sent().map(async (jwt) => (await jwtVerify(jwt, publicKey)).payload.jti));
+    expect(ids).toHaveLength(3);
+    expect(new Set(ids).size).toBe(3);
+  });
+
+  test("a JWK or PEM does as well, several audiences, another lifetime", async () => {
+    const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
+    for (const pemOrJwk of [await exportPKCS8(privateKey), await exportJWK(privateKey)] as SignedAssertion["key"][]) {
+      const audience = ["https://a.example", "https://b.example"];
+      await jwtBearer(options({ key: pemOrJwk, ...PARTIES, audience, lifetime: 30_000 })).mint(context());
+      const { payload } = await jwtVerify(sent().at(-1)!, publicKey);
+      expect(payload.aud).toEqual(audience);
+      expect(payload.exp! - payload.iat!).toBe(30);
+    }
+  });
+
+  test("PKCS#1 is a TypeError that prints the openssl command, and nothing of the key", () => {
+    const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 }) as { privateKey: KeyObject };
+    const pem = String(privateKey.export({ type: "pkcs1", format: "pem" }));
+    const error = errorOf(() => jwtBearer(options({ key: pem, ...PARTIES })));
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error.message).toMatch(/openssl pkcs8 -topk8/);
+    expect(error.message).not.toContain(pem.split("\n")[1]);
+  });
+});
+
+function errorOf(work: () => unknown): Error {
+  try {
+    work();
+  } catch (error) {
+    return error as Error;
+  }
+  return expect.fail("nothing was thrown");
+}
+
+function key(assertion: JwtBearerOptions["assertion"], name?: string): string | undefined {
+  return jwtBearer(options(assertion, { key: name })).key;
+}
+
+describe("the grant", () => {
+  test("T15: its key tells assertions and parties apart, and has none of them that is secret in it", async () => {
+    const { privateKey } = await generateKeyPair("ES256");
+    const signed = { key: privateKey, ...PARTIES };
+    const keys = [
+      key("aaa.bbb.ccc"),
+      key("aaa.bbb.ddd"),
+      key(signed),
+      key({ ...signed, subject: "bob@example.com" }),
+      key({ ...signed, audience: "https://other.example" }),
+      key({ ...signed, claims: { tenant: "acme" } }),
+      key(() => "x", "alice"),
+      key(() => "x", "bob"),
+      key(signed, "alice"),
+      key({ ...signed, subject: "bob@example.com" }, "alice"),
+    ];
+    expect(new Set(keys).size).toBe(keys.length);
+    expect(keys.join()).not.toContain("aaa.bbb");
+    expect(key(() => "x")).toBeUndefined();
+  });
+
+  test("S5: does not print, and its errors do not repeat the assertion", async () => {
+    const grant = jwtBearer(options("aaa.bbb.ccc"));
+    auth.respond({ status: 400, body: { error: "invalid_grant", error_description: "aaa.bbb.ccc is too old" } });
+    const error = await rejectionOf(grant.mint(context()));
+    expect(error).toMatchObject({ error: "invalid_grant", terminal: false });
+    const shown = [grant, error].map((value) => inspect(value, { depth: 10, showHidden: true, getters: true }));
+    expect(shown.join() + JSON.stringify([grant, error])).not.toMatch(/aaa\.bbb|s3cr3t/);
+  });
+
+  const jwk = { kty: "OKP", crv: "Ed25519", d: "x", x: "y" };
+  test.each([
+    ["no assertion", undefined, /"assertion" must be .* got undefined/],
+    ["an empty one", "", /"assertion" must be .* got an empty string/],
+    ["no issuer", { key: jwk, ...PARTIES, issuer: "" }, /"assertion.issuer" must be a non-empty string/],
+    ["no subject", { key: jwk, ...PARTIES, subject: undefined }, /"assertion.subject" must be a non-empty string/],
+    ["no audience", { key: jwk, ...PARTIES, audience: [] }, /"assertion.audience" must be a non-empty string/],
+    ["a lifetime below a second", { key: jwk, ...PARTIES, lifetime: 60 }, /"assertion.lifetime" must be at least 1000/],
+    ["claims of its own", { key: jwk, ...PARTIES, claims: { exp: 1 } }, /"assertion.claims" must not have "exp"/],
+    ["no key", { ...PARTIES }, /"key" must be/],
+  ])("%s: a TypeError that names the option", (_name, assertion, message) => {
+    const build = (): unknown => jwtBearer(options(assertion as JwtBearerOptions["assertion"]));
+    expect(build).toThrow(TypeError);
+    expect(build).toThrow(message);
+  });
+});

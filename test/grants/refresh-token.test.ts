@@ -1,0 +1,492 @@
+import { inspect } from "node:util";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { createTokenCache, type Grant, refreshToken, type RefreshTokenOptions, type TokenCache } from "remint";
+import { createAuthFetch } from "remint/fetch";
+import { type Answer, manualClock, type ManualClock, startApi } from "remint/testing";
+import { rejectionOf, settle, watch } from "../cache-under-test.ts";
+import { deferred, FIRST, type RotatingServer, startRotatingServer } from "./rotating-server.ts";
+
+const CLIENT = { clientId: "portal", clientSecret: "s3cr3t-value" } as const;
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+function grantOf({ auth }: RotatingServer, more: Partial<RefreshTokenOptions> = {}): Grant<string> {
+  return refreshToken({ tokenEndpoint: auth.tokenEndpoint, ...CLIENT, refreshToken: FIRST, ...more });
+}
+
+function cacheOf(grant: Grant<string>, clock: ManualClock = manualClock()): TokenCache {
+  return createTokenCache({ grant, origins: ["https://api.example"], clock });
+}
+
+/** Makes the next `get` mint, without a rejection. */
+async function expire(cache: TokenCache, clock: ManualClock): Promise<void> {
+  await settle();
+  await clock.advance(3600_000);
+  expect(cache.peek()).toBeUndefined();
+}
+
+describe("the token request", () => {
+  test("T7: has the refresh token and what was asked for, and nothing else", async () => {
+    const server = await startRotatingServer();
+    await cacheOf(grantOf(server, { scope: "a b", parameters: { tenant: "t1" } })).get();
+    expect([...server.auth.requests[0]!.form]).toEqual([
+      ["scope", "a b"],
+      ["tenant", "t1"],
+      ["refresh_token", FIRST],
+      ["grant_type", "refresh_token"],
+    ]);
+  });
+
+  test("T7: a returned refresh token replaces the old one; without one the old one stays", async () => {
+    for (const rotates of [true, false]) {
+      const server = await startRotatingServer(rotates);
+      const clock = manualClock();
+      const cache = cacheOf(grantOf(server), clock);
+      await cache.get();
+      await expire(cache, clock);
+      await cache.get();
+      expect(server.presented).toEqual([FIRST, rotates ? "rt-1-next" : FIRST]);
+    }
+  });
+
+  test("C11: a transient failure is not retried, the server may have used the refresh token up", async () => {
+    const server = await startRotatingServer();
+    server.auth.respond({ status: 503 });
+    const cache = cacheOf(grantOf(server));
+    expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 503, retryable: true });
+    expect(server.auth.requests).toHaveLength(1);
+  });
+});
+
+describe("sharing", () => {
+  test("100 concurrent callers: exactly one use of each refresh token, through every expiry and rejection", async () => {
+    const server = await startRotatingServer();
+    const api = await startApi({ accepts: server.auth });
+    const clock = manualClock();
+    const cache = createTokenCache({ grant: grantOf(server), origins: [api.origin], clock });
+    const authFetch = createAuthFetch(cache);
+    const storm = (): Promise<number[]> =>
+      Promise.all(Array.from({ length: 100 }, async (_, i) => (await authFetch(`${api.origin}/${i}`)).status));
+
+    expect(new Set(await storm())).toEqual(new Set([200]));
+    await expire(cache, clock);
+    expect(new Set(await storm())).toEqual(new Set([200]));
+    server.auth.revokeAll();
+    expect(new Set(await storm())).toEqual(new Set([200]));
+    expect(server.presented).toEqual([FIRST, "rt-1-next", "rt-2-next"]);
+    await api.close();
+  });
+
+  test("two caches over one grant use each refresh token once too", async () => {
+    const server = await startRotatingServer();
+    const grant = grantOf(server);
+    const clock = manualClock();
+    const caches = [cacheOf(grant, clock), cacheOf(grant, clock)];
+    const together = await Promise.all(caches.map((cache) => cache.get()));
+    expect(new Set(together.map(({ value }) => value)).size).toBe(1);
+    for (const cache of caches) await expire(cache, clock);
+    for (const cache of caches) await cache.get();
+    expect(server.presented).toEqual([FIRST, "rt-1-next", "rt-2-next"]);
+  });
+
+  test("a copy of the grant with other members goes on with the same refresh token", async () => {
+    const server = await startRotatingServer();
+    const grant = grantOf(server);
+    await cacheOf(grant).get();
+    await cacheOf({ ...grant, defaultTtl: 1 }).get();
+    expect(server.presented).toEqual([FIRST, "rt-1-next"]);
+  });
+
+  test("a state that this process does not know, from a store for example, takes over", async () => {
+    const server = await startRotatingServer();
+    const grant = grantOf(server);
+    const signal = new AbortController().signal;
+    await grant.mint({ signal, state: FIRST });
+    const elsewhere = server.rotate();
+    expect(await grant.mint({ signal, state: elsewhere })).toMatchObject({ state: server.live() });
+    expect(server.presented).toEqual([FIRST, elsewhere]);
+  });
+});
+
+describe("onRotate", () => {
+  test("gets the new refresh token, the replaced one and a response without tokens, before the token is used", async () => {
+    const server = await startRotatingServer();
+    const saved = deferred();
+    const onRotate = vi.fn<NonNullable<RefreshTokenOptions["onRotate"]>>(() => saved.promise);
+    const cache = cacheOf(grantOf(server, { onRotate }));
+    const got = watch(cache.get());
+    await vi.waitFor(() => expect(onRotate).toHaveBeenCalledOnce());
+    await settle();
+    expect([got.state, cache.peek()]).toEqual(["pending", undefined]);
+    saved.resolve();
+    await vi.waitFor(() => expect(got.state).toBe("fulfilled"));
+    const [token, rotated] = onRotate.mock.calls[0]!;
+    expect([token, rotated.replaced]).toEqual(["rt-1-next", FIRST]);
+    expect(rotated.response).toMatchObject({ token_type: "bearer", expires_in: 3600 });
+    expect(JSON.stringify(rotated.response)).not.toMatch(/at-1|rt-1/);
+    expect(rotated.signal).toBeInstanceOf(AbortSignal);
+  });
+
+  test("is not called when the server keeps the refresh token", async () => {
+    const server = await startRotatingServer(false);
+    const onRotate = vi.fn<() => void>();
+    await cacheOf(grantOf(server, { onRotate })).get();
+    expect(onRotate).not.toHaveBeenCalled();
+  });
+
+  test("that fails: the caller gets a retryable error, nothing is lost, the next mint saves first and sends nothing", async () => {
+    const server = await startRotatingServer();
+    const clock = manualClock();
+    const onRotate = vi
+      .fn<(token: string) => void>()
+      .mockImplementationOnce((token) => {
+        throw new Error(`database is down, could not save ${token}`);
+      })
+      .mockImplementationOnce(() => {
+        throw new Error("still down");
+      });
+    const cache = cacheOf(grantOf(server, { onRotate }), clock);
+    const error = await rejectionOf(cache.get());
+    expect(error).toMatchObject({ code: "ERR_GRANT", retryable: true, cause: { message: /database is down/ } });
+    expect(inspect(error, { depth: 5 })).not.toContain("rt-1-next");
+    await clock.advance(1000);
+    expect(await rejectionOf(cache.get())).toMatchObject({ cause: { message: "still down" } });
+    await clock.advance(2000);
+    expect((await cache.get()).value).toBe("at-1");
+    expect(onRotate.mock.calls.map(([token]) => token)).toEqual(["rt-1-next", "rt-1-next", "rt-1-next"]);
+    expect(server.presented).toEqual([FIRST]);
+    await expire(cache, clock);
+    expect((await cache.get()).value).toBe("at-2");
+    expect(server.presented).toEqual([FIRST, "rt-1-next"]);
+  });
+
+  test("that fails until the access token is old: the new refresh token is saved first, then used", async () => {
+    const server = await startRotatingServer();
+    const onRotate = vi.fn<(token: string) => void>().mockImplementationOnce(() => {
+      throw new Error("down");
+    });
+    const grant = grantOf(server, { onRotate });
+    const signal = new AbortController().signal;
+    const start = Date.now();
+    await rejectionOf(grant.mint({ signal, state: FIRST }));
+    vi.spyOn(Date, "now").mockReturnValue(start + 3595_000);
+    expect((await grant.mint({ signal, state: FIRST })).access_token).toBe("at-2");
+    expect(onRotate.mock.calls.map(([token]) => token)).toEqual(["rt-1-next", "rt-1-next", "rt-2-next"]);
+    expect(server.presented).toEqual([FIRST, "rt-1-next"]);
+  });
+
+  test("an access token that is used late lives no longer than it did", async () => {
+    const server = await startRotatingServer();
+    server.auth.respond({
+      headers: { date: undefined },
+      body: { access_token: "at-1", token_type: "Bearer", expires_in: 3600, refresh_token: server.rotate() },
+    });
+    const onRotate = vi.fn<() => void>().mockImplementationOnce(() => {
+      throw new Error("down");
+    });
+    const grant = grantOf(server, { onRotate });
+    const signal = new AbortController().signal;
+    const start = Date.now();
+    await rejectionOf(grant.mint({ signal, state: FIRST }));
+    vi.spyOn(Date, "now").mockReturnValue(start + 600_000);
+    const { access_token, expires_in } = await grant.mint({ signal, state: FIRST });
+    expect(access_token).toBe("at-1");
+    expect(Number(expires_in)).toBeLessThanOrEqual(3001);
+    expect(Number(expires_in)).toBeGreaterThan(2900);
+  });
+
+  test("that never settles does not block: the mint's time limit ends it, and the next mint calls it again", async () => {
+    const server = await startRotatingServer();
+    const clock = manualClock();
+    const onRotate = vi.fn<() => Promise<void>>(() => Promise.resolve());
+    onRotate.mockImplementationOnce(() => new Promise(() => {}));
+    const cache = cacheOf(grantOf(server, { onRotate }), clock);
+    const error = rejectionOf(cache.get());
+    await vi.waitFor(() => expect(onRotate).toHaveBeenCalledOnce());
+    await clock.advance(10_000);
+    expect(await error).toMatchObject({ code: "ERR_TOKEN_TIMEOUT", retryable: true });
+    await clock.advance(1000);
+    expect((await cache.get()).value).toBe("at-1");
+    expect(onRotate).toHaveBeenCalledTimes(2);
+    expect(server.presented).toEqual([FIRST]);
+  });
+});
+
+describe("an answer that comes after its mint gave up", () => {
+  test("is saved at once, and used by the next mint: the refresh token is not sent again", async () => {
+    const server = await startRotatingServer();
+    const clock = manualClock();
+    const saved = deferred<string>();
+    const cache = cacheOf(grantOf(server, { onRotate: (token) => saved.resolve(token) }), clock);
+    const release = server.auth.holdAnswers();
+    const error = rejectionOf(cache.get());
+    await server.auth.waitFor(1);
+    await clock.advance(10_000);
+    expect(await error).toMatchObject({ code: "ERR_TOKEN_TIMEOUT" });
+    release();
+    expect(await saved.promise).toBe("rt-1-next");
+    await clock.advance(1000);
+    expect((await cache.get()).value).toBe("at-1");
+    expect(server.presented).toEqual([FIRST]);
+  });
+
+  test("is waited for by the next mint, which sends nothing", async () => {
+    const server = await startRotatingServer();
+    const clock = manualClock();
+    const cache = cacheOf(grantOf(server), clock);
+    const release = server.auth.holdAnswers();
+    const error = rejectionOf(cache.get());
+    await server.auth.waitFor(1);
+    await clock.advance(10_000);
+    await error;
+    await clock.advance(1000);
+    const second = watch(cache.get());
+    await settle();
+    expect(second.state).toBe("pending");
+    release();
+    await vi.waitFor(() => expect(second.value?.value).toBe("at-1"));
+    expect(server.auth.requests).toHaveLength(1);
+  });
+
+  test("is saved even when the cache was closed meanwhile", async () => {
+    const server = await startRotatingServer();
+    const saved = deferred<string>();
+    const cache = cacheOf(grantOf(server, { onRotate: (token) => saved.resolve(token) }));
+    const release = server.auth.holdAnswers();
+    const error = rejectionOf(cache.get());
+    await server.auth.waitFor(1);
+    await cache.close();
+    expect(await error).toMatchObject({ code: "ERR_CLOSED" });
+    release();
+    expect(await saved.promise).toBe("rt-1-next");
+  });
+
+  test("is not waited for for ever", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      let signal: AbortSignal | undefined;
+      const fetch = vi.fn((_url: string, init: RequestInit) => {
+        signal = init.signal ?? undefined;
+        return new Promise<Response>((_, reject) => signal?.addEventListener("abort", () => reject(new Error("x"))));
+      });
+      const grant = refreshToken({ tokenEndpoint: "https://auth.example", ...CLIENT, refreshToken: FIRST, fetch });
+      const mint = new AbortController();
+      const failed = rejectionOf(grant.mint({ signal: mint.signal, state: FIRST }));
+      await settle();
+      mint.abort(new Error("the mint's time is up"));
+      await failed;
+      expect(signal?.aborted).toBe(false);
+      await vi.advanceTimersByTimeAsync(30_000);
+      expect(signal?.aborted).toBe(true);
+      await settle();
+      const another = new AbortController();
+      grant.mint({ signal: another.signal, state: FIRST }).catch(() => {});
+      await settle();
+      expect(fetch).toHaveBeenCalledTimes(2);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
+describe("C9: invalid_grant", () => {
+  test("is terminal without current(): nothing is sent any more, and the error says to sign in again", async () => {
+    const server = await startRotatingServer();
+    server.rotate();
+    const clock = manualClock();
+    const cache = cacheOf(grantOf(server), clock);
+    const error = await rejectionOf(cache.get());
+    expect(error).toMatchObject({
+      code: "ERR_TOKEN_ENDPOINT",
+      error: "invalid_grant",
+      terminal: true,
+      retryable: false,
+      message: expect.stringMatching(/sign in again/) as string,
+    });
+    await clock.advance(24 * 3600_000);
+    expect(await rejectionOf(cache.get())).toBe(error);
+    expect(server.auth.requests).toHaveLength(1);
+  });
+
+  test("S5: neither the error nor its description repeats the refresh token, though the server does", async () => {
+    const server = await startRotatingServer();
+    server.rotate();
+    const error = await rejectionOf(cacheOf(grantOf(server)).get());
+    expect((error as { errorDescription?: string }).errorDescription).toBe("[redacted] is not good");
+    expect(inspect(error, { depth: 5, showHidden: true })).not.toContain(FIRST);
+  });
+
+  test("asks current() once, and tries what another process rotated to, without telling it to onRotate as new", async () => {
+    const server = await startRotatingServer();
+    const clock = manualClock();
+    const current = vi.fn<() => Promise<string>>(() => Promise.resolve("rt-1-next"));
+    const onRotate = vi.fn<(token: string) => void>();
+    server.auth.respond({ status: 400, body: { error: "invalid_grant" } }); // a server without reuse detection
+    server.rotate();
+    const cache = cacheOf(grantOf(server, { current, onRotate }), clock);
+    expect((await cache.get()).value).toBe("at-1");
+    expect(current).toHaveBeenCalledOnce();
+    expect(onRotate.mock.calls.map(([token]) => token)).toEqual(["rt-2-next"]);
+    await expire(cache, clock);
+    await cache.get();
+    expect(server.presented).toEqual(["rt-1-next", "rt-2-next"]);
+    expect(current).toHaveBeenCalledOnce();
+  });
+
+  test.each([
+    ["the refused one", FIRST],
+    ["nothing", undefined],
+    ["an empty string", ""],
+  ])("T14: is terminal when current() knows %s: no endless loop", async (_what, known) => {
+    const server = await startRotatingServer();
+    server.rotate();
+    const current = vi.fn<() => string | undefined>(() => known);
+    const error = await rejectionOf(cacheOf(grantOf(server, { current })).get());
+    expect(error).toMatchObject({ error: "invalid_grant", terminal: true });
+    expect(current).toHaveBeenCalledOnce();
+    expect(server.presented).toEqual([FIRST]);
+  });
+
+  test("T14: is terminal when current() knows one that was used up here: it is not sent again", async () => {
+    const server = await startRotatingServer();
+    const clock = manualClock();
+    const cache = cacheOf(grantOf(server, { current: () => FIRST }), clock);
+    await cache.get();
+    await expire(cache, clock);
+    server.rotate();
+    expect(await rejectionOf(cache.get())).toMatchObject({ error: "invalid_grant", terminal: true });
+    expect(server.presented).toEqual([FIRST, "rt-1-next"]);
+  });
+
+  test("is terminal when the other refresh token is refused too", async () => {
+    const server = await startRotatingServer();
+    server.rotate();
+    const current = vi.fn<() => string>(() => "rt-of-yesterday");
+    const error = await rejectionOf(cacheOf(grantOf(server, { current })).get());
+    expect(error).toMatchObject({ error: "invalid_grant", terminal: true });
+    expect(current).toHaveBeenCalledOnce();
+    expect(server.presented).toEqual([FIRST, "rt-of-yesterday"]);
+  });
+
+  test("current() that fails is a retryable error; the refused refresh token is not sent again", async () => {
+    const server = await startRotatingServer();
+    const clock = manualClock();
+    const current = vi.fn<() => string | undefined>().mockImplementationOnce(() => {
+      throw new Error("database is down");
+    });
+    server.rotate();
+    const cache = cacheOf(grantOf(server, { current }), clock);
+    const error = await rejectionOf(cache.get());
+    expect(error).toMatchObject({ code: "ERR_GRANT", retryable: true, cause: { message: "database is down" } });
+    await clock.advance(1000);
+    expect(await rejectionOf(cache.get())).toMatchObject({ terminal: true });
+    expect(server.presented).toEqual([FIRST]);
+    expect(current).toHaveBeenCalledTimes(2);
+  });
+
+  test("a process killed between the answer and onRotate: the next one gets one refusal, and that is the end", async () => {
+    const server = await startRotatingServer();
+    let database = FIRST;
+    const start = (onRotate: (token: string) => void | Promise<void>, clock: ManualClock): TokenCache =>
+      cacheOf(grantOf(server, { refreshToken: database, onRotate, current: () => database }), clock);
+
+    // Its answer has come, its onRotate never ends: it is killed there.
+    const hanging = vi.fn<() => Promise<void>>(() => new Promise(() => {}));
+    void start(hanging, manualClock())
+      .get()
+      .catch(() => {});
+    await vi.waitFor(() => expect(hanging).toHaveBeenCalledOnce());
+
+    const clock = manualClock();
+    const restarted = start((token) => void (database = token), clock);
+    for (let attempt = 0; attempt < 5; attempt++) {
+      expect(await rejectionOf(restarted.get())).toMatchObject({ error: "invalid_grant", terminal: true });
+      await clock.advance(60_000);
+    }
+    expect(server.presented).toEqual([FIRST, FIRST]);
+  });
+});
+
+/** What is revoked, in order. */
+async function revoked(...answers: Answer[]): Promise<string[][]> {
+  const server = await startRotatingServer();
+  const { tokenEndpoint } = server.auth;
+  const grant = grantOf(server, { revocationEndpoint: `${tokenEndpoint}/revoke` });
+  const token = await cacheOf(grant).get();
+  server.auth.respond(...answers);
+  await grant.revoke!(token, { signal: new AbortController().signal });
+  const { requests } = server.auth;
+  return requests.slice(1).map(({ form }) => [form.get("token") ?? "", form.get("token_type_hint") ?? ""]);
+}
+
+describe("revoking", () => {
+  const both = [
+    ["rt-1-next", "refresh_token"],
+    ["at-1", "access_token"],
+  ];
+
+  test("names the refresh token that is good now, then the access token", async () => {
+    expect(await revoked({ status: 200 }, { status: 200 })).toEqual(both);
+  });
+
+  test("is done when access tokens are of a kind that can not be revoked", async () => {
+    expect(await revoked({ status: 200 }, { status: 400, body: { error: "unsupported_token_type" } })).toEqual(both);
+  });
+
+  test("fails when the server refuses", async () => {
+    await expect(revoked({ status: 400, body: { error: "invalid_client" } })).rejects.toMatchObject({
+      error: "invalid_client",
+    });
+    await expect(revoked({ status: 200 }, { status: 503 })).rejects.toMatchObject({ status: 503 });
+  });
+
+  test("is not offered without a revocation endpoint", async () => {
+    expect(grantOf(await startRotatingServer())).not.toHaveProperty("revoke");
+  });
+});
+
+describe("the grant", () => {
+  test("S5: prints neither the refresh token nor the client, as it is, as a copy, and inside its cache", async () => {
+    const server = await startRotatingServer();
+    const grant = grantOf(server, { key: "alice" });
+    const cache = cacheOf(grant);
+    await cache.get();
+    const options = { depth: 10, showHidden: true, getters: true } as const;
+    for (const value of [grant, { ...grant }, [grant], cache]) {
+      expect(inspect(value, options) + JSON.stringify(value)).not.toMatch(/rt-\d|s3cr3t|portal/);
+    }
+  });
+
+  test("has a key only when it is told whose token it is, and no secret in it", async () => {
+    const server = await startRotatingServer();
+    const keyFor = (key?: string, token = FIRST): string | undefined =>
+      grantOf(server, { key, refreshToken: token }).key;
+    expect(keyFor()).toBeUndefined();
+    expect(keyFor("alice")).toBe(keyFor("alice", "another"));
+    expect(keyFor("alice")).not.toBe(keyFor("bob"));
+    expect(keyFor("alice")).not.toContain(FIRST);
+  });
+
+  test.each([
+    ["refreshToken", { refreshToken: "" }, /"refreshToken" must be a non-empty string, got an empty string/],
+    ["onRotate", { onRotate: true }, /"onRotate" must be a function, got a boolean/],
+    ["current", { current: "rt" }, /"current" must be a function, got a string/],
+    ["key", { key: "" }, /"key" must be a non-empty string/],
+    ["a parameter of its own", { parameters: { refresh_token: "x" } }, /"parameters" must not have "refresh_token"/],
+    ["clientId", { clientId: undefined }, /"clientId"/],
+  ])("a wrong %s is a TypeError that names it", (_name, more, message) => {
+    const good = { tokenEndpoint: "https://auth.example", ...CLIENT, refreshToken: FIRST };
+    const build = (): unknown => refreshToken({ ...good, ...more } as RefreshTokenOptions);
+    expect(build).toThrow(TypeError);
+    expect(build).toThrow(message);
+    expect(() => refreshToken(undefined as never)).toThrow('"refreshToken options" must be an object');
+  });
+
+  test("passes origins and defaultTtl through, and names its endpoint without the query", () => {
+    const tokenEndpoint = "https://auth.example/t?x=1";
+    const grant = refreshToken({ tokenEndpoint, ...CLIENT, refreshToken: FIRST, origins: "any", defaultTtl: 5 });
+    expect(grant).toMatchObject({ endpoint: "https://auth.example/t", origins: "any", defaultTtl: 5, state: FIRST });
+  });
+});

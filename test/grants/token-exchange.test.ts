@@ -1,0 +1,230 @@
+import { inspect } from "node:util";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { createTokenCache, tokenExchange, type TokenExchangeOptions } from "remint";
+import { type AuthServer, manualClock, startAuthServer } from "remint/testing";
+import { jwt, rejectionOf } from "../cache-under-test.ts";
+import { context } from "./token-server.ts";
+
+const TYPE = "urn:ietf:params:oauth:token-type:";
+const ISSUED = {
+  access_token: "issued",
+  token_type: "Bearer",
+  issued_token_type: `${TYPE}access_token`,
+  expires_in: 3600,
+};
+const CLIENT = { clientId: "orders", clientSecret: "s3cr3t-value" } as const;
+const SUBJECT = "subject-token-value";
+
+let auth: AuthServer;
+beforeEach(async () => {
+  auth = await startAuthServer();
+  auth.respondAlways({ body: ISSUED });
+});
+afterEach(() => auth.close());
+
+function options(more: Partial<TokenExchangeOptions> = {}): TokenExchangeOptions {
+  return { tokenEndpoint: auth.tokenEndpoint, ...CLIENT, subjectToken: SUBJECT, ...more };
+}
+
+/** Milliseconds the cache keeps what was issued. */
+async function kept(more: Partial<TokenExchangeOptions>, clock = manualClock()): Promise<number> {
+  const cache = createTokenCache({ grant: tokenExchange(options(more)), origins: ["https://api.example"], clock });
+  return (await cache.get()).expiresAt - clock.now();
+}
+
+describe("the token request", () => {
+  test("T28: has the subject token and its type; nothing of an actor without one", async () => {
+    await tokenExchange(options()).mint(context());
+    expect([...auth.requests[0]!.form]).toEqual([
+      ["subject_token_type", `${TYPE}access_token`],
+      ["subject_token", SUBJECT],
+      ["grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"],
+    ]);
+  });
+
+  test("T28: everything else that can be asked for, several audiences and resources too", async () => {
+    await tokenExchange(
+      options({
+        subjectTokenType: "jwt",
+        actorToken: "actor",
+        actorTokenType: "urn:example:type",
+        requestedTokenType: "jwt",
+        audience: ["billing", "stock"],
+        resource: ["https://a.example/", "https://b.example/"],
+        scope: "read write",
+        parameters: { tenant: "t1" },
+      }),
+    ).mint(context());
+    const { form } = auth.requests[0]!;
+    expect(Object.fromEntries(form)).toMatchObject({
+      subject_token_type: `${TYPE}jwt`,
+      actor_token: "actor",
+      actor_token_type: "urn:example:type",
+      requested_token_type: `${TYPE}jwt`,
+      scope: "read write",
+      tenant: "t1",
+    });
+    expect(form.getAll("audience")).toEqual(["billing", "stock"]);
+    expect(form.getAll("resource")).toEqual(["https://a.example/", "https://b.example/"]);
+  });
+
+  test("T28: an actor token gets a type", async () => {
+    await tokenExchange(options({ actorToken: "actor" })).mint(context());
+    expect(auth.requests[0]!.form.get("actor_token_type")).toBe(`${TYPE}access_token`);
+  });
+
+  test("functions are asked before every request, with the signal", async () => {
+    let count = 0;
+    const subjectToken = vi.fn(async (_context: { signal: AbortSignal }) => `subject-${++count}`);
+    const grant = tokenExchange(options({ subjectToken, actorToken: () => `actor-${count}` }));
+    expect(subjectToken).not.toHaveBeenCalled();
+    await grant.mint(context());
+    await grant.mint(context());
+    expect(auth.requests.map(({ form }) => [form.get("subject_token"), form.get("actor_token")])).toEqual([
+      ["subject-1", "actor-1"],
+      ["subject-2", "actor-2"],
+    ]);
+    expect(subjectToken.mock.calls[0]![0].signal).toBeInstanceOf(AbortSignal);
+  });
+
+  test.each(["subjectToken", "actorToken"])("%s: a function that returns nothing sends nothing", async (name) => {
+    const broken = { [name]: () => "" };
+    await expect(tokenExchange(options(broken)).mint(context())).rejects.toThrow(
+      `"${name}" must be a non-empty string`,
+    );
+    expect(auth.requests).toHaveLength(0);
+  });
+});
+
+describe("what was issued", () => {
+  test("T29: an answer without issued_token_type is refused", async () => {
+    auth.respond({ body: { ...ISSUED, issued_token_type: undefined } });
+    const error = await rejectionOf(tokenExchange(options()).mint(context()));
+    expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
+    expect((error as Error).message).toContain("issued_token_type");
+  });
+
+  test.each(["N_A", "n_a"])(
+    "T29: token_type %s is no access token: never attached, and the error says so",
+    async (type) => {
+      auth.respondAlways({ body: { ...ISSUED, token_type: type, issued_token_type: `${TYPE}id_token` } });
+      const cache = createTokenCache({ grant: tokenExchange(options()), origins: ["https://api.example"] });
+      const error = await rejectionOf(cache.get());
+      expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+      expect((error as Error).message).toMatch(/N_A.*never attached/);
+      expect(cache.peek()).toBeUndefined();
+    },
+  );
+
+  test("a refresh token in the answer is ignored", async () => {
+    auth.respond({ body: { ...ISSUED, refresh_token: "rt" } });
+    expect((await tokenExchange(options()).mint(context()))["refresh_token"]).toBeUndefined();
+  });
+
+  test("a refusal is the server's, without the tokens that were sent", async () => {
+    auth.respond({ status: 400, body: { error: "invalid_request", error_description: `bad token ${SUBJECT}` } });
+    const error = await rejectionOf(tokenExchange(options()).mint(context()));
+    expect(error).toMatchObject({ error: "invalid_request", errorDescription: "bad token [redacted]" });
+  });
+});
+
+describe("T31: what was issued is kept no longer than the subject token is good", () => {
+  const now = manualClock().now();
+  const inTenMinutes = now + 600_000;
+  const noDate = { headers: { date: undefined }, body: ISSUED };
+
+  test("a JWT says when it ends", async () => {
+    auth.respondAlways(noDate);
+    expect(await kept({ subjectToken: jwt({ exp: inTenMinutes / 1000 }) })).toBe(600_000);
+    expect(await kept({ subjectToken: jwt({ exp: inTenMinutes / 1000 + 36_000 }) })).toBe(3600_000);
+    expect(await kept({ subjectToken: jwt({ sub: "no end" }) })).toBe(3600_000);
+    expect(await kept({ subjectToken: "not.a.jwt" })).toBe(3600_000);
+  });
+
+  test("of others the caller can say it, once or each time", async () => {
+    auth.respondAlways(noDate);
+    expect(await kept({ subjectExpiresAt: inTenMinutes })).toBe(600_000);
+    expect(await kept({ subjectExpiresAt: new Date(inTenMinutes) })).toBe(600_000);
+    expect(await kept({ subjectExpiresAt: () => inTenMinutes })).toBe(600_000);
+    expect(await kept({ subjectExpiresAt: () => undefined })).toBe(3600_000);
+  });
+
+  test("the earlier of the two counts", async () => {
+    auth.respondAlways(noDate);
+    const subjectToken = jwt({ exp: inTenMinutes / 1000 });
+    expect(await kept({ subjectToken, subjectExpiresAt: now + 300_000 })).toBe(300_000);
+    expect(await kept({ subjectToken, subjectExpiresAt: now + 900_000 })).toBe(600_000);
+  });
+
+  test("also when the answer does not say how long its token lives", async () => {
+    auth.respondAlways({ ...noDate, body: { ...ISSUED, expires_in: undefined } });
+    expect(await kept({ subjectToken: jwt({ exp: inTenMinutes / 1000 }) })).toBe(600_000);
+    expect(await kept({ subjectToken: jwt({ exp: inTenMinutes / 1000 + 36_000 }) })).toBe(1800_000);
+  });
+
+  test("E2: by the server's clock, where that is known", async () => {
+    auth.respondAlways({ headers: { date: new Date(now + HOUR).toUTCString() }, body: ISSUED });
+    expect(await kept({ subjectToken: jwt({ exp: (now + HOUR) / 1000 + 600 }) })).toBe(600_000);
+  });
+
+  test("E3: one that is over does not make a mint per call", async () => {
+    auth.respondAlways(noDate);
+    expect(await kept({ subjectToken: jwt({ exp: now / 1000 - 60 }) })).toBe(1000);
+  });
+});
+
+const HOUR = 3600_000;
+
+const aToken = (): string => "asked for";
+
+function key(more: Partial<TokenExchangeOptions> = {}): string | undefined {
+  return tokenExchange(options(more)).key;
+}
+
+describe("the grant", () => {
+  test("T30: its key tells subjects and actors apart, and has none of their tokens in it", () => {
+    const keys = [
+      key(),
+      key({ subjectToken: "another" }),
+      key({ actorToken: "actor" }),
+      key({ actorToken: "another actor" }),
+      key({ subjectToken: "actor", actorToken: SUBJECT }),
+      key({ audience: "billing" }),
+      key({ subjectTokenType: "jwt" }),
+      key({ key: "alice" }),
+    ];
+    expect(new Set(keys).size).toBe(keys.length);
+    expect(key()).toBe(key({ clientSecret: "rotated" }));
+    expect(keys.join()).not.toMatch(new RegExp(`${SUBJECT}|s3cr3t`));
+  });
+
+  test("T30: of functions nobody knows whose tokens they return: there is a key only when it is given", () => {
+    expect(key({ subjectToken: aToken })).toBeUndefined();
+    expect(key({ actorToken: aToken })).toBeUndefined();
+    const keys = ["alice", "bob"].map((name) => key({ subjectToken: aToken, key: name }));
+    expect(keys[0]).toEqual(expect.any(String));
+    expect(keys[0]).not.toBe(keys[1]);
+  });
+
+  test("S5: does not print", () => {
+    const grant = tokenExchange(options({ actorToken: "actor-token" }));
+    const printed = inspect(grant, { depth: 10, showHidden: true, getters: true }) + JSON.stringify(grant);
+    expect(printed).not.toMatch(/subject-token|actor-token|s3cr3t|orders/);
+  });
+
+  test.each([
+    ["subjectToken", { subjectToken: undefined }, /"subjectToken" must be a non-empty string, or a function/],
+    ["actorToken", { actorToken: 1 }, /"actorToken" must be .* got a number/],
+    ["actorTokenType alone", { actorTokenType: "jwt" }, /"actorTokenType" must not be given without "actorToken"/],
+    ["subjectTokenType", { subjectTokenType: "" }, /"subjectTokenType" must be a non-empty string/],
+    ["requestedTokenType", { requestedTokenType: 1 }, /"requestedTokenType" must be a non-empty string/],
+    ["audience", { audience: [1] }, /"audience" must be .* got a list with a number in it/],
+    ["resource", { resource: "api" }, /"resource" must be absolute URIs/],
+    ["subjectExpiresAt", { subjectExpiresAt: new Date(NaN) }, /"subjectExpiresAt" must be epoch milliseconds/],
+    ["a parameter of its own", { parameters: { actor_token: "x" } }, /"parameters" must not have "actor_token"/],
+  ])("a wrong %s is a TypeError that names it", (_name, more, message) => {
+    const build = (): unknown => tokenExchange(options(more as Partial<TokenExchangeOptions>));
+    expect(build).toThrow(TypeError);
+    expect(build).toThrow(message);
+  });
+});

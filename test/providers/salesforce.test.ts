@@ -1,0 +1,407 @@
+import { inspect } from "node:util";
+import axios from "axios";
+import { exportPKCS8, generateKeyPair, jwtVerify } from "jose";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { createTokenCache, type Grant, type TokenCache } from "remint";
+import { createAuthInterceptor } from "remint/axios";
+import { createAuthFetch } from "remint/fetch";
+import { createAuthOfetch } from "remint/ofetch";
+import {
+  salesforceClientCredentials,
+  salesforceJwtBearer,
+  salesforceRefreshToken,
+  salesforceToken,
+  salesforceTokenExchange,
+} from "remint/salesforce";
+import { type Api, type AuthServer, manualClock, startApi, startAuthServer } from "remint/testing";
+import { rejectionOf } from "../cache-under-test.ts";
+
+const KEY = "3MVG9_consumer.key";
+const SECRET = "consumer-secret-value";
+const ORG = "https://acme.my.salesforce.com";
+const TOKEN =
+  "00Dx0000000BV7z!AR8AQP0jITN80ESEsj5EbaZTFG0RNBaT1cyWk7TrqoDjoNIWQ2ME_sTZzBjfmOE6zMHq6y8PIW4eWze9JksNEkWUl.Cju7m4";
+const PATH = "/services/oauth2/token";
+
+let auth: AuthServer;
+let api: Api;
+beforeEach(async () => {
+  auth = await startAuthServer();
+  api = await startApi({ accepts: auth });
+  answerWith();
+});
+afterEach(() => Promise.all([auth.close(), api.close()]));
+
+/** An answer as Salesforce documents it; without a `Date`, so that the clock of the test is the only one. */
+function answerWith(more: Record<string, unknown> = {}): void {
+  let count = 0;
+  auth.respondAlways(() => ({
+    headers: { date: undefined },
+    body: {
+      access_token: `${TOKEN}${++count}`,
+      signature: "CMJ4l+CCaPQiKjoOEwEig9H4wqhpuLSk4J2urAe+fVg=",
+      scope: "api",
+      instance_url: api.origin,
+      id: "https://login.salesforce.com/id/00Dx0000000BV7z/005x00000012Q9P",
+      token_type: "Bearer",
+      issued_at: "1278448384422",
+      ...more,
+    },
+  }));
+}
+
+function orgOptions(): { loginUrl: string; instanceUrl: string; clientId: string; clientSecret: string } {
+  return { loginUrl: auth.origin, instanceUrl: api.origin, clientId: KEY, clientSecret: SECRET };
+}
+
+function cacheOf(grant: Grant = salesforceClientCredentials(orgOptions())): TokenCache {
+  return createTokenCache({ grant, retries: 0, clock: manualClock() });
+}
+
+describe("client credentials", () => {
+  test.each([
+    ["clientId", { clientId: undefined }],
+    ["clientSecret", { clientSecret: undefined }],
+    ["loginUrl", { loginUrl: undefined }],
+    ["instanceUrl", { instanceUrl: undefined }],
+  ])("a missing %s is a TypeError naming it", (name, more) => {
+    const build = (): unknown => salesforceClientCredentials({ ...orgOptions(), ...more } as never);
+    expect(build).toThrow(TypeError);
+    expect(build).toThrow(`"${name}"`);
+  });
+
+  test("trailing slashes go", async () => {
+    const grant = salesforceClientCredentials({
+      ...orgOptions(),
+      loginUrl: `${auth.origin}//`,
+      instanceUrl: `${api.origin}/`,
+    });
+    expect((await cacheOf(grant).get()).value).toBe(`${TOKEN}1`);
+    expect(auth.requests[0]?.path).toBe(PATH);
+    answerWith({ instance_url: `${api.origin}/` });
+    await cacheOf().get();
+  });
+
+  test("the form has the grant type, the header the key and the secret; the answer is cached", async () => {
+    const cache = cacheOf();
+    const tokens = [await cache.get(), await cache.get()];
+    expect(tokens.map(({ value }) => value)).toEqual([`${TOKEN}1`, `${TOKEN}1`]);
+    expect(auth.requests).toHaveLength(1);
+    const { form, headers } = auth.requests[0]!;
+    expect([...form]).toEqual([["grant_type", "client_credentials"]]);
+    expect(atob(headers.authorization?.replace("Basic ", "") ?? "")).toBe(`${KEY}:${SECRET}`);
+  });
+
+  test("or the form has key and secret too, where that is configured", async () => {
+    const clientAuthentication = "client_secret_post";
+    await cacheOf(salesforceClientCredentials({ ...orgOptions(), clientAuthentication })).get();
+    const { form, headers } = auth.requests[0]!;
+    expect(Object.fromEntries(form)).toEqual({
+      grant_type: "client_credentials",
+      client_id: KEY,
+      client_secret: SECRET,
+    });
+    expect(headers.authorization).toBeUndefined();
+  });
+
+  test("`invalid_client` with a description is a TokenEndpointError with that code", async () => {
+    auth.respond({ status: 400, body: { error: "invalid_client", error_description: "invalid client credentials" } });
+    expect(await rejectionOf(cacheOf().get())).toMatchObject({
+      name: "TokenEndpointError",
+      error: "invalid_client",
+      errorDescription: "invalid client credentials",
+      status: 400,
+    });
+  });
+
+  test.each(["https://login.salesforce.com", "https://test.salesforce.com/", "https://LOGIN.salesforce.com"])(
+    "refuses %s, and says My Domain",
+    (loginUrl) => {
+      const build = (): unknown => salesforceClientCredentials({ ...orgOptions(), loginUrl });
+      expect(build).toThrow(TypeError);
+      expect(build).toThrow(/"loginUrl" must be the org's My Domain/);
+    },
+  );
+});
+
+describe("the org", () => {
+  test.each([
+    ["another org's", "https://evil.my.salesforce.com"],
+    ["no", undefined],
+    ["a broken", "acme"],
+  ])("with %s instance_url the token is refused and nothing is cached", async (_what, instance_url) => {
+    answerWith({ instance_url });
+    const cache = cacheOf();
+    const error = await rejectionOf(cache.get());
+    expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
+    expect((error as Error).message).toContain("instance_url");
+    expect(inspect(error, { depth: 5, showHidden: true })).not.toContain("00Dx");
+    expect(cache.peek()).toBeUndefined();
+  });
+
+  test("instance_url is compared without regard to case and trailing slashes", async () => {
+    answerWith({ instance_url: `${api.origin.toUpperCase()}//` });
+    expect((await cacheOf().get()).value).toBe(`${TOKEN}1`);
+  });
+
+  test("Q2: tokens go to the instance, and nowhere else, the login server included", async () => {
+    const { rules } = cacheOf(salesforceClientCredentials({ ...orgOptions(), loginUrl: ORG, instanceUrl: ORG }));
+    expect(rules.allows(`${ORG}/services/data/v60.0/`)).toBe(true);
+    for (const url of [
+      "https://acme.lightning.force.com/",
+      "https://login.salesforce.com/",
+      "http://acme.my.salesforce.com/",
+    ])
+      expect(rules.allows(url)).toBe(false);
+  });
+
+  test.each(["https://acme.lightning.force.com", "https://acme--dev.sandbox.LIGHTNING.force.com/"])(
+    "%s is refused as an API base",
+    (instanceUrl) => {
+      const build = (): unknown => salesforceClientCredentials({ ...orgOptions(), instanceUrl });
+      expect(build).toThrow(TypeError);
+      expect(build).toThrow(/"instanceUrl" must be the org's My Domain/);
+    },
+  );
+
+  test.each(["loginUrl", "instanceUrl"])("S1: %s must be https", (name) => {
+    const build = (): unknown =>
+      salesforceClientCredentials({ ...orgOptions(), [name]: "http://acme.my.salesforce.com" });
+    expect(build).toThrow(`"${name}" must be an https URL`);
+  });
+});
+
+/** Milliseconds a token is kept. */
+async function left(defaultTtl?: number): Promise<number> {
+  const clock = manualClock();
+  const grant = salesforceClientCredentials({ ...orgOptions(), defaultTtl });
+  return (await createTokenCache({ grant, clock }).get()).expiresAt - clock.now();
+}
+
+describe("lifetime", () => {
+  test("is 30 minutes, or what is configured; an expires_in would come first", async () => {
+    expect([await left(), await left(60_000)]).toEqual([1_800_000, 60_000]);
+    answerWith({ expires_in: 600 });
+    expect(await left()).toBe(600_000);
+  });
+
+  test("`defaultTtl: 0` mints on every call", async () => {
+    const cache = cacheOf(salesforceClientCredentials({ ...orgOptions(), defaultTtl: 0 }));
+    const tokens = [await cache.get(), await cache.get()];
+    expect(tokens.map(({ value }) => value)).toEqual([`${TOKEN}1`, `${TOKEN}2`]);
+  });
+
+  test("S5: the signature, made with the consumer secret, is not kept with the token", async () => {
+    const { response } = await cacheOf().get();
+    expect(response).toMatchObject({ instance_url: api.origin, issued_at: "1278448384422" });
+    expect(response).not.toHaveProperty("signature");
+  });
+
+  test("issued_at is a string of milliseconds", async () => {
+    expect(salesforceToken(await cacheOf().get())).toEqual({
+      issuedAt: 1278448384422,
+      instanceUrl: api.origin,
+      id: "https://login.salesforce.com/id/00Dx0000000BV7z/005x00000012Q9P",
+    });
+    answerWith({ issued_at: 1278448384422, id: 7 });
+    expect(salesforceToken(await cacheOf().get())).toMatchObject({ issuedAt: undefined, id: undefined });
+  });
+
+  test("C8: the same live token again is resent, and the 401 that follows goes to the caller", async () => {
+    answerWith({ access_token: TOKEN });
+    api.respondAlways({ status: 401, body: [{ errorCode: "INVALID_SESSION_ID" }] });
+    const authFetch = createAuthFetch(cacheOf());
+    expect((await authFetch(`${api.origin}/services/data`)).status).toBe(401);
+    expect([auth.requests.length, api.requests.length]).toEqual([2, 2]);
+  });
+});
+
+/** Any of the clients, as a function that gives the status. */
+const clients: [name: string, (tokens: TokenCache) => (url: string) => Promise<number>][] = [
+  [
+    "axios",
+    (tokens) => {
+      const client = axios.create({ validateStatus: null });
+      client.interceptors.request.use(createAuthInterceptor(tokens));
+      return async (url) => (await client.get(url)).status;
+    },
+  ],
+  ["fetch", (tokens) => async (url) => (await createAuthFetch(tokens)(url)).status],
+  [
+    "ofetch",
+    (tokens) => async (url) =>
+      (await createAuthOfetch(tokens).raw(url, { ignoreResponseError: true, retry: 0 })).status,
+  ],
+];
+
+const XML = '<?xml version="1.0" encoding="UTF-8"?>';
+const SOAP = (code: string): string =>
+  `${XML}<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:sf="urn:fault.partner.soap.sforce.com">` +
+  `<soapenv:Body><soapenv:Fault><faultcode>${code}</faultcode><faultstring>Invalid Session ID found in SessionHeader</faultstring>` +
+  `</soapenv:Fault></soapenv:Body></soapenv:Envelope>`;
+const REST = (errorCode: string, message: string): object[] => [{ message, errorCode }];
+
+describe.each(clients)("a session that is over, seen by %s", (_name, connect) => {
+  const over: [name: string, status: number, body: string | object][] = [
+    ["REST", 401, REST("INVALID_SESSION_ID", "Session expired or invalid")],
+    ["REST without a body", 401, ""],
+    ["SOAP", 500, SOAP("sf:INVALID_SESSION_ID")],
+    ["SOAP, another prefix", 500, SOAP("ns1:INVALID_SESSION_ID")],
+    [
+      "Bulk v1, XML",
+      400,
+      `${XML}<error><exceptionCode>InvalidSessionId</exceptionCode><exceptionMessage>x</exceptionMessage></error>`,
+    ],
+    ["Bulk v1, JSON", 400, { exceptionCode: "InvalidSessionId", exceptionMessage: "Unable to find session" }],
+    ["Bulk v2", 401, REST("INVALID_SESSION_ID", "INVALID_SESSION_ID")],
+  ];
+  test.each(over)("%s: %i renews the token and sends again", async (_api, status, body) => {
+    api.respond({ status, body });
+    expect(await connect(cacheOf())(`${api.origin}/services/x`)).toBe(200);
+    expect(api.requests.map(({ token }) => token)).toEqual([`${TOKEN}1`, `${TOKEN}2`]);
+  });
+
+  const other: [name: string, status: number, body: string | object][] = [
+    ["the app is not attached", 401, REST("INVALID_AUTH_HEADER", "Connected app is not attached to Agent")],
+    ["not a REST session", 401, REST("INVALID_SESSION_ID", "This session is not valid for use with the REST API")],
+    ["a BlackTab user", 401, REST("API_DISABLED_FOR_ORG", "BlackTab users cannot perform API operations")],
+    ["a bad request", 400, REST("MALFORMED_QUERY", "unexpected token: INVALID_SESSION_ID")],
+    ["another Bulk error", 400, `${XML}<error><exceptionCode>InvalidBatch</exceptionCode></error>`],
+    ["another SOAP fault", 500, SOAP("sf:UNABLE_TO_LOCK_ROW")],
+    ["somebody's data", 500, "<detail>INVALID_SESSION_ID</detail>"],
+    ["no body", 500, ""],
+    ["forbidden", 403, REST("INVALID_SESSION_ID", "x")],
+  ];
+  test.each(other)("%s: %i is not that: nothing is renewed", async (_what, status, body) => {
+    api.respond({ status, body });
+    expect(await connect(cacheOf())(`${api.origin}/services/x`)).toBe(status);
+    expect([auth.requests.length, api.requests.length]).toEqual([1, 1]);
+  });
+});
+
+test("the answer of a request that was not about the session is still there to be read", async () => {
+  api.respond({ status: 400, body: REST("MALFORMED_QUERY", "unexpected token") });
+  const response = await createAuthFetch(cacheOf())(`${api.origin}/services/x`);
+  expect(await response.json()).toEqual(REST("MALFORMED_QUERY", "unexpected token"));
+});
+
+describe("JWT bearer", () => {
+  test("signs for the user: iss, sub, aud, RS256, a minute, and needs no secret", async () => {
+    const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
+    const { loginUrl, instanceUrl, clientId } = orgOptions();
+    const user = { username: "alice@acme.example", privateKey: await exportPKCS8(privateKey) };
+    const grant = salesforceJwtBearer({ loginUrl: `${loginUrl}/`, instanceUrl, clientId, ...user });
+    expect((await cacheOf(grant).get()).value).toBe(`${TOKEN}1`);
+    const { form, path, headers } = auth.requests[0]!;
+    expect([path, headers.authorization]).toEqual([PATH, undefined]);
+    expect(form.get("grant_type")).toBe("urn:ietf:params:oauth:grant-type:jwt-bearer");
+    const { payload, protectedHeader } = await jwtVerify(form.get("assertion") ?? "", publicKey);
+    expect(protectedHeader.alg).toBe("RS256");
+    expect(payload).toMatchObject({ iss: KEY, sub: "alice@acme.example", aud: loginUrl });
+    expect(payload.exp! - payload.iat!).toBe(60);
+  });
+
+  test("works at login.salesforce.com, and says to whom it speaks", async () => {
+    const { privateKey, publicKey } = await generateKeyPair("RS256");
+    const fetch = vi.fn(async (_url: string, _init: RequestInit) =>
+      Response.json({ access_token: "t", token_type: "Bearer", instance_url: ORG }),
+    );
+    const user = { username: "alice@acme.example", privateKey };
+    const org = { loginUrl: "https://login.salesforce.com", instanceUrl: ORG, clientId: KEY };
+    await cacheOf(salesforceJwtBearer({ ...org, ...user, fetch })).get();
+    await cacheOf(salesforceJwtBearer({ ...org, ...user, fetch, audience: "https://test.salesforce.com" })).get();
+    const audiences = fetch.mock.calls.map(async ([url, init]) => {
+      expect(url).toBe(`https://login.salesforce.com${PATH}`);
+      const form = new URLSearchParams(init.body as URLSearchParams);
+      return (await jwtVerify(form.get("assertion") ?? "", publicKey)).payload.aud;
+    });
+    expect(await Promise.all(audiences)).toEqual(["https://login.salesforce.com", "https://test.salesforce.com"]);
+  });
+
+  test.each([
+    ["username", { username: "" }],
+    ["clientId", { clientId: undefined }],
+    ["key", { privateKey: undefined }],
+    ["instanceUrl", { instanceUrl: undefined }],
+  ])("a wrong %s is a TypeError naming it", (name, more) => {
+    const good = { ...orgOptions(), clientSecret: undefined, username: "a@b.example", privateKey: "x" };
+    expect(() => salesforceJwtBearer({ ...good, ...more } as never)).toThrow(`"${name}"`);
+  });
+});
+
+describe("refresh token", () => {
+  test("refreshes, with or without a secret, and hands a rotated one to onRotate", async () => {
+    answerWith({ refresh_token: "rt-2" });
+    const onRotate = vi.fn<(token: string) => void>();
+    const { clientSecret: _secret, ...org } = orgOptions();
+    await cacheOf(salesforceRefreshToken({ ...org, refreshToken: "rt-1", onRotate })).get();
+    await cacheOf(salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-1" })).get();
+    expect(onRotate.mock.calls[0]?.[0]).toBe("rt-2");
+    const [without, withSecret] = auth.requests;
+    expect(Object.fromEntries(without!.form)).toEqual({
+      grant_type: "refresh_token",
+      refresh_token: "rt-1",
+      client_id: KEY,
+    });
+    expect(withSecret?.headers.authorization).toMatch(/^Basic /);
+  });
+
+  test("the token of another org is refused; what it came with is not lost", async () => {
+    answerWith({ refresh_token: "rt-2", instance_url: "https://evil.my.salesforce.com" });
+    const onRotate = vi.fn<(token: string) => void>();
+    const cache = cacheOf(salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-1", onRotate }));
+    expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+    expect(onRotate).toHaveBeenCalledOnce();
+  });
+});
+
+describe("token exchange", () => {
+  test("sends the identity provider's token and the handler; its answer needs no issued_token_type", async () => {
+    const grant = salesforceTokenExchange({
+      ...orgOptions(),
+      subjectToken: async () => "idp-token",
+      subjectTokenType: "id_token",
+      tokenHandler: "AcmeHandler",
+      scope: "api",
+    });
+    expect((await cacheOf(grant).get()).value).toBe(`${TOKEN}1`);
+    expect(Object.fromEntries(auth.requests[0]!.form)).toEqual({
+      grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+      subject_token: "idp-token",
+      subject_token_type: "urn:ietf:params:oauth:token-type:id_token",
+      token_handler: "AcmeHandler",
+      scope: "api",
+    });
+  });
+
+  test("a subject token over 10,000 characters is refused before any request", async () => {
+    const tooLong = "x".repeat(10_001);
+    expect(() => salesforceTokenExchange({ ...orgOptions(), subjectToken: tooLong })).toThrow(/10000 characters/);
+    const cache = cacheOf(salesforceTokenExchange({ ...orgOptions(), subjectToken: () => tooLong }));
+    expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_GRANT", retryable: false });
+    expect(auth.requests).toHaveLength(0);
+    await cacheOf(salesforceTokenExchange({ ...orgOptions(), subjectToken: "x".repeat(10_000) })).get();
+    expect(auth.requests).toHaveLength(1);
+  });
+});
+
+test("S5: inspecting the grant, the cache or an error shows no key, secret or token", async () => {
+  const grants: [grant: Grant, sent: string][] = [
+    [salesforceClientCredentials(orgOptions()), SECRET],
+    [salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-secret" }), "rt-secret"],
+    [salesforceTokenExchange({ ...orgOptions(), subjectToken: "subject-secret" }), "subject-secret"],
+  ];
+  const shown: string[] = [];
+  for (const [grant, sent] of grants) {
+    const cache = cacheOf(grant);
+    shown.push(printed(grant), printed({ ...grant }), printed(await cache.get()), printed(cache));
+    await cache.invalidate((await cache.get()).value);
+    auth.respond({ status: 400, body: { error: "invalid_request", error_description: `${sent} and ${SECRET}` } });
+    shown.push(printed(await rejectionOf(cache.get())));
+  }
+  expect(shown.join("\n")).not.toMatch(/3MVG9|consumer-secret|rt-secret|subject-secret|00Dx|CMJ4l/);
+});
+
+function printed(value: unknown): string {
+  return inspect(value, { depth: 10, showHidden: true, getters: true }) + JSON.stringify(value);
+}

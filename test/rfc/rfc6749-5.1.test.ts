@@ -1,0 +1,67 @@
+/** RFC 6749 section 5.1: a successful response; section 7.1: token types. The answer is the RFC's example. */
+import { describe, expect, test } from "vitest";
+import {
+  type AccessToken,
+  clientCredentials,
+  createTokenCache,
+  type Grant,
+  jwtBearer,
+  refreshToken,
+  tokenExchange,
+} from "remint";
+import { manualClock } from "remint/testing";
+import { rejectionOf } from "../cache-under-test.ts";
+import { json, startTokenServer } from "../grants/token-server.ts";
+
+const EXAMPLE = {
+  access_token: "2YotnFZFEjr1zCsicMWpAA",
+  token_type: "example",
+  expires_in: 3600,
+  refresh_token: "tGzv3JOkF0XG5Qx2TlKWIA",
+  example_parameter: "example_value",
+};
+const ISSUED = { issued_token_type: "urn:ietf:params:oauth:token-type:access_token" };
+
+const grants: [name: string, make: (tokenEndpoint: string) => Grant][] = [
+  ["clientCredentials", (tokenEndpoint) => clientCredentials({ ...common, tokenEndpoint })],
+  ["refreshToken", (tokenEndpoint) => refreshToken({ ...common, tokenEndpoint, refreshToken: "rt" })],
+  ["jwtBearer", (tokenEndpoint) => jwtBearer({ ...common, tokenEndpoint, assertion: "a.b.c" })],
+  ["tokenExchange", (tokenEndpoint) => tokenExchange({ ...common, tokenEndpoint, subjectToken: "s" })],
+];
+const common = { clientId: "client", clientSecret: "secret", scope: "read write" } as const;
+
+describe.each(grants)("%s", (_name, make) => {
+  async function minted(more: Record<string, unknown>): Promise<AccessToken> {
+    const server = await startTokenServer((response) => json(response, 200, { ...EXAMPLE, ...ISSUED, ...more }));
+    return createTokenCache({ grant: make(server.origin), origins: "any", clock: manualClock() }).get();
+  }
+
+  test("T5: access_token and token_type are required", async () => {
+    for (const missing of [{ access_token: undefined }, { token_type: undefined }, { access_token: "" }]) {
+      const error = await rejectionOf(minted({ token_type: "Bearer", ...missing }));
+      expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
+    }
+  });
+
+  test("T5, 7.1: a token of a type that is not understood is not used; the type is compared without case", async () => {
+    expect(await rejectionOf(minted({}))).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+    for (const token_type of ["bearer", "Bearer", "BEARER"]) {
+      expect((await minted({ token_type })).header).toBe(`Bearer ${EXAMPLE.access_token}`);
+    }
+  });
+
+  test("T5: unknown members are ignored, which is to say kept for who knows them", async () => {
+    expect((await minted({ token_type: "Bearer" })).response).toMatchObject({ example_parameter: "example_value" });
+  });
+
+  test("T5: expires_in is optional", async () => {
+    const { expiresAt } = await minted({ token_type: "Bearer", expires_in: undefined });
+    expect(expiresAt).toBe(manualClock().now() + 1_800_000);
+  });
+
+  // That it must not satisfy a wider request is so by construction: a cache holds the token of one grant, and its scope
+  // is part of the grant's key (T15).
+  test("T5: a scope that differs from the one asked for is recorded", async () => {
+    expect((await minted({ token_type: "Bearer", scope: "read" })).scope).toBe("read");
+  });
+});

@@ -1,0 +1,69 @@
+/** RFC 6749 section 5.2: error responses. */
+import { describe, expect, test } from "vitest";
+import { createTokenCache, refreshToken } from "remint";
+import { startAuthServer, type Answer } from "remint/testing";
+import { rejectionOf } from "../cache-under-test.ts";
+
+/** What becomes of an answer; nothing is cached in any case. */
+async function failure(answer: Answer, token = "rt-0"): Promise<unknown> {
+  const auth = await startAuthServer();
+  auth.respondAlways(answer);
+  const client = { clientId: "client", clientSecret: "secret" };
+  const grant = refreshToken({ tokenEndpoint: auth.tokenEndpoint, ...client, refreshToken: token });
+  const cache = createTokenCache({ grant, origins: "any" });
+  const error = await rejectionOf(cache.get());
+  expect(cache.peek()).toBeUndefined();
+  await auth.close();
+  return error;
+}
+
+test("T6: 400 with the members of the RFC's example", async () => {
+  const body = { error: "invalid_request", error_description: "missing", error_uri: "https://auth.example/errors/1" };
+  expect(await failure({ status: 400, body })).toMatchObject({
+    name: "TokenEndpointError",
+    code: "ERR_TOKEN_ENDPOINT",
+    status: 400,
+    error: "invalid_request",
+    errorDescription: "missing",
+    retryable: false,
+  });
+});
+
+test("T6: 401 with WWW-Authenticate, for a client that used the Authorization header", async () => {
+  const headers = { "www-authenticate": 'Basic realm="token"' };
+  expect(await failure({ status: 401, headers, body: { error: "invalid_client" } })).toMatchObject({
+    code: "ERR_TOKEN_ENDPOINT",
+    status: 401,
+    error: "invalid_client",
+    terminal: false,
+  });
+});
+
+test.each(["invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"])(
+  "T6: %s is final as it is, and does not end the session as invalid_grant does",
+  async (error) => {
+    expect(await failure({ status: 400, body: { error } })).toMatchObject({ error, retryable: false, terminal: false });
+  },
+);
+
+test("T6: an error code is known though a secret happens to be a part of it", async () => {
+  const answer = { status: 400, body: { error: "invalid_grant" } };
+  expect(await failure(answer, "grant")).toMatchObject({ error: "invalid_grant", terminal: true });
+});
+
+describe("T6: what is no error response of the RFC is a typed error all the same", () => {
+  const html = "<!doctype html><title>Error</title>";
+  const answers: [what: string, answer: Answer, code: string][] = [
+    ["not JSON, 400", { status: 400, body: "nope" }, "ERR_TOKEN_ENDPOINT"],
+    ["HTML, 502", { status: 502, body: html }, "ERR_TOKEN_ENDPOINT"],
+    ["HTML, 200", { body: html }, "ERR_TOKEN_RESPONSE"],
+    ["empty, 200", { body: "" }, "ERR_TOKEN_RESPONSE"],
+    ["empty, 500", { status: 500 }, "ERR_TOKEN_ENDPOINT"],
+    ["an error in a 200", { body: { error: "invalid_request" } }, "ERR_TOKEN_ENDPOINT"],
+    ["more than 1 MiB", { body: { access_token: "a", padding: "x".repeat(2 ** 20) } }, "ERR_TOKEN_RESPONSE"],
+    ["no answer", { reset: true }, "ERR_TOKEN_NETWORK"],
+  ];
+  test.each(answers)("%s", async (_what, answer, code) => {
+    expect(await failure(answer)).toMatchObject({ code });
+  });
+});

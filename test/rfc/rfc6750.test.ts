@@ -1,0 +1,75 @@
+/**
+ * RFC 6750 where it concerns what a grant obtains. How requests are sent and challenges judged is the request policy's:
+ * T9 and T11 in test/adapters/contract-*.ts and test/request-policy.test.ts, T10 in test/challenge.test.ts, T12 in
+ * test/origins.test.ts and test/security.test.ts.
+ */
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { clientCredentials, createTokenCache, type Grant, jwtBearer, refreshToken, tokenExchange } from "remint";
+import { createAuthFetch } from "remint/fetch";
+import { type Api, type AuthServer, startApi, startAuthServer } from "remint/testing";
+
+const common = { clientId: "client", clientSecret: "secret" } as const;
+const grants: [name: string, make: (tokenEndpoint: string) => Grant][] = [
+  ["clientCredentials", (tokenEndpoint) => clientCredentials({ ...common, tokenEndpoint })],
+  ["refreshToken", (tokenEndpoint) => refreshToken({ ...common, tokenEndpoint, refreshToken: "rt" })],
+  ["jwtBearer", (tokenEndpoint) => jwtBearer({ ...common, tokenEndpoint, assertion: "a.b.c" })],
+  ["tokenExchange", (tokenEndpoint) => tokenExchange({ ...common, tokenEndpoint, subjectToken: "s" })],
+];
+
+function challenge(error: string): object {
+  return { headers: { "www-authenticate": `Bearer error="${error}"` } };
+}
+
+function restrictedTo(origins: readonly string[]): Grant {
+  return clientCredentials({ ...common, tokenEndpoint: "https://auth.example", origins });
+}
+
+let auth: AuthServer;
+let api: Api;
+beforeEach(async () => {
+  auth = await startAuthServer();
+  const issued_token_type = "urn:ietf:params:oauth:token-type:access_token";
+  auth.respondAlways(() => ({
+    body: { access_token: `at-${auth.mints + 1}`, token_type: "Bearer", issued_token_type },
+  }));
+  api = await startApi({ accepts: auth });
+});
+afterEach(() => Promise.all([auth.close(), api.close()]));
+
+describe.each(grants)("%s", (_name, make) => {
+  test("T9, 2.1, 2.3: its token goes into the Authorization header and never into a URL", async () => {
+    const tokens = createTokenCache({ grant: make(auth.tokenEndpoint), origins: [api.origin] });
+    await createAuthFetch(tokens)(`${api.origin}/orders?x=1`);
+    expect(api.requests.map(({ url, headers }) => [url, headers.authorization])).toEqual([
+      ["/orders?x=1", "Bearer at-1"],
+    ]);
+  });
+
+  test("T11, 3.1: invalid_token gets a new token, once; insufficient_scope and invalid_request do not", async () => {
+    const tokens = createTokenCache({ grant: make(auth.tokenEndpoint), origins: [api.origin] });
+    const authFetch = createAuthFetch(tokens);
+    api.respond(
+      { status: 401, ...challenge("invalid_token") },
+      { status: 200 },
+      { status: 401, ...challenge("insufficient_scope") },
+      { status: 403, ...challenge("insufficient_scope") },
+      { status: 400, ...challenge("invalid_request") },
+    );
+    const statuses: number[] = [];
+    for (let call = 0; call < 4; call++) statuses.push((await authFetch(`${api.origin}/${call}`)).status);
+    expect([statuses, auth.requests.length, api.requests.length]).toEqual([[200, 401, 403, 400], 2, 5]);
+    expect(tokens.peek()?.value).toBe("at-2");
+  });
+});
+
+test("T12, 5.3: a grant's own origins are https, or named; its tokens go nowhere else", () => {
+  const { rules } = createTokenCache({ grant: restrictedTo(["https://api.example"]) });
+  const urls = [
+    "https://api.example/x",
+    "http://api.example/x",
+    "https://api.example.evil/x",
+    "https://auth.example/x",
+  ];
+  expect(urls.map((url) => rules.allows(url))).toEqual([true, false, false, false]);
+  expect(() => createTokenCache({ grant: restrictedTo(["https://api.example/path"]) })).toThrow(/"origins"/);
+});

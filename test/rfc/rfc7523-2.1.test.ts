@@ -1,0 +1,55 @@
+/**
+ * RFC 7523 section 2.1: a JWT as an authorization grant; section 3: what is in it. Everything else about the grant is in
+ * test/grants/jwt-bearer.test.ts.
+ *
+ * T32's second half and T34 (client authentication with a JWT, section 2.2) are client authentication's.
+ */
+import { generateKeyPair, jwtVerify } from "jose";
+import { expect, onTestFinished, test } from "vitest";
+import { createTokenCache, jwtBearer, type JwtBearerOptions } from "remint";
+import { type AuthServer, startAuthServer } from "remint/testing";
+
+async function server(): Promise<AuthServer> {
+  const auth = await startAuthServer();
+  onTestFinished(() => auth.close());
+  auth.respondAlways({ body: { access_token: "a", token_type: "Bearer" } });
+  return auth;
+}
+
+async function mint({ tokenEndpoint }: AuthServer, more: Partial<JwtBearerOptions>): Promise<void> {
+  const grant = jwtBearer({ tokenEndpoint, clientId: "client", clientSecret: "secret", assertion: "a.b.c", ...more });
+  await createTokenCache({ grant, origins: "any" }).get();
+}
+
+test("T32: grant_type and assertion; client authentication in the header, so there is no client_id to contradict it", async () => {
+  const auth = await server();
+  await mint(auth, { assertion: "eyJhbGciOiJFUzI1NiIsImtpZCI6IjE2In0.eyJpc3Mi.J9l-ZhwP" });
+  expect(Object.fromEntries(auth.requests[0]!.form)).toEqual({
+    grant_type: "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    assertion: "eyJhbGciOiJFUzI1NiIsImtpZCI6IjE2In0.eyJpc3Mi.J9l-ZhwP",
+  });
+});
+
+test("T32: the client need not authenticate; it is named then", async () => {
+  const auth = await server();
+  await mint(auth, { clientSecret: undefined, clientAuthentication: "none" });
+  const { form, headers } = auth.requests[0]!;
+  expect([form.get("client_id"), headers.authorization]).toEqual(["client", undefined]);
+});
+
+test("T33: iss, sub, aud, a short exp, and a new jti on every attempt", async () => {
+  const auth = await server();
+  const { privateKey, publicKey } = await generateKeyPair("RS256");
+  auth.respond({ status: 500 }, { status: 503 });
+  const assertion = { key: privateKey, issuer: "client", subject: "user", audience: auth.origin };
+  await mint(auth, { assertion });
+  const payloads = await Promise.all(
+    auth.requests.map(async ({ form }) => (await jwtVerify(form.get("assertion") ?? "", publicKey)).payload),
+  );
+  expect(payloads).toHaveLength(3);
+  for (const { iss, sub, aud, exp, iat } of payloads) {
+    expect({ iss, sub, aud }).toEqual({ iss: "client", sub: "user", aud: auth.origin });
+    expect(exp! - iat!).toBeLessThanOrEqual(60);
+  }
+  expect(new Set(payloads.map(({ jti }) => jti)).size).toBe(3);
+});

@@ -1,0 +1,103 @@
+/** RFC 7523 sections 2.2 and 3: Using JWTs for Client Authentication, and what such a JWT has to say. */
+import { generateKeyPair, jwtVerify, type JWTVerifyResult } from "jose";
+import { beforeAll, describe, expect, test } from "vitest";
+import {
+  clientAssertion,
+  clientCredentials,
+  createTokenCache,
+  privateKeyJwt,
+  type ClientCredentialsOptions,
+  type PrivateKeyJwtOptions,
+} from "remint";
+import { startAuthServer, type TokenRequest } from "remint/testing";
+
+const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const METADATA = {
+  issuer: "https://auth.example",
+  token_endpoint: "https://auth.example/token",
+  revocation_endpoint: "https://auth.example/revoke",
+};
+const signal = new AbortController().signal;
+
+let pair: { privateKey: CryptoKey; publicKey: CryptoKey };
+beforeAll(async () => {
+  pair = await generateKeyPair("ES256");
+});
+
+const method = (more: Partial<PrivateKeyJwtOptions> = {}): ReturnType<typeof privateKeyJwt> =>
+  privateKeyJwt({ key: pair.privateKey, ...more });
+
+function verified({ form }: Pick<TokenRequest, "form">): Promise<JWTVerifyResult> {
+  return jwtVerify(form.get("client_assertion") ?? "", pair.publicKey);
+}
+
+async function requestOf(options: Partial<ClientCredentialsOptions>): Promise<TokenRequest> {
+  await using auth = await startAuthServer();
+  await clientCredentials({ tokenEndpoint: auth.tokenEndpoint, clientId: "orders", ...options }).mint({ signal });
+  return auth.requests[0] ?? expect.fail("nothing was sent");
+}
+
+describe("section 2.2", () => {
+  test("T32: client_assertion and client_assertion_type, once each, and no other authentication", async () => {
+    for (const clientAuthentication of [method(), clientAssertion(async () => "e30.e30.c2ln")]) {
+      const { form, headers } = await requestOf({ clientAuthentication });
+      expect(form.getAll("client_assertion_type")).toEqual([ASSERTION_TYPE]);
+      expect(form.getAll("client_assertion")).toHaveLength(1);
+      expect(form.has("client_secret")).toBe(false);
+      expect(headers.authorization).toBeUndefined();
+    }
+  });
+
+  test("T32: client_id is the client that the assertion is about", async () => {
+    const request = await requestOf({ clientAuthentication: method() });
+    expect((await verified(request)).payload.sub).toBe(request.form.get("client_id"));
+  });
+});
+
+describe("section 3", () => {
+  test("T33: iss and sub are the client, exp is at most 60 s away, and the algorithm is asymmetric", async () => {
+    const before = Math.floor(Date.now() / 1000);
+    const { payload, protectedHeader } = await verified(
+      await requestOf({ clientAuthentication: method({ kid: "k1" }) }),
+    );
+    expect(payload).toMatchObject({ iss: "orders", sub: "orders", jti: expect.stringMatching(/^\S{16,}$/) as unknown });
+    expect(payload.exp).toBeGreaterThan(before);
+    expect((payload.exp ?? Infinity) - (payload.iat ?? 0)).toBeLessThanOrEqual(60);
+    expect(protectedHeader).toEqual({ alg: "ES256", kid: "k1" });
+  });
+
+  test("T33: every attempt has a new assertion, also those of one mint", async () => {
+    await using auth = await startAuthServer();
+    auth.respond({ status: 503 }, { status: 503 });
+    const { tokenEndpoint } = auth;
+    const grant = clientCredentials({ tokenEndpoint, clientId: "orders", clientAuthentication: method() });
+    await createTokenCache({ grant, origins: ["https://api.example"], retries: 2 }).get();
+    const ids = await Promise.all(auth.requests.map(async (request) => (await verified(request)).payload.jti));
+    expect(ids).toHaveLength(3);
+    expect(new Set(ids).size).toBe(3);
+  });
+
+  test("T34: without an issuer, aud is the token endpoint, as a string", async () => {
+    await using auth = await startAuthServer();
+    const { tokenEndpoint } = auth;
+    await clientCredentials({ tokenEndpoint, clientId: "orders", clientAuthentication: method() }).mint({ signal });
+    expect((await verified(auth.requests[0]!)).payload.aud).toBe(tokenEndpoint);
+  });
+
+  test("T34: with an issuer, aud is the issuer alone, at every endpoint; `audience` opts out", async () => {
+    const seen: URLSearchParams[] = [];
+    const fetch = async (url: string, { body }: RequestInit): Promise<Response> => {
+      if (url.endsWith("/openid-configuration")) return Response.json(METADATA);
+      seen.push(body as URLSearchParams);
+      return Response.json({ access_token: "a", token_type: "Bearer" });
+    };
+    const options = { issuer: METADATA.issuer, clientId: "orders", fetch };
+    const grant = clientCredentials({ ...options, clientAuthentication: method() });
+    const token = await createTokenCache({ grant, origins: ["https://api.example"] }).get();
+    await grant.revoke?.(token, { signal });
+    const old = "https://auth.example/legacy";
+    await clientCredentials({ ...options, clientAuthentication: method({ audience: old }) }).mint({ signal });
+    const audiences = await Promise.all(seen.map(async (form) => (await verified({ form })).payload.aud));
+    expect(audiences).toEqual([METADATA.issuer, METADATA.issuer, old]);
+  });
+});

@@ -1,0 +1,51 @@
+/** RFC 8707 section 2: resource indicators. */
+import { describe, expect, test } from "vitest";
+import { clientCredentials, createTokenCache, type Grant, jwtBearer, refreshToken, tokenExchange } from "remint";
+import { startAuthServer } from "remint/testing";
+import { rejectionOf } from "../cache-under-test.ts";
+
+type Resource = string | readonly string[];
+const common = { tokenEndpoint: "https://auth.example/token", clientId: "client", clientSecret: "secret" } as const;
+
+const grants: [name: string, make: (resource: Resource, tokenEndpoint?: string) => Grant][] = [
+  ["clientCredentials", (resource, endpoint) => clientCredentials({ ...at(endpoint), resource })],
+  ["refreshToken", (resource, endpoint) => refreshToken({ ...at(endpoint), resource, refreshToken: "rt", key: "k" })],
+  ["jwtBearer", (resource, endpoint) => jwtBearer({ ...at(endpoint), resource, assertion: "a.b.c" })],
+  ["tokenExchange", (resource, endpoint) => tokenExchange({ ...at(endpoint), resource, subjectToken: "s" })],
+];
+
+function at(tokenEndpoint: string = common.tokenEndpoint): typeof common & { tokenEndpoint: string } {
+  return { ...common, tokenEndpoint: tokenEndpoint as typeof common.tokenEndpoint };
+}
+
+describe.each(grants)("%s", (_name, make) => {
+  test.each(["https://api.example/app/", "https://api.example/?tenant=1", "urn:example:api"])(
+    "T27: %s is an absolute URI",
+    (resource) => {
+      expect(make(resource).key).toContain(encodeURIComponent(resource));
+    },
+  );
+
+  test.each(["/app", "api.example", "//api.example", "https://api.example/#app", "https://api.example#", ""])(
+    "T27: %j is not: a TypeError, before anything is sent",
+    (resource) => {
+      expect(() => make(resource)).toThrow(TypeError);
+      expect(() => make(["urn:example:a", resource])).toThrow(/"resource"/);
+    },
+  );
+
+  test("T27: may be repeated; in the key the order does not matter", () => {
+    const [a, b] = ["https://a.example/", "https://b.example/"] as const;
+    expect(make([a, b]).key).toBe(make([b, a]).key);
+    expect(make([a, b]).key).not.toBe(make(a).key);
+  });
+
+  test("T27: every one is sent, and invalid_target is not retried", async () => {
+    const auth = await startAuthServer();
+    auth.respondAlways({ status: 400, body: { error: "invalid_target" } });
+    const cache = createTokenCache({ grant: make(["urn:x:a", "urn:x:b"], auth.tokenEndpoint), origins: "any" });
+    expect(await rejectionOf(cache.get())).toMatchObject({ error: "invalid_target", retryable: false });
+    expect(auth.requests.map(({ form }) => form.getAll("resource"))).toEqual([["urn:x:a", "urn:x:b"]]);
+    await auth.close();
+  });
+});
