@@ -213,6 +213,7 @@ export class MintingTokenCache implements TokenCache {
     this.#flight = undefined;
     if (minted.response.state !== undefined) this.#state = minted.response.state;
     this.#failures.clear();
+    this.#guard.landed();
     const { expiresAt } = token;
     this.#settings.notify?.({
       name: "minted",

@@ -8,6 +8,7 @@ import installedAxios from "axios";
 import { isRemintError } from "../errors.ts";
 import { assertFunction, assertOptions, optionError } from "../options.ts";
 import { sendBare, withToken } from "../request-policy.ts";
+import { leaveOnAbort } from "../single-flight.ts";
 import { assertTokenSource, chooseCache, isTokenCache, overrideOptions, overridingCache } from "../token-source.ts";
 import { AxiosCall } from "./axios-call.ts";
 import { drain, drainNodeStream, isNodeStream, isOneShot } from "./body.ts";
@@ -176,7 +177,14 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
     call: AxiosCall,
     facts: CopyFacts,
   ): Promise<unknown> {
-    const chosen = await cache;
+    let chosen: TokenCache | undefined;
+    try {
+      // Q12: the caller's abort and deadline cover this wait too. A cache at hand is not waited for.
+      chosen = cache instanceof Promise ? await leaveOnAbort(cache, call.signal) : cache;
+    } catch (error) {
+      call.finish(error);
+      throw error;
+    }
     const answer = chosen === undefined ? sendBare(call, this) : withToken(chosen, call, this);
     return facts.extendsStacks ? answer.catch(throwCopy) : answer;
   }

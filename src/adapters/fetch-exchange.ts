@@ -5,6 +5,7 @@
  */
 import { assertFunction, assertOptions } from "../options.ts";
 import { sendBare, withToken } from "../request-policy.ts";
+import { leaveOnAbort } from "../single-flight.ts";
 import { assertTokenSource, chooseCache, isTokenCache, overrideOptions, overridingCache } from "../token-source.ts";
 import { drain, isOneShot, readText } from "./body.ts";
 import { hasAuthorization, withHeaders } from "./fetch-headers.ts";
@@ -178,7 +179,10 @@ async function sendWithChosen(
   request: FetchRequest,
   exchange: FetchExchange,
 ): Promise<Response> {
-  const cache = await chooseCache(source, request.url, [request.url, request.init]);
+  const cache = await leaveOnAbort(
+    Promise.resolve(chooseCache(source, request.url, [request.url, request.init])),
+    request.signal,
+  );
   return cache === undefined ? sendBare(request, exchange) : withToken(cache, request, exchange);
 }
 
