@@ -9,7 +9,7 @@ import type { AccessToken } from "./access-token.ts";
 /** What a token endpoint answers (RFC 6749 section 5.1); everything but `access_token` may be missing. */
 export interface TokenResponse {
   readonly access_token: string;
-  /** `Bearer` (also when missing) or `DPoP`, in any case. Anything else is refused: it is not ours to attach. */
+  /** `Bearer` or `DPoP`, in any case; a grant of your own may leave it out (`Bearer`). Anything else is refused: it is not ours to attach. */
   readonly token_type?: string | undefined;
   /** Seconds. A number or a numeric string; zero, negative or garbage says nothing (E3). */
   readonly expires_in?: number | string | undefined;

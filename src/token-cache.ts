@@ -275,10 +275,7 @@ export class MintingTokenCache implements TokenCache {
     return true;
   }
 
-  #charge(rejected: TokenIdentity, { origin, path }: Site): boolean {
-    // A server that hands out one value again and again: it is the latest minting that would be replaced, not the one
-    // this late 401 is about, which has been paid for. Without this every late 401 would be a mint.
-    const token = this.#last?.value === rejected.value ? this.#last : rejected;
+  #charge(token: TokenIdentity, { origin, path }: Site): boolean {
     if (isSameToken(this.#paidFor, token)) return true;
     const charged = this.#guard.charge(token, { origin, path });
     if (charged) this.#paidFor = { value: token.value, flight: token.flight };

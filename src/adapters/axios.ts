@@ -156,10 +156,7 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
 
   discard({ data }: Answer): Promise<void> | undefined {
     if (isNodeStream(data)) return drainNodeStream(data);
-    // With `responseType: "response"` axios' fetch adapter hands out the Response itself.
-    const { getReader, body } = Object(data) as { getReader?: unknown; body?: unknown };
-    const stream = typeof getReader === "function" ? data : body;
-    return isWebStream(stream) ? drain(stream) : undefined;
+    return isWebStream(data) ? drain(data) : undefined;
   }
 
   text({ data }: Answer, maxBytes: number): Promise<string> {
