@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assertFunction, kindOf } from "./options.ts";
+import { assertFunction, assertStatuses, kindOf } from "./options.ts";
 import type { AccessToken } from "./access-token.ts";
 
 /** What a token endpoint answers (RFC 6749 section 5.1); everything but `access_token` may be missing. */
@@ -93,5 +93,6 @@ export function toGrant(value: unknown): Grant {
   const grant = value as Grant;
   assertFunction("grant.headers", grant.headers);
   assertFunction("grant.isRejected", grant.isRejected);
+  assertStatuses("grant.inspectStatuses", grant.inspectStatuses);
   return grant;
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assertFunction, assertOptions } from "../options.ts";
+import { assertFunction, assertOptions, assertStatuses } from "../options.ts";
 import { sendBare, withToken } from "../request-policy.ts";
 import { leaveOnAbort } from "../single-flight.ts";
 import { assertTokenSource, chooseCache, isTokenCache, overrideOptions, overridingCache } from "../token-source.ts";
@@ -156,6 +156,7 @@ export function authFetchOf(where: string, source: FetchTokenSource, options: Au
   assertOptions(where, options);
   assertFunction("fetch", options.fetch);
   assertFunction("isRejected", options.isRejected);
+  assertStatuses("inspectStatuses", options.inspectStatuses);
   const exchange = new FetchExchange(options);
   const only = isTokenCache(source) ? source : undefined;
 
