@@ -30,7 +30,7 @@ async function timed(call, calls) {
 
 /** Lower quartile, median, upper quartile. */
 export function quartiles(values) {
-  const sorted = [...values].sort((a, b) => a - b);
+  const sorted = values.toSorted((a, b) => a - b);
   const at = (part) => sorted[Math.round((sorted.length - 1) * part)];
   return { low: at(0.25), median: at(0.5), high: at(0.75), least: sorted[0] };
 }

@@ -37,7 +37,12 @@ export async function run() {
       { what: "mints at the revocation", value: minted, limit: 1, unit: "" },
       { what: "401s that reached a caller", value: surfaced, limit: 0, unit: "" },
       { what: "mints for late 401s", value: lateMints, limit: 0, unit: "" },
-      { what: "late 401s that reached a caller", value: late.filter(({ status }) => status === 401).length, limit: 0, unit: "" },
+      {
+        what: "late 401s that reached a caller",
+        value: late.filter(({ status }) => status === 401).length,
+        limit: 0,
+        unit: "",
+      },
       { what: "good token thrown away", value: tokens.peek()?.value === kept ? 0 : 1, limit: 0, unit: "" },
     ],
   };

@@ -205,13 +205,14 @@ export class MintingTokenCache implements TokenCache {
   #landed(flight: Flight<AccessTokenRecord>, minted: Minted, duration: number): AccessTokenRecord {
     let token: AccessTokenRecord;
     const last = this.#last?.value;
+    // Before the token is looked at: a rotated refresh token counts even when what came with it is unusable.
+    if (minted.response.state !== undefined) this.#state = minted.response.state;
     try {
       token = this.#adopt(minted, flight.number, flight.rejected);
     } catch (error) {
       return this.#failed(flight, error as RemintError, duration);
     }
     this.#flight = undefined;
-    if (minted.response.state !== undefined) this.#state = minted.response.state;
     this.#failures.clear();
     this.#guard.landed();
     const { expiresAt } = token;

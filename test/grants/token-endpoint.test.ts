@@ -261,7 +261,7 @@ describe("S5: a token endpoint that echoes secrets leaks them into no error", ()
         const text = await printed((response, request) => {
           basic = request.headers.authorization?.slice(6);
           const said = echo(request, awkward);
-          const error_description = `no: ${said} ${request.form.get("refresh_token")} ${request.headers["x-api-key"]}`;
+          const error_description = `no: ${said} ${request.form.get("refresh_token")} ${String(request.headers["x-api-key"])}`;
           json(response, status, { error: said, error_description, echo: said });
         }, authentication);
         expect(leaks(text)).toEqual([]);
