@@ -89,12 +89,17 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
   readonly #source: AxiosTokenSource;
   readonly #only: TokenCache | undefined;
   readonly #axios: AxiosLike;
+  // Kept beside it: axios is a function with so many properties that V8 looks each up in a hash table.
+  readonly #getAdapter: AxiosLike["getAdapter"];
+  readonly #AxiosHeaders: AxiosLike["AxiosHeaders"];
   readonly #facts: FactsOfCopies;
 
   constructor(source: AxiosTokenSource, options: AuthInterceptorOptions) {
     this.#source = source;
     this.#only = isTokenCache(source) ? source : undefined;
     this.#axios = axiosOf(options.axios);
+    this.#getAdapter = this.#axios.getAdapter;
+    this.#AxiosHeaders = this.#axios.AxiosHeaders;
     this.#facts = factsOf(this.#axios);
     this.isRejected = options.isRejected;
     this.inspectStatuses = options.inspectStatuses;
@@ -104,13 +109,10 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
   dispatch(config: AxiosCallConfig, original: unknown): Promise<unknown> {
     // First of all, so that `response.config` and `error.config` can be sent again without nesting.
     config.adapter = original;
-    const adapter = this.#axios.getAdapter(
-      (original ?? this.#axios.defaults.adapter) as never,
-      config as never,
-    ) as AxiosSend;
+    const getAdapter = this.#getAdapter;
+    const adapter = getAdapter((original ?? this.#axios.defaults.adapter) as never, config as never) as AxiosSend;
     const { remint } = config as { remint?: RequestOverride };
-    const facts =
-      config.headers instanceof this.#axios.AxiosHeaders ? this.#facts.own : this.#factsOn(adapter, original);
+    const facts = config.headers instanceof this.#AxiosHeaders ? this.#facts.own : this.#factsOn(adapter, original);
     const call = new AxiosCall(config, adapter, facts, remint === undefined ? undefined : overrideOptions(remint));
     if (remint === false || config.auth || hasAuthorization(config.headers)) {
       return this.#leaveBare(call, config.headers, remint);
