@@ -6,10 +6,10 @@ import { ORIGIN } from "./warm-cache.mjs";
 
 export const title = "100,000 cold callers of one cache";
 const CALLERS = 100_000;
+const stub = async () => ({ status: 200 });
 
 export async function run() {
   const direct = await herd((tokens) => tokens.get());
-  const stub = async () => ({ status: 200 });
   const byFetch = await herd((tokens) => {
     const authFetch = createAuthFetch(tokens, { fetch: stub });
     return (i) => authFetch(`${ORIGIN}/${i & 7}`);

@@ -11,7 +11,10 @@ export async function run(progress) {
   const value = "x".repeat(800);
   const api = await startPlainApi();
   const httpAgent = new http.Agent({ keepAlive: true });
-  const tokens = createTokenCache({ grant: async () => ({ access_token: value, expires_in: 3600 }), origins: [api.origin] });
+  const tokens = createTokenCache({
+    grant: async () => ({ access_token: value, expires_in: 3600 }),
+    origins: [api.origin],
+  });
   await tokens.get();
   const bare = axios.create({ httpAgent });
   const noop = axios.create({ httpAgent });

@@ -23,14 +23,14 @@ export async function interleave(subjects, { reference, rounds = 31, calls = 40_
 }
 
 async function timed(call, calls) {
-  const start = process.hrtime.bigint();
+  const start = performance.now();
   for (let i = 0; i < calls; i++) await call(i);
-  return Number(process.hrtime.bigint() - start) / calls;
+  return ((performance.now() - start) * 1e6) / calls;
 }
 
 /** Lower quartile, median, upper quartile. */
 export function quartiles(values) {
-  const sorted = [...values].sort((a, b) => a - b);
+  const sorted = values.toSorted((a, b) => a - b);
   const at = (part) => sorted[Math.round((sorted.length - 1) * part)];
   return { low: at(0.25), median: at(0.5), high: at(0.75), least: sorted[0] };
 }

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { assertFunction, kindOf } from "./options.ts";
+import { assertFunction, assertStatuses, kindOf } from "./options.ts";
 import type { AccessToken } from "./access-token.ts";
 
 /** What a token endpoint answers (RFC 6749 section 5.1); everything but `access_token` may be missing. */
 export interface TokenResponse {
   readonly access_token: string;
-  /** `Bearer` (also when missing) or `DPoP`, in any case. Anything else is refused: it is not ours to attach. */
+  /** `Bearer` or `DPoP`, in any case; a grant of your own may leave it out (`Bearer`). Anything else is refused: it is not ours to attach. */
   readonly token_type?: string | undefined;
   /** Seconds. A number or a numeric string; zero, negative or garbage says nothing (E3). */
   readonly expires_in?: number | string | undefined;
@@ -108,6 +108,7 @@ export function toGrant(value: unknown): Grant {
   const grant = value as Grant;
   assertFunction("grant.headers", grant.headers);
   assertFunction("grant.isRejected", grant.isRejected);
+  assertStatuses("grant.inspectStatuses", grant.inspectStatuses);
   assertFunction("grant.revoke", grant.revoke);
   return grant;
 }

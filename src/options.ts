@@ -36,6 +36,16 @@ export function assertFunction(name: string, value: unknown): void {
   if (value !== undefined && typeof value !== "function") throw optionError(name, value, "a function");
 }
 
+/** @throws {TypeError} When `value` is given and not a list of HTTP statuses. */
+export function assertStatuses(name: string, value: unknown): void {
+  if (value === undefined || (Array.isArray(value) && value.every(isStatus))) return;
+  throw optionError(name, value, "a list of HTTP statuses such as [403]");
+}
+
+function isStatus(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 100 && (value as number) < 600;
+}
+
 /**
  * A duration option with its default; zero is legal.
  *

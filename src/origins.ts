@@ -11,8 +11,11 @@ import type { RequestRules, Site } from "./token-source.ts";
 
 /** Stands for the server itself where there is no page: Nitro's local calls have URLs such as `/api/x`. */
 const SELF = "self";
-/** Relative URLs are resolved against a host that no request can name, to see whether they stay on it. */
-const NOWHERE = "http://self.invalid";
+/**
+ * Relative URLs are resolved against a host that no request can name, to see whether they stay on it. Not http: a base
+ * of the same scheme would take `http:evil.example`, which clients send to that host, for a path.
+ */
+const NOWHERE = "ftp://self.invalid";
 
 /**
  * The rules of a cache: its own `origins`, else the grant's.
@@ -128,7 +131,10 @@ export function isRelative(url: string): boolean {
 /** The keys of the storm guard for a URL. */
 export function siteOf(url: string): Site {
   const target = parse(url);
-  return target === undefined ? { origin: SELF, path: url } : { origin: originOf(target), path: target.pathname };
+  // What can not be parsed may hold anything, so nothing of it is kept.
+  return target === undefined
+    ? { origin: SELF, path: "[not a URL]" }
+    : { origin: originOf(target), path: target.pathname };
 }
 
 /** A URL as it may be printed: no query, no fragment, no credentials. */

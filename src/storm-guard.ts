@@ -39,6 +39,8 @@ interface Charges {
   /** Monotonic milliseconds from which the next renewal is allowed. */
   until: number;
   readonly last: TokenIdentity;
+  /** How many mints had landed when it was charged: the payment is for the next one. */
+  readonly landings: number;
 }
 
 /** Decides whether a rejected token may cost a mint. */
@@ -47,6 +49,7 @@ export class StormGuard {
   readonly #shared: SharedGuard | undefined;
   /** In order of use: the first key is the least recently used. */
   readonly #keys = new Map<string, Charges>();
+  #landings = 0;
   #budget = BURST;
   #refilledAt: number;
 
@@ -68,7 +71,7 @@ export class StormGuard {
 
   /** Charges a renewal that has to mint; `false`, and nothing charged, when it may not. */
   charge(token: TokenIdentity, { origin, path }: Site): boolean {
-    const unpaid = [origin, origin + path].filter((key) => !isSameToken(this.#keys.get(key)?.last, token));
+    const unpaid = [origin, origin + path].filter((key) => !this.#isPaid(this.#keys.get(key), token));
     // All paid: an earlier renewal of this very token was abandoned or its mint failed; the failure memory bounds that.
     if (unpaid.length === 0) return true;
     const now = this.#clock.monotonic();
@@ -92,6 +95,15 @@ export class StormGuard {
     this.#shared?.accepted(origin);
   }
 
+  /** A mint has come to something: another one for the same token is to be charged again. */
+  landed(): void {
+    this.#landings++;
+  }
+
+  #isPaid(charges: Charges | undefined, token: TokenIdentity): boolean {
+    return charges?.landings === this.#landings && isSameToken(charges.last, token);
+  }
+
   #affords(now: number): boolean {
     this.#budget = Math.min(BURST, this.#budget + (now - this.#refilledAt) * REFILL_PER_MS);
     this.#refilledAt = now;
@@ -103,7 +115,7 @@ export class StormGuard {
     const pause = count < FREE_CHARGES ? 0 : Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (count - FREE_CHARGES));
     const last = { value: token.value, flight: token.flight };
     this.#keys.delete(key);
-    this.#keys.set(key, { count, until: now + pause, last });
+    this.#keys.set(key, { count, until: now + pause, last, landings: this.#landings });
     if (this.#keys.size > MOST_KEYS) this.#keys.delete(this.#keys.keys().next().value as string);
   }
 }

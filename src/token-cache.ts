@@ -205,14 +205,16 @@ export class MintingTokenCache implements TokenCache {
   #landed(flight: Flight<AccessTokenRecord>, minted: Minted, duration: number): AccessTokenRecord {
     let token: AccessTokenRecord;
     const last = this.#last?.value;
+    // Before the token is looked at: a rotated refresh token counts even when what came with it is unusable.
+    if (minted.response.state !== undefined) this.#state = minted.response.state;
     try {
       token = this.#adopt(minted, flight.number, flight.rejected);
     } catch (error) {
       return this.#failed(flight, error as RemintError, duration);
     }
     this.#flight = undefined;
-    if (minted.response.state !== undefined) this.#state = minted.response.state;
     this.#failures.clear();
+    this.#guard.landed();
     const { expiresAt } = token;
     this.#settings.notify?.({
       name: "minted",
@@ -274,10 +276,7 @@ export class MintingTokenCache implements TokenCache {
     return true;
   }
 
-  #charge(rejected: TokenIdentity, { origin, path }: Site): boolean {
-    // A server that hands out one value again and again: it is the latest minting that would be replaced, not the one
-    // this late 401 is about, which has been paid for. Without this every late 401 would be a mint.
-    const token = this.#last?.value === rejected.value ? this.#last : rejected;
+  #charge(token: TokenIdentity, { origin, path }: Site): boolean {
     if (isSameToken(this.#paidFor, token)) return true;
     const charged = this.#guard.charge(token, { origin, path });
     if (charged) this.#paidFor = { value: token.value, flight: token.flight };

@@ -34,6 +34,14 @@ export function cacheUnderTest(options: CacheUnderTestOptions = {}): CacheUnderT
   };
 }
 
+/** A cache that holds fake-1, at this many milliseconds of its life. */
+export async function aged(ms: number, options: CacheUnderTestOptions = {}): Promise<CacheUnderTest> {
+  const under = cacheUnderTest(options);
+  await under.cache.get();
+  await under.clock.advance(ms);
+  return under;
+}
+
 /** What a promise has come to so far, without waiting for it. */
 export interface Watched<T> {
   readonly state: "pending" | "fulfilled" | "rejected";
@@ -66,8 +74,9 @@ export function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
+const jwtPart = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+
 /** A JWT nobody signed. */
 export function jwt(claims: Readonly<Record<string, unknown>>): string {
-  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
-  return `${part({ alg: "none" })}.${part(claims)}.signature`;
+  return `${jwtPart({ alg: "none" })}.${jwtPart(claims)}.signature`;
 }

@@ -4,9 +4,8 @@ import { safeCause, withRejection } from "../src/errors.ts";
 import { findRemintError, isRemintError, RemintError, TokenEndpointError } from "../src/index.ts";
 
 /** The same class as another copy of this package would have it. */
-const { RemintError: OtherCopy } = (await import("../src/errors.ts?copy" as string)) as {
-  RemintError: typeof RemintError;
-};
+const copy: string = "../src/errors.ts?copy";
+const { RemintError: OtherCopy } = (await import(copy)) as { RemintError: typeof RemintError };
 
 describe("RemintError", () => {
   test("has a stable code, says whether trying again may help, and is named once when printed", () => {
@@ -45,7 +44,12 @@ describe("RemintError", () => {
       errorDescription: "s3cret description",
     });
     expect(error.errorDescription).toBe("s3cret description");
-    const printed = [String(error), JSON.stringify(error), inspect(error, { depth: 10 }), JSON.stringify({ ...error })];
+    const printed = [
+      String(error),
+      JSON.stringify(error),
+      inspect(error, { depth: 10 }),
+      JSON.stringify(Object.entries(error)),
+    ];
     for (const text of printed) expect(text).not.toContain("s3cret");
     expect(error).toMatchObject({
       name: "TokenEndpointError",

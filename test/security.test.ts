@@ -10,7 +10,7 @@ const SECRET = "s3cret";
 /** Every way a value ends up in a log. */
 function printed(value: unknown): string {
   const options = { depth: 10, showHidden: true, getters: true } as const;
-  return [inspect(value, options), inspect(value, { depth: 10 }), JSON.stringify(value) ?? "", `${String(value)}`].join(
+  return [inspect(value, options), inspect(value, { depth: 10 }), JSON.stringify(value) ?? "", String(value)].join(
     "\n",
   );
 }
@@ -32,10 +32,11 @@ function cacheOf(tokenEndpoint: string): TokenCache {
   return createTokenCache({ grant, origins: ["https://api.example"], retries: 0 });
 }
 
+const make = (tokenEndpoint: string, allowHttp?: boolean): unknown =>
+  clientCredentials({ tokenEndpoint, clientId: "me", clientSecret: SECRET, allowHttp });
+
 describe("S1: transport", () => {
   test("S1: a token endpoint over plain http is a TypeError, before any I/O; loopback and allowHttp are not", () => {
-    const make = (tokenEndpoint: string, allowHttp?: boolean): unknown =>
-      clientCredentials({ tokenEndpoint, clientId: "me", clientSecret: SECRET, allowHttp });
     expect(() => make("http://auth.example/token")).toThrow(/"tokenEndpoint" must be an https URL/);
     expect(() => make("http://auth.example/token", false)).toThrow(TypeError);
     expect(make("http://auth.example/token", true)).toBeDefined();

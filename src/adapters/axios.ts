@@ -4,19 +4,21 @@
  * @module
  */
 /// <reference path="./axios-commonjs.d.cts" preserve="true" />
-import installedAxios from "axios";
-import { isRemintError } from "../errors.ts";
-import { assertFunction, assertOptions, optionError } from "../options.ts";
+import { assertFunction, assertOptions, assertStatuses } from "../options.ts";
 import { sendBare, withToken } from "../request-policy.ts";
+import { leaveOnAbort } from "../single-flight.ts";
 import { assertTokenSource, chooseCache, isTokenCache, overrideOptions, overridingCache } from "../token-source.ts";
 import { AxiosCall } from "./axios-call.ts";
+import { axiosOf, factsOf } from "./axios-copies.ts";
+import { hideRequest, throwCopy } from "./axios-errors.ts";
 import { drain, drainNodeStream, isNodeStream, isOneShot } from "./body.ts";
-import type { AxiosStatic, InternalAxiosRequestConfig } from "axios";
+import type { InternalAxiosRequestConfig } from "axios";
 import type { AccessToken } from "../access-token.ts";
 import type { RejectionRule } from "../grant.ts";
 import type { Exchange, ExtraHeaders } from "../request-policy.ts";
 import type { RequestOverride, TokenCache, TokenSource } from "../token-source.ts";
-import type { AxiosCallConfig, AxiosFacts, AxiosSend } from "./axios-call.ts";
+import type { AxiosCallConfig, AxiosSend } from "./axios-config.ts";
+import type { AxiosLike, CopyFacts, FactsOfCopies } from "./axios-copies.ts";
 
 export type { RequestOverride, RequestOverrideOptions, TokenCache, TokenSource } from "../token-source.ts";
 
@@ -30,9 +32,6 @@ declare module "axios" {
 
 /** Where the token of an axios request comes from. */
 export type AxiosTokenSource = TokenSource<[config: InternalAxiosRequestConfig]>;
-
-/** The parts of axios that are needed: structural, so that any copy and version serves. */
-export type AxiosLike = Pick<AxiosStatic, "AxiosError" | "AxiosHeaders" | "getAdapter" | "VERSION" | "defaults">;
 
 /** What {@link createAuthInterceptor} takes beside the source. */
 export interface AuthInterceptorOptions {
@@ -74,6 +73,7 @@ export function createAuthInterceptor(
   assertTokenSource("createAuthInterceptor", source);
   assertOptions("createAuthInterceptor", options);
   assertFunction("isRejected", options.isRejected);
+  assertStatuses("inspectStatuses", options.inspectStatuses);
   const client = new AxiosClient(source, options);
   return function authInterceptor<Config extends AnyConfig>(config: Config): Config {
     const { adapter } = config as { adapter?: unknown };
@@ -89,12 +89,17 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
   readonly #source: AxiosTokenSource;
   readonly #only: TokenCache | undefined;
   readonly #axios: AxiosLike;
+  // Kept beside it: axios is a function with so many properties that V8 looks each up in a hash table.
+  readonly #getAdapter: AxiosLike["getAdapter"];
+  readonly #AxiosHeaders: AxiosLike["AxiosHeaders"];
   readonly #facts: FactsOfCopies;
 
   constructor(source: AxiosTokenSource, options: AuthInterceptorOptions) {
     this.#source = source;
     this.#only = isTokenCache(source) ? source : undefined;
     this.#axios = axiosOf(options.axios);
+    this.#getAdapter = this.#axios.getAdapter;
+    this.#AxiosHeaders = this.#axios.AxiosHeaders;
     this.#facts = factsOf(this.#axios);
     this.isRejected = options.isRejected;
     this.inspectStatuses = options.inspectStatuses;
@@ -104,13 +109,10 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
   dispatch(config: AxiosCallConfig, original: unknown): Promise<unknown> {
     // First of all, so that `response.config` and `error.config` can be sent again without nesting.
     config.adapter = original;
-    const adapter = this.#axios.getAdapter(
-      (original ?? this.#axios.defaults.adapter) as never,
-      config as never,
-    ) as AxiosSend;
+    const getAdapter = this.#getAdapter;
+    const adapter = getAdapter((original ?? this.#axios.defaults.adapter) as never, config as never) as AxiosSend;
     const { remint } = config as { remint?: RequestOverride };
-    const facts =
-      config.headers instanceof this.#axios.AxiosHeaders ? this.#facts.own : this.#factsOn(adapter, original);
+    const facts = config.headers instanceof this.#AxiosHeaders ? this.#facts.own : this.#factsOn(adapter, original);
     const call = new AxiosCall(config, adapter, facts, remint === undefined ? undefined : overrideOptions(remint));
     if (remint === false || config.auth || hasAuthorization(config.headers)) {
       return this.#leaveBare(call, config.headers, remint);
@@ -155,10 +157,7 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
 
   discard({ data }: Answer): Promise<void> | undefined {
     if (isNodeStream(data)) return drainNodeStream(data);
-    // With `responseType: "response"` axios' fetch adapter hands out the Response itself.
-    const { getReader, body } = Object(data) as { getReader?: unknown; body?: unknown };
-    const stream = typeof getReader === "function" ? data : body;
-    return isWebStream(stream) ? drain(stream) : undefined;
+    return isWebStream(data) ? drain(data) : undefined;
   }
 
   text({ data }: Answer, maxBytes: number): Promise<string> {
@@ -176,7 +175,14 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
     call: AxiosCall,
     facts: CopyFacts,
   ): Promise<unknown> {
-    const chosen = await cache;
+    let chosen: TokenCache | undefined;
+    try {
+      // Q12: the caller's abort and deadline cover this wait too. A cache at hand is not waited for.
+      chosen = cache instanceof Promise ? await leaveOnAbort(cache, call.signal) : cache;
+    } catch (error) {
+      call.finish(error);
+      throw error;
+    }
     const answer = chosen === undefined ? sendBare(call, this) : withToken(chosen, call, this);
     return facts.extendsStacks ? answer.catch(throwCopy) : answer;
   }
@@ -205,39 +211,6 @@ function hasAuthorization(headers: Record<string, unknown>): boolean {
   return false;
 }
 
-/** Q11: axios keeps the header it sent inside `request`; hidden from JSON and `inspect`, it can still be read. */
-function hideRequest(error: Error): void {
-  hide(error, "request");
-  // axios' fetch adapter wraps its own errors.
-  if (error.cause instanceof Error) hideRequest(error.cause);
-  const { response } = error as { response?: { data?: unknown } };
-  if (response === undefined) return;
-  hide(response, "request");
-  // A response handed out as a stream leads to the request and to its socket.
-  if (isNodeStream(response.data)) for (const name of ["req", "socket", "client"]) hide(response.data, name);
-}
-
-function hide(holder: object, name: string): void {
-  if (!Object.hasOwn(holder, name)) return;
-  const value = (holder as Record<string, unknown>)[name];
-  Object.defineProperty(holder, name, { value, enumerable: false, configurable: true, writable: true });
-}
-
-/**
- * The error of a failed mint is shared and frozen (C9), but axios from 1.6.3 to 1.7.2 writes to the stack of what it
- * throws, and fails when it can not: there each caller gets a copy.
- */
-function throwCopy(error: unknown): never {
-  if (!isRemintError(error) || !Object.isFrozen(error)) throw error;
-  const copy = Object.setPrototypeOf(new Error(error.message), Object.getPrototypeOf(error) as object) as Error;
-  for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(error))) {
-    const { enumerable = false } = property;
-    const value = (error as unknown as Record<string, unknown>)[name];
-    Object.defineProperty(copy, name, { value, enumerable, configurable: true, writable: true });
-  }
-  throw copy;
-}
-
 function isWebStream(value: unknown): value is ReadableStream<Uint8Array> {
   return typeof (value as { getReader?: unknown } | null | undefined)?.getReader === "function";
 }
@@ -246,97 +219,4 @@ function textOf(data: unknown): string {
   if (typeof data === "string") return data;
   if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) return new TextDecoder().decode(data);
   return "";
-}
-
-function axiosOf(given: object | undefined): AxiosLike {
-  if (given === undefined) return installedAxios;
-  // Of a namespace (`import * as axios`) the module itself is the default export; axios is its own.
-  const axios = (Object(given) as { default?: unknown }).default ?? given;
-  const { getAdapter, AxiosHeaders } = Object(axios) as Partial<AxiosLike>;
-  if (typeof getAdapter !== "function" || typeof AxiosHeaders !== "function") {
-    throw optionError(
-      "axios",
-      given,
-      "the axios module, version 1.5 or later (an instance of axios.create() has no getAdapter)",
-    );
-  }
-  return axios as AxiosLike;
-}
-
-/** {@link AxiosFacts}, and what the user's axios does with what we reject with. */
-interface CopyFacts extends AxiosFacts {
-  readonly extendsStacks: boolean;
-}
-
-/** What is known of a request, by whose config and whose adapter it has. */
-interface FactsOfCopies {
-  /** Config and adapter of the copy we work with. */
-  readonly own: CopyFacts;
-  /** The user's config and our adapter. */
-  readonly translating: CopyFacts;
-  /** The user's config and the user's adapter, of a version we do not know. */
-  readonly theirs: CopyFacts;
-}
-
-function factsOf(axios: AxiosLike): FactsOfCopies {
-  const [, minor = 0, patch = 0] = axios.VERSION.split(".").map(Number);
-  const own: CopyFacts = {
-    forwardsToSubdomains: minor < 21,
-    absoluteUrlsWin: minor < 9,
-    extendsStacks: minor === 6 || minor === 7,
-    timeoutError: timeoutErrorOf(axios, minor < 13 || (minor === 13 && patch < 3)),
-  };
-  return {
-    own,
-    translating: {
-      ...own,
-      extendsStacks: true,
-      translate: (send, config) => sendTranslated(axios, send, config),
-    },
-    theirs: { ...own, extendsStacks: true, forwardsToSubdomains: true, absoluteUrlsWin: true },
-  };
-}
-
-/** Another copy of axios does not know this one's AxiosHeaders, nor this one its: before 1.9 either drops every header. */
-async function sendTranslated(axios: AxiosLike, send: AxiosSend, config: AxiosCallConfig): Promise<unknown> {
-  const { headers } = config;
-  config.headers = new axios.AxiosHeaders({ ...headers } as never);
-  try {
-    return withPlainHeaders(await send(config as never));
-  } catch (error) {
-    withPlainHeaders((Object(error) as { response?: unknown }).response);
-    throw error;
-  } finally {
-    config.headers = headers;
-  }
-}
-
-function withPlainHeaders(answer: unknown): unknown {
-  const { headers } = Object(answer) as { headers?: object };
-  if (headers !== undefined) (answer as { headers: object }).headers = { ...headers };
-  return answer;
-}
-
-/** Q12: code and message of the error this axios would reject with; its fetch adapter has its own. */
-function timeoutErrorOf(axios: AxiosLike, oldWording: boolean): AxiosFacts["timeoutError"] {
-  return (config, timeout, send) => {
-    const usual = `timeout of ${timeout}ms exceeded`;
-    if (isFetchAdapter(axios, config, send)) {
-      return new axios.AxiosError(
-        oldWording ? `timeout ${timeout} of ms exceeded` : usual,
-        "ETIMEDOUT",
-        config as never,
-      );
-    }
-    const code = config.transitional?.clarifyTimeoutError ? "ETIMEDOUT" : "ECONNABORTED";
-    return new axios.AxiosError(config.timeoutErrorMessage || usual, code, config as never);
-  };
-}
-
-function isFetchAdapter(axios: AxiosLike, config: AxiosCallConfig, send: AxiosSend): boolean {
-  try {
-    return (axios.getAdapter("fetch", config as never) as unknown) === send;
-  } catch {
-    return false; // axios before 1.7 has none
-  }
 }

@@ -46,6 +46,8 @@ export async function drain(body: ReadableStream<Uint8Array> | null | undefined)
 
 /** The parts of a Node stream that are needed to free it, without Node's types. */
 interface NodeStream {
+  readonly destroyed?: boolean;
+  readonly readableEnded?: boolean;
   on(event: string, listener: (chunk: { length: number }) => void): unknown;
   resume(): unknown;
   destroy?(): unknown;
@@ -53,15 +55,20 @@ interface NodeStream {
 
 /** {@link drain} for a Node stream. */
 export function drainNodeStream(stream: NodeStream): Promise<void> {
+  // One that is over (axios 1.13 hands out bodies it has destroyed) would tell nobody so.
+  if (stream.destroyed || stream.readableEnded) return Promise.resolve();
   return new Promise((resolve) => {
     let left = DRAIN_BYTES;
-    const cancel = (): void => void stream.destroy?.();
-    const timer = systemClock.setTimeout(cancel, DRAIN_MS);
-    timer.hold(true);
     const done = (): void => {
       timer.cancel();
       resolve();
     };
+    const cancel = (): void => {
+      stream.destroy?.();
+      done();
+    };
+    const timer = systemClock.setTimeout(cancel, DRAIN_MS);
+    timer.hold(true);
     for (const event of ["end", "error", "close"]) stream.on(event, done);
     stream.on("data", (chunk) => {
       left -= chunk.length;

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { assertFunction, assertOptions } from "../options.ts";
+import { assertFunction, assertOptions, assertStatuses } from "../options.ts";
 import { sendBare, withToken } from "../request-policy.ts";
+import { leaveOnAbort } from "../single-flight.ts";
 import { assertTokenSource, chooseCache, isTokenCache, overrideOptions, overridingCache } from "../token-source.ts";
 import { drain, isOneShot, readText } from "./body.ts";
 import { hasAuthorization, withHeaders } from "./fetch-headers.ts";
@@ -155,6 +156,7 @@ export function authFetchOf(where: string, source: FetchTokenSource, options: Au
   assertOptions(where, options);
   assertFunction("fetch", options.fetch);
   assertFunction("isRejected", options.isRejected);
+  assertStatuses("inspectStatuses", options.inspectStatuses);
   const exchange = new FetchExchange(options);
   const only = isTokenCache(source) ? source : undefined;
 
@@ -178,7 +180,10 @@ async function sendWithChosen(
   request: FetchRequest,
   exchange: FetchExchange,
 ): Promise<Response> {
-  const cache = await chooseCache(source, request.url, [request.url, request.init]);
+  const cache = await leaveOnAbort(
+    Promise.resolve(chooseCache(source, request.url, [request.url, request.init])),
+    request.signal,
+  );
   return cache === undefined ? sendBare(request, exchange) : withToken(cache, request, exchange);
 }
 

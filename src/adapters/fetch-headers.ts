@@ -10,7 +10,11 @@ type Entries = Iterable<readonly [string, string]>;
 /** Q1: whether the caller set `Authorization`, in any spelling. `undefined` is not set; `null` and `false` are. */
 export function hasAuthorization(headers: HeadersInit | undefined): boolean {
   if (headers === undefined || headers === null) return false;
-  if (headers instanceof Headers) return headers.has("authorization");
+  if (headers instanceof Headers) {
+    const value = headers.get("authorization");
+    // What `new Headers({ authorization: undefined })` makes of it, which is what ofetch does with its headers.
+    return value !== null && value !== "undefined";
+  }
   if (isIterable(headers)) {
     for (const [name] of headers) if (isAuthorization(name)) return true;
     return false;

@@ -12,6 +12,8 @@ export interface Copy {
   /** The copy our interceptor works with. */
   readonly ours: AxiosStatic;
   readonly options: AuthInterceptorOptions;
+  /** Another of the list differs from it in nothing but where the copy came from: two adapters will do. */
+  readonly brief?: true;
 }
 
 const require = createRequire(import.meta.url);
@@ -25,7 +27,7 @@ async function copiesOf(name: string): Promise<Copy[]> {
   const version = module.VERSION;
   return [
     { name: `${version}, given`, axios: module, ours: module, options: { axios: module } },
-    { name: `${version}, not given`, axios: module, ours: installed, options: {} },
+    { name: `${version}, not given`, axios: module, ours: installed, options: {}, brief: true },
     { name: `${version} CommonJS, not given`, axios: commonjs, ours: installed, options: {} },
     // What a package that resolves to an older axios than the user's does; here of the same version.
     { name: `${version} CommonJS, its ES module given`, axios: commonjs, ours: module, options: { axios: module } },
@@ -42,7 +44,7 @@ export interface AdapterChoice {
 }
 
 /** The ways to name an adapter that this copy knows. */
-export function adaptersOf({ axios, ours }: Copy): AdapterChoice[] {
+export function adaptersOf({ axios, ours, brief }: Copy): AdapterChoice[] {
   const http = axios.getAdapter("http");
   const choices: AdapterChoice[] = [
     { name: "http", config: { adapter: "http" } },
@@ -51,6 +53,7 @@ export function adaptersOf({ axios, ours }: Copy): AdapterChoice[] {
     // Of the user's own copy, as a caching or a logging adapter around it would be.
     { name: "a function", config: { adapter: (config: never) => http(config) } },
   ];
+  if (brief) return choices.filter(({ name }) => name === "http" || name === "a function");
   const minor = Number(ours.VERSION.split(".")[1]);
   return minor >= 7 ? [...choices, { name: "fetch", config: { adapter: "fetch" } }] : choices;
 }

@@ -118,14 +118,16 @@ describe.each([
   });
 
   test("C9: ofetch tries a GET without an answer once more, but the token endpoint is not asked again", async () => {
-    await using auth = await startAuthServer();
-    await using stage = await Stage.open();
-    auth.respondAlways({ status: 400, body: { error: "invalid_client" } });
-    const grant = clientCredentials({ tokenEndpoint: auth.tokenEndpoint, clientId: "c", clientSecret: "s" });
-    const api = createAuthOfetch(stage.cache({ grant }), { baseURL: stage.api.origin }, options);
-    const error = await failureOf(api("/orders"));
-    expect(findRemintError(error)).toBeInstanceOf(TokenEndpointError);
-    expect([auth.requests.length, stage.sends]).toEqual([1, []]);
+    for (const answer of [{ status: 400, body: { error: "invalid_client" } }, { status: 503 }]) {
+      await using auth = await startAuthServer();
+      await using stage = await Stage.open();
+      auth.respondAlways(answer);
+      const grant = clientCredentials({ tokenEndpoint: auth.tokenEndpoint, clientId: "c", clientSecret: "s" });
+      const api = createAuthOfetch(stage.cache({ grant, retries: 0 }), { baseURL: stage.api.origin }, options);
+      const error = await failureOf(api("/orders"));
+      expect(findRemintError(error)).toBeInstanceOf(TokenEndpointError);
+      expect([auth.requests.length, stage.sends]).toEqual([1, []]);
+    }
   });
 
   test("Q11: a 401 that reaches the caller prints no token", async () => {

@@ -43,6 +43,12 @@ export class ObservedCache implements TokenCache {
     this.#goneAt.set(lastIssued, this.step());
   }
 
+  /** Somebody is late and tells the cache that the very first token is no good, when there have been others since. */
+  invalidateFirst(): void {
+    const [first] = this.#minted.keys();
+    if (first !== undefined && first !== this.#server.lastIssued) void this.#cache.invalidate(first);
+  }
+
   /** C5: a value that was let go of does not come from the cache any more, unless it was minted again. */
   checkFirst(name: string, value: string | undefined, requestBegun: number): void {
     if (value === undefined) return void this.#violations.push(`${name} was sent without a token`);

@@ -20,6 +20,8 @@ export interface RacePlan {
   readonly revocations: number;
   /** How often somebody invalidates the token that was issued last. */
   readonly invalidations: number;
+  /** How often somebody invalidates a token that has been replaced. */
+  readonly lateInvalidations: number;
   /** Steps of the clock, in milliseconds. */
   readonly ticks: readonly number[];
   /** Mints that fail, from the first on. */
@@ -89,10 +91,13 @@ class Race {
   }
 
   async run(): Promise<Observed> {
-    const { callers, revocations, invalidations, ticks } = this.#plan;
+    const { callers, revocations, invalidations, lateInvalidations, ticks } = this.#plan;
     for (const [index, caller] of callers.entries()) void this.#call(`caller ${index + 1}`, caller);
     for (let left = revocations; left > 0; left--) this.#later("revocation", () => this.#server.revokeAll());
     for (let left = invalidations; left > 0; left--) this.#later("invalidation", () => this.#cache.invalidateIssued());
+    for (let left = lateInvalidations; left > 0; left--) {
+      this.#later("late invalidation", () => this.#cache.invalidateFirst());
+    }
     for (const ms of ticks) this.#later(`${ms} ms pass`, () => this.#clock.advance(ms));
     await this.#untilQuiet();
     if (this.#pending > 0) this.#violations.push(`${this.#pending} callers never got an outcome`);

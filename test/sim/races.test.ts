@@ -7,6 +7,7 @@ const calm: RacePlan = {
   callers: [],
   revocations: 0,
   invalidations: 0,
+  lateInvalidations: 0,
   ticks: [],
   failures: 0,
   oneLive: false,
@@ -38,7 +39,7 @@ describe("races of the cache and the request policy", () => {
       ticks,
       expiresIn: fc.constantFrom(2, 36_000),
     });
-    await search(oneRevocation, 300, fc.tuple(fc.scheduler(), plan), async ([scheduler, input]) => {
+    await search(oneRevocation, 1500, fc.tuple(fc.scheduler(), plan), async ([scheduler, input]) => {
       const seen = await race(scheduler, input);
       expect(seen.violations).toEqual([]);
       expect(seen.surfaced).toEqual([]);
@@ -46,10 +47,15 @@ describe("races of the cache and the request policy", () => {
     });
   });
 
-  const lateRejections = "C6: a revocation costs one mint, however late its 401s arrive";
+  const lateRejections = "C5, C6: a revocation costs one mint, however late its 401s arrive";
   test(lateRejections, async () => {
-    const plan = fc.record({ ...fixed(calm), callers: callers(HEALTHY), revocations: fc.nat(3) });
-    await search(lateRejections, 300, fc.tuple(fc.scheduler(), plan), async ([scheduler, input]) => {
+    const plan = fc.record({
+      ...fixed(calm),
+      callers: callers(HEALTHY),
+      revocations: fc.nat(3),
+      lateInvalidations: fc.nat(2),
+    });
+    await search(lateRejections, 1000, fc.tuple(fc.scheduler(), plan), async ([scheduler, input]) => {
       const seen = await race(scheduler, input);
       const { revocations } = input;
       expect(seen.violations).toEqual([]);
@@ -68,7 +74,7 @@ describe("races of the cache and the request policy", () => {
       oneLive: fc.boolean(),
       repeats: fc.boolean(),
     });
-    await search(brokenPath, 300, fc.tuple(fc.scheduler(), plan), async ([scheduler, input]) => {
+    await search(brokenPath, 1000, fc.tuple(fc.scheduler(), plan), async ([scheduler, input]) => {
       const seen = await race(scheduler, input);
       expect(seen.violations).toEqual([]);
       expect(seen.charges).toBeLessThanOrEqual(10);
@@ -84,13 +90,14 @@ describe("races of the cache and the request policy", () => {
       callers: callers([...HEALTHY, BROKEN, FOREIGN]),
       revocations: fc.nat(2),
       invalidations: fc.nat(2),
+      lateInvalidations: fc.nat(2),
       ticks: fc.array(fc.constantFrom(10, 900, 2000, 9000), { maxLength: 6 }),
       failures: fc.nat(2),
       oneLive: fc.boolean(),
       repeats: fc.boolean(),
       expiresIn: fc.constantFrom(1, 2, 60, 36_000),
     });
-    await search(chaos, 400, fc.tuple(fc.scheduler(), plan), async ([scheduler, input]) => {
+    await search(chaos, 1000, fc.tuple(fc.scheduler(), plan), async ([scheduler, input]) => {
       const seen = await race(scheduler, input);
       expect(seen.violations).toEqual([]);
       expect(seen.charges).toBeLessThanOrEqual(10 + seen.elapsed / 1000);
@@ -103,6 +110,7 @@ function fixed(plan: RacePlan): { [Key in keyof RacePlan]: fc.Arbitrary<RacePlan
     callers: fc.constant(plan.callers),
     revocations: fc.constant(plan.revocations),
     invalidations: fc.constant(plan.invalidations),
+    lateInvalidations: fc.constant(plan.lateInvalidations),
     ticks: fc.constant(plan.ticks),
     failures: fc.constant(plan.failures),
     oneLive: fc.constant(plan.oneLive),

@@ -1,4 +1,4 @@
-// The public surface of `remint` and `remint/policy`, as a user's compiler sees it.
+// The public surface of `remint`, as a user's compiler sees it.
 import {
   clientCredentials,
   createTokenCache,
@@ -8,7 +8,6 @@ import {
   RemintError,
   TokenEndpointError,
 } from "remint";
-import { withToken } from "remint/policy";
 import type {
   AccessToken,
   Clock,
@@ -26,7 +25,6 @@ import type {
   TokenResponse,
   TokenSource,
 } from "remint";
-import type { Exchange, PolicyRequest } from "remint/policy";
 import { fromEnvironment, known, same } from "./expect.ts";
 
 declare const signal: AbortSignal | undefined;
@@ -195,22 +193,4 @@ export const sources: TokenSource<[url: string]>[] = [
 ];
 // @ts-expect-error a promise of a cache is not a source; a function that returns one is
 export const promised: TokenSource<[]> = Promise.resolve(bare);
-
-// The policy, for a client of one's own.
-interface Call extends PolicyRequest {
-  readonly payload: number;
-}
-const exchange: Exchange<Call, { readonly code: number }> = {
-  async send(call, token, headers) {
-    same<typeof call.payload, number>(true);
-    same<typeof token, AccessToken | undefined>(true);
-    same<typeof headers, Readonly<Record<string, string>> | undefined>(true);
-    return { code: 16 };
-  },
-  status: ({ code }) => (code === 16 ? 401 : 200),
-  header: () => null,
-  canResend: () => true,
-};
-const answer = withToken(bare, { url: "https://api.example/call", payload: 1, signal }, exchange);
-same<typeof answer, Promise<{ readonly code: number }>>(true);
 export { confused, rotating };

@@ -1,0 +1,77 @@
+/** Q12: `signal` and `cancelToken` cover the whole call, and end it as axios itself would. */
+import { getEventListeners } from "node:events";
+import axios, { type AxiosError, type AxiosInstance } from "axios";
+import { createAuthInterceptor } from "remint/axios";
+import { expect, test, vi } from "vitest";
+import { failureOf, Stage } from "./stage.ts";
+
+function clientOf(stage: Stage): AxiosInstance {
+  const client = axios.create();
+  client.interceptors.request.use(createAuthInterceptor(stage.tokens));
+  return client;
+}
+
+test("Q12: a cancel token ends the wait of a cold request with axios' own error, and nothing is sent", async () => {
+  await using stage = await Stage.open();
+  const hold = stage.grant.hold();
+  const { token, cancel } = axios.CancelToken.source();
+  const failure = failureOf(clientOf(stage).get(stage.url, { cancelToken: token }));
+  await vi.waitUntil(() => hold.waiting === 1, { interval: 2 });
+  cancel("no longer wanted");
+  const error = (await failure) as AxiosError;
+  expect([axios.isCancel(error), error.code, error.message]).toEqual([true, "ERR_CANCELED", "no longer wanted"]);
+  hold.release();
+  await stage.tokens.get();
+  expect(stage.sends).toEqual([]);
+});
+
+test("Q12: a cancel token that was used before, or is used between mint and resend, ends the call", async () => {
+  await using stage = await Stage.open();
+  const used = axios.CancelToken.source();
+  used.cancel("before");
+  expect(await failureOf(clientOf(stage).get(stage.url, { cancelToken: used.token }))).toMatchObject({
+    message: "before",
+  });
+  expect([stage.sends, stage.grant.mints]).toEqual([[], 0]);
+  await stage.stale();
+  const hold = stage.grant.hold();
+  const { token, cancel } = axios.CancelToken.source();
+  const failure = failureOf(clientOf(stage).get(stage.url, { cancelToken: token }));
+  await vi.waitUntil(() => hold.waiting === 1, { interval: 2 });
+  cancel();
+  expect(axios.isCancel(await failure)).toBe(true);
+  hold.release();
+  expect(stage.sends).toEqual(["fake-1"]);
+});
+
+test("Q12: an abort while the answer is on its way is axios' own, with http and with fetch", async () => {
+  for (const adapter of ["http", "fetch"]) {
+    await using stage = await Stage.open();
+    await stage.stale();
+    stage.api.respond({ headers: {} }, { hang: true });
+    const controller = new AbortController();
+    const failure = failureOf(clientOf(stage).get(stage.url, { adapter, signal: controller.signal }));
+    await stage.api.waitFor(2);
+    controller.abort();
+    expect([axios.isCancel(await failure), stage.sends]).toEqual([true, ["fake-1", "fake-2"]]);
+  }
+});
+
+test("Q10: a call that is over listens to nothing any more", async () => {
+  await using stage = await Stage.open();
+  const { signal } = new AbortController();
+  const listening = new Set<unknown>();
+  const cancelToken = {
+    subscribe: (listener: unknown) => void listening.add(listener),
+    unsubscribe: (listener: unknown) => void listening.delete(listener),
+    throwIfRequested: () => {},
+  };
+  const config = { signal, cancelToken: cancelToken as never, timeout: 60_000 };
+  await clientOf(stage).get(stage.url, config);
+  stage.revoke();
+  await clientOf(stage).get(stage.url, config);
+  stage.api.respondAlways({ status: 401, body: "never" });
+  await failureOf(clientOf(stage).get(stage.url, config));
+  expect([getEventListeners(signal, "abort").length, listening.size]).toEqual([0, 0]);
+  expect(stage.sends.length).toBe(5);
+});

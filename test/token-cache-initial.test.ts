@@ -1,0 +1,76 @@
+import { describe, expect, test } from "vitest";
+import { cacheUnderTest, settle, watch } from "./cache-under-test.ts";
+
+const HOUR = 3_600_000;
+
+describe("initial", () => {
+  const initial = { access_token: "mine", expires_in: 3600 };
+
+  test("C1: a token the user has already is there at once, without a mint", async () => {
+    const { cache, grant } = cacheUnderTest({ initial });
+    expect(cache.peek()?.value).toBe("mine");
+    expect((await cache.get()).value).toBe("mine");
+    expect(grant.mints).toBe(0);
+  });
+
+  test("C3: its life counts from receivedAt", async () => {
+    const under = cacheUnderTest();
+    const receivedAt = under.clock.now() - (HOUR - 30_000);
+    const { cache, grant } = cacheUnderTest({ initial: { ...initial, receivedAt } });
+    expect(cache.peek()?.value).toBe("mine");
+    await settle();
+    expect(cache.peek()?.value).toBe("fake-1");
+    expect(grant.contexts[0]?.previous?.value).toBe("mine");
+  });
+
+  test("C12: a function is not called before a token is needed, then once, and before any mint", async () => {
+    let calls = 0;
+    const { cache, grant } = cacheUnderTest({ initial: async () => (calls++, initial) });
+    await settle();
+    expect(calls).toBe(0);
+    expect((await cache.get()).value).toBe("mine");
+    await cache.invalidate("mine");
+    expect((await cache.get()).value).toBe("fake-1");
+    expect([calls, grant.mints]).toEqual([1, 1]);
+  });
+
+  const nothing: [string, () => Promise<never>][] = [
+    ["undefined", async () => undefined as never],
+    ["null", async () => null as never],
+    ["no token", async () => ({}) as never],
+    ["a token that can not stand in a header", async () => ({ access_token: "a b" }) as never],
+    ["an error", () => Promise.reject(new Error("no session"))],
+    [
+      "an error, synchronously",
+      () => {
+        throw new Error("no session");
+      },
+    ],
+    ["a token that is past", async () => ({ access_token: "past", expires_in: 60, receivedAt: 1000 }) as never],
+  ];
+
+  test.each(nothing)("C2: a function that gives %s leads to a mint", async (_, give) => {
+    const { cache, grant } = cacheUnderTest({ initial: give });
+    const [first, second] = await Promise.all([cache.get(), cache.get()]);
+    expect([first.value, second.value]).toEqual(["fake-1", "fake-1"]);
+    expect(grant.mints).toBe(1);
+  });
+
+  test("C10: a function that never settles is given up after mintTimeout", async () => {
+    const { cache, clock } = cacheUnderTest({ initial: () => new Promise(() => {}) });
+    const got = watch(cache.get());
+    await clock.advance(10_000);
+    expect(got.reason).toMatchObject({ code: "ERR_TOKEN_TIMEOUT" });
+  });
+
+  test.each([Number.NaN, "2026-01-01", null])(
+    "E2: a receivedAt of %j in its answer counts as now",
+    async (receivedAt) => {
+      const { cache, clock } = cacheUnderTest({
+        initial: async () => ({ ...initial, receivedAt: receivedAt as never }),
+      });
+      expect((await cache.get()).expiresAt).toBe(clock.now() + HOUR);
+      expect(cache.peek()?.value).toBe("mine");
+    },
+  );
+});

@@ -1,0 +1,26 @@
+// `remint/policy`, for a client of one's own.
+import { createTokenCache } from "remint";
+import { withToken } from "remint/policy";
+import type { AccessToken } from "remint";
+import type { Exchange, PolicyRequest } from "remint/policy";
+import { same } from "./expect.ts";
+
+declare const signal: AbortSignal | undefined;
+const cache = createTokenCache({ grant: async () => ({ access_token: "a" }), origins: ["https://api.example"] });
+
+interface Call extends PolicyRequest {
+  readonly payload: number;
+}
+const exchange: Exchange<Call, { readonly code: number }> = {
+  async send(call, token, headers) {
+    same<typeof call.payload, number>(true);
+    same<typeof token, AccessToken | undefined>(true);
+    same<typeof headers, Readonly<Record<string, string>> | undefined>(true);
+    return { code: 16 };
+  },
+  status: ({ code }) => (code === 16 ? 401 : 200),
+  header: () => null,
+  canResend: () => true,
+};
+const answer = withToken(cache, { url: "https://api.example/call", payload: 1, signal }, exchange);
+same<typeof answer, Promise<{ readonly code: number }>>(true);
