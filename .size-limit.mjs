@@ -2,6 +2,7 @@
 // out with; a limit above it is a ceiling that keeps what is there from growing, not a budget that was met.
 const CLIENTS = ["axios", "ofetch"];
 const DEPENDENCIES = ["p-retry", "jwt-decode", "oauth4webapi"];
+const CLIENT_CREDENTIALS = "{ createTokenCache, clientCredentials }";
 
 const check = (name, path, limit, external, imports) => ({
   name,
@@ -17,10 +18,18 @@ const check = (name, path, limit, external, imports) => ({
 });
 
 export default [
-  check("core, ours (design: 5 kB)", "dist/index.js", "11 kB", DEPENDENCIES),
-  check("core, with dependencies (design: 12 kB)", "dist/index.js", "16.5 kB", []),
-  check("createTokenCache alone, ours", "dist/index.js", "7.1 kB", DEPENDENCIES, "{ createTokenCache }"),
-  check("createTokenCache alone, with dependencies", "dist/index.js", "8.5 kB", [], "{ createTokenCache }"),
+  check("createTokenCache alone, ours", "dist/index.js", "7.3 kB", DEPENDENCIES, "{ createTokenCache }"),
+  check("createTokenCache alone, with dependencies", "dist/index.js", "8.7 kB", [], "{ createTokenCache }"),
+  check("core with clientCredentials, ours (design: 5 kB)", "dist/index.js", "13 kB", DEPENDENCIES, CLIENT_CREDENTIALS),
+  check(
+    "core with clientCredentials and dependencies (design: 12 kB)",
+    "dist/index.js",
+    "18.7 kB",
+    [],
+    CLIENT_CREDENTIALS,
+  ),
+  check("everything in remint, ours", "dist/index.js", "18.3 kB", DEPENDENCIES),
+  check("everything in remint, with dependencies", "dist/index.js", "24.5 kB", []),
   check("remint/policy alone", "dist/request-policy.js", "2.3 kB", []),
   check("remint/fetch alone", "dist/adapters/fetch.js", "4.2 kB", []),
   check("remint/ofetch alone", "dist/adapters/ofetch.js", "4.3 kB", []),

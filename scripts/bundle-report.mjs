@@ -18,6 +18,19 @@ const SUBPATHS = [
     imports: ["axios"],
     forbidden: /\/(grants|testing|o?fetch[^/]*$)/,
   },
+  {
+    name: "remint/chalk",
+    entry: "providers/chalk.js",
+    imports: DEPENDENCIES,
+    forbidden: /^dist\/(adapters|testing)\//,
+  },
+  {
+    name: "remint/salesforce",
+    entry: "providers/salesforce.js",
+    imports: DEPENDENCIES,
+    forbidden: /^dist\/(adapters|testing)\//,
+  },
+  { name: "remint/node", entry: "node/index.js", imports: ["node:"], forbidden: /\/(grants|adapters|testing)\// },
   { name: "remint/testing", entry: "testing/index.js", imports: ["node:"], forbidden: /\/(grants|adapters)\// },
 ];
 /** Words that must not stand in a bundle, unless its subpath may import them. */

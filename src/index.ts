@@ -55,6 +55,7 @@ export type { TokenFetch } from "./grants/token-post.ts";
 export type { EventListener, MintCause, RemintEvent } from "./telemetry/events.ts";
 export type { TokenPool, TokenPoolOptions } from "./token-pool.ts";
 export type {
+  CloseOptions,
   Renewal,
   RenewedToken,
   RequestOverride,

@@ -68,6 +68,25 @@ export function startMint(settings: MintSettings, input: MintInput): RunningMint
   };
 }
 
+/** Runs a grant's revocation within the time of a mint. @throws {RemintError} When the server could not be told. */
+export async function runRevocation(
+  { grant, clock, mintTimeout }: Pick<MintSettings, "grant" | "clock" | "mintTimeout">,
+  token: AccessToken,
+  state: unknown,
+): Promise<void> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const timer = clock.setTimeout(() => controller.abort(timeoutError(mintTimeout)), mintTimeout);
+  timer.hold(true);
+  try {
+    await raced(signal, () => grant.revoke?.(token, { signal, state }));
+  } catch (error) {
+    throw typedError(error);
+  } finally {
+    timer.cancel();
+  }
+}
+
 async function run(settings: MintSettings, input: MintInput, signal: AbortSignal): Promise<Minted> {
   const seeded = await fromSeed(settings, input, signal);
   if (seeded !== undefined) return seeded;

@@ -15,7 +15,7 @@ import { AccessTokenRecord } from "./access-token.ts";
 import { CachedToken, NEVER } from "./cached-token.ts";
 import { RemintError } from "./errors.ts";
 import { lifetimeOf } from "./expiry.ts";
-import { startMint } from "./mint.ts";
+import { runRevocation, startMint } from "./mint.ts";
 import { TokenRenewal } from "./renewal.ts";
 import { Flight } from "./single-flight.ts";
 import { FailureMemory } from "./failure-memory.ts";
@@ -27,7 +27,7 @@ import type { CacheSettings } from "./cache-options.ts";
 import type { Minted } from "./mint.ts";
 import type { SharedGuard, TokenIdentity } from "./storm-guard.ts";
 import type { MintCause } from "./telemetry/events.ts";
-import type { Renewal, RequestRules, Site, SkipReason, TokenCache } from "./token-source.ts";
+import type { CloseOptions, Renewal, RequestRules, Site, SkipReason, TokenCache } from "./token-source.ts";
 
 /** What the caches of a pool have in common (C13). */
 export interface PoolShare {
@@ -54,6 +54,17 @@ export class MintingTokenCache implements TokenCache {
   #state: unknown;
   #seed: CacheSettings["seed"];
   #closed = false;
+
+  // Not a method: where the symbol does not exist yet, that would be one named "undefined".
+  declare readonly [Symbol.asyncDispose]: () => Promise<void>;
+  static {
+    const dispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
+    Object.defineProperty(this.prototype, dispose, {
+      value(this: MintingTokenCache) {
+        return this.close();
+      },
+    });
+  }
 
   constructor(settings: CacheSettings) {
     this.#settings = settings;
@@ -99,12 +110,21 @@ export class MintingTokenCache implements TokenCache {
     return Promise.resolve();
   }
 
-  async close(): Promise<void> {
+  async close({ revoke = false }: CloseOptions = {}): Promise<void> {
+    const { grant } = this.#settings;
+    if (revoke && grant.revoke === undefined) {
+      throw new TypeError(
+        `close({ revoke: true }) needs a grant that can revoke: give it a revocationEndpoint or an issuer`,
+      );
+    }
     this.#closed = true;
     this.#entry = undefined;
     const flight = this.#flight;
     this.#abandon?.(closedError());
     await flight?.promise.catch(() => {});
+    const token = this.#last;
+    this.#last = undefined;
+    if (revoke && token !== undefined) await runRevocation(this.#settings, token, this.#state);
   }
 
   get onTrial(): boolean {

@@ -12,7 +12,7 @@ import { assertFunction, assertOptions, count, duration, optionError } from "./o
 import { PoolGuard } from "./pool-guard.ts";
 import { MintingTokenCache } from "./token-cache.ts";
 import type { Clock } from "./clock.ts";
-import type { TokenCache } from "./token-source.ts";
+import type { CloseOptions, TokenCache } from "./token-source.ts";
 
 /** What {@link createTokenPool} takes. */
 export interface TokenPoolOptions {
@@ -32,8 +32,8 @@ export interface TokenPool {
   readonly size: number;
   /** The key's cache, created if there is none. @throws {RemintError} `ERR_CLOSED` after `close()`. */
   get(key: string): TokenCache;
-  /** Closes and forgets the key's cache (a sign-out). Resolves to whether there was one. */
-  delete(key: string): Promise<boolean>;
+  /** Closes and forgets the key's cache (a sign-out), revoking its tokens if told so. Resolves to whether there was one. */
+  delete(key: string, options?: CloseOptions): Promise<boolean>;
   /** Closes every cache, the evicted ones that are still held included. */
   close(): Promise<void>;
 }
@@ -114,11 +114,11 @@ class LruTokenPool implements TokenPool {
     return entry.cache;
   }
 
-  async delete(key: string): Promise<boolean> {
+  async delete(key: string, options?: CloseOptions): Promise<boolean> {
     const cache = this.#entries.get(key)?.cache ?? this.#evicted.get(key)?.deref();
     this.#entries.delete(key);
     this.#evicted.delete(key);
-    await cache?.close();
+    await cache?.close(options);
     return cache !== undefined;
   }
 

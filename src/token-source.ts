@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * What adapters and the request policy know of a token cache, and which cache a request uses.
  *
@@ -43,8 +44,14 @@ export interface Renewal {
   again(token: AccessToken): boolean;
 }
 
-/** The current token of one grant, shared by every request of every client. */
-export interface TokenCache {
+/** How a cache ends. */
+export interface CloseOptions {
+  /** Tells the server, too, that its tokens are no longer needed (RFC 7009). @defaultValue false */
+  readonly revoke?: boolean | undefined;
+}
+
+/** The current token of one grant, shared by every request of every client. `await using` closes it. */
+export interface TokenCache extends AsyncDisposable {
   /** The current token, or `undefined` when a caller would have to wait for one. Starts nothing but a background refresh (C1). */
   peek(): AccessToken | undefined;
   /**
@@ -55,8 +62,15 @@ export interface TokenCache {
   get(options?: { readonly signal?: AbortSignal | undefined }): Promise<AccessToken>;
   /** Forgets the token, if it is still `value`; a newer one stays (C5). Done when the call returns. */
   invalidate(value: string): Promise<void>;
-  /** Ends the cache: a mint in progress is abandoned and `get` rejects with `ERR_CLOSED`. */
-  close(): Promise<void>;
+  /**
+   * Ends the cache: a mint in progress is abandoned and `get` rejects with `ERR_CLOSED`. It is ended even when revoking
+   * fails.
+   *
+   * @throws {TypeError} When it is to revoke and its grant can not: nothing has happened then.
+   * @throws {RemintError} When the server could not be told.
+   * @see [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009.html#section-2)
+   */
+  close(options?: CloseOptions): Promise<void>;
 
   /** For the request policy: where tokens may go and which answers reject them. */
   readonly rules: RequestRules;

@@ -54,7 +54,7 @@ const REGISTERED_CODES = new Set([
 ]);
 
 /** Members that are ours when a grant returns them, so no server may set them; and what nobody checks here (`id_token`). */
-const FOREIGN_MEMBERS = new Set(["serverTime", "receivedAt", "state", "id_token", "__proto__"]);
+const FOREIGN_MEMBERS = new Set(["serverTime", "receivedAt", "notAfter", "state", "id_token", "__proto__"]);
 
 const HINTS: Readonly<Record<string, string>> = {
   invalid_client: "check clientId, clientSecret and clientAuthentication",

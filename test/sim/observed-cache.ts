@@ -75,6 +75,10 @@ export class ObservedCache implements TokenCache {
     return this.#cache.invalidate(value);
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   close(): Promise<void> {
     return this.#cache.close();
   }

@@ -95,7 +95,7 @@ createTokenPool({ create: () => bare, maxSize: maybe.number, idleTtl: maybe.numb
 createTokenCache({ origins });
 // @ts-expect-error nor may it be undefined
 createTokenCache({ grant: undefined, origins });
-// @ts-expect-error a secret that may be missing is found out at compile time, not by the first token request
+// Optional, because not every client authentication has one: what is missing is a TypeError at construction.
 clientCredentials({ tokenEndpoint: "https://auth.example/token", clientId: "client", clientSecret: fromEnvironment });
 // @ts-expect-error durations are numbers of milliseconds
 createTokenCache({ grant: async () => ({ access_token: "a" }), origins, refreshBuffer: "60s" });
