@@ -14,6 +14,9 @@ function revocable(members: Partial<Grant> = {}): { grant: Grant; revoked: strin
   return { grant: { ...fakeGrant(), revoke, ...members }, revoked };
 }
 
+const refuse = (): Promise<void> => Promise.reject(new Error("no"));
+const hang = (): Promise<void> => new Promise(() => {});
+
 describe("RFC 7009: a cache that is closed for good", () => {
   test("revokes its token when told so, and only then", async () => {
     for (const revoke of [true, false]) {
@@ -40,7 +43,6 @@ describe("RFC 7009: a cache that is closed for good", () => {
   });
 
   test("is closed also when the server could not be told", async () => {
-    const refuse = (): Promise<void> => Promise.reject(new Error("no"));
     const tokens = createTokenCache({ grant: revocable({ revoke: refuse }).grant, origins });
     await tokens.get();
     await expect(tokens.close({ revoke: true })).rejects.toMatchObject({ code: "ERR_GRANT" });
@@ -49,7 +51,6 @@ describe("RFC 7009: a cache that is closed for good", () => {
 
   test("C10: waits for a server that does not answer no longer than for a mint", async () => {
     const clock = manualClock();
-    const hang = (): Promise<void> => new Promise(() => {});
     const tokens = createTokenCache({ grant: revocable({ revoke: hang }).grant, origins, clock, mintTimeout: 1000 });
     await tokens.get();
     const closed = expect(tokens.close({ revoke: true })).rejects.toMatchObject({ code: "ERR_TOKEN_TIMEOUT" });

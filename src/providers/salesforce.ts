@@ -47,8 +47,13 @@ export interface SalesforceSecretOptions extends SalesforceOptions {
   readonly clientAuthentication?: "client_secret_basic" | "client_secret_post" | undefined;
 }
 
-/** For apps that need not prove who they are. */
-type OptionalSecret = Omit<SalesforceSecretOptions, "clientSecret"> & Partial<SalesforceSecretOptions>;
+/** {@link SalesforceSecretOptions}, for apps that need not prove who they are. */
+export interface SalesforceOptionalSecretOptions extends SalesforceOptions {
+  /** The consumer secret, or a function that is asked for it before every token request. */
+  readonly clientSecret?: SalesforceSecretOptions["clientSecret"] | undefined;
+  /** @defaultValue "client_secret_basic", which Salesforce recommends */
+  readonly clientAuthentication?: SalesforceSecretOptions["clientAuthentication"];
+}
 
 /** Options of {@link salesforceJwtBearer}. */
 export interface SalesforceJwtBearerOptions extends SalesforceOptions {
@@ -62,10 +67,10 @@ export interface SalesforceJwtBearerOptions extends SalesforceOptions {
 
 /** Options of {@link salesforceRefreshToken}. */
 export interface SalesforceRefreshTokenOptions
-  extends OptionalSecret, Pick<RefreshTokenOptions, "refreshToken" | "onRotate" | "current"> {}
+  extends SalesforceOptionalSecretOptions, Pick<RefreshTokenOptions, "refreshToken" | "onRotate" | "current"> {}
 
 /** Options of {@link salesforceTokenExchange}. */
-export interface SalesforceTokenExchangeOptions extends OptionalSecret {
+export interface SalesforceTokenExchangeOptions extends SalesforceOptionalSecretOptions {
   /** The identity provider's token, at most 10,000 characters. */
   readonly subjectToken: TokenInput;
   /** @defaultValue "access_token" */
@@ -155,10 +160,7 @@ export function salesforceTokenExchange(options: SalesforceTokenExchangeOptions)
   );
 }
 
-function endpointOptions(
-  { loginUrl }: Org,
-  options: SalesforceOptions & Partial<SalesforceSecretOptions>,
-): GrantOptions {
+function endpointOptions({ loginUrl }: Org, options: SalesforceOptionalSecretOptions): GrantOptions {
   const { clientId, clientSecret, scope, key, headers, fetch, allowHttp } = options;
   return {
     tokenEndpoint: `${loginUrl}/services/oauth2/token`,
@@ -177,13 +179,16 @@ function endpointOptions(
 /** Salesforce documents Basic credentials that are not form-encoded first; consumer keys have dots in them. */
 function authentication({
   clientAuthentication = "client_secret_basic",
-}: Partial<SalesforceSecretOptions>): GrantOptions["clientAuthentication"] {
+}: Pick<
+  SalesforceOptionalSecretOptions,
+  "clientSecret" | "clientAuthentication"
+>): GrantOptions["clientAuthentication"] {
   const isBasic = clientAuthentication === "client_secret_basic";
   return isBasic ? clientSecretBasic({ encoding: "raw" }) : clientAuthentication;
 }
 
 /** For grants that an app without a secret may use too: who knows the assertion or the token needs no more. */
-function publicOptions(org: Org, options: SalesforceOptions & Partial<SalesforceSecretOptions>): GrantOptions {
+function publicOptions(org: Org, options: SalesforceOptionalSecretOptions): GrantOptions {
   const endpoint = endpointOptions(org, options);
   if (options.clientSecret !== undefined) return endpoint;
   return { ...endpoint, clientAuthentication: "none" };
