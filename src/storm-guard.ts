@@ -39,8 +39,8 @@ interface Charges {
   /** Monotonic milliseconds from which the next renewal is allowed. */
   until: number;
   readonly last: TokenIdentity;
-  /** How many mints had landed when it was charged: the payment is for the next one. */
-  readonly landings: number;
+  /** How many mints had begun when it was charged: the payment is for the next one. */
+  begun: number;
 }
 
 /** Decides whether a rejected token may cost a mint. */
@@ -49,7 +49,7 @@ export class StormGuard {
   readonly #shared: SharedGuard | undefined;
   /** In order of use: the first key is the least recently used. */
   readonly #keys = new Map<string, Charges>();
-  #landings = 0;
+  #begun = 0;
   #budget = BURST;
   #refilledAt: number;
 
@@ -95,13 +95,20 @@ export class StormGuard {
     this.#shared?.accepted(origin);
   }
 
-  /** A mint has come to something: another one for the same token is to be charged again. */
-  landed(): void {
-    this.#landings++;
+  /** A mint has begun: what was paid is spent, and another one for the same token is to be charged again. */
+  begun(): void {
+    this.#begun++;
+  }
+
+  /** It came to nothing: what was paid for it pays for the next one. */
+  failed(): void {
+    for (const charges of this.#keys.values()) {
+      if (charges.begun === this.#begun - 1) charges.begun = this.#begun;
+    }
   }
 
   #isPaid(charges: Charges | undefined, token: TokenIdentity): boolean {
-    return charges?.landings === this.#landings && isSameToken(charges.last, token);
+    return charges?.begun === this.#begun && isSameToken(charges.last, token);
   }
 
   #affords(now: number): boolean {
@@ -115,7 +122,7 @@ export class StormGuard {
     const pause = count < FREE_CHARGES ? 0 : Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (count - FREE_CHARGES));
     const last = { value: token.value, flight: token.flight };
     this.#keys.delete(key);
-    this.#keys.set(key, { count, until: now + pause, last, landings: this.#landings });
+    this.#keys.set(key, { count, until: now + pause, last, begun: this.#begun });
     if (this.#keys.size > MOST_KEYS) this.#keys.delete(this.#keys.keys().next().value as string);
   }
 }

@@ -210,6 +210,7 @@ export class MintingTokenCache implements TokenCache {
     const input = { previous: this.#last, state: this.#state, seed: this.#seed };
     this.#seed = undefined;
     this.#paidFor = undefined;
+    this.#guard.begun();
     const mint = startMint({ ...this.#settings, onRetry }, input);
     const took = (): number => clock.monotonic() - startedAt;
     const promise: Promise<AccessTokenRecord> = mint.promise.then(
@@ -234,7 +235,6 @@ export class MintingTokenCache implements TokenCache {
     }
     this.#flight = undefined;
     this.#failures.clear();
-    this.#guard.landed();
     const { expiresAt } = token;
     this.#settings.notify?.({
       name: "minted",
@@ -249,6 +249,7 @@ export class MintingTokenCache implements TokenCache {
   #failed(flight: Flight<AccessTokenRecord>, error: RemintError, duration: number): never {
     this.#flight = undefined;
     if (this.#closed) throw error;
+    this.#guard.failed();
     const servedStale = this.#valid() !== undefined;
     const shared = this.#failures.remember(error, !servedStale);
     this.#settings.notify?.({ name: "mint-failed", cause: flight.cause, duration, error: shared, servedStale });
