@@ -6,7 +6,7 @@
 import { usableValue } from "./access-token.ts";
 import { systemClock } from "./clock.ts";
 import { toGrant } from "./grant.ts";
-import { assertFunction, assertOptions, count, duration, optionError } from "./options.ts";
+import { assertClock, assertFunction, assertOptions, count, duration, optionError } from "./options.ts";
 import { requestRules } from "./origins.ts";
 import { quietly } from "./telemetry/events.ts";
 import type { Clock } from "./clock.ts";
@@ -93,12 +93,4 @@ function checkedInitial(initial: InitialToken | undefined): InitialToken | undef
   }
   if (initial.receivedAt !== undefined) duration("initial.receivedAt", initial.receivedAt, 0);
   return { ...initial };
-}
-
-function assertClock(clock: Clock): void {
-  for (const method of ["now", "monotonic", "setTimeout"] as const) {
-    if (typeof (clock as Partial<Clock> | null)?.[method] !== "function") {
-      throw optionError("clock", clock, "a clock { now, monotonic, setTimeout }");
-    }
-  }
 }

@@ -36,6 +36,15 @@ export function assertFunction(name: string, value: unknown): void {
   if (value !== undefined && typeof value !== "function") throw optionError(name, value, "a function");
 }
 
+/** @throws {TypeError} When `value` is not a clock. */
+export function assertClock(value: unknown): void {
+  for (const method of ["now", "monotonic", "setTimeout"]) {
+    if (typeof (Object(value) as Record<string, unknown>)[method] !== "function") {
+      throw optionError("clock", value, "a clock { now, monotonic, setTimeout }");
+    }
+  }
+}
+
 /** @throws {TypeError} When `value` is given and not a list of HTTP statuses. */
 export function assertStatuses(name: string, value: unknown): void {
   if (value === undefined || (Array.isArray(value) && value.every(isStatus))) return;

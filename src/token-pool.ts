@@ -8,7 +8,7 @@
  */
 import { systemClock } from "./clock.ts";
 import { RemintError } from "./errors.ts";
-import { assertFunction, assertOptions, count, duration, optionError } from "./options.ts";
+import { assertClock, assertFunction, assertOptions, count, duration, optionError } from "./options.ts";
 import { PoolGuard } from "./pool-guard.ts";
 import { MintingTokenCache } from "./token-cache.ts";
 import type { Clock } from "./clock.ts";
@@ -57,8 +57,7 @@ export function createTokenPool(options: TokenPoolOptions): TokenPool {
     throw optionError("create", options.create, "a function that returns a token cache");
   assertFunction("create", options.create);
   const { clock = systemClock } = options;
-  if (typeof (clock as Partial<Clock> | null)?.monotonic !== "function")
-    throw optionError("clock", clock, "a clock { now, monotonic, setTimeout }");
+  assertClock(clock);
   return new LruTokenPool(
     options.create,
     count("maxSize", options.maxSize, 10_000, 1),

@@ -3,14 +3,13 @@
  *
  * @module
  */
+import { systemClock } from "../clock.ts";
 import type { AccessToken } from "../access-token.ts";
 import type { ExtraHeaders, PolicyRequest } from "../request-policy.ts";
 import type { RequestOverrideOptions } from "../token-source.ts";
 import type { AxiosCallConfig, AxiosFacts, AxiosSend } from "./axios-config.ts";
 import { siteOf } from "../origins.ts";
 
-/** The longest delay a timer takes; a longer one fires at once. */
-const LONGEST_DELAY = 2 ** 31 - 1;
 /** axios' own test for a URL that ignores `baseURL`. */
 const ABSOLUTE = /^([a-z][a-z\d+\-.]*:)?\/\//i;
 
@@ -41,7 +40,7 @@ export class AxiosCall implements PolicyRequest {
     this.override = override;
     // Read as axios reads it.
     this.#timeout = config.timeout ? parseInt(config.timeout as string, 10) : 0;
-    this.#startedAt = this.#timeout > 0 ? performance.now() : 0;
+    this.#startedAt = this.#timeout > 0 ? systemClock.monotonic() : 0;
   }
 
   /** The URL axios will send to, without the query it adds. */
@@ -174,7 +173,7 @@ export class AxiosCall implements PolicyRequest {
   }
 
   #timeLeft(): number {
-    return Math.ceil(this.#timeout - (performance.now() - this.#startedAt));
+    return Math.ceil(this.#timeout - (systemClock.monotonic() - this.#startedAt));
   }
 
   #timeoutError(): Error {
@@ -187,13 +186,13 @@ export class AxiosCall implements PolicyRequest {
     // Whatever the reason, axios replaces it by its own CanceledError when the caller cancelled.
     const leave = (): void => controller.abort(signal?.reason ?? cancelToken?.reason);
     const expire = (): void => controller.abort(this.#timeoutError());
-    const delay = Math.min(Math.max(this.#timeLeft(), 0), LONGEST_DELAY);
-    const timer = this.#timeout > 0 ? setTimeout(expire, delay) : undefined;
+    const timer = this.#timeout > 0 ? systemClock.setTimeout(expire, this.#timeLeft()) : undefined;
+    timer?.hold(true);
     if (signal?.aborted || cancelToken?.reason !== undefined) leave();
     signal?.addEventListener?.("abort", leave);
     cancelToken?.subscribe(leave);
     this.#stopListening = () => {
-      clearTimeout(timer);
+      timer?.cancel();
       signal?.removeEventListener?.("abort", leave);
       cancelToken?.unsubscribe(leave);
     };
