@@ -5,7 +5,7 @@
  */
 import type { Origins } from "../grant.ts";
 import { assertString, duration, kindOf, optionError } from "../options.ts";
-import { digest } from "./digest.ts";
+import { digest } from "../digest.ts";
 import { CREDENTIAL_NAME } from "./redaction.ts";
 import type { TokenClient, TokenEndpointOptions } from "./token-endpoint.ts";
 

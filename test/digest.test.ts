@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { digest } from "../../src/grants/digest.ts";
+import { digest } from "../src/digest.ts";
 
 const reference = (text: string): string => createHash("sha256").update(text, "utf8").digest("hex");
 
