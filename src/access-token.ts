@@ -36,9 +36,10 @@ export class AccessTokenRecord implements AccessToken {
   readonly #scope: string | undefined;
   readonly #response: Readonly<Record<string, unknown>>;
   readonly #flight: number;
+  readonly #mayBeOlder: boolean;
 
   /** @throws {RemintError} `ERR_TOKEN_RESPONSE` when the response holds no usable token. */
-  constructor(response: TokenResponse, expiresAt: number, flight: number) {
+  constructor(response: TokenResponse, expiresAt: number, flight: number, mayBeOlder = false) {
     this.#value = usableValue(response.access_token);
     this.#scheme = schemeOf(response.token_type);
     this.#header = `${this.#scheme} ${this.#value}`;
@@ -46,6 +47,7 @@ export class AccessTokenRecord implements AccessToken {
     this.#scope = typeof response.scope === "string" ? response.scope : undefined;
     this.#response = withoutCredentials(response);
     this.#flight = flight;
+    this.#mayBeOlder = mayBeOlder;
   }
 
   get value(): string {
@@ -69,6 +71,10 @@ export class AccessTokenRecord implements AccessToken {
   /** The number of the flight that minted it; order is a counter, never a clock (C7). */
   get flight(): number {
     return this.#flight;
+  }
+  /** It was minted elsewhere, perhaps before its flight began. */
+  get mayBeOlder(): boolean {
+    return this.#mayBeOlder;
   }
 
   toString(): string {
