@@ -108,8 +108,12 @@ export function tokenResponseError(message: string, cause?: unknown): RemintErro
   return new RemintError("ERR_TOKEN_RESPONSE", message, { cause });
 }
 
-/** RFC 6749 section 7.1: a client must not use a token of a type it does not understand. */
-function schemeOf(tokenType: unknown): "Bearer" | "DPoP" {
+/**
+ * RFC 6749 section 7.1: a client must not use a token of a type it does not understand.
+ *
+ * @throws {RemintError} `ERR_TOKEN_RESPONSE` when it is neither.
+ */
+export function schemeOf(tokenType: unknown): "Bearer" | "DPoP" {
   if (tokenType === undefined || tokenType === null) return "Bearer";
   const name = typeof tokenType === "string" ? tokenType.toLowerCase() : "";
   if (name === "bearer") return "Bearer";

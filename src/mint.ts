@@ -9,7 +9,7 @@
  * @module
  */
 import pRetry from "p-retry";
-import { usableValue, tokenResponseError } from "./access-token.ts";
+import { schemeOf, tokenResponseError, usableValue } from "./access-token.ts";
 import { isRemintError, isTransientStatus, RemintError, safeCause, TokenEndpointError } from "./errors.ts";
 import { lifetimeOf } from "./expiry.ts";
 import { kindOf } from "./options.ts";
@@ -188,7 +188,9 @@ function checkResponse(response: unknown): asserts response is TokenResponse {
   if (typeof response !== "object" || response === null) {
     throw tokenResponseError(`the grant did not return a token response { access_token, ... } but ${kindOf(response)}`);
   }
-  usableValue((response as TokenResponse).access_token);
+  const { access_token, token_type } = response as TokenResponse;
+  usableValue(access_token);
+  schemeOf(token_type);
 }
 
 function timeoutError(limit: number): RemintError {
