@@ -152,6 +152,7 @@ export class FleetFlight {
     const error = this.#member.report(fault);
     if (this.#isPatient()) return undefined;
     if (this.#member.isStateful) throw error;
+    this.#member.mintsBeside(this.#need.unwanted);
     return mintAlone(this.#leader(this.#need.state));
   }
 
@@ -169,7 +170,7 @@ export class FleetFlight {
   }
 
   #refuses(value: string): boolean {
-    return value === this.#need.unwanted || this.#need.rejected.has(value);
+    return value === this.#need.unwanted || this.#need.rejected.has(value) || this.#member.leftBehind === value;
   }
 
   #assertTime(): void {

@@ -28,6 +28,7 @@ export class Member implements TokenSupply {
   readonly #signIn: SignIn;
   #known: Known | undefined;
   #place: Place | undefined;
+  #leftBehind: string | undefined;
   /** The last state this process used up, as JSON, and what came of it. */
   #rotated: { readonly from: string | undefined; readonly to: unknown } | undefined;
 
@@ -61,6 +62,16 @@ export class Member implements TokenSupply {
 
   learn(known: Known): void {
     this.#known = known;
+    this.#leftBehind = undefined;
+  }
+
+  /** A rejected value that may still be in the record, because its replacement was minted beside the store. */
+  get leftBehind(): string | undefined {
+    return this.#leftBehind;
+  }
+
+  mintsBeside(rejected: string | undefined): void {
+    this.#leftBehind = rejected ?? this.#leftBehind;
   }
 
   async home(waits: Waits): Promise<Home> {

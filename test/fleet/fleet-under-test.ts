@@ -40,7 +40,7 @@ export interface FleetUnderTest {
   readonly grant: FakeGrant;
   readonly processes: readonly Process[];
   /** One more process. */
-  readonly join: (options?: Partial<TokenCacheOptions>) => Process;
+  readonly join: (options?: Partial<TokenCacheOptions> & { readonly grant?: FakeGrant }) => Process;
 }
 
 export interface FleetUnderTestOptions extends Partial<Omit<TokenCacheOptions, "grant" | "clock" | "store">> {
@@ -54,7 +54,7 @@ export function fleetUnderTest(options: FleetUnderTestOptions = {}): FleetUnderT
   const { grant = fakeGrant({ key: "orders" }), size = 3, fleet, ...rest } = options;
   const clock = manualClock();
   const store = memoryStore({ clock });
-  const join = (own: Partial<TokenCacheOptions> = {}): Process => {
+  const join = (own: Partial<TokenCacheOptions> & { readonly grant?: FakeGrant } = {}): Process => {
     const events: RemintEvent[] = [];
     const switched = switchable(store);
     const cache = createTokenCache({
@@ -67,7 +67,7 @@ export function fleetUnderTest(options: FleetUnderTestOptions = {}): FleetUnderT
       clock,
       store: fleetStore(switched, { encryptionKey: "none", ...fleet }),
     });
-    return { cache, grant, store: switched, events };
+    return { cache, grant: own.grant ?? grant, store: switched, events };
   };
   return { clock, store, grant, processes: Array.from({ length: size }, () => join()), join };
 }
