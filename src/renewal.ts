@@ -12,7 +12,7 @@ import type { AccessToken, AccessTokenRecord } from "./access-token.ts";
 import type { CachedToken } from "./cached-token.ts";
 import type { RemintError } from "./errors.ts";
 import type { Flight } from "./single-flight.ts";
-import type { TokenIdentity } from "./storm-guard.ts";
+import { isSameToken, type TokenIdentity } from "./storm-guard.ts";
 import type { Renewal, RenewedToken, Site } from "./token-source.ts";
 
 /** What a renewal needs of its cache. */
@@ -70,6 +70,8 @@ export class TokenRenewal implements Renewal {
 
   /** Whatever was minted after the rejection, be it the same value again (Q7); at first any other token as well (C6). */
   #answers(token: TokenIdentity): boolean {
+    // Taken over from others after the rejection, rejected too, and still there: that is no answer.
+    if (isSameToken(token, this.#rejected)) return false;
     return token.flight > this.#before || (!this.#second && token.value !== this.#rejected.value);
   }
 
