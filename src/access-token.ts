@@ -26,6 +26,12 @@ const HEADER_SAFE = /^[\x21-\x7e]+$/;
 const CREDENTIAL_MEMBER = /(^|_)(token|secret|assertion|password)$/i;
 const OWN_MEMBERS = new Set(["serverTime", "receivedAt", "notAfter", "state"]);
 
+/**
+ * Whether a token can be older than its flight, and so than a rejection before that (C7): it was `minted` by it; another
+ * process minted it to replace a rejected one (`renewed`), or for another reason, at any time (`taken`).
+ */
+export type Freshness = "minted" | "renewed" | "taken";
+
 /** The one implementation of {@link AccessToken}; the cache knows by {@link AccessTokenRecord.flight} when it was minted. */
 export class AccessTokenRecord implements AccessToken {
   // Private fields and prototype getters: there is nothing to enumerate, so nothing prints.
@@ -36,10 +42,10 @@ export class AccessTokenRecord implements AccessToken {
   readonly #scope: string | undefined;
   readonly #response: Readonly<Record<string, unknown>>;
   readonly #flight: number;
-  readonly #mayBeOlder: boolean;
+  readonly #freshness: Freshness;
 
   /** @throws {RemintError} `ERR_TOKEN_RESPONSE` when the response holds no usable token. */
-  constructor(response: TokenResponse, expiresAt: number, flight: number, mayBeOlder = false) {
+  constructor(response: TokenResponse, expiresAt: number, flight: number, freshness: Freshness = "minted") {
     this.#value = usableValue(response.access_token);
     this.#scheme = schemeOf(response.token_type);
     this.#header = `${this.#scheme} ${this.#value}`;
@@ -47,7 +53,7 @@ export class AccessTokenRecord implements AccessToken {
     this.#scope = typeof response.scope === "string" ? response.scope : undefined;
     this.#response = withoutCredentials(response);
     this.#flight = flight;
-    this.#mayBeOlder = mayBeOlder;
+    this.#freshness = freshness;
   }
 
   get value(): string {
@@ -72,9 +78,8 @@ export class AccessTokenRecord implements AccessToken {
   get flight(): number {
     return this.#flight;
   }
-  /** It was minted elsewhere, perhaps before its flight began. */
-  get mayBeOlder(): boolean {
-    return this.#mayBeOlder;
+  get freshness(): Freshness {
+    return this.#freshness;
   }
 
   toString(): string {

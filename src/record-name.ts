@@ -33,6 +33,7 @@ export function recordName(grant: Grant, origins: Origins | undefined): string {
     );
   }
   // What a bare function mints is only told apart by the pool's key and where it may be sent.
-  const purpose = grant.key ?? grant.family ?? (typeof origins === "function" ? undefined : origins);
+  const places = Array.isArray(origins) ? [...new Set(origins)].toSorted() : origins;
+  const purpose = grant.key ?? grant.family ?? (typeof places === "function" ? undefined : places);
   return JSON.stringify([purpose ?? null, poolKey ?? null]);
 }

@@ -21,8 +21,8 @@ export interface RenewalHost {
   flight(): Flight<AccessTokenRecord> | undefined;
   /** The failure that a mint would only repeat now (C9). */
   failure(): RemintError | undefined;
-  /** Begins to replace the token with this value. */
-  begin(value: string): Flight<AccessTokenRecord>;
+  /** Begins to replace the tokens with these values; `isOwed`: by a mint, or what others minted for a rejection. */
+  begin(values: readonly string[], isOwed: boolean): Flight<AccessTokenRecord>;
   /** Charges a mint to the storm guard (C8); once for all who were rejected with the same token. */
   charge(token: TokenIdentity, site: Site): boolean;
   /** Charges the mint, if there has to be one, and lets go of the token (C6); `false`: the guard is closed. */
@@ -36,11 +36,14 @@ export class TokenRenewal implements Renewal {
   /** The number of the last flight begun before the request's first rejection. */
   readonly #before: number;
   #rejected: TokenIdentity;
+  /** Everything it was rejected with. */
+  readonly #values: string[];
   #second = false;
 
   constructor(host: RenewalHost, rejected: TokenIdentity, site: Site, before: number) {
     this.#host = host;
     this.#rejected = rejected;
+    this.#values = [rejected.value];
     this.#site = site;
     this.#before = before;
   }
@@ -53,13 +56,14 @@ export class TokenRenewal implements Renewal {
       // The guard closed while the answer was drained: what there is, once more, is all that can be had.
       if (flight === undefined) return { token: current!.token, final: true };
       const token = await flight.wait(options.signal);
-      if (flight.number > this.#before || this.#answers(token)) return this.#yield(token);
+      if (this.#answers(token) || this.#wasMintedBy(flight, token)) return this.#yield(token);
     }
   }
 
   again(token: AccessToken): boolean {
     this.#second = true;
     this.#rejected = token as AccessTokenRecord;
+    this.#values.push(token.value);
     const current = this.#host.current();
     if (current !== undefined && this.#answers(current.token)) return true;
     const flight = this.#host.flight();
@@ -69,15 +73,23 @@ export class TokenRenewal implements Renewal {
   }
 
   /** Whatever was minted after the rejection, be it the same value again (Q7); at first any other token as well (C6). */
-  #answers(token: TokenIdentity): boolean {
-    // Taken over from others after the rejection, rejected too, and still there: that is no answer.
-    if (isSameToken(token, this.#rejected)) return false;
-    return token.flight > this.#before || (!this.#second && token.value !== this.#rejected.value);
+  #answers(token: AccessTokenRecord): boolean {
+    if (token.freshness === "minted") {
+      const isNew = token.flight > this.#before && !isSameToken(token, this.#rejected);
+      return isNew || (!this.#second && token.value !== this.#rejected.value);
+    }
+    // Another process minted it: at first any other will do, then only one that was minted for a rejection.
+    return !this.#values.includes(token.value) && (!this.#second || token.freshness === "renewed");
+  }
+
+  /** A flight begun after the rejection: what it minted is an answer even if it is not kept. */
+  #wasMintedBy(flight: Flight<AccessTokenRecord>, token: AccessTokenRecord): boolean {
+    return flight.number > this.#before && token.freshness === "minted";
   }
 
   #yield(token: AccessTokenRecord): RenewedToken {
-    // The second renewal is the last in any case; a token that others minted may be older than this rejection (Q5).
-    return { token, final: this.#second || (token.flight > this.#before && !token.mayBeOlder) };
+    // The second renewal is the last in any case; a token that others minted may be older than the first rejection (Q5).
+    return { token, final: this.#second || (token.flight > this.#before && token.freshness === "minted") };
   }
 
   /** Begins the mint that was charged; `undefined` when it can not be and there is a token to fall back on. */
@@ -86,6 +98,6 @@ export class TokenRenewal implements Renewal {
     if (failure !== undefined) throw failure;
     const paid = this.#host.charge(this.#rejected, this.#site);
     if (!paid && current !== undefined) return undefined;
-    return this.#host.begin(this.#rejected.value);
+    return this.#host.begin(this.#values, this.#second);
   }
 }

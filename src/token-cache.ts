@@ -178,7 +178,7 @@ export class MintingTokenCache implements TokenCache {
   #peekLate(entry: CachedToken, now: number): AccessToken | undefined {
     if (now >= entry.expiresAt) return undefined;
     if (this.#flight === undefined && this.#failures.active() === undefined) {
-      if (entry.doubted) this.#begin("rejected", entry.token.value);
+      if (entry.doubted) this.#begin("rejected", [entry.token.value]);
       else this.#begin("expiring");
     }
     const worthWaiting = now >= entry.hardAt && this.#flight !== undefined && !this.#flight.outwaited;
@@ -212,14 +212,14 @@ export class MintingTokenCache implements TokenCache {
     return this.peek() ?? this.get({ signal });
   }
 
-  #begin(cause: MintCause, unwanted = this.#forgotten): Flight<AccessTokenRecord> {
+  #begin(cause: MintCause, unwanted: readonly string[] = [], isOwed = false): Flight<AccessTokenRecord> {
     if (this.#closed) throw closedError();
     const failure = this.#failures.active();
     if (failure !== undefined) throw failure;
     const { clock, supply } = this.#settings;
     const startedAt = clock.monotonic();
     const rejected = new Set<string>();
-    const need = this.#need(cause, unwanted, rejected);
+    const need = { ...this.#need(cause, unwanted, rejected), isOwed };
     this.#seed = undefined;
     this.#paidFor = undefined;
     this.#guard.begun();
@@ -235,14 +235,15 @@ export class MintingTokenCache implements TokenCache {
     return flight;
   }
 
-  #need(cause: MintCause, unwanted: string | undefined, rejected: ReadonlySet<string>): TokenNeed {
+  #need(cause: MintCause, unwanted: readonly string[], rejected: ReadonlySet<string>): Omit<TokenNeed, "isOwed"> {
     const entry = this.#valid();
+    const forgotten = this.#forgotten;
     const { notify } = this.#settings;
     return {
       cause,
       held: entry?.token,
       isUrgent: entry === undefined || entry.now() >= entry.hardAt,
-      unwanted,
+      unwanted: forgotten === undefined ? unwanted : [...unwanted, forgotten],
       rejected,
       previous: this.#last,
       state: this.#state,
@@ -296,8 +297,8 @@ export class MintingTokenCache implements TokenCache {
 
   /** Caches a token, unless it was rejected meanwhile (C5) or is not to be cached (E3). */
   #keep(obtained: Obtained, flight: number, rejected?: ReadonlySet<string>): AccessTokenRecord {
-    const { response, lifetime, expiresAt, mayBeOlder = false } = obtained;
-    const token = new AccessTokenRecord(response, expiresAt, flight, mayBeOlder);
+    const { response, lifetime, expiresAt, freshness } = obtained;
+    const token = new AccessTokenRecord(response, expiresAt, flight, freshness);
     const entry = this.#valid();
     this.#last = token;
     if (rejected?.has(token.value) || lifetime.ms <= 0) return token;
@@ -348,7 +349,7 @@ export class MintingTokenCache implements TokenCache {
     return {
       current: () => this.#valid(),
       flight: () => this.#flight,
-      begin: (value) => this.#begin("rejected", value),
+      begin: (values, isOwed) => this.#begin("rejected", values, isOwed),
       charge: (token, site) => this.#charge(token, site),
       reject: (token, site, costsMint) => this.#reject(token, site, costsMint),
       failure: () => this.#failures.active(),

@@ -4,7 +4,7 @@
  * @module
  */
 import { startMint } from "./mint.ts";
-import type { AccessTokenRecord } from "./access-token.ts";
+import type { AccessTokenRecord, Freshness } from "./access-token.ts";
 import type { Minted, MintInput, MintSettings, RunningMint } from "./mint.ts";
 import type { EventListener, MintCause } from "./telemetry/events.ts";
 
@@ -15,8 +15,10 @@ export interface TokenNeed extends MintInput {
   readonly held: AccessTokenRecord | undefined;
   /** Callers wait, although there may be a valid token (C4). */
   readonly isUrgent: boolean;
-  /** The value that an API or the user said is no good: not to be had again from elsewhere (C5). */
-  readonly unwanted: string | undefined;
+  /** The values that an API or the user said are no good: not to be had again from elsewhere (C5). */
+  readonly unwanted: readonly string[];
+  /** A token that was taken over was rejected too, so a mint is owed: only a token minted for a rejection will do (Q5). */
+  readonly isOwed: boolean;
   /** Values that were rejected since this began; it grows. */
   readonly rejected: ReadonlySet<string>;
   readonly onRetry: MintSettings["onRetry"];
@@ -26,8 +28,8 @@ export interface TokenNeed extends MintInput {
 export interface Obtained extends Minted {
   /** Another process minted it. */
   readonly adopted?: boolean | undefined;
-  /** It may have been minted before the rejection that asked for it, so its own rejection is not final (Q5). */
-  readonly mayBeOlder?: boolean | undefined;
+  /** @defaultValue "minted" */
+  readonly freshness?: Freshness | undefined;
 }
 
 /** The way to a token, in progress. Its promise rejects with a {@link RemintError} only. */

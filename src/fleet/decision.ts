@@ -17,10 +17,14 @@ export interface Wish {
   readonly refuses: (value: string) => boolean;
   /** What it last had from the fleet. */
   readonly known: { readonly value: string; readonly mints: number } | undefined;
+  /** Only a token that was minted for a rejection will do (Q5). */
+  readonly isOwed: boolean;
   /** Milliseconds before expiry from which a token is not worth taking over (C4). */
   readonly minValidity: number;
-  /** The record has not changed for as long as no living holder would let it be. */
-  readonly isStuck: boolean;
+  /** Milliseconds for which this process has seen the record unchanged. */
+  readonly unchangedFor: number;
+  /** Milliseconds after which no living holder would have let it be. */
+  readonly stuckAfter: number;
 }
 
 /** What to do next. */
@@ -42,6 +46,9 @@ export type Decision =
 
 const claim: Decision = { act: "claim", phase: "L" };
 
+/** Milliseconds in which a holder that could not reach the store writes what it has: some of its tries (lead.ts). */
+const GRACE = 2500;
+
 /** Decides about what was read; `undefined` is nothing, and a record that does not open is replaced. */
 export function decide(seen: SeenRecord | undefined, wish: Wish): Decision {
   const record = seen?.record;
@@ -49,7 +56,7 @@ export function decide(seen: SeenRecord | undefined, wish: Wish): Decision {
   const isOver = seen.age >= record.left;
   switch (record.phase) {
     case "L":
-      return isOver || wish.isStuck ? claim : patiently(wish, "wait");
+      return isHeld(record, seen.age, wish) ? patiently(wish, "wait") : claim;
     case "F":
       return isOver ? claim : patiently(wish, "fail");
     case "M":
@@ -59,11 +66,34 @@ export function decide(seen: SeenRecord | undefined, wish: Wish): Decision {
   }
 }
 
+/**
+ * Whether a lease is still somebody's. One on a state that has just been found run out is: its holder may be alive, with
+ * the next state, and the store just back; it writes as soon as it can.
+ *
+ * @param age Milliseconds since the record was written.
+ */
+export function isHeld(
+  { phase, left, lease = 0, state }: FleetRecord,
+  age: number,
+  { unchangedFor, stuckAfter }: Pick<Wish, "unchangedFor" | "stuckAfter">,
+): boolean {
+  const length = phase === "L" ? left : phase === "R" ? lease : 0;
+  // Zero: given back.
+  if (length <= 0 || unchangedFor > stuckAfter) return false;
+  return age < length || (state !== undefined && unchangedFor < GRACE);
+}
+
 function decideOnToken(record: FleetRecord, age: number, wish: Wish): Decision {
+  const decision = onToken(record, age, wish);
+  // The user has to sign in again: what a claim would present has been refused for good.
+  return decision.act === "claim" && record.failure !== undefined ? patiently(wish, "fail") : decision;
+}
+
+function onToken(record: FleetRecord, age: number, wish: Wish): Decision {
   const { token } = record;
   if (token === undefined) return claim;
   const value = token.response.access_token;
-  const isBeingReplaced = record.phase === "R" && age < (record.lease ?? 0) && !wish.isStuck;
+  const isBeingReplaced = isHeld(record, age, wish);
   if (wish.refuses(value)) {
     if (isBeingReplaced) return { act: "wait" };
     const { known } = wish;
@@ -77,7 +107,7 @@ function decideOnToken(record: FleetRecord, age: number, wish: Wish): Decision {
     return left > 0 ? { act: "claim", phase: "R" } : claim;
   }
   const { hard } = windowsOf(token.lifetime.ms, 0, wish.minValidity);
-  if (left > hard) return { act: "adopt" };
+  if (left > hard) return wish.isOwed && !token.renews ? claim : { act: "adopt" };
   return isBeingReplaced ? patiently(wish, "wait") : claim;
 }
 

@@ -35,7 +35,6 @@ export class FleetFlight {
   readonly #waits: Waits;
   /** Monotonic milliseconds: the one time limit of everything. */
   readonly #until: number;
-  #watched: { readonly version: string; readonly since: number } | undefined;
 
   constructor(member: Member, need: TokenNeed, waits: Waits) {
     const { fleet, settings } = member;
@@ -56,7 +55,7 @@ export class FleetFlight {
   }
 
   async #resolve(): Promise<Obtained | undefined> {
-    let home = await this.#member.home(this.#waits);
+    let home = await this.#member.home(this.#search());
     let claim = this.#firstClaim(home);
     let polls = 0;
     for (let turns = 0; turns < MOST_TURNS; turns++) {
@@ -73,13 +72,17 @@ export class FleetFlight {
         claim = claimNothing(home.facts);
         turns = 0;
       } else if (decision.act === "follow") {
-        home = await this.#member.follow(this.#waits);
+        home = await this.#member.follow(this.#search());
         claim = claimNothing(home.facts);
       } else {
         return this.#settle(decision.act, seen!, readAt);
       }
     }
     throw new StoreFault("the record changed with every try to replace it");
+  }
+
+  #search(): Parameters<Member["home"]>[0] {
+    return { waits: this.#waits, assertTime: () => this.#assertTime() };
   }
 
   /** Tries to take the lease. */
@@ -89,7 +92,7 @@ export class FleetFlight {
   ): Promise<{ readonly lease?: Lease; readonly current?: StoreEntry | undefined }> {
     const { fleet } = this.#member;
     const since = this.#now();
-    const lease = new Lease(fleet, place, claim.facts, claim.kept);
+    const lease = new Lease(fleet, place, claim.facts, claim.kept, this.#need.unwanted.length > 0);
     const undo = (version: string | undefined): Promise<void> => lease.release(version);
     const result = await fleet.link.swap(place.key, claim.expected, await lease.compose(), { undo });
     if (!result.ok) return { current: result.current };
@@ -120,9 +123,6 @@ export class FleetFlight {
 
   #see({ place }: Home, current: StoreEntry | undefined): Promise<SeenRecord> | undefined {
     if (current === undefined) return undefined;
-    if (this.#watched?.version !== current.version) {
-      this.#watched = { version: current.version, since: this.#now() };
-    }
     return this.#member.see(place, current);
   }
 
@@ -134,8 +134,10 @@ export class FleetFlight {
       isPatient: this.#isPatient(),
       refuses: (value) => this.#refuses(value),
       known: known === undefined ? undefined : { value: known.value, mints: known.facts.mints },
+      isOwed: this.#need.isOwed,
       minValidity: settings.minValidity,
-      isStuck: this.#now() - (this.#watched?.since ?? Infinity) > 2 * fleet.duration,
+      unchangedFor: this.#member.unchangedFor,
+      stuckAfter: 2 * fleet.duration,
     };
   }
 
@@ -145,14 +147,16 @@ export class FleetFlight {
     if (act === "fail") throw failureOf(seen.record!.failure!);
     const known = knownFrom(seen.record as TokenRecord, seen.version, readAt - seen.age);
     this.#member.learn(known);
-    return { ...adopted(known, this.#member.fleet.clock), mayBeOlder: act === "adopt" };
+    const token = adopted(known, this.#member.fleet.clock);
+    // Nothing newer is to be had: what is said about it is final.
+    return act === "repeat" ? { ...token, freshness: "minted" } : token;
   }
 
   #withoutStore(fault: StoreFault): Obtained | undefined | Promise<Obtained> {
     const error = this.#member.report(fault);
     if (this.#isPatient()) return undefined;
     if (this.#member.isStateful) throw error;
-    this.#member.mintsBeside(this.#need.unwanted);
+    this.#member.mintsBeside(this.#need.unwanted.at(-1));
     return mintAlone(this.#leader(this.#need.state));
   }
 
@@ -170,7 +174,8 @@ export class FleetFlight {
   }
 
   #refuses(value: string): boolean {
-    return value === this.#need.unwanted || this.#need.rejected.has(value) || this.#member.leftBehind === value;
+    const { unwanted, rejected } = this.#need;
+    return unwanted.includes(value) || rejected.has(value) || this.#member.leftBehind === value;
   }
 
   #assertTime(): void {

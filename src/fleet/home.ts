@@ -6,15 +6,18 @@
  *
  * - With `[new, old]` a process that finds nothing under the new key takes what is under the old one: it replaces it, by
  *   compare-and-swap, with a mark (`M`) that still holds the state, and begins the new record from that. From then on
- *   nobody can use the state under the old key.
+ *   nobody can use the state under the old key. Where there is nothing to take it leaves the mark all the same, or a
+ *   process of the deployment before could begin there at the same time.
  * - With `[old, new]` a process uses the old key until it finds the mark, and the new one from then on.
  * - With the old key alone it stops there, because all it could present is used up.
+ * - With the new key alone it does not look back: what was not moved by then is left behind.
  *
  * @module
  */
 import { digest } from "../digest.ts";
-import { factsOf, read, write, type Facts, type Place, type SeenRecord } from "./record.ts";
+import { isHeld } from "./decision.ts";
 import { pollDelay } from "./polling.ts";
+import { factsOf, read, write, type Facts, type FleetRecord, type Place, type SeenRecord } from "./record.ts";
 import type { StoreEntry } from "../stores/store.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Waits } from "./waits.ts";
@@ -24,6 +27,15 @@ export interface Found {
   readonly place: Place;
   /** What moved here, if the record is not here yet. */
   readonly moved?: Facts | undefined;
+}
+
+/** What a search needs of its flight. */
+export interface Search {
+  /** What the record begins with if it is nowhere. */
+  readonly own: Facts;
+  readonly waits: Waits;
+  /** @throws {RemintError} When the time of the flight is up. */
+  readonly assertTime: () => void;
 }
 
 /** The format of records, in their names: another format never meets these. */
@@ -40,22 +52,32 @@ export async function placesOf({ seals, prefix }: Fleet, name: string): Promise<
  *
  * @throws {StoreFault} When the store fails.
  */
-export async function findState(fleet: Fleet, places: readonly Place[], waits: Waits): Promise<Found> {
-  for (let polls = 0; ;) {
+export async function findState(fleet: Fleet, places: readonly Place[], search: Search): Promise<Found> {
+  const first = places[0]!;
+  let watched: string | undefined;
+  let since = 0;
+  for (let polls = 0; ; polls++) {
+    search.assertTime();
     const seen = await Promise.all(places.map((place) => look(fleet, place)));
-    const [first, ...others] = seen;
-    if (first !== undefined && first.record?.phase !== "M") return { place: places[0]! };
-    const at = 1 + others.findIndex((other) => other?.record !== undefined);
-    const other = seen[at]?.record;
-    // It was moved from the first place: to the one that has it now, or is to have it.
-    if (first !== undefined && (other === undefined || other.phase === "M"))
-      return { place: places[1]!, moved: factsOf(first.record!) };
-    if (first !== undefined) return { place: places[at]! };
-    if (other === undefined) return { place: places[0]! };
-    if (other.phase === "M") return { place: places[0]!, moved: factsOf(other) };
+    const live = seen.findIndex((each) => each?.record !== undefined && each.record.phase !== "M");
+    if (live === 0) return { place: first };
+    const mark = newestMark(seen);
+    if (seen[0]?.record?.phase === "M") {
+      // It was moved away from here: to where it is now, or is to be.
+      return live > 0 ? { place: places[live]! } : { place: places[1]!, moved: factsOf(mark!) };
+    }
+    if (live < 0 && mark !== undefined) return { place: first, moved: factsOf(mark) };
+    const found = seen[live];
+    if (found !== undefined && found.version !== watched) [watched, since] = [found.version, fleet.clock.monotonic()];
+    const patience = { unchangedFor: fleet.clock.monotonic() - since, stuckAfter: 2 * fleet.duration };
     // Whoever holds a lease there is about to use the state up.
-    if (isBusy(seen[at]!)) await waits.sleep(pollDelay(polls++));
-    else if (await leave(fleet, places[at]!, seen[at]!)) return { place: places[0]!, moved: factsOf(other) };
+    if (found === undefined || !isHeld(found.record!, found.age, patience)) {
+      const facts = found === undefined ? search.own : factsOf(found.record!);
+      const left = found === undefined ? places.slice(1) : [places[live]!];
+      const marked = await Promise.all(left.map((place) => leave(fleet, place, seen[places.indexOf(place)], facts)));
+      if (marked.every(Boolean)) return { place: first, moved: facts };
+    }
+    await search.waits.sleep(pollDelay(polls));
   }
 }
 
@@ -64,13 +86,19 @@ async function look(fleet: Fleet, place: Place): Promise<SeenRecord | undefined>
   return current === undefined ? undefined : read(place, current, fleet.clock.now());
 }
 
-function isBusy({ record, age }: SeenRecord): boolean {
-  const { phase, left, lease = 0 } = record!;
-  return (phase === "L" && age < left) || (phase === "R" && age < lease);
+/** Two changes of the key leave two marks; the later one has the state. */
+function newestMark(seen: readonly (SeenRecord | undefined)[]): FleetRecord | undefined {
+  const marks = seen.flatMap((each) => (each?.record?.phase === "M" ? [each.record] : []));
+  return marks.toSorted((one, other) => other.mints - one.mints)[0];
 }
 
 /** Leaves the mark. `false`: the record has changed meanwhile. */
-async function leave({ link, clock, stateTtl }: Fleet, place: Place, seen: SeenRecord): Promise<boolean> {
-  const mark = await write(place, { ...factsOf(seen.record!), phase: "M", left: stateTtl }, stateTtl, clock.now());
-  return (await link.swap(place.key, seen.version, mark)).ok;
+async function leave(
+  { link, clock, stateTtl }: Fleet,
+  place: Place,
+  seen: SeenRecord | undefined,
+  facts: Facts,
+): Promise<boolean> {
+  const mark = await write(place, { ...facts, phase: "M", left: stateTtl }, stateTtl, clock.now());
+  return (await link.swap(place.key, seen?.version, mark)).ok;
 }

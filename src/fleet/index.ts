@@ -9,6 +9,7 @@ export { memoryStore } from "../stores/memory.ts";
 
 export type { FleetOptions } from "./fleet-store.ts";
 export type { EncryptionKey } from "./seal.ts";
+export type { StoreContractCase, StoreContractOptions } from "../stores/contract.ts";
 export type { MemoryStoreOptions } from "../stores/memory.ts";
 export type { Store, StoreEntry, SwapResult } from "../stores/store.ts";
 export type { FleetStore } from "../token-supply.ts";

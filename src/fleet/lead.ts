@@ -4,9 +4,9 @@
  *
  * @module
  */
-import pRetry from "p-retry";
 import { startMint } from "../mint.ts";
 import { adopted, knownFrom, type TokenRecord } from "./memory.ts";
+import { read } from "./record.ts";
 import { StoreFault } from "./store-link.ts";
 import type { RemintError } from "../errors.ts";
 import type { Minted } from "../mint.ts";
@@ -29,11 +29,20 @@ export interface Leader {
   readonly refuses: (value: string) => boolean;
 }
 
+/** Milliseconds between two tries to write what the store did not take. */
+const TRY_AGAIN = 1000;
+/** A token that is not shared costs a mint; a state that is lost costs a session. */
+const LATE_TRIES = 2;
+const LATE_TRIES_WITH_STATE = 600;
+/** Other processes may write to the record while its state is being put right: their heartbeats, for one. */
+const MOST_TURNS = 8;
+
 /** Mints under the lease. @throws {RemintError} What the mint failed with, as the fleet was told. */
 export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
   const { member, waits } = leader;
   let minted: Minted;
   try {
+    waits.assertWanted();
     minted = await mintAlone(leader);
   } catch (error) {
     const told = waits.isAbandoned ? lease.release() : lease.fail(error as RemintError);
@@ -42,8 +51,9 @@ export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
   }
   const { state } = minted.response;
   if (state !== undefined) member.presented(leader.state, state);
-  const { clock } = member.fleet;
-  if (minted.lifetime.ms > 0 && minted.expiresAt > clock.now()) return publish(leader, lease, minted);
+  const isWorthSharing = minted.lifetime.ms > 0 && minted.expiresAt > member.fleet.clock.now();
+  // The next state is, whatever came with it.
+  if (isWorthSharing || state !== undefined) return publish(leader, lease, minted);
   await lease.release().catch((fault: unknown) => member.report(fault));
   return minted;
 }
@@ -51,77 +61,111 @@ export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
 /** Mints and tells nobody. */
 export function mintAlone({ member, need, waits, mintTimeout, state }: Leader): Promise<Minted> {
   const { previous, seed, onRetry } = need;
-  return waits.follow(startMint({ ...member.settings, mintTimeout, onRetry }, { previous, seed, state }));
+  const mint = startMint({ ...member.settings, mintTimeout, onRetry }, { previous, seed, state });
+  // Closing the cache does not end a request that uses a state up: its answer holds the only next one.
+  return waits.follow(state === undefined ? mint : { ...mint, abandon: () => {} });
 }
 
 async function publish(leader: Leader, lease: Lease, minted: Minted): Promise<Obtained> {
   const { member } = leader;
-  const writtenAt = member.fleet.clock.monotonic();
-  const record = lease.recordOf(minted);
   try {
-    const result = await lease.publish(record);
-    if (result.ok) {
-      member.learn(knownFrom(record, result.version, writtenAt));
-      return minted;
-    }
-    return await outdone(leader, lease, minted, result.current);
+    return await write(leader, lease, minted);
   } catch (fault) {
     if (!(fault instanceof StoreFault)) throw fault;
     // Callers do not wait for the store: they have their token.
     member.report(fault);
-    member.learn(knownFrom(record, undefined, writtenAt));
-    void publishLater(leader, lease, minted);
+    member.learn(knownFrom(lease.recordOf(minted), undefined, member.fleet.clock.monotonic()));
+    void publishLater(member, lease, minted);
     return minted;
   }
 }
 
-/**
- * The lease was lost to another process while this one minted. Its token is not published: it may be older than a
- * rejection the other one knows of. What the fleet has is used instead, if it is there. A state is another matter: the
- * one in the record is used up, and this is the only place that has the next one.
- */
-async function outdone(
-  leader: Leader,
-  lease: Lease,
-  minted: Minted,
-  current: StoreEntry | undefined,
-): Promise<Obtained> {
+/** @throws {StoreFault} When the store does not take it. */
+async function write(leader: Leader, lease: Lease, minted: Minted): Promise<Obtained> {
   const { member } = leader;
-  const { clock } = member.fleet;
-  const readAt = clock.monotonic();
+  const writtenAt = member.fleet.clock.monotonic();
   const record = lease.recordOf(minted);
-  const seen = current === undefined ? undefined : await member.see(lease.place, current);
-  const there = seen?.record;
-  if (minted.response.state !== undefined && (there === undefined || member.usesUp(there))) {
-    const result = await lease.replace(current?.version, record);
-    if (result.ok) {
-      member.learn(knownFrom(record, result.version, readAt));
-      return minted;
-    }
-  }
-  if (there?.token !== undefined && there.left - seen!.age > 0 && !leader.refuses(there.token.response.access_token)) {
-    const known = knownFrom(there as TokenRecord, seen!.version, readAt - seen!.age);
-    member.learn(known);
-    return { ...adopted(known, clock), mayBeOlder: true };
-  }
-  member.learn(knownFrom(record, undefined, readAt));
+  const { version, current } = await offer(member, lease, minted, record);
+  if (version === undefined) return (await outdone(leader, lease, record, current)) ?? minted;
+  member.learn(knownFrom(record, version, writtenAt));
   return minted;
 }
 
-/** The store failed when the token was to be published. A state must get there, so that is tried for longer. */
-async function publishLater({ member }: Leader, lease: Lease, minted: Minted): Promise<void> {
-  const hasState = minted.response.state !== undefined;
+/** What came of writing a record: its version, or what is there instead. */
+interface Offered {
+  readonly version?: string | undefined;
+  readonly current?: StoreEntry | undefined;
+}
+
+/** Writes the record over the lease. */
+async function offer(member: Member, lease: Lease, { response }: Minted, record: TokenRecord): Promise<Offered> {
+  const result = await lease.publish(record);
+  if (result.ok) return { version: result.version };
+  return response.state === undefined ? result : saveState(member, lease, record, result.current);
+}
+
+/**
+ * The lease was lost, and the state is another matter than the token: what the record has is used up, and this is the
+ * only place that has the next one. So it is written over whatever has the used up one, or none.
+ */
+async function saveState(
+  member: Member,
+  lease: Lease,
+  record: TokenRecord,
+  current: StoreEntry | undefined,
+): Promise<Offered> {
+  let there = current;
+  for (let turns = 0; turns < MOST_TURNS; turns++) {
+    const seen = there === undefined ? undefined : await read(lease.place, there, member.fleet.clock.now());
+    if (seen?.record !== undefined && !member.isBehind(seen.record)) return { current: there };
+    const result = await lease.replace(there?.version, record);
+    if (result.ok) return { version: result.version };
+    there = result.current;
+  }
+  throw new StoreFault("the record changed with every try to replace it");
+}
+
+/**
+ * The lease was lost to another process while this one minted. Its token is not published: it may be older than a
+ * rejection the other one knows of. What the fleet has is used instead, if it is there.
+ */
+async function outdone(
+  { member, refuses }: Leader,
+  lease: Lease,
+  own: TokenRecord,
+  current: StoreEntry | undefined,
+): Promise<Obtained | undefined> {
   const { clock } = member.fleet;
-  const attempt = async (): Promise<void> => {
+  const readAt = clock.monotonic();
+  const seen = current === undefined ? undefined : await member.see(lease.place, current);
+  const there = seen?.record;
+  if (there?.token !== undefined && there.left - seen!.age > 0 && !refuses(there.token.response.access_token)) {
+    const known = knownFrom(there as TokenRecord, seen!.version, readAt - seen!.age);
+    member.learn(known);
+    return adopted(known, clock);
+  }
+  member.learn(knownFrom(own, undefined, readAt));
+  return undefined;
+}
+
+/** The store failed when the token was to be published. A state must get there, so that is tried for longer. */
+async function publishLater(member: Member, lease: Lease, minted: Minted): Promise<void> {
+  const { clock } = member.fleet;
+  const hasState = minted.response.state !== undefined;
+  for (let tries = hasState ? LATE_TRIES_WITH_STATE : LATE_TRIES; tries > 0; tries--) {
+    // In the background: it does not keep the process alive (C12).
+    await new Promise<void>((resolve) => void clock.setTimeout(resolve, TRY_AGAIN));
+    const record = lease.recordOf(minted);
+    if (!hasState && record.left <= 0) return;
     const writtenAt = clock.monotonic();
-    const record: TokenRecord = lease.recordOf(minted);
-    if (record.left <= 0 && !hasState) return;
-    const result = await lease.publish(record);
-    if (result.ok && member.known?.value === record.token.response.access_token) {
-      member.learn(knownFrom(record, result.version, writtenAt));
+    try {
+      const { version } = await offer(member, lease, minted, record);
+      // Meanwhile it may have had another one.
+      const isLast = member.known?.value === record.token.response.access_token;
+      if (version !== undefined && isLast) member.learn(knownFrom(record, version, writtenAt));
+      return;
+    } catch {
+      // The store again.
     }
-  };
-  await pRetry(attempt, { retries: hasState ? 12 : 2, minTimeout: 1000, maxTimeout: 30_000, unref: true }).catch(
-    () => {},
-  );
+  }
 }

@@ -11,6 +11,7 @@ import { withoutCredentials } from "../access-token.ts";
 import { delayAfter } from "../failure-memory.ts";
 import { pauseAfter } from "../storm-guard.ts";
 import { storedFailure } from "./shared-failure.ts";
+import { rotated } from "./sign-in.ts";
 import { write, type Facts, type FleetRecord, type Place, type StoredToken, type Written } from "./record.ts";
 import type { Timer } from "../clock.ts";
 import type { RemintError } from "../errors.ts";
@@ -34,6 +35,7 @@ export class Lease {
   readonly #fleet: Fleet;
   readonly #facts: Facts;
   readonly #kept: KeptToken | undefined;
+  readonly #renews: boolean;
   #version: string | undefined;
   /** Everything it wrote, to know it again: a write may come true after its time was up. */
   readonly #texts = new Set<string>();
@@ -41,12 +43,16 @@ export class Lease {
   #beating: Promise<void> = Promise.resolve();
   #isEnded = false;
 
-  /** @param kept The token of the record, if it is being refreshed. */
-  constructor(fleet: Fleet, place: Place, facts: Facts, kept: KeptToken | undefined) {
+  /**
+   * @param kept The token of the record, if it is being refreshed.
+   * @param renews A rejected token is to be replaced.
+   */
+  constructor(fleet: Fleet, place: Place, facts: Facts, kept: KeptToken | undefined, renews: boolean) {
     this.#fleet = fleet;
     this.place = place;
     this.#facts = facts;
     this.#kept = kept;
+    this.#renews = renews;
   }
 
   /** The record that takes the lease, or renews it. */
@@ -70,11 +76,13 @@ export class Lease {
   /** The record of what was minted under it, as of now. */
   recordOf({ response, lifetime, expiresAt }: Minted): TokenRecord {
     const { access_token, state } = response;
-    const facts = { ...this.#facts, mints: this.#facts.mints + 1, fails: 0, ...(state !== undefined && { state }) };
+    const before = { ...this.#facts, mints: this.#facts.mints + 1, fails: 0 };
+    const facts = state === undefined ? before : rotated(before, state);
     const token: StoredToken = {
       response: { ...withoutCredentials(response), access_token },
       lifetime,
       age: 0,
+      renews: this.#renews,
       quiet: pauseAfter(facts.strikes),
     };
     return { ...facts, phase: "T", left: expiresAt - this.#fleet.clock.now(), token };
@@ -105,11 +113,14 @@ export class Lease {
   async fail(error: RemintError): Promise<void> {
     await this.#end();
     const fails = this.#facts.fails + 1;
+    const failure = storedFailure(error);
+    // It outlasts the token: nothing is minted until somebody signs in.
+    const isTerminal = failure.terminal === true;
     const delay = Math.min(delayAfter(error, fails, this.#kept === undefined), this.#fleet.stateTtl);
     const record: FleetRecord =
       this.#kept === undefined
-        ? { ...this.#facts, fails, phase: "F", left: delay, failure: storedFailure(error) }
-        : { ...this.#keptRecord(this.#kept), fails, phase: "T", pause: delay };
+        ? { ...this.#facts, fails, phase: "F", left: delay, failure }
+        : { ...this.#keptRecord(this.#kept), fails, phase: "T", pause: delay, ...(isTerminal && { failure }) };
     await this.replace(this.#version, record);
   }
 

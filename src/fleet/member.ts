@@ -6,13 +6,14 @@
 import { RemintError, safeCause } from "../errors.ts";
 import { FleetFlight } from "./flight.ts";
 import { findState, placesOf } from "./home.ts";
-import { read, type Facts, type Place, type SeenRecord } from "./record.ts";
-import { SignIn } from "./sign-in.ts";
+import { factsOf, read, type Facts, type Place, type SeenRecord } from "./record.ts";
+import { isSpent, rotated, SignIn } from "./sign-in.ts";
 import { StoreFault } from "./store-link.ts";
 import { Waits } from "./waits.ts";
 import type { StoreEntry } from "../stores/store.ts";
 import type { FleetMember, Obtaining, TokenNeed, TokenSupply } from "../token-supply.ts";
 import type { Fleet } from "./fleet.ts";
+import type { Search } from "./home.ts";
 import type { Known } from "./memory.ts";
 
 /** Where the record is, and what it begins with if it is not there. */
@@ -26,16 +27,19 @@ export class Member implements TokenSupply {
   readonly fleet: Fleet;
   readonly settings: FleetMember;
   readonly #signIn: SignIn;
+  /** What the record last said, so far as it is carried on: a new one begins with it. */
+  #facts: Facts;
+  /** The record it last saw, and since when. */
+  #watched: { readonly version: string; readonly since: number } | undefined;
   #known: Known | undefined;
   #place: Place | undefined;
   #leftBehind: string | undefined;
-  /** The last state this process used up, as JSON, and what came of it. */
-  #rotated: { readonly from: string | undefined; readonly to: unknown } | undefined;
 
   constructor(fleet: Fleet, settings: FleetMember) {
     this.fleet = fleet;
     this.settings = settings;
-    this.#signIn = new SignIn(settings.grant.state, fleet.seals);
+    this.#signIn = new SignIn(settings.grant.state);
+    this.#facts = { mints: 0, strikes: 0, fails: 0, ...this.#signIn.facts };
   }
 
   start(need: TokenNeed): Obtaining {
@@ -52,7 +56,7 @@ export class Member implements TokenSupply {
 
   /** A mint of this grant uses something up. */
   get isStateful(): boolean {
-    return this.#state() !== undefined;
+    return this.#facts.state !== undefined;
   }
 
   /** The token that was last had from the record, or published in it. */
@@ -62,7 +66,9 @@ export class Member implements TokenSupply {
 
   learn(known: Known): void {
     this.#known = known;
+    this.#facts = { ...known.facts, fails: 0 };
     this.#leftBehind = undefined;
+    this.#signIn.met(known.facts);
   }
 
   /** A rejected value that may still be in the record, because its replacement was minted beside the store. */
@@ -74,22 +80,25 @@ export class Member implements TokenSupply {
     this.#leftBehind = rejected ?? this.#leftBehind;
   }
 
-  async home(waits: Waits): Promise<Home> {
-    const facts = await this.#ownFacts();
-    if (this.#place !== undefined) return { place: this.#place, facts };
+  async home(flight: Omit<Search, "own">): Promise<Home> {
+    const own = this.#facts;
+    if (this.#place !== undefined) return { place: this.#place, facts: own };
     const places = await placesOf(this.fleet, this.settings.name);
     const mayHaveMoved = places.length > 1 && this.isStateful;
-    const { place, moved } = mayHaveMoved ? await findState(this.fleet, places, waits) : { place: places[0]! };
+    const { place, moved } = mayHaveMoved
+      ? await findState(this.fleet, places, { ...flight, own })
+      : { place: places[0]! };
     // What has moved is not there yet: until it is, it has to be looked up again.
-    if (moved === undefined) this.#place = place;
-    return { place, facts: moved ?? facts };
+    if (moved !== undefined) return { place, facts: this.#signIn.replaces(moved) ?? this.#repaired(moved) };
+    this.#place = place;
+    return { place, facts: own };
   }
 
   /** The record is no longer where it was. @throws {StoreFault} When it is where this process can not read it. */
-  async follow(waits: Waits): Promise<Home> {
+  async follow(flight: Omit<Search, "own">): Promise<Home> {
     this.#place = undefined;
     this.#known = undefined;
-    if (this.fleet.seals.length > 1) return this.home(waits);
+    if (this.fleet.seals.length > 1) return this.home(flight);
     throw new StoreFault(
       `the fleet has moved to another encryption key: give both, "encryptionKey": [this process's, the other one]`,
     );
@@ -97,24 +106,43 @@ export class Member implements TokenSupply {
 
   /** Reads a record as this process has to see it. */
   async see(place: Place, entry: StoreEntry): Promise<SeenRecord> {
+    if (this.#watched?.version !== entry.version) {
+      this.#watched = { version: entry.version, since: this.fleet.clock.monotonic() };
+    }
     const seen = await read(place, entry, this.fleet.clock.now());
     const { record } = seen;
     if (record === undefined) return seen;
-    const newer = await this.#signIn.replaces(record);
+    const newer = this.#signIn.replaces(record);
+    const facts = newer ?? this.#repaired(factsOf(record));
+    this.#facts = { ...facts, fails: 0 };
     // Whatever it says is of another session: the lease on it is over.
     if (newer !== undefined) return { ...seen, record: { ...newer, phase: "L", left: 0 } };
-    return this.usesUp(record) ? { ...seen, record: { ...record, state: this.#rotated!.to } } : seen;
+    return { ...seen, record: { ...record, ...facts } };
+  }
+
+  /** Milliseconds for which the record that was seen last has been the same. */
+  get unchangedFor(): number {
+    return this.#watched === undefined ? 0 : this.fleet.clock.monotonic() - this.#watched.since;
   }
 
   /** A state was presented, and this one came of it. */
   presented(from: unknown, to: unknown): void {
-    const before = JSON.stringify(from);
-    if (JSON.stringify(to) !== before) this.#rotated = { from: before, to };
+    this.#facts = rotated({ ...this.#facts, state: from }, to);
   }
 
-  /** Whether a record still has the state that this process has used up: then it has the only next one. */
-  usesUp({ state }: Facts): boolean {
-    return this.#rotated !== undefined && JSON.stringify(state) === this.#rotated.from;
+  /**
+   * Whether a record has a state that this process knows to be used up: the next one was not written, or the store has
+   * lost that.
+   */
+  isBehind(facts: Facts): boolean {
+    return isSpent(facts.state, this.#facts);
+  }
+
+  /** With the next state, where a record has one that was used up. */
+  #repaired(facts: Facts): Facts {
+    if (!this.isBehind(facts)) return facts;
+    const { mints, strikes, fails } = facts;
+    return { ...this.#facts, mints, strikes, fails };
   }
 
   /** Tells that the store failed. @returns What callers get who can not do without it. */
@@ -126,24 +154,5 @@ export class Member implements TokenSupply {
     const error = new RemintError("ERR_STORE", `${message}, ${meaning}`, { cause: safeCause(cause), retryable: true });
     this.settings.notify?.({ name: "store-failed", error });
     return error;
-  }
-
-  /** What a new record begins with. */
-  async #ownFacts(): Promise<Facts> {
-    const { mints = 0, strikes = 0, oldSeeds } = this.#known?.facts ?? {};
-    const state = this.#state();
-    const signIn = await this.#signIn.facts();
-    return {
-      mints,
-      strikes,
-      fails: 0,
-      ...signIn,
-      ...(state !== undefined && { state }),
-      ...(oldSeeds && { oldSeeds }),
-    };
-  }
-
-  #state(): unknown {
-    return this.#rotated?.to ?? this.#known?.facts.state ?? this.settings.grant.state;
   }
 }

@@ -28,6 +28,8 @@ export type TokenRecord = FleetRecord & { readonly token: StoredToken };
 export function knownFrom(record: TokenRecord, version: string | undefined, writtenAt: number): Known {
   const { token } = record;
   const until = writtenAt + record.left;
+  // It is not to be replaced: that has to be read again, every time.
+  if (record.failure !== undefined) version = undefined;
   return { value: token.response.access_token, version, facts: factsOf(record), token, writtenAt, until };
 }
 
@@ -39,5 +41,6 @@ export function ageOf({ token, writtenAt }: Known, now: number): number {
 /** The token of a record that another process wrote, on the local clocks. */
 export function adopted({ token, until }: Known, clock: Clock): Obtained {
   const { response, lifetime } = token;
-  return { response, lifetime, expiresAt: Math.floor(clock.now() + until - clock.monotonic()), adopted: true };
+  const expiresAt = Math.floor(clock.now() + until - clock.monotonic());
+  return { response, lifetime, expiresAt, adopted: true, freshness: token.renews ? "renewed" : "taken" };
 }

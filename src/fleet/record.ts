@@ -39,6 +39,8 @@ export interface Facts {
   readonly seed?: string | undefined;
   /** The seeds of sign-ins before; a process that still has one of them is late, not new. */
   readonly oldSeeds?: readonly string[] | undefined;
+  /** Recognise the states that were used up last: a process may begin with one that was saved elsewhere. */
+  readonly spent?: readonly string[] | undefined;
 }
 
 /** A token in a record. */
@@ -48,6 +50,8 @@ export interface StoredToken {
   readonly lifetime: Lifetime;
   /** Milliseconds since its mint, when the record was written. */
   readonly age: number;
+  /** It was minted because another one was rejected (C7). */
+  readonly renews: boolean;
   /** Milliseconds from writing in which its rejection makes nobody mint (C8). */
   readonly quiet: number;
 }
@@ -61,6 +65,7 @@ export interface FleetRecord extends Facts {
   /** `T`: until then nobody refreshes it, because that has just failed. */
   readonly pause?: number | undefined;
   readonly token?: StoredToken | undefined;
+  /** `F`: why; `T`: why it will never be refreshed (C9). */
   readonly failure?: StoredFailure | undefined;
 }
 
@@ -114,7 +119,7 @@ export async function read({ key, seal }: Place, entry: StoreEntry, now: number)
 }
 
 /** What a record that replaces this one has to carry on. */
-export function factsOf({ mints, strikes, fails, state, seed, oldSeeds }: Facts): Facts {
+export function factsOf({ mints, strikes, fails, state, seed, oldSeeds, spent }: Facts): Facts {
   return {
     mints,
     strikes,
@@ -122,6 +127,7 @@ export function factsOf({ mints, strikes, fails, state, seed, oldSeeds }: Facts)
     ...(state !== undefined && { state }),
     ...(seed !== undefined && { seed }),
     ...(oldSeeds !== undefined && { oldSeeds }),
+    ...(spent !== undefined && { spent }),
   };
 }
 

@@ -2,57 +2,79 @@
  * Whose session a record holds. Two processes with one refresh token share its record; a new sign-in brings another refresh
  * token, and its record replaces the old session's.
  *
- * The record keeps an HMAC of the state it began with, not that state. A seed that is neither the record's nor one of
- * those before it belongs to a newer sign-in, but only the first time this process looks: after that it has told the
- * fleet, and another seed there is somebody's who came later.
+ * The record keeps a digest of the state it began with, of the last ones that were used up since, and of the sign-ins
+ * before. A process may begin with any of them and is of this session: it was configured with the first refresh token,
+ * or read a later one where `onRotate` had saved it. A state that the record does not know belongs to a newer sign-in,
+ * but only the first time this process looks: after that the fleet has been told, and another session there is
+ * somebody's who came later.
+ *
+ * Digests without a key: they lie sealed beside the state itself, and have to be known again after a change of the key.
  *
  * @module
  */
+import { digest } from "../digest.ts";
 import type { Facts } from "./record.ts";
-import type { Seal } from "./seal.ts";
 
-/** Sign-ins a record remembers, to know a late process from a new one. */
+/** Sign-ins, and used up states, that a record remembers, to know a late process from a new one. */
 const REMEMBERED = 8;
+/** Hexadecimal digits of a digest; 96 bits. */
+const DIGITS = 24;
 
 /** The sign-in of one cache. */
 export class SignIn {
   readonly #state: unknown;
-  readonly #seals: readonly Seal[];
+  readonly #seed: string | undefined;
   #isKnown = false;
 
   /** @param state What the grant began with; `undefined`: there is no session. */
-  constructor(state: unknown, seals: readonly Seal[]) {
+  constructor(state: unknown) {
     this.#state = state;
-    this.#seals = seals;
+    this.#seed = markOf(state);
   }
 
   /** The part of a new record's facts. */
-  async facts(): Promise<Pick<Facts, "state" | "seed">> {
-    if (this.#state === undefined) return {};
-    return { state: this.#state, seed: await this.#seed(this.#seals[0]!) };
+  get facts(): Pick<Facts, "state" | "seed"> {
+    return this.#seed === undefined ? {} : { state: this.#state, seed: this.#seed };
+  }
+
+  /** The fleet has a record with these facts. */
+  met({ seed }: Facts): void {
+    if (seed === this.#seed) this.#isKnown = true;
   }
 
   /** What a record has to become, when it is of an older sign-in than this. */
-  async replaces({ seed, oldSeeds = [], mints }: Facts): Promise<Facts | undefined> {
-    if (this.#state === undefined || seed === undefined || this.#isKnown) return undefined;
-    if (await this.#isOwn([seed, ...oldSeeds])) {
+  replaces(facts: Facts): Facts | undefined {
+    if (this.#seed === undefined || this.#isKnown) return undefined;
+    const { mints, seed, oldSeeds = [], state } = facts;
+    if ([seed, ...oldSeeds, ...(facts.spent ?? []), markOf(state)].includes(this.#seed)) {
       this.#isKnown = true;
       return undefined;
     }
-    const own = await this.facts();
-    return { ...own, mints, strikes: 0, fails: 0, oldSeeds: [...oldSeeds, seed].slice(-REMEMBERED) };
+    const before = seed === undefined ? oldSeeds : remembered(oldSeeds, seed);
+    return { ...this.facts, mints, strikes: 0, fails: 0, oldSeeds: before, spent: spentWith(facts) };
   }
+}
 
-  /** A seed names the key that made it, so that it is known again after a change of the encryption key. */
-  async #isOwn(seeds: readonly string[]): Promise<boolean> {
-    const own = new Set(await Promise.all(this.#seals.map((seal) => this.#seed(seal))));
-    if (seeds.some((seed) => own.has(seed))) return true;
-    const ids = await Promise.all(this.#seals.map((seal) => seal.id()));
-    // Made with a key this process does not have: it can not say that the session is another one.
-    return !ids.some((id) => seeds[0]!.startsWith(`${id}.`));
-  }
+/** The facts of a record whose state was used up, and what came of it. */
+export function rotated(facts: Facts, state: unknown): Facts {
+  if (markOf(state) === markOf(facts.state)) return facts;
+  return { ...facts, state, spent: spentWith(facts) };
+}
 
-  async #seed(seal: Seal): Promise<string> {
-    return `${await seal.id()}.${await seal.mac(JSON.stringify(this.#state))}`;
-  }
+/** Whether a state was used up, as far as these facts go back. */
+export function isSpent(state: unknown, { spent = [] }: Facts): boolean {
+  return state !== undefined && spent.length > 0 && spent.includes(markOf(state)!);
+}
+
+function spentWith({ state, spent = [] }: Facts): readonly string[] {
+  const mark = markOf(state);
+  return mark === undefined ? spent : remembered(spent, mark);
+}
+
+function remembered(marks: readonly string[], mark: string): readonly string[] {
+  return [...marks, mark].slice(-REMEMBERED);
+}
+
+function markOf(state: unknown): string | undefined {
+  return state === undefined ? undefined : digest(JSON.stringify(state)).slice(0, DIGITS);
 }

@@ -34,19 +34,19 @@ export async function expiredIsAbsent(store: StoreUnderTest): Promise<void> {
 }
 
 export async function everyWriteSetsTheTime(store: StoreUnderTest): Promise<void> {
-  for (const [suffix, next] of [
-    ["same", "first"],
-    ["other", "second"],
-  ] as const) {
-    const key = store.key(suffix);
-    const { version, ttl } = await renewed(store, key, next);
-    // Written later and for as long as the first: when it is gone, the first one's time is over.
-    await store.write(store.key(`${suffix} witness`), undefined, "witness", ttl);
-    await store.gone(store.key(`${suffix} witness`), ttl);
-    await store.holds(key, next, version, "when the time of what it replaced was over");
-    await store.write(key, version, "short", SHORT);
-    await store.gone(key, SHORT);
-  }
+  await Promise.all([replacedInTime(store, "first"), replacedInTime(store, "second")]);
+}
+
+/** @param next What replaces "first": itself, or another value. */
+async function replacedInTime(store: StoreUnderTest, next: string): Promise<void> {
+  const key = store.key(next);
+  const { version, ttl } = await renewed(store, key, next);
+  // Written later and for as long as the first: when it is gone, the first one's time is over.
+  await store.write(store.key(`witness of ${next}`), undefined, "witness", ttl);
+  await store.gone(store.key(`witness of ${next}`), ttl);
+  await store.holds(key, next, version, "when the time of what it replaced was over");
+  await store.write(key, version, "short", SHORT);
+  await store.gone(key, SHORT);
 }
 
 /** Writes a value for a short time and another in its place for a long one, again with more time where that was too slow. */

@@ -6,7 +6,7 @@ import type { Store, StoreEntry, SwapResult } from "./store.ts";
 export const LONG = 600_000;
 
 /** No engine gives these, and none may fall over their form. */
-export const IMPOSSIBLE: readonly [string, ...string[]] = ["-", "none", "0".repeat(40), "'; x"];
+export const IMPOSSIBLE: readonly [string, ...string[]] = ["?", "-", "none", "0".repeat(40), "'; x"];
 
 const CLAUSES = { 1: "atomic", 2: "versions", 3: "expiry", 4: "whatever is there" } as const;
 const POLL = 5;

@@ -1,6 +1,6 @@
 /** Clauses 1, 2 and 4 of the store contract: comparing and writing, versions, values. */
 import { IMPOSSIBLE, LONG, randomName, type StoreUnderTest } from "./contract-store.ts";
-import type { StoreEntry, SwapResult } from "./store.ts";
+import type { StoreEntry } from "./store.ts";
 
 export const RACERS = 50;
 const WRITERS = 8;
@@ -125,18 +125,26 @@ export async function sameValueAgain(store: StoreUnderTest): Promise<void> {
 
 export async function impossibleVersionReads(store: StoreUnderTest): Promise<void> {
   const key = store.key();
-  const probe = async (): Promise<(StoreEntry | undefined)[]> => {
-    const results: SwapResult[] = [];
-    for (const version of IMPOSSIBLE) results.push(await store.swap(key, version, "other"));
-    store.expect(!results.some(({ ok }) => ok), "a version that nothing has was taken for the one that is there");
-    return results.map((result) => (result.ok ? undefined : result.current));
-  };
-  const nothing = (await probe()).every((current) => current === undefined);
-  store.expect(nothing, "a swap on an absent key was told of a value");
+  const none = (await probe(store, key)).every((current) => current === undefined);
+  store.expect(none, "a swap on an absent key was told of a value");
+  await store.isAbsent(key, "after swaps that expected what nothing has");
   const version = await store.write(key, undefined, "first");
-  const same = (await probe()).every((current) => current?.value === "first" && current.version === version);
+  const same = (await probe(store, key)).every((current) => current?.value === "first" && current.version === version);
   store.expect(same, "a swap that expected what nothing has was not told what is there");
   await store.holds(key, "first", version, "after swaps that expected what nothing has");
+}
+
+/** Writes and deletes by versions that nothing has. @returns What was told to be there instead. */
+async function probe(store: StoreUnderTest, key: string): Promise<(StoreEntry | undefined)[]> {
+  const told: (StoreEntry | undefined)[] = [];
+  for (const version of IMPOSSIBLE) {
+    for (const next of ["other", undefined]) {
+      const result = await store.swap(key, version, next);
+      store.expect(!result.ok, "a version that nothing has was taken for the one that is there");
+      told.push(result.current);
+    }
+  }
+  return told;
 }
 
 export async function comesBack(store: StoreUnderTest, value: string): Promise<void> {

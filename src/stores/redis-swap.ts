@@ -41,9 +41,9 @@ export interface NodeRedisLike {
   eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
 }
 
-/** As much of a client of valkey-glide (`GlideClient` or `GlideClusterClient`) as is used. */
+/** As much of a client of valkey-glide (`GlideClient` or `GlideClusterClient`) as is used; 0 is its `Decoder.Bytes`. */
 export interface ValkeyGlideLike {
-  customCommand(args: string[]): Promise<unknown>;
+  customCommand(args: string[], options: { decoder: 0 }): Promise<unknown>;
 }
 
 /**
@@ -74,8 +74,10 @@ export function redisSwap(client: RedisLike): Store {
 
 function evalFunction(client: RedisLike): EvalFunction {
   if (typeof client === "function") return client;
-  if (has(client, "customCommand"))
-    return (script, key, args) => client.customCommand(["EVAL", script, "1", key, ...args]);
+  if (has(client, "customCommand")) {
+    // As bytes: glide rejects a reply that is no UTF-8, and what lies at the key could never be read and replaced.
+    return (script, key, args) => client.customCommand(["EVAL", script, "1", key, ...args], { decoder: 0 });
+  }
   // Before node-redis: an ioredis client has a sendCommand too.
   if (has(client, "defineCommand")) return (script, key, args) => client.eval(script, 1, key, ...args);
   // Not its sendCommand: that takes other arguments on a cluster than on a sentinel or a single server.

@@ -10,7 +10,7 @@ import type { FleetStore } from "../token-supply.ts";
 export type { FleetOptions } from "../fleet/fleet-store.ts";
 export type { EncryptionKey } from "../fleet/seal.ts";
 export type { FleetStore } from "../token-supply.ts";
-export type { RedisLike } from "./redis-swap.ts";
+export type { EvalFunction, IoredisLike, NodeRedisLike, RedisLike, ValkeyGlideLike } from "./redis-swap.ts";
 
 /**
  * Shares tokens through Redis or Valkey: one mint for the whole fleet, and no command at all while the token is good.

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -12,6 +13,10 @@ const LAST_LINE: Readonly<Record<string, string>> = {
   chalk: "chalk: queries: 2, exchanges: 2, environment: env-abc",
   "custom-grant-azure-identity": "@azure/identity's shape: calls: 2, tokens: 2, kept for minutes: 60",
   "custom-grant-openid-client": "openid-client's shape: calls: 4, mints: 2, token requests: 3",
+  "fleet/main":
+    spawnSync("redis-server", ["--version"]).status === 0
+      ? "3 processes, 300 calls, mints: cold 1, after a revocation 2"
+      : "no REDIS_URL, and no redis-server to start: nothing was shown",
   "jwt-bearer": "mints: 2, assertions: 2, for: alice",
   msw: "msw: the service survived a revoked token, mints: 2",
   "own-grant": "calls: 200, 200, 200, logins: 2, one session ended by the server",

@@ -73,6 +73,20 @@ describe("races of a fleet", () => {
     });
   });
 
+  const refreshing = "Q5: tokens that are refreshed and minted beside the store all the time bring no 401 to a caller";
+  test(refreshing, async () => {
+    const extra = fc
+      .tuple(fc.array(revoke, { maxLength: 1 }), fc.array(fc.oneof(cut, pause), { maxLength: 3 }))
+      .map((lists) => lists.flat());
+    const plan = plans(extra, { expiresIn: fc.constantFrom(2, 3, 5) });
+    await search(refreshing, 150, plan, async (input) => {
+      const seen = await runFleet(input);
+      expect(seen.violations).toEqual([]);
+      expect(seen.hanging).toBe(0);
+      expect(seen.outcomes.filter((outcome) => outcome !== 200)).toEqual([]);
+    });
+  });
+
   const chaos = "fleet: whatever happens to the store, everybody gets an outcome, and afterwards one mint serves all";
   test(chaos, async () => {
     const extra = fc
