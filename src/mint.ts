@@ -150,7 +150,7 @@ async function attempt(
   const sentAtMonotonic = clock.monotonic();
   try {
     const response = await raced(own.signal, () => grant.mint({ signal: own.signal, previous, state }));
-    checkResponse(response);
+    keepState(response, () => checkResponse(response));
     // Whichever clock was stepped meanwhile, the earlier reading is the safe one.
     const earlier = Math.min(sentAt, Math.floor(clock.now() - (clock.monotonic() - sentAtMonotonic)));
     return { response, sentAt: earlier, seeded: false };
@@ -174,6 +174,27 @@ async function raced<T>(signal: AbortSignal, work: () => T | PromiseLike<T>): Pr
     return await Promise.race([aborted, (async () => work())()]);
   } finally {
     signal.removeEventListener("abort", abort);
+  }
+}
+
+/** By the error of the mint that left it. */
+const leftStates = new WeakMap<RemintError, unknown>();
+
+/**
+ * What a failed mint left for the next one: a grant may have rotated its refresh token, and an access token that came with
+ * it and can not be used is no reason to lose it. `undefined` when there is nothing.
+ */
+export function stateLeftBy(error: RemintError): unknown {
+  return leftStates.get(error);
+}
+
+function keepState(response: unknown, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    const { state } = Object(response) as { state?: unknown };
+    if (state !== undefined && isRemintError(error)) leftStates.set(error, state);
+    throw error;
   }
 }
 

@@ -15,7 +15,7 @@ import { AccessTokenRecord } from "./access-token.ts";
 import { CachedToken, NEVER } from "./cached-token.ts";
 import { RemintError } from "./errors.ts";
 import { lifetimeOf } from "./expiry.ts";
-import { runRevocation, startMint } from "./mint.ts";
+import { runRevocation, startMint, stateLeftBy } from "./mint.ts";
 import { TokenRenewal } from "./renewal.ts";
 import { Flight } from "./single-flight.ts";
 import { FailureMemory } from "./failure-memory.ts";
@@ -247,6 +247,8 @@ export class MintingTokenCache implements TokenCache {
   }
 
   #failed(flight: Flight<AccessTokenRecord>, error: RemintError, duration: number): never {
+    const left = stateLeftBy(error);
+    if (left !== undefined) this.#state = left;
     this.#flight = undefined;
     if (this.#closed) throw error;
     this.#guard.failed();
