@@ -71,7 +71,7 @@ export function startMint(settings: MintSettings, input: MintInput): RunningMint
 /** Runs a grant's revocation within the time of a mint. @throws {RemintError} When the server could not be told. */
 export async function runRevocation(
   { grant, clock, mintTimeout }: Pick<MintSettings, "grant" | "clock" | "mintTimeout">,
-  token: AccessToken,
+  token: AccessToken | undefined,
   state: unknown,
 ): Promise<void> {
   const controller = new AbortController();

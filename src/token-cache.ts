@@ -123,8 +123,11 @@ export class MintingTokenCache implements TokenCache {
     this.#abandon?.(closedError());
     await flight?.promise.catch(() => {});
     const token = this.#last;
+    const state = this.#state;
+    if (revoke && (token !== undefined || state !== undefined)) await runRevocation(this.#settings, token, state);
+    // Not before: a revocation that failed may be asked for again.
     this.#last = undefined;
-    if (revoke && token !== undefined) await runRevocation(this.#settings, token, this.#state);
+    this.#state = undefined;
   }
 
   get onTrial(): boolean {
