@@ -321,11 +321,27 @@ describe("JWT bearer", () => {
   test.each([
     ["username", { username: "" }],
     ["clientId", { clientId: undefined }],
-    ["key", { privateKey: undefined }],
+    ["privateKey", { privateKey: undefined }],
+    ["privateKey", { privateKey: "no PEM" }],
+    ["privateKey", { privateKey: { kty: "EC", crv: "P-256", d: "x", x: "x", y: "y" } }],
+    ["audience", { audience: "" }],
     ["instanceUrl", { instanceUrl: undefined }],
-  ])("a wrong %s is a TypeError naming it", (name, more) => {
-    const good = { ...orgOptions(), clientSecret: undefined, username: "a@b.example", privateKey: "x" };
-    expect(() => salesforceJwtBearer({ ...good, ...more } as never)).toThrow(`"${name}"`);
+  ])("a wrong %s is a TypeError naming it, and no option that is another's", (name, more) => {
+    const privateKey = { kty: "RSA", n: "x", e: "AQAB", d: "x" };
+    const good = { ...orgOptions(), clientSecret: undefined, username: "a@b.example", privateKey };
+    expect(() => salesforceJwtBearer(good as never)).not.toThrow();
+    const build = (): unknown => salesforceJwtBearer({ ...good, ...more } as never);
+    expect(build).toThrow(TypeError);
+    expect(build).toThrow(new RegExp(`^"${name}" `));
+  });
+
+  test("a key that is only known later is a TypeError naming privateKey too", async () => {
+    const { clientSecret: _secret, ...org } = orgOptions();
+    const grant = salesforceJwtBearer({ ...org, username: "a@b.example", privateKey: async () => "no PEM" });
+    const error = await rejectionOf(cacheOf(grant).get());
+    expect(error).toMatchObject({ code: "ERR_GRANT", cause: { name: "TypeError" } });
+    expect((error as { cause: Error }).cause.message).toMatch(/^"privateKey" must be a PEM/);
+    expect(auth.requests).toHaveLength(0);
   });
 });
 
@@ -353,6 +369,15 @@ describe("refresh token", () => {
     expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
     expect(onRotate).toHaveBeenCalledOnce();
   });
+});
+
+test.each([
+  ["refresh token", (more: object) => salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt", ...more })],
+  ["token exchange", (more: object) => salesforceTokenExchange({ ...orgOptions(), subjectToken: "s", ...more })],
+])("%s: a way to send the secret without a secret is a TypeError, not a request without one", (_name, build) => {
+  for (const clientAuthentication of ["client_secret_basic", "client_secret_post"]) {
+    expect(() => build({ clientSecret: undefined, clientAuthentication })).toThrow(/^"clientSecret" must be given/);
+  }
 });
 
 describe("token exchange", () => {
