@@ -22,6 +22,7 @@ const ORG = "https://acme.my.salesforce.com";
 const TOKEN =
   "00Dx0000000BV7z!AR8AQP0jITN80ESEsj5EbaZTFG0RNBaT1cyWk7TrqoDjoNIWQ2ME_sTZzBjfmOE6zMHq6y8PIW4eWze9JksNEkWUl.Cju7m4";
 const PATH = "/services/oauth2/token";
+const REVOKE = "/services/oauth2/revoke";
 
 let auth: AuthServer;
 let api: Api;
@@ -380,6 +381,61 @@ test.each([
   }
 });
 
+describe("revoking", () => {
+  const subject = { subjectToken: "subject", clientSecret: undefined };
+  const grants: [name: string, build: () => Grant, tokens: string[][]][] = [
+    ["client credentials", () => salesforceClientCredentials(orgOptions()), [[`${TOKEN}1`, "access_token"]]],
+    [
+      "refresh token",
+      () => salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-1" }),
+      [
+        ["rt-1", "refresh_token"],
+        [`${TOKEN}1`, "access_token"],
+      ],
+    ],
+    ["token exchange", () => salesforceTokenExchange({ ...orgOptions(), ...subject }), [[`${TOKEN}1`, "access_token"]]],
+  ];
+  test.each(grants)("%s: tells /services/oauth2/revoke of the login server", async (_name, build, tokens) => {
+    const cache = cacheOf(build());
+    await cache.get();
+    auth.respondAlways({ status: 200, body: "" });
+    await cache.close({ revoke: true });
+    const [, ...told] = auth.requests;
+    expect(told.map(({ method, path }) => [method, path])).toEqual(tokens.map(() => ["POST", REVOKE]));
+    expect(told.map(({ form }) => [form.get("token"), form.get("token_type_hint")])).toEqual(tokens);
+  });
+
+  test("JWT bearer: without a secret, and below a path of the login server as the token endpoint is", async () => {
+    const { privateKey } = await generateKeyPair("RS256");
+    const { clientSecret: _secret, ...org } = orgOptions();
+    const user = { username: "alice@acme.example", privateKey };
+    const cache = cacheOf(salesforceJwtBearer({ ...org, loginUrl: `${auth.origin}/community/`, ...user }));
+    await cache.get();
+    auth.respondAlways({ status: 200, body: "" });
+    await cache.close({ revoke: true });
+    expect(auth.requests.map(({ path }) => path)).toEqual([`/community${PATH}`, `/community${REVOKE}`]);
+    const { form, headers } = auth.requests[1]!;
+    expect([form.get("client_id"), headers.authorization]).toEqual([KEY, undefined]);
+  });
+
+  // As documented: with the refresh token its access tokens are revoked, and a token that is no good is a 400.
+  test("the access token that went with its refresh token is no failure", async () => {
+    const cache = cacheOf(salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-1" }));
+    await cache.get();
+    const refused = { status: 400, body: { error: "invalid_token", error_description: "invalid token" } };
+    auth.respond({ status: 200, body: "" }, refused);
+    await cache.close({ revoke: true });
+    expect(auth.requests).toHaveLength(3);
+  });
+
+  test("what is refused otherwise is the server's error", async () => {
+    const cache = cacheOf();
+    await cache.get();
+    auth.respond({ status: 400, body: { error: "unsupported_token_type" } });
+    expect(await rejectionOf(cache.close({ revoke: true }))).toMatchObject({ error: "unsupported_token_type" });
+  });
+});
+
 describe("token exchange", () => {
   test("sends the identity provider's token and the handler; its answer needs no issued_token_type", async () => {
     const grant = salesforceTokenExchange({
@@ -411,7 +467,11 @@ describe("token exchange", () => {
 });
 
 test("S5: inspecting the grant, the cache or an error shows no key, secret or token", async () => {
+  const { privateKey } = await generateKeyPair("RS256", { extractable: true });
+  const pem = await exportPKCS8(privateKey);
+  const { clientSecret: _secret, ...org } = orgOptions();
   const grants: [grant: Grant, sent: string][] = [
+    [salesforceJwtBearer({ ...org, username: "alice@acme.example", privateKey: pem }), "assertion"],
     [salesforceClientCredentials(orgOptions()), SECRET],
     [salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-secret" }), "rt-secret"],
     [salesforceTokenExchange({ ...orgOptions(), subjectToken: "subject-secret" }), "subject-secret"],
@@ -421,10 +481,16 @@ test("S5: inspecting the grant, the cache or an error shows no key, secret or to
     const cache = cacheOf(grant);
     shown.push(printed(grant), printed({ ...grant }), printed(await cache.get()), printed(cache));
     await cache.invalidate((await cache.get()).value);
-    auth.respond({ status: 400, body: { error: "invalid_request", error_description: `${sent} and ${SECRET}` } });
+    // A server that repeats what it was sent, the secret of who has one included.
+    auth.respond(({ form, headers }) => {
+      const secret = headers.authorization === undefined ? "" : SECRET;
+      const said = `${sent} ${secret} ${form.get("assertion") ?? ""}`;
+      return { status: 400, body: { error: "invalid_request", error_description: said } };
+    });
     shown.push(printed(await rejectionOf(cache.get())));
   }
-  expect(shown.join("\n")).not.toMatch(/3MVG9|consumer-secret|rt-secret|subject-secret|00Dx|CMJ4l/);
+  expect(shown.join("\n")).not.toMatch(/3MVG9|consumer-secret|rt-secret|subject-secret|00Dx|CMJ4l|PRIVATE|eyJ/);
+  expect(shown.join("\n")).not.toContain(pem.slice(100, 140));
 });
 
 function printed(value: unknown): string {
