@@ -51,6 +51,15 @@ describe("the token request", () => {
     }
   });
 
+  test("T7: what a mint leaves for the next one, here or in a store, is the refresh token that is good", async () => {
+    for (const rotates of [true, false]) {
+      const server = await startRotatingServer(rotates);
+      const minted = await grantOf(server).mint({ signal: new AbortController().signal });
+      expect(minted).toMatchObject({ state: server.live(), refresh_token: undefined });
+      expect(minted.state).toBe(rotates ? "rt-1-next" : FIRST);
+    }
+  });
+
   test("C11: a transient failure is not retried, the server may have used the refresh token up", async () => {
     const server = await startRotatingServer();
     server.auth.respond({ status: 503 });
@@ -402,12 +411,14 @@ describe("C9: invalid_grant", () => {
     const server = await startRotatingServer();
     const clock = manualClock();
     const current = vi.fn<() => string | undefined>().mockImplementationOnce(() => {
-      throw new Error("database is down");
+      throw new Error(`database is down: no row for ${FIRST}`);
     });
     server.rotate();
     const cache = cacheOf(grantOf(server, { current }), clock);
     const error = await rejectionOf(cache.get());
-    expect(error).toMatchObject({ code: "ERR_GRANT", retryable: true, cause: { message: "database is down" } });
+    const cause = { message: "database is down: no row for [redacted]" };
+    expect(error).toMatchObject({ code: "ERR_GRANT", retryable: true, cause });
+    expect(inspect(error, { depth: 5, showHidden: true })).not.toContain(FIRST);
     await clock.advance(1000);
     expect(await rejectionOf(cache.get())).toMatchObject({ terminal: true });
     expect(server.presented).toEqual([FIRST]);
