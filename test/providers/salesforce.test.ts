@@ -1,8 +1,9 @@
+import { generateKeyPairSync } from "node:crypto";
 import { inspect } from "node:util";
 import axios from "axios";
 import { exportPKCS8, generateKeyPair, jwtVerify } from "jose";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createTokenCache, type Grant, type TokenCache } from "remint";
+import { createTokenCache, type Grant, type TokenCache, type TokenFetch } from "remint";
 import { createAuthInterceptor } from "remint/axios";
 import { createAuthFetch } from "remint/fetch";
 import { createAuthOfetch } from "remint/ofetch";
@@ -363,6 +364,13 @@ describe("refresh token", () => {
     expect(withSecret?.headers.authorization).toMatch(/^Basic /);
   });
 
+  test("C9: asks current() when the refresh token is refused", async () => {
+    auth.respond({ status: 400, body: { error: "invalid_grant", error_description: "expired access/refresh token" } });
+    const options = { ...orgOptions(), refreshToken: "rt-1", current: () => "rt-2" };
+    expect((await cacheOf(salesforceRefreshToken(options)).get()).value).toBe(`${TOKEN}1`);
+    expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["rt-1", "rt-2"]);
+  });
+
   test("the token of another org is refused; what it came with is not lost", async () => {
     answerWith({ refresh_token: "rt-2", instance_url: "https://evil.my.salesforce.com" });
     const onRotate = vi.fn<(token: string) => void>();
@@ -379,6 +387,37 @@ test.each([
   for (const clientAuthentication of ["client_secret_basic", "client_secret_post"]) {
     expect(() => build({ clientSecret: undefined, clientAuthentication })).toThrow(/^"clientSecret" must be given/);
   }
+});
+
+describe("what all grants take", () => {
+  const pair = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const privateKey = String(pair.privateKey.export({ type: "pkcs8", format: "pem" }));
+  const grants: [name: string, build: (more: object) => Grant][] = [
+    ["client credentials", (more) => salesforceClientCredentials({ ...orgOptions(), ...more })],
+    ["refresh token", (more) => salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt", key: "alice", ...more })],
+    ["token exchange", (more) => salesforceTokenExchange({ ...orgOptions(), subjectToken: "s", ...more })],
+    [
+      "JWT bearer",
+      (more) => {
+        const { clientSecret: _secret, ...org } = orgOptions();
+        return salesforceJwtBearer({ ...org, username: "alice@acme.example", privateKey, ...more });
+      },
+    ],
+  ];
+  test.each(grants)("%s: scope, headers and fetch are used", async (_name, build) => {
+    const urls: string[] = [];
+    const send: TokenFetch = (url, init) => (urls.push(url), fetch(url, init));
+    await cacheOf(build({ scope: ["api", "id"], headers: { "X-Tenant": "t1" }, fetch: send })).get();
+    const { form, headers } = auth.requests[0]!;
+    expect([form.get("scope"), headers["x-tenant"], urls]).toEqual(["api id", "t1", [auth.origin + PATH]]);
+  });
+
+  test.each(grants)("%s: key, scope and clientId tell its tokens apart; no secret is in the key", (_name, build) => {
+    const keys = [{}, { key: "bob" }, { scope: "api" }, { clientId: "another" }].map((more) => build(more).key);
+    expect(new Set(keys).size).toBe(4);
+    expect(keys).not.toContain(undefined);
+    expect(keys.join()).not.toContain(SECRET);
+  });
 });
 
 describe("revoking", () => {
@@ -453,6 +492,13 @@ describe("token exchange", () => {
       token_handler: "AcmeHandler",
       scope: "api",
     });
+  });
+
+  test("T31: what was issued is kept no longer than the subject token is good", async () => {
+    const clock = manualClock();
+    const subjectExpiresAt = clock.now() + 120_000;
+    const grant = salesforceTokenExchange({ ...orgOptions(), subjectToken: "opaque", subjectExpiresAt });
+    expect((await createTokenCache({ grant, clock }).get()).expiresAt).toBe(subjectExpiresAt);
   });
 
   test("a subject token over 10,000 characters is refused before any request", async () => {
