@@ -30,6 +30,18 @@ const SUBPATHS = [
     imports: DEPENDENCIES,
     forbidden: /^dist\/(adapters|testing)\//,
   },
+  {
+    name: "remint/fleet",
+    entry: "fleet/index.js",
+    imports: ["p-retry", "jwt-decode"],
+    forbidden: /\/(grants|adapters|testing)\//,
+  },
+  {
+    name: "remint/redis",
+    entry: "stores/redis.js",
+    imports: ["p-retry", "jwt-decode", "redis"],
+    forbidden: /\/(grants|adapters|testing)\//,
+  },
   { name: "remint/node", entry: "node/index.js", imports: ["node:"], forbidden: /\/(grants|adapters|testing)\// },
   { name: "remint/testing", entry: "testing/index.js", imports: ["node:"], forbidden: /\/(grants|adapters)\// },
 ];

@@ -36,9 +36,10 @@ export class AccessTokenRecord implements AccessToken {
   readonly #scope: string | undefined;
   readonly #response: Readonly<Record<string, unknown>>;
   readonly #flight: number;
+  readonly #mayBeOlder: boolean;
 
   /** @throws {RemintError} `ERR_TOKEN_RESPONSE` when the response holds no usable token. */
-  constructor(response: TokenResponse, expiresAt: number, flight: number) {
+  constructor(response: TokenResponse, expiresAt: number, flight: number, mayBeOlder = false) {
     this.#value = usableValue(response.access_token);
     this.#scheme = schemeOf(response.token_type);
     this.#header = `${this.#scheme} ${this.#value}`;
@@ -46,6 +47,7 @@ export class AccessTokenRecord implements AccessToken {
     this.#scope = typeof response.scope === "string" ? response.scope : undefined;
     this.#response = withoutCredentials(response);
     this.#flight = flight;
+    this.#mayBeOlder = mayBeOlder;
   }
 
   get value(): string {
@@ -69,6 +71,10 @@ export class AccessTokenRecord implements AccessToken {
   /** The number of the flight that minted it; order is a counter, never a clock (C7). */
   get flight(): number {
     return this.#flight;
+  }
+  /** It was minted elsewhere, perhaps before its flight began. */
+  get mayBeOlder(): boolean {
+    return this.#mayBeOlder;
   }
 
   toString(): string {
@@ -102,8 +108,12 @@ export function tokenResponseError(message: string, cause?: unknown): RemintErro
   return new RemintError("ERR_TOKEN_RESPONSE", message, { cause });
 }
 
-/** RFC 6749 section 7.1: a client must not use a token of a type it does not understand. */
-function schemeOf(tokenType: unknown): "Bearer" | "DPoP" {
+/**
+ * RFC 6749 section 7.1: a client must not use a token of a type it does not understand.
+ *
+ * @throws {RemintError} `ERR_TOKEN_RESPONSE` when it is neither.
+ */
+export function schemeOf(tokenType: unknown): "Bearer" | "DPoP" {
   if (tokenType === undefined || tokenType === null) return "Bearer";
   const name = typeof tokenType === "string" ? tokenType.toLowerCase() : "";
   if (name === "bearer") return "Bearer";

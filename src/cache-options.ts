@@ -8,11 +8,13 @@ import { systemClock } from "./clock.ts";
 import { toGrant } from "./grant.ts";
 import { assertClock, assertFunction, assertOptions, count, duration, flag, optionError } from "./options.ts";
 import { requestRules } from "./origins.ts";
+import { recordName } from "./record-name.ts";
 import { quietly } from "./telemetry/events.ts";
 import type { Clock } from "./clock.ts";
 import type { Grant, InitialToken, MintFunction, Origins } from "./grant.ts";
 import type { EventListener } from "./telemetry/events.ts";
 import type { RequestRules } from "./token-source.ts";
+import { ownSupply, type FleetMember, type FleetStore, type TokenSupply } from "./token-supply.ts";
 
 /** What {@link createTokenCache} takes. */
 export interface TokenCacheOptions {
@@ -25,6 +27,13 @@ export interface TokenCacheOptions {
   readonly origins?: Origins | undefined;
   /** A token that is already there, or an async function that may have one; it is asked before the first mint. */
   readonly initial?: InitialToken | (() => Promise<InitialToken | undefined>) | undefined;
+  /**
+   * Where a fleet shares the token: `redisStore(client, { encryptionKey })` of `remint/redis`, or `fleetStore(...)` of
+   * `remint/fleet`. The grant needs a `key` then, or the cache a pool.
+   *
+   * @defaultValue none: every process mints for itself
+   */
+  readonly store?: FleetStore | undefined;
   /** Where time comes from. @defaultValue the machine's clocks */
   readonly clock?: Clock | undefined;
   /** Gets every event, synchronously; what it throws is ignored. */
@@ -56,6 +65,9 @@ export interface CacheSettings {
   readonly defaultTtl: number;
   readonly mintTimeout: number;
   readonly retries: number;
+  readonly supply: TokenSupply;
+  /** Other processes use the token too. */
+  readonly isShared: boolean;
 }
 
 /** @throws {TypeError} When an option is wrong; it names the option and what is expected. */
@@ -67,19 +79,35 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
   assertClock(clock);
   const mintTimeout = duration("mintTimeout", options.mintTimeout, 10_000);
   if (mintTimeout === 0) throw optionError("mintTimeout", mintTimeout, "more than 0 milliseconds");
-  return {
+  const notify = quietly(onEvent);
+  const minting = {
     grant,
     clock,
+    mintTimeout,
+    defaultTtl: duration("defaultTtl", options.defaultTtl ?? grant.defaultTtl, 30 * 60_000),
+    retries: count("retries", options.retries, 2),
+  };
+  const minValidity = duration("minValidity", options.minValidity, 10_000);
+  return {
+    ...minting,
     rules: requestRules(options.origins, grant, flag("allowHttp", options.allowHttp)),
     initial: typeof initial === "function" ? undefined : checkedInitial(initial),
     seed: typeof initial === "function" ? initial : undefined,
-    notify: quietly(onEvent),
+    notify,
     refreshBuffer: duration("refreshBuffer", options.refreshBuffer, 60_000),
-    minValidity: duration("minValidity", options.minValidity, 10_000),
-    defaultTtl: duration("defaultTtl", options.defaultTtl ?? grant.defaultTtl, 30 * 60_000),
-    mintTimeout,
-    retries: count("retries", options.retries, 2),
+    minValidity,
+    supply: supplyOf(options, { ...minting, minValidity, notify }),
+    isShared: options.store !== undefined,
   };
+}
+
+function supplyOf(options: TokenCacheOptions, member: Omit<FleetMember, "name">): TokenSupply {
+  const { store } = options;
+  if (store === undefined) return ownSupply(member);
+  if (typeof (Object(store) as FleetStore).supply !== "function") {
+    throw optionError("store", store, "what redisStore(client, { encryptionKey }) or fleetStore(...) returns");
+  }
+  return store.supply({ ...member, name: recordName(member.grant, options.origins ?? member.grant.origins) });
 }
 
 function checkedInitial(initial: InitialToken | undefined): InitialToken | undefined {

@@ -62,6 +62,14 @@ export class CachedToken {
     this.softAt = -Infinity;
   }
 
+  /** Somebody else is replacing it: the next `peek` that looks for the outcome is a moment away. */
+  postpone(): void {
+    this.freshIn = NEVER;
+    const soon = this.now() + SHORTEST_PAUSE * (1 + Math.random() / 2);
+    // Not past the end: `peek` looks at nothing else.
+    this.softAt = Math.min(this.expiresAt, soon);
+  }
+
   /**
    * A mint returned this very value again (E4): no window is reset. It is good for as long as the server states, and
    * the next attempt waits for half of that, so that a shrinking lifetime is not chased mint by mint.

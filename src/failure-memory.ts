@@ -35,14 +35,16 @@ export class FailureMemory {
 
   /**
    * @param callersFail Nobody could be served an older token instead.
+   * @param mayRecover What is terminal here can end elsewhere: the user signs in at another process of the fleet.
    * @returns The error to throw, frozen, because many callers will hold the same one.
    */
-  remember(error: RemintError, callersFail: boolean): RemintError {
+  remember(error: RemintError, callersFail: boolean, mayRecover = false): RemintError {
     Object.freeze(error);
     if (this.#shared !== undefined && error.retryable) return this.#shared.remember(error, callersFail);
     this.#failures++;
     this.#error = error;
-    this.#until = this.#clock.monotonic() + delayAfter(error, this.#failures, callersFail);
+    const delay = delayAfter(error, this.#failures, callersFail);
+    this.#until = this.#clock.monotonic() + (mayRecover ? Math.min(delay, LONGEST_RETRY_AFTER) : delay);
     return error;
   }
 
@@ -53,9 +55,10 @@ export class FailureMemory {
   }
 }
 
-function delayAfter(error: RemintError, failures: number, callersFail: boolean): number {
+/** Milliseconds for which a failure is remembered; `Infinity` when it is terminal. */
+export function delayAfter(error: RemintError, failures: number, callersFail: boolean): number {
   const answer = error instanceof TokenEndpointError ? error : undefined;
-  if (answer?.terminal) return Infinity;
+  if (answer?.terminal === true) return Infinity;
   const refused = answer !== undefined && !answer.retryable;
   const longest = callersFail && !refused ? LONGEST_WHILE_CALLERS_FAIL : LONGEST;
   const delay = Math.min(FIRST_DELAY * 2 ** (failures - 1), longest);

@@ -63,6 +63,8 @@ export type RejectionRule = (answer: JudgedAnswer) => boolean | undefined | Prom
 export interface Grant<State = unknown> {
   /** Names the token without any secret: equal keys may share one. Needed with a store. */
   readonly key?: string | undefined;
+  /** Names what the token is for when only a pool's key can say whose it is: the key without that part. */
+  readonly family?: string | undefined;
   /** The server whose failures this grant shares with others in a pool (C13): the token endpoint, for one. */
   readonly endpoint?: string | undefined;
   /** Where its tokens may be sent, when the cache is not told (Q2). */

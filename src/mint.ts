@@ -9,12 +9,13 @@
  * @module
  */
 import pRetry from "p-retry";
-import { usableValue, tokenResponseError } from "./access-token.ts";
+import { schemeOf, tokenResponseError, usableValue } from "./access-token.ts";
 import { isRemintError, isTransientStatus, RemintError, safeCause, TokenEndpointError } from "./errors.ts";
 import { lifetimeOf } from "./expiry.ts";
 import { kindOf } from "./options.ts";
 import type { AccessToken } from "./access-token.ts";
 import type { Clock } from "./clock.ts";
+import type { Lifetime, LifetimeContext } from "./expiry.ts";
 import type { Grant, InitialToken, TokenResponse } from "./grant.ts";
 
 const FIRST_BACKOFF = 250;
@@ -30,13 +31,19 @@ export interface MintSettings {
   readonly onRetry: (attempt: number, error: RemintError) => void;
 }
 
-/** A mint's result: the response, when its request was sent, and what the next mint needs. */
+/** A mint's result: the response, with what the next mint needs, and how long its token is good. */
 export interface Minted {
   readonly response: TokenResponse & { readonly state?: unknown };
+  /** The whole of its life, also where some of it is over. */
+  readonly lifetime: Lifetime;
   /** Epoch milliseconds on the local clock. */
-  readonly sentAt: number;
-  /** Not minted: the user had it already. */
-  readonly seeded: boolean;
+  readonly expiresAt: number;
+}
+
+/** A token response with its lifetime, counted from the moment its request was sent (epoch milliseconds, local clock). */
+export function minted(response: Minted["response"], context: LifetimeContext): Minted {
+  const lifetime = lifetimeOf(response, context);
+  return { response, lifetime, expiresAt: context.sentAt + lifetime.ms };
 }
 
 /** What one run of a mint starts from. */
@@ -123,9 +130,9 @@ async function fromSeed(
     usableValue(response.access_token);
     const { receivedAt } = response;
     const sentAt = typeof receivedAt === "number" && Number.isFinite(receivedAt) ? receivedAt : now;
+    const token = minted(response, { sentAt, defaultTtl, seeded: true });
     // A session outlives its token: one that is past is no token to start with.
-    const isPast = sentAt + lifetimeOf(response, { sentAt, defaultTtl, seeded: true }).ms <= clock.now();
-    return isPast ? undefined : { response, sentAt, seeded: true };
+    return token.expiresAt <= clock.now() ? undefined : token;
   } catch (error) {
     if (signal.aborted) throw typedError(error);
     // No token to start with is what a mint is for.
@@ -134,7 +141,7 @@ async function fromSeed(
 }
 
 async function attempt(
-  { grant, clock, mintTimeout }: MintSettings,
+  { grant, clock, mintTimeout, defaultTtl }: MintSettings,
   { previous, state }: MintInput,
   whole: AbortSignal,
   repeatable: boolean,
@@ -153,7 +160,7 @@ async function attempt(
     keepState(response, () => checkResponse(response));
     // Whichever clock was stepped meanwhile, the earlier reading is the safe one.
     const earlier = Math.min(sentAt, Math.floor(clock.now() - (clock.monotonic() - sentAtMonotonic)));
-    return { response, sentAt: earlier, seeded: false };
+    return minted(response, { sentAt: earlier, defaultTtl });
   } catch (error) {
     throw typedError(error);
   } finally {
@@ -202,7 +209,9 @@ function checkResponse(response: unknown): asserts response is TokenResponse {
   if (typeof response !== "object" || response === null) {
     throw tokenResponseError(`the grant did not return a token response { access_token, ... } but ${kindOf(response)}`);
   }
-  usableValue((response as TokenResponse).access_token);
+  const { access_token, token_type } = response as TokenResponse;
+  usableValue(access_token);
+  schemeOf(token_type);
 }
 
 function timeoutError(limit: number): RemintError {

@@ -12,7 +12,7 @@ import type { AccessToken, AccessTokenRecord } from "./access-token.ts";
 import type { CachedToken } from "./cached-token.ts";
 import type { RemintError } from "./errors.ts";
 import type { Flight } from "./single-flight.ts";
-import type { TokenIdentity } from "./storm-guard.ts";
+import { isSameToken, type TokenIdentity } from "./storm-guard.ts";
 import type { Renewal, RenewedToken, Site } from "./token-source.ts";
 
 /** What a renewal needs of its cache. */
@@ -21,7 +21,8 @@ export interface RenewalHost {
   flight(): Flight<AccessTokenRecord> | undefined;
   /** The failure that a mint would only repeat now (C9). */
   failure(): RemintError | undefined;
-  begin(): Flight<AccessTokenRecord>;
+  /** Begins to replace the token with this value. */
+  begin(value: string): Flight<AccessTokenRecord>;
   /** Charges a mint to the storm guard (C8); once for all who were rejected with the same token. */
   charge(token: TokenIdentity, site: Site): boolean;
   /** Charges the mint, if there has to be one, and lets go of the token (C6); `false`: the guard is closed. */
@@ -69,11 +70,14 @@ export class TokenRenewal implements Renewal {
 
   /** Whatever was minted after the rejection, be it the same value again (Q7); at first any other token as well (C6). */
   #answers(token: TokenIdentity): boolean {
+    // Taken over from others after the rejection, rejected too, and still there: that is no answer.
+    if (isSameToken(token, this.#rejected)) return false;
     return token.flight > this.#before || (!this.#second && token.value !== this.#rejected.value);
   }
 
   #yield(token: AccessTokenRecord): RenewedToken {
-    return { token, final: token.flight > this.#before };
+    // The second renewal is the last in any case; a token that others minted may be older than this rejection (Q5).
+    return { token, final: this.#second || (token.flight > this.#before && !token.mayBeOlder) };
   }
 
   /** Begins the mint that was charged; `undefined` when it can not be and there is a token to fall back on. */
@@ -82,6 +86,6 @@ export class TokenRenewal implements Renewal {
     if (failure !== undefined) throw failure;
     const paid = this.#host.charge(this.#rejected, this.#site);
     if (!paid && current !== undefined) return undefined;
-    return this.#host.begin();
+    return this.#host.begin(this.#rejected.value);
   }
 }

@@ -12,13 +12,20 @@ export class Flight<T> {
   readonly cause: MintCause;
   readonly promise: Promise<T>;
   /** Values that were rejected while it was under way: if it yields one of them, it is not kept (C5). */
-  readonly rejected: Set<string> = new Set();
+  readonly rejected: Set<string>;
   /** Somebody waited for it as long as a caller with a valid token has to (C4). */
   outwaited = false;
   readonly #hold: (awaited: boolean) => void;
   #waiters = 0;
 
-  constructor(number: number, cause: MintCause, promise: Promise<T>, hold: (awaited: boolean) => void) {
+  constructor(
+    number: number,
+    cause: MintCause,
+    promise: Promise<T>,
+    hold: (awaited: boolean) => void,
+    rejected: Set<string> = new Set(),
+  ) {
+    this.rejected = rejected;
     this.number = number;
     this.cause = cause;
     this.promise = promise;

@@ -107,6 +107,17 @@ export class StormGuard {
     }
   }
 
+  /** It turned out to need no mint, because another process of the fleet had one: nothing was to be charged. */
+  refund(): void {
+    const charged = [...this.#keys].filter(([, charges]) => charges.begun === this.#begun - 1);
+    for (const [key, charges] of charged) {
+      // The key was open when it was charged, so it is open now.
+      charges.until = 0;
+      if (--charges.count === 0) this.#keys.delete(key);
+    }
+    if (charged.length > 0) this.#budget++;
+  }
+
   #isPaid(charges: Charges | undefined, token: TokenIdentity): boolean {
     return charges?.begun === this.#begun && isSameToken(charges.last, token);
   }
@@ -119,12 +130,17 @@ export class StormGuard {
 
   #add(key: string, token: TokenIdentity, now: number): void {
     const count = (this.#keys.get(key)?.count ?? 0) + 1;
-    const pause = count < FREE_CHARGES ? 0 : Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (count - FREE_CHARGES));
     const last = { value: token.value, flight: token.flight };
     this.#keys.delete(key);
-    this.#keys.set(key, { count, until: now + pause, last, begun: this.#begun });
+    this.#keys.set(key, { count, until: now + pauseAfter(count), last, begun: this.#begun });
     if (this.#keys.size > MOST_KEYS) this.#keys.delete(this.#keys.keys().next().value as string);
   }
+}
+
+/** Milliseconds from one charge to the next, after so many. */
+export function pauseAfter(charges: number): number {
+  if (charges < FREE_CHARGES) return 0;
+  return Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (charges - FREE_CHARGES));
 }
 
 /** Whether two tokens came from the same mint. */

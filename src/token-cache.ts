@@ -14,8 +14,7 @@
 import { AccessTokenRecord } from "./access-token.ts";
 import { CachedToken, NEVER } from "./cached-token.ts";
 import { RemintError } from "./errors.ts";
-import { lifetimeOf } from "./expiry.ts";
-import { runRevocation, startMint, stateLeftBy } from "./mint.ts";
+import { minted, runRevocation, stateLeftBy } from "./mint.ts";
 import { TokenRenewal } from "./renewal.ts";
 import { Flight } from "./single-flight.ts";
 import { FailureMemory } from "./failure-memory.ts";
@@ -24,10 +23,10 @@ import { printableUrl } from "./origins.ts";
 import type { AccessToken } from "./access-token.ts";
 import type { Bursts } from "./clock.ts";
 import type { CacheSettings } from "./cache-options.ts";
-import type { Minted } from "./mint.ts";
 import type { SharedGuard, TokenIdentity } from "./storm-guard.ts";
 import type { MintCause } from "./telemetry/events.ts";
 import type { CloseOptions, Renewal, RequestRules, Site, SkipReason, TokenCache } from "./token-source.ts";
+import type { Obtained, TokenNeed } from "./token-supply.ts";
 
 /** What the caches of a pool have in common (C13). */
 export interface PoolShare {
@@ -48,6 +47,8 @@ export class MintingTokenCache implements TokenCache {
   #last: AccessTokenRecord | undefined;
   #flight: Flight<AccessTokenRecord> | undefined;
   #abandon: ((reason: RemintError) => void) | undefined;
+  /** The value that was forgotten last: not to be had again from elsewhere. */
+  #forgotten: string | undefined;
   /** The token whose replacement is charged and not begun yet: others rejected with it cost nothing more. */
   #paidFor: TokenIdentity | undefined;
   #flights = 0;
@@ -75,8 +76,9 @@ export class MintingTokenCache implements TokenCache {
     this.#state = settings.grant.state;
     this.#seed = settings.seed;
     if (settings.initial !== undefined) {
-      const { initial, clock } = settings;
-      this.#adopt({ response: initial, sentAt: initial.receivedAt ?? clock.now(), seeded: true }, 0);
+      const { initial, clock, defaultTtl } = settings;
+      const sentAt = initial.receivedAt ?? clock.now();
+      this.#keep(minted(initial, { sentAt, defaultTtl, seeded: true }), 0);
     }
   }
 
@@ -111,12 +113,7 @@ export class MintingTokenCache implements TokenCache {
   }
 
   async close({ revoke = false }: CloseOptions = {}): Promise<void> {
-    const { grant } = this.#settings;
-    if (revoke && grant.revoke === undefined) {
-      throw new TypeError(
-        `close({ revoke: true }) needs a grant that can revoke: give it a revocationEndpoint or an issuer`,
-      );
-    }
+    if (revoke) this.assertRevocable();
     this.#closed = true;
     this.#entry = undefined;
     const flight = this.#flight;
@@ -154,6 +151,20 @@ export class MintingTokenCache implements TokenCache {
     this.#settings.notify?.({ name: "skipped", reason, url: printableUrl(url) });
   }
 
+  /** @throws {TypeError} When its tokens can not be revoked, or are not this process's alone. */
+  assertRevocable(): void {
+    const { grant, isShared } = this.#settings;
+    if (isShared) {
+      throw new TypeError(
+        `"revoke: true" is refused with a store: other processes may be using the token. Revoke it at the authorization ` +
+          `server when the last of them is done`,
+      );
+    }
+    if (grant.revoke === undefined) {
+      throw new TypeError(`"revoke: true" needs a grant that can revoke: give it a revocationEndpoint or an issuer`);
+    }
+  }
+
   /** Whether a mint is under way: a pool does not evict it then. */
   get busy(): boolean {
     return this.#flight !== undefined;
@@ -170,7 +181,8 @@ export class MintingTokenCache implements TokenCache {
   #peekLate(entry: CachedToken, now: number): AccessToken | undefined {
     if (now >= entry.expiresAt) return undefined;
     if (this.#flight === undefined && this.#failures.active() === undefined) {
-      this.#begin(entry.doubted ? "rejected" : "expiring");
+      if (entry.doubted) this.#begin("rejected", entry.token.value);
+      else this.#begin("expiring");
     }
     const worthWaiting = now >= entry.hardAt && this.#flight !== undefined && !this.#flight.outwaited;
     return worthWaiting ? undefined : entry.token;
@@ -203,49 +215,75 @@ export class MintingTokenCache implements TokenCache {
     return this.peek() ?? this.get({ signal });
   }
 
-  #begin(cause: MintCause): Flight<AccessTokenRecord> {
+  #begin(cause: MintCause, unwanted = this.#forgotten): Flight<AccessTokenRecord> {
     if (this.#closed) throw closedError();
     const failure = this.#failures.active();
     if (failure !== undefined) throw failure;
-    const { clock, notify } = this.#settings;
+    const { clock, supply } = this.#settings;
     const startedAt = clock.monotonic();
-    const onRetry = (attempt: number, error: RemintError): void => notify?.({ name: "mint-retried", attempt, error });
-    const input = { previous: this.#last, state: this.#state, seed: this.#seed };
+    const rejected = new Set<string>();
+    const need = this.#need(cause, unwanted, rejected);
     this.#seed = undefined;
     this.#paidFor = undefined;
     this.#guard.begun();
-    const mint = startMint({ ...this.#settings, onRetry }, input);
+    const obtaining = supply.start(need);
     const took = (): number => clock.monotonic() - startedAt;
-    const promise: Promise<AccessTokenRecord> = mint.promise.then(
-      (minted) => this.#landed(flight, minted, took()),
+    const promise: Promise<AccessTokenRecord> = obtaining.promise.then(
+      (obtained) => (obtained === undefined ? this.#unchanged(cause) : this.#landed(flight, obtained, took())),
       (error: RemintError) => this.#failed(flight, error, took()),
     );
-    const flight: Flight<AccessTokenRecord> = new Flight(++this.#flights, cause, promise, mint.hold);
+    const flight: Flight<AccessTokenRecord> = new Flight(++this.#flights, cause, promise, obtaining.hold, rejected);
     this.#flight = flight;
-    this.#abandon = mint.abandon;
+    this.#abandon = obtaining.abandon;
     return flight;
   }
 
-  #landed(flight: Flight<AccessTokenRecord>, minted: Minted, duration: number): AccessTokenRecord {
+  #need(cause: MintCause, unwanted: string | undefined, rejected: ReadonlySet<string>): TokenNeed {
+    const entry = this.#valid();
+    const { notify } = this.#settings;
+    return {
+      cause,
+      held: entry?.token,
+      isUrgent: entry === undefined || entry.now() >= entry.hardAt,
+      unwanted,
+      rejected,
+      previous: this.#last,
+      state: this.#state,
+      seed: this.#seed,
+      onRetry: (attempt, error) => notify?.({ name: "mint-retried", attempt, error }),
+    };
+  }
+
+  /** Somebody else is replacing the token: it is served on, and asked about again in a moment. */
+  #unchanged(cause: MintCause): AccessTokenRecord | Promise<AccessTokenRecord> {
+    this.#flight = undefined;
+    const entry = this.#valid();
+    // It was forgotten meanwhile, or its time is over: whoever waits needs another one.
+    if (entry === undefined) return this.#begin(cause).promise;
+    entry.postpone();
+    return entry.token;
+  }
+
+  #landed(flight: Flight<AccessTokenRecord>, obtained: Obtained, duration: number): AccessTokenRecord {
     let token: AccessTokenRecord;
     const last = this.#last?.value;
+    const { cause } = flight;
     // Before the token is looked at: a rotated refresh token counts even when what came with it is unusable.
-    if (minted.response.state !== undefined) this.#state = minted.response.state;
+    if (obtained.response.state !== undefined) this.#state = obtained.response.state;
     try {
-      token = this.#adopt(minted, flight.number, flight.rejected);
+      token = this.#keep(obtained, flight.number, flight.rejected);
     } catch (error) {
       return this.#failed(flight, error as RemintError, duration);
     }
     this.#flight = undefined;
     this.#failures.clear();
     const { expiresAt } = token;
-    this.#settings.notify?.({
-      name: "minted",
-      cause: flight.cause,
-      duration,
-      expiresAt,
-      repeated: last === token.value,
-    });
+    if (obtained.adopted) {
+      this.#guard.refund();
+      this.#settings.notify?.({ name: "adopted", cause, duration, expiresAt });
+    } else {
+      this.#settings.notify?.({ name: "minted", cause, duration, expiresAt, repeated: last === token.value });
+    }
     return token;
   }
 
@@ -256,24 +294,23 @@ export class MintingTokenCache implements TokenCache {
     if (this.#closed) throw error;
     this.#guard.failed();
     const servedStale = this.#valid() !== undefined;
-    const shared = this.#failures.remember(error, !servedStale);
+    const shared = this.#failures.remember(error, !servedStale, this.#settings.isShared);
     this.#settings.notify?.({ name: "mint-failed", cause: flight.cause, duration, error: shared, servedStale });
     throw shared;
   }
 
-  /** Caches what was minted, unless it was rejected meanwhile (C5) or is not to be cached (E3). */
-  #adopt(minted: Minted, flight: number, rejected?: ReadonlySet<string>): AccessTokenRecord {
-    const { clock, defaultTtl } = this.#settings;
-    const { response, sentAt, seeded } = minted;
-    const lifetime = lifetimeOf(response, { sentAt, defaultTtl, seeded });
-    const token = new AccessTokenRecord(response, sentAt + lifetime.ms, flight);
+  /** Caches a token, unless it was rejected meanwhile (C5) or is not to be cached (E3). */
+  #keep(obtained: Obtained, flight: number, rejected?: ReadonlySet<string>): AccessTokenRecord {
+    const { response, lifetime, expiresAt, mayBeOlder = false } = obtained;
+    const token = new AccessTokenRecord(response, expiresAt, flight, mayBeOlder);
     const entry = this.#valid();
     this.#last = token;
     if (rejected?.has(token.value) || lifetime.ms <= 0) return token;
     if (entry !== undefined && entry.token.value === token.value && !entry.doubted) {
       entry.repeated(token.expiresAt, lifetime);
     } else if (!this.#closed) {
-      this.#entry = new CachedToken(token, lifetime, clock, this.#settings);
+      this.#forgotten = undefined;
+      this.#entry = new CachedToken(token, lifetime, this.#settings.clock, this.#settings);
     }
     return token;
   }
@@ -286,6 +323,7 @@ export class MintingTokenCache implements TokenCache {
   #forget(value: string): void {
     this.#flight?.rejected.add(value);
     if (this.#entry?.token.value !== value) return;
+    this.#forgotten = value;
     this.#entry = undefined;
     this.#settings.notify?.({ name: "invalidated" });
   }
@@ -304,7 +342,8 @@ export class MintingTokenCache implements TokenCache {
 
   #charge(token: TokenIdentity, { origin, path }: Site): boolean {
     if (isSameToken(this.#paidFor, token)) return true;
-    const charged = this.#guard.charge(token, { origin, path });
+    const refused = this.#settings.supply.refuses?.(token.value) === true;
+    const charged = !refused && this.#guard.charge(token, { origin, path });
     if (charged) this.#paidFor = { value: token.value, flight: token.flight };
     this.#settings.notify?.({ name: charged ? "rejected" : "renewal-refused", origin, path });
     return charged;
@@ -314,7 +353,7 @@ export class MintingTokenCache implements TokenCache {
     return {
       current: () => this.#valid(),
       flight: () => this.#flight,
-      begin: () => this.#begin("rejected"),
+      begin: (value) => this.#begin("rejected", value),
       charge: (token, site) => this.#charge(token, site),
       reject: (token, site, costsMint) => this.#reject(token, site, costsMint),
       failure: () => this.#failures.active(),

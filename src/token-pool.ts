@@ -10,6 +10,7 @@ import { systemClock } from "./clock.ts";
 import { RemintError } from "./errors.ts";
 import { assertClock, assertFunction, assertOptions, count, duration, optionError } from "./options.ts";
 import { PoolGuard } from "./pool-guard.ts";
+import { withPoolKey } from "./record-name.ts";
 import { MintingTokenCache } from "./token-cache.ts";
 import type { Clock } from "./clock.ts";
 import type { CloseOptions, TokenCache } from "./token-source.ts";
@@ -115,6 +116,7 @@ class LruTokenPool implements TokenPool {
 
   async delete(key: string, options?: CloseOptions): Promise<boolean> {
     const cache = this.#entries.get(key)?.cache ?? this.#evicted.get(key)?.deref();
+    if (options?.revoke === true) cache?.assertRevocable();
     this.#entries.delete(key);
     this.#evicted.delete(key);
     await cache?.close(options);
@@ -134,7 +136,7 @@ class LruTokenPool implements TokenPool {
   }
 
   #new(key: string): MintingTokenCache {
-    const cache: unknown = this.#create(key);
+    const cache: unknown = withPoolKey(key, () => this.#create(key));
     if (!(cache instanceof MintingTokenCache))
       throw optionError("create", cache, "a function that returns createTokenCache({ ... })");
     cache.joinPool(this.#share);

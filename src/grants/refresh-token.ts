@@ -88,6 +88,7 @@ export function refreshToken(options: RefreshTokenOptions): Grant<string> {
   return redactedGrant({
     // Two users must never share a token: without a name there is no key.
     key: key === undefined ? undefined : grantKey({ grantType, client, form, key }),
+    family: grantKey({ grantType, client, form }),
     endpoint: client.endpoint,
     origins: options.origins,
     defaultTtl: options.defaultTtl,

@@ -12,7 +12,8 @@
  *    write: ask the primary, never a replica.
  * 2. **Versions.** Every value that is stored has a version: an opaque, non-empty string. Another value has another
  *    version; the same bytes written again may keep theirs (a hash of the value is a fine version, a revision counter
- *    too). A version that nothing in the engine has can be asked for, to read: it matches nothing.
+ *    too). A version that nothing in the engine has, whatever it looks like, can be asked for, to read: it matches
+ *    nothing and is no error.
  * 3. **Expiry.** What was written with `ttl` is gone that many milliseconds later, by the engine's clock; no clock of a
  *    client is involved. An expired value counts as absent even if the engine has not removed it yet. Every write sets
  *    the time anew.

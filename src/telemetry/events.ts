@@ -21,6 +21,17 @@ export type RemintEvent =
       readonly expiresAt: number;
       readonly repeated: boolean;
     }
+  /** A token that another process of the fleet minted is used. */
+  | {
+      readonly name: "adopted";
+      readonly cause: MintCause;
+      /** Milliseconds from the moment it was needed. */
+      readonly duration: number;
+      /** Epoch milliseconds. */
+      readonly expiresAt: number;
+    }
+  /** The store could not be used; for a while this process goes on without it. */
+  | { readonly name: "store-failed"; readonly error: RemintError }
   /** A mint failed. `servedStale`: callers were served the old token, which is still valid (C4). */
   | {
       readonly name: "mint-failed";

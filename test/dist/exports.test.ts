@@ -27,6 +27,8 @@ const SUBPATHS = {
   "remint/axios": ["createAuthInterceptor"],
   "remint/chalk": ["chalk", "chalkToken"],
   "remint/fetch": ["createAuthFetch"],
+  "remint/fleet": ["fleetStore", "memoryStore", "storeContract"],
+  "remint/redis": ["redisStore"],
   "remint/node": ["secretFromFile", "tokenFromFile"],
   "remint/ofetch": ["createAuthOfetch"],
   "remint/policy": ["sendBare", "withToken"],

@@ -1,0 +1,86 @@
+/**
+ * What a process does about the record it finds instead of the one it expected: a function of what it read and what it
+ * needs, and of nothing else.
+ *
+ * @module
+ */
+import { windowsOf } from "../expiry.ts";
+import type { FleetRecord, SeenRecord } from "./record.ts";
+
+/** What a process wants, as far as the decision goes. */
+export interface Wish {
+  /** The valid token it has. */
+  readonly held: string | undefined;
+  /** Callers need not wait: the held token serves them. */
+  readonly isPatient: boolean;
+  /** Whether this value was rejected, or forgotten on purpose. */
+  readonly refuses: (value: string) => boolean;
+  /** What it last had from the fleet. */
+  readonly known: { readonly value: string; readonly mints: number } | undefined;
+  /** Milliseconds before expiry from which a token is not worth taking over (C4). */
+  readonly minValidity: number;
+  /** The record has not changed for as long as no living holder would let it be. */
+  readonly isStuck: boolean;
+}
+
+/** What to do next. */
+export type Decision =
+  /** Try to replace what was read: with a lease (`L`), or with a note that the token is being refreshed (`R`). */
+  | { readonly act: "claim"; readonly phase: "L" | "R" }
+  /** Use the token that another process minted. */
+  | { readonly act: "adopt" }
+  /** Use the rejected token again: the fleet has just replaced it, or will not yet (C8). */
+  | { readonly act: "repeat" }
+  /** Go on with the held token for a moment. */
+  | { readonly act: "keep" }
+  /** Somebody is minting. */
+  | { readonly act: "wait" }
+  /** Minting failed a moment ago (C9). */
+  | { readonly act: "fail" }
+  /** The record is under another encryption key now. */
+  | { readonly act: "follow" };
+
+const claim: Decision = { act: "claim", phase: "L" };
+
+/** Decides about what was read; `undefined` is nothing, and a record that does not open is replaced. */
+export function decide(seen: SeenRecord | undefined, wish: Wish): Decision {
+  const record = seen?.record;
+  if (seen === undefined || record === undefined) return claim;
+  const isOver = seen.age >= record.left;
+  switch (record.phase) {
+    case "L":
+      return isOver || wish.isStuck ? claim : patiently(wish, "wait");
+    case "F":
+      return isOver ? claim : patiently(wish, "fail");
+    case "M":
+      return { act: "follow" };
+    default:
+      return decideOnToken(record, seen.age, wish);
+  }
+}
+
+function decideOnToken(record: FleetRecord, age: number, wish: Wish): Decision {
+  const { token } = record;
+  if (token === undefined) return claim;
+  const value = token.response.access_token;
+  const isBeingReplaced = record.phase === "R" && age < (record.lease ?? 0) && !wish.isStuck;
+  if (wish.refuses(value)) {
+    if (isBeingReplaced) return { act: "wait" };
+    const { known } = wish;
+    const isNewer = known?.value === value && record.mints > known.mints;
+    return isNewer || age < token.quiet ? { act: "repeat" } : claim;
+  }
+  const left = record.left - age;
+  if (value === wish.held) {
+    if (isBeingReplaced) return patiently(wish, "wait");
+    if (age < (record.pause ?? 0)) return { act: "keep" };
+    return left > 0 ? { act: "claim", phase: "R" } : claim;
+  }
+  const { hard } = windowsOf(token.lifetime.ms, 0, wish.minValidity);
+  if (left > hard) return { act: "adopt" };
+  return isBeingReplaced ? patiently(wish, "wait") : claim;
+}
+
+function patiently({ isPatient }: Wish, act: "wait" | "fail"): Decision {
+  return { act: isPatient ? "keep" : act };
+}

@@ -1,0 +1,186 @@
+/**
+ * One flight of one process: from the need of a token to a token, through the record the fleet shares.
+ *
+ * Every step is one swap. It either takes the lease, and then this process mints for everybody, or it tells what is there
+ * instead, and `decide` says what to do about that. All of it has one time limit, and no path swaps for ever without a
+ * pause. When the store fails, a grant without state mints for this process alone; one with a state does not, because a
+ * refresh token used beside the store is used twice.
+ *
+ * @module
+ */
+import { RemintError } from "../errors.ts";
+import { claimKnown, claimNothing, claimSeen, type Claim } from "./claim.ts";
+import { decide, type Wish } from "./decision.ts";
+import { lead, mintAlone, type Leader } from "./lead.ts";
+import { Lease } from "./lease.ts";
+import { adopted, knownFrom, type TokenRecord } from "./memory.ts";
+import { pollDelay } from "./polling.ts";
+import { failureOf } from "./shared-failure.ts";
+import { StoreFault } from "./store-link.ts";
+import type { Obtained, TokenNeed } from "../token-supply.ts";
+import type { Home, Member } from "./member.ts";
+import type { StoreEntry } from "../stores/store.ts";
+import type { SeenRecord } from "./record.ts";
+import type { Waits } from "./waits.ts";
+
+/** Swaps without a pause before the store counts as unusable. */
+const MOST_TURNS = 8;
+/** Of a lease: a process that was held up for longer after taking one gives it back, instead of minting late. */
+const TOO_LATE = 0.8;
+
+/** See the top of this file. */
+export class FleetFlight {
+  readonly #member: Member;
+  readonly #need: TokenNeed;
+  readonly #waits: Waits;
+  /** Monotonic milliseconds: the one time limit of everything. */
+  readonly #until: number;
+  #watched: { readonly version: string; readonly since: number } | undefined;
+
+  constructor(member: Member, need: TokenNeed, waits: Waits) {
+    const { fleet, settings } = member;
+    this.#member = member;
+    this.#need = need;
+    this.#waits = waits;
+    this.#until = fleet.clock.monotonic() + settings.mintTimeout + fleet.duration + fleet.callTimeout;
+  }
+
+  /** @returns `undefined`: the held token is to be used on. @throws {RemintError} */
+  async run(): Promise<Obtained | undefined> {
+    try {
+      return await this.#resolve();
+    } catch (error) {
+      if (error instanceof StoreFault) return this.#withoutStore(error);
+      throw error;
+    }
+  }
+
+  async #resolve(): Promise<Obtained | undefined> {
+    let home = await this.#member.home(this.#waits);
+    let claim = this.#firstClaim(home);
+    let polls = 0;
+    for (let turns = 0; turns < MOST_TURNS; turns++) {
+      this.#assertTime();
+      const readAt = this.#now();
+      const { lease, current } = await this.#take(home, claim);
+      if (lease !== undefined) return lead(this.#leader(claim.facts.state), lease);
+      const seen = await this.#see(home, current);
+      const decision = decide(seen, this.#wish());
+      if (decision.act === "claim") {
+        claim = this.#claim(home, seen, readAt, decision.phase === "R");
+      } else if (decision.act === "wait") {
+        await this.#waits.sleep(Math.min(pollDelay(polls++), this.#until - this.#now()));
+        claim = claimNothing(home.facts);
+        turns = 0;
+      } else if (decision.act === "follow") {
+        home = await this.#member.follow(this.#waits);
+        claim = claimNothing(home.facts);
+      } else {
+        return this.#settle(decision.act, seen!, readAt);
+      }
+    }
+    throw new StoreFault("the record changed with every try to replace it");
+  }
+
+  /** Tries to take the lease. */
+  async #take(
+    { place }: Home,
+    claim: Claim,
+  ): Promise<{ readonly lease?: Lease; readonly current?: StoreEntry | undefined }> {
+    const { fleet } = this.#member;
+    const since = this.#now();
+    const lease = new Lease(fleet, place, claim.facts, claim.kept);
+    const undo = (version: string | undefined): Promise<void> => lease.release(version);
+    const result = await fleet.link.swap(place.key, claim.expected, await lease.compose(), { undo });
+    if (!result.ok) return { current: result.current };
+    lease.taken(result.version);
+    if (this.#now() - since < fleet.duration * TOO_LATE) return { lease };
+    await lease.release();
+    return {};
+  }
+
+  /** C5: by value where there is one to replace; otherwise there must be nothing, which reads what there is. */
+  #firstClaim({ facts }: Home): Claim {
+    const { known } = this.#member;
+    if (known?.version === undefined) return claimNothing(facts);
+    const now = this.#now();
+    const rejects = this.#refuses(known.value);
+    const isOver = now >= known.until;
+    if (rejects || isOver) return claimKnown(known, now, { rejects, keeps: false });
+    if (known.value === this.#need.held?.value) return claimKnown(known, now, { rejects, keeps: true });
+    return claimNothing(facts);
+  }
+
+  #claim({ facts }: Home, seen: SeenRecord | undefined, readAt: number, keeps: boolean): Claim {
+    if (seen?.record === undefined) return { ...claimNothing(facts), expected: seen?.version };
+    const { token } = seen.record;
+    const rejects = token !== undefined && this.#refuses(token.response.access_token);
+    return claimSeen({ ...seen, record: seen.record }, readAt, { rejects, keeps });
+  }
+
+  #see({ place }: Home, current: StoreEntry | undefined): Promise<SeenRecord> | undefined {
+    if (current === undefined) return undefined;
+    if (this.#watched?.version !== current.version) {
+      this.#watched = { version: current.version, since: this.#now() };
+    }
+    return this.#member.see(place, current);
+  }
+
+  #wish(): Wish {
+    const { known, fleet, settings } = this.#member;
+    const { held } = this.#need;
+    return {
+      held: held?.value,
+      isPatient: this.#isPatient(),
+      refuses: (value) => this.#refuses(value),
+      known: known === undefined ? undefined : { value: known.value, mints: known.facts.mints },
+      minValidity: settings.minValidity,
+      isStuck: this.#now() - (this.#watched?.since ?? Infinity) > 2 * fleet.duration,
+    };
+  }
+
+  /** What was decided, when it ends the flight. */
+  #settle(act: "adopt" | "repeat" | "keep" | "fail", seen: SeenRecord, readAt: number): Obtained | undefined {
+    if (act === "keep") return undefined;
+    if (act === "fail") throw failureOf(seen.record!.failure!);
+    const known = knownFrom(seen.record as TokenRecord, seen.version, readAt - seen.age);
+    this.#member.learn(known);
+    return { ...adopted(known, this.#member.fleet.clock), mayBeOlder: act === "adopt" };
+  }
+
+  #withoutStore(fault: StoreFault): Obtained | undefined | Promise<Obtained> {
+    const error = this.#member.report(fault);
+    if (this.#isPatient()) return undefined;
+    if (this.#member.isStateful) throw error;
+    this.#member.mintsBeside(this.#need.unwanted);
+    return mintAlone(this.#leader(this.#need.state));
+  }
+
+  #leader(state: unknown): Leader {
+    const { settings } = this.#member;
+    const mintTimeout = Math.max(1, Math.min(settings.mintTimeout, this.#until - this.#now()));
+    const refuses = (value: string): boolean => this.#refuses(value);
+    return { member: this.#member, need: this.#need, waits: this.#waits, mintTimeout, state, refuses };
+  }
+
+  /** Nobody has to wait: the held token serves. */
+  #isPatient(): boolean {
+    const { held, isUrgent } = this.#need;
+    return held !== undefined && !isUrgent && !this.#refuses(held.value);
+  }
+
+  #refuses(value: string): boolean {
+    return value === this.#need.unwanted || this.#need.rejected.has(value) || this.#member.leftBehind === value;
+  }
+
+  #assertTime(): void {
+    this.#waits.assertWanted();
+    if (this.#now() < this.#until) return;
+    const message = "no token in time: other processes of the fleet held the lease and published none";
+    throw new RemintError("ERR_TOKEN_TIMEOUT", message, { retryable: true });
+  }
+
+  #now(): number {
+    return this.#member.fleet.clock.monotonic();
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The right to mint for the fleet, from taking it to giving it back: one record, written by its holder alone.
+ *
+ * A lease is over some time after it was last renewed, by the engine's clock, so a holder that died is replaced. Every
+ * write of the holder is a swap against its own last one: a holder that was away for too long finds that out when it
+ * writes, and has written nothing. A record that held a token says `R` instead of `L` and goes on holding it.
+ *
+ * @module
+ */
+import { withoutCredentials } from "../access-token.ts";
+import { delayAfter } from "../failure-memory.ts";
+import { pauseAfter } from "../storm-guard.ts";
+import { storedFailure } from "./shared-failure.ts";
+import { write, type Facts, type FleetRecord, type Place, type StoredToken, type Written } from "./record.ts";
+import type { Timer } from "../clock.ts";
+import type { RemintError } from "../errors.ts";
+import type { Minted } from "../mint.ts";
+import type { SwapResult } from "../stores/store.ts";
+import type { Fleet } from "./fleet.ts";
+import type { TokenRecord } from "./memory.ts";
+
+/** A token that is good while it is being replaced. */
+export interface KeptToken {
+  readonly token: StoredToken;
+  /** Monotonic milliseconds to which `token.age` and `token.quiet` count. */
+  readonly at: number;
+  /** Monotonic milliseconds of its end. */
+  readonly until: number;
+}
+
+/** One process's lease. */
+export class Lease {
+  readonly place: Place;
+  readonly #fleet: Fleet;
+  readonly #facts: Facts;
+  readonly #kept: KeptToken | undefined;
+  #version: string | undefined;
+  /** Everything it wrote, to know it again: a write may come true after its time was up. */
+  readonly #texts = new Set<string>();
+  #timer: Timer | undefined;
+  #beating: Promise<void> = Promise.resolve();
+  #isEnded = false;
+
+  /** @param kept The token of the record, if it is being refreshed. */
+  constructor(fleet: Fleet, place: Place, facts: Facts, kept: KeptToken | undefined) {
+    this.#fleet = fleet;
+    this.place = place;
+    this.#facts = facts;
+    this.#kept = kept;
+  }
+
+  /** The record that takes the lease, or renews it. */
+  async compose(): Promise<Written> {
+    const { duration } = this.#fleet;
+    const record: FleetRecord =
+      this.#kept === undefined
+        ? { ...this.#facts, phase: "L", left: duration }
+        : { ...this.#keptRecord(this.#kept), phase: "R", lease: duration };
+    const written = await this.#write(record);
+    this.#texts.add(written.text);
+    return written;
+  }
+
+  /** It was taken, and is renewed from now on until it ends. */
+  taken(version: string | undefined): void {
+    this.#version = version;
+    this.#beatLater();
+  }
+
+  /** The record of what was minted under it, as of now. */
+  recordOf({ response, lifetime, expiresAt }: Minted): TokenRecord {
+    const { access_token, state } = response;
+    const facts = { ...this.#facts, mints: this.#facts.mints + 1, fails: 0, ...(state !== undefined && { state }) };
+    const token: StoredToken = {
+      response: { ...withoutCredentials(response), access_token },
+      lifetime,
+      age: 0,
+      quiet: pauseAfter(facts.strikes),
+    };
+    return { ...facts, phase: "T", left: expiresAt - this.#fleet.clock.now(), token };
+  }
+
+  /** Writes a record over the lease; refused when somebody else has it by now. */
+  async publish(record: TokenRecord): Promise<SwapResult> {
+    await this.#end();
+    return this.replace(this.#version, record);
+  }
+
+  /** Writes a record over a version: its own, or one that must not win against it. */
+  async replace(version: string | undefined, record: FleetRecord): Promise<SwapResult> {
+    const next = await this.#write(record);
+    return this.#swap(version, next);
+  }
+
+  async #swap(version: string | undefined, next: Written | undefined): Promise<SwapResult> {
+    const { link } = this.#fleet;
+    const { key } = this.place;
+    const result = await link.swap(key, version, next, { insists: true });
+    if (result.ok || result.current === undefined || !this.#texts.has(result.current.value)) return result;
+    // A renewal that was given up came true: what is there is ours.
+    return link.swap(key, result.current.version, next, { insists: true });
+  }
+
+  /** Tells everybody that minting failed; a token that is still good stays. */
+  async fail(error: RemintError): Promise<void> {
+    await this.#end();
+    const fails = this.#facts.fails + 1;
+    const delay = Math.min(delayAfter(error, fails, this.#kept === undefined), this.#fleet.stateTtl);
+    const record: FleetRecord =
+      this.#kept === undefined
+        ? { ...this.#facts, fails, phase: "F", left: delay, failure: storedFailure(error) }
+        : { ...this.#keptRecord(this.#kept), fails, phase: "T", pause: delay };
+    await this.replace(this.#version, record);
+  }
+
+  /** Gives it back as it was taken: nothing was minted. @param version What was taken, if that is known only now. */
+  async release(version: string | undefined = this.#version): Promise<void> {
+    await this.#end();
+    if (this.#kept !== undefined) await this.replace(version, { ...this.#keptRecord(this.#kept), phase: "T" });
+    // A state must not be lost; a lease that is over is as good as none.
+    else if (this.#facts.state !== undefined) await this.replace(version, { ...this.#facts, phase: "L", left: 0 });
+    else await this.#swap(version, undefined);
+  }
+
+  #keptRecord({ token, at, until }: KeptToken): Omit<FleetRecord, "phase"> {
+    const now = this.#fleet.clock.monotonic();
+    const aged = { ...token, age: token.age + now - at, quiet: Math.max(0, token.quiet - (now - at)) };
+    return { ...this.#facts, left: until - now, token: aged };
+  }
+
+  #write(record: FleetRecord): Promise<Written> {
+    const { clock, stateTtl } = this.#fleet;
+    // What keeps a state is kept for it; the end of what it says is a field, and counts for every record alike.
+    const ttl = record.state === undefined ? record.left : Math.max(stateTtl, record.left);
+    return write(this.place, record, ttl, clock.now());
+  }
+
+  #beatLater(): void {
+    if (this.#isEnded) return;
+    const { clock, duration } = this.#fleet;
+    this.#timer = clock.setTimeout(() => {
+      this.#beating = this.#beat().catch(() => this.#beatLater());
+    }, duration / 3);
+  }
+
+  async #beat(): Promise<void> {
+    const result = await this.#swap(this.#version, await this.compose());
+    // Whoever has it now thought this process dead; its own last write will tell it so.
+    if (!result.ok) return;
+    this.#version = result.version;
+    this.#beatLater();
+  }
+
+  /** No more renewals: what comes next needs to know what the last one left. */
+  async #end(): Promise<void> {
+    this.#isEnded = true;
+    this.#timer?.cancel();
+    await this.#beating;
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * What a process remembers of its record between two flights: enough to replace it by value with one call, and to know
+ * without a call that it may not.
+ *
+ * @module
+ */
+import type { Clock } from "../clock.ts";
+import type { Obtained } from "../token-supply.ts";
+import { factsOf, type Facts, type FleetRecord, type StoredToken } from "./record.ts";
+
+/** The token that was last had from the fleet, or for it. */
+export interface Known {
+  readonly value: string;
+  /** Of the record it came from; `undefined`: minted beside the store. */
+  version: string | undefined;
+  readonly facts: Facts;
+  readonly token: StoredToken;
+  /** Monotonic milliseconds at which the record was written: what it says counts from there. */
+  readonly writtenAt: number;
+  /** Monotonic milliseconds of the token's end. */
+  readonly until: number;
+}
+
+/** A record with a token. */
+export type TokenRecord = FleetRecord & { readonly token: StoredToken };
+
+/** What a record with a token says, for later. @param writtenAt Monotonic milliseconds. */
+export function knownFrom(record: TokenRecord, version: string | undefined, writtenAt: number): Known {
+  const { token } = record;
+  const until = writtenAt + record.left;
+  return { value: token.response.access_token, version, facts: factsOf(record), token, writtenAt, until };
+}
+
+/** Milliseconds since the token was minted, at a monotonic time. */
+export function ageOf({ token, writtenAt }: Known, now: number): number {
+  return token.age + now - writtenAt;
+}
+
+/** The token of a record that another process wrote, on the local clocks. */
+export function adopted({ token, until }: Known, clock: Clock): Obtained {
+  const { response, lifetime } = token;
+  return { response, lifetime, expiresAt: Math.floor(clock.now() + until - clock.monotonic()), adopted: true };
+}

@@ -1,0 +1,38 @@
+/**
+ * The name of a token that a fleet shares: the grant's key, the pool's key, or both. Two users must never share a record,
+ * so what can not be named is not shared.
+ *
+ * @module
+ */
+import type { Grant, Origins } from "./grant.ts";
+
+/** The key of the pool that is creating a cache right now. `create` is synchronous, so it can be nobody else's. */
+let poolKey: string | undefined;
+
+/** Runs a pool's `create`, so that the cache it creates knows whose it is. */
+export function withPoolKey<T>(key: string, create: () => T): T {
+  const outer = poolKey;
+  poolKey = key;
+  try {
+    return create();
+  } finally {
+    poolKey = outer;
+  }
+}
+
+/**
+ * What makes two caches of a fleet share one token; no secret in it.
+ *
+ * @throws {TypeError} When nothing says whose token it is.
+ */
+export function recordName(grant: Grant, origins: Origins | undefined): string {
+  if (grant.key === undefined && poolKey === undefined) {
+    throw new TypeError(
+      `"store" needs to know whose token this is: give the grant a "key" without any secret in it (a user's id, for ` +
+        `one), or create the cache in createTokenPool's create(key). Without it two users could share a token`,
+    );
+  }
+  // What a bare function mints is only told apart by the pool's key and where it may be sent.
+  const purpose = grant.key ?? grant.family ?? (typeof origins === "function" ? undefined : origins);
+  return JSON.stringify([purpose ?? null, poolKey ?? null]);
+}

@@ -1,0 +1,64 @@
+/**
+ * Where a cache gets a token when it has none worth using: a mint of its own, or a fleet that mints once for all.
+ *
+ * @module
+ */
+import { startMint } from "./mint.ts";
+import type { AccessTokenRecord } from "./access-token.ts";
+import type { Minted, MintInput, MintSettings, RunningMint } from "./mint.ts";
+import type { EventListener, MintCause } from "./telemetry/events.ts";
+
+/** What a cache says of the token it needs. */
+export interface TokenNeed extends MintInput {
+  readonly cause: MintCause;
+  /** A token that is still valid: callers are served with it, unless the need is urgent. */
+  readonly held: AccessTokenRecord | undefined;
+  /** Callers wait, although there may be a valid token (C4). */
+  readonly isUrgent: boolean;
+  /** The value that an API or the user said is no good: not to be had again from elsewhere (C5). */
+  readonly unwanted: string | undefined;
+  /** Values that were rejected since this began; it grows. */
+  readonly rejected: ReadonlySet<string>;
+  readonly onRetry: MintSettings["onRetry"];
+}
+
+/** A token as a supply hands it out. */
+export interface Obtained extends Minted {
+  /** Another process minted it. */
+  readonly adopted?: boolean | undefined;
+  /** It may have been minted before the rejection that asked for it, so its own rejection is not final (Q5). */
+  readonly mayBeOlder?: boolean | undefined;
+}
+
+/** The way to a token, in progress. Its promise rejects with a {@link RemintError} only. */
+export interface Obtaining extends Omit<RunningMint, "promise"> {
+  /** `undefined`: somebody else is replacing the held token; look again later. */
+  readonly promise: Promise<Obtained | undefined>;
+}
+
+/** Supplies one cache. */
+export interface TokenSupply {
+  /** Never throws. */
+  start(need: TokenNeed): Obtaining;
+  /** Whether the fleet has replaced this token so often that it is not to be replaced again yet (C8). */
+  refuses?(value: string): boolean;
+}
+
+/** What a {@link FleetStore} has to know of a cache. */
+export interface FleetMember extends Omit<MintSettings, "onRetry"> {
+  /** Names the token without any secret; equal names share one. */
+  readonly name: string;
+  readonly minValidity: number;
+  readonly notify: EventListener | undefined;
+}
+
+/** Where a fleet shares tokens: what `redisStore(...)` and `fleetStore(...)` return. */
+export interface FleetStore {
+  /** For the cache: its share of the fleet. No I/O. */
+  supply(member: FleetMember): TokenSupply;
+}
+
+/** A supply that knows nobody else: it mints. */
+export function ownSupply(settings: Omit<MintSettings, "onRetry">): TokenSupply {
+  return { start: (need) => startMint({ ...settings, onRetry: need.onRetry }, need) };
+}

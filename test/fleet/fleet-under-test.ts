@@ -1,0 +1,73 @@
+import { createTokenCache, type RemintEvent, type TokenCache, type TokenCacheOptions } from "../../src/index.ts";
+import { fleetStore, memoryStore, type FleetOptions, type Store } from "../../src/fleet/index.ts";
+import { fakeGrant, manualClock, type FakeGrant, type ManualClock } from "../../src/testing/index.ts";
+
+export const ORIGIN = "https://api.example";
+export const SITE = { origin: ORIGIN, path: "/orders" } as const;
+
+/** One process of a fleet, as far as one process can play several. */
+export interface Process {
+  readonly cache: TokenCache;
+  readonly grant: FakeGrant;
+  readonly store: SwitchableStore;
+  readonly events: RemintEvent[];
+}
+
+/** The way of one process to the store, with faults on demand. */
+export interface SwitchableStore extends Store {
+  /** How many calls there were. */
+  calls: number;
+  /** What the next calls do instead of reaching the store. */
+  fault: ((swap: () => ReturnType<Store["swap"]>) => ReturnType<Store["swap"]>) | undefined;
+}
+
+export function switchable(store: Store): SwitchableStore {
+  return {
+    calls: 0,
+    fault: undefined,
+    swap(...swap) {
+      this.calls++;
+      const reach = (): ReturnType<Store["swap"]> => store.swap(...swap);
+      return this.fault === undefined ? reach() : this.fault(reach);
+    },
+  };
+}
+
+/** A fleet over one store, one clock and, unless told otherwise, one grant. */
+export interface FleetUnderTest {
+  readonly clock: ManualClock;
+  readonly store: Store;
+  readonly grant: FakeGrant;
+  readonly processes: readonly Process[];
+  /** One more process. */
+  readonly join: (options?: Partial<TokenCacheOptions> & { readonly grant?: FakeGrant }) => Process;
+}
+
+export interface FleetUnderTestOptions extends Partial<Omit<TokenCacheOptions, "grant" | "clock" | "store">> {
+  readonly grant?: FakeGrant;
+  readonly size?: number;
+  readonly fleet?: Partial<FleetOptions>;
+}
+
+/** Retries are off unless a test is about them; nothing is encrypted, because WebCrypto does not wait for a manual clock. */
+export function fleetUnderTest(options: FleetUnderTestOptions = {}): FleetUnderTest {
+  const { grant = fakeGrant({ key: "orders" }), size = 3, fleet, ...rest } = options;
+  const clock = manualClock();
+  const store = memoryStore({ clock });
+  const join = (own: Partial<TokenCacheOptions> & { readonly grant?: FakeGrant } = {}): Process => {
+    const events: RemintEvent[] = [];
+    const switched = switchable(store);
+    const cache = createTokenCache({
+      origins: [ORIGIN],
+      retries: 0,
+      onEvent: (event) => void events.push(event),
+      grant,
+      ...rest,
+      ...own,
+      clock,
+      store: fleetStore(switched, { encryptionKey: "none", ...fleet }),
+    });
+    return { cache, grant: own.grant ?? grant, store: switched, events };
+  };
+  return { clock, store, grant, processes: Array.from({ length: size }, () => join()), join };
+}
