@@ -12,6 +12,7 @@ import pRetry from "p-retry";
 import { schemeOf, tokenResponseError, usableValue } from "./access-token.ts";
 import { isRemintError, isTransientStatus, RemintError, safeCause, TokenEndpointError } from "./errors.ts";
 import { lifetimeOf } from "./expiry.ts";
+import { leaveState } from "./left-state.ts";
 import { kindOf } from "./options.ts";
 import type { AccessToken } from "./access-token.ts";
 import type { Clock } from "./clock.ts";
@@ -184,24 +185,12 @@ async function raced<T>(signal: AbortSignal, work: () => T | PromiseLike<T>): Pr
   }
 }
 
-/** By the error of the mint that left it. */
-const leftStates = new WeakMap<RemintError, unknown>();
-
-/**
- * What a failed mint left for the next one: a grant may have rotated its refresh token, and an access token that came with
- * it and can not be used is no reason to lose it. `undefined` when there is nothing.
- */
-export function stateLeftBy(error: RemintError): unknown {
-  return leftStates.get(error);
-}
-
 function keepState(response: unknown, check: () => void): void {
   try {
     check();
   } catch (error) {
-    const { state } = Object(response) as { state?: unknown };
-    if (state !== undefined && isRemintError(error)) leftStates.set(error, state);
-    throw error;
+    // An access token that can not be used is no reason to lose the refresh token that came with it.
+    throw leaveState(error as Error, (Object(response) as { state?: unknown }).state);
   }
 }
 

@@ -14,7 +14,8 @@
 import { AccessTokenRecord } from "./access-token.ts";
 import { CachedToken, NEVER } from "./cached-token.ts";
 import { RemintError } from "./errors.ts";
-import { minted, runRevocation, stateLeftBy } from "./mint.ts";
+import { stateLeftBy } from "./left-state.ts";
+import { minted, runRevocation } from "./mint.ts";
 import { TokenRenewal } from "./renewal.ts";
 import { Flight } from "./single-flight.ts";
 import { FailureMemory } from "./failure-memory.ts";

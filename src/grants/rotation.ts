@@ -13,6 +13,7 @@ import { withoutCredentials } from "../access-token.ts";
 import { systemClock } from "../clock.ts";
 import { isRemintError, RemintError, TokenEndpointError } from "../errors.ts";
 import type { MintContext, TokenResponse } from "../grant.ts";
+import { leaveState } from "../left-state.ts";
 import { optionError } from "../options.ts";
 import { leaveOnAbort } from "../single-flight.ts";
 import { aged, isWorthUsing, patient } from "./late-answer.ts";
@@ -111,7 +112,8 @@ export class Rotation {
       const cause = redactedCause(error, redactor([refreshToken, replaced]));
       const message =
         "onRotate failed, so the new refresh token is kept in memory only; the next mint calls onRotate again";
-      throw new RemintError("ERR_GRANT", message, { cause, retryable: true });
+      // Here it is known anyway; elsewhere, through a store, it would not be.
+      throw leaveState(new RemintError("ERR_GRANT", message, { cause, retryable: true }), refreshToken);
     }
   }
 

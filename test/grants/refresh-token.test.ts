@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { createTokenCache, type Grant, refreshToken, type RefreshTokenOptions, type TokenCache } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { type Answer, manualClock, type ManualClock, startApi } from "remint/testing";
+import { stateLeftBy } from "../../src/left-state.ts";
 import { rejectionOf, settle, watch } from "../cache-under-test.ts";
 import { deferred, FIRST, type RotatingServer, startRotatingServer } from "./rotating-server.ts";
 
@@ -184,6 +185,14 @@ describe("onRotate", () => {
     await expire(cache, clock);
     expect((await cache.get()).value).toBe("at-2");
     expect(server.presented).toEqual([FIRST, "rt-1-next"]);
+  });
+
+  test("that fails: the error knows the new refresh token for a store to keep, and does not print it", async () => {
+    const server = await startRotatingServer();
+    const grant = grantOf(server, { onRotate: () => Promise.reject(new Error("down")) });
+    const error = await rejectionOf(grant.mint({ signal: new AbortController().signal, state: FIRST }));
+    expect(stateLeftBy(error as Error)).toBe("rt-1-next");
+    expect(inspect(error, { depth: 5, showHidden: true }) + JSON.stringify(error)).not.toContain("rt-1");
   });
 
   test("that fails until the access token is old: the new refresh token is saved first, then used", async () => {

@@ -15,6 +15,7 @@ import {
   salesforceTokenExchange,
 } from "remint/salesforce";
 import { type Api, type AuthServer, manualClock, startApi, startAuthServer } from "remint/testing";
+import { stateLeftBy } from "../../src/left-state.ts";
 import { rejectionOf } from "../cache-under-test.ts";
 
 const KEY = "3MVG9_consumer.key";
@@ -375,8 +376,9 @@ describe("refresh token", () => {
     answerWith({ refresh_token: "rt-2", instance_url: "https://evil.my.salesforce.com" });
     const onRotate = vi.fn<(token: string) => void>();
     const cache = cacheOf(salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-1", onRotate }));
-    expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
-    expect(onRotate).toHaveBeenCalledOnce();
+    const error = await rejectionOf(cache.get());
+    expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+    expect([onRotate.mock.calls.length, stateLeftBy(error as Error)]).toEqual([1, "rt-2"]);
   });
 });
 
