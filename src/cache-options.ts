@@ -6,7 +6,7 @@
 import { usableValue } from "./access-token.ts";
 import { systemClock } from "./clock.ts";
 import { toGrant } from "./grant.ts";
-import { assertClock, assertFunction, assertOptions, count, duration, optionError } from "./options.ts";
+import { assertClock, assertFunction, assertOptions, count, duration, flag, optionError } from "./options.ts";
 import { requestRules } from "./origins.ts";
 import { recordName } from "./record-name.ts";
 import { quietly } from "./telemetry/events.ts";
@@ -90,7 +90,7 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
   const minValidity = duration("minValidity", options.minValidity, 10_000);
   return {
     ...minting,
-    rules: requestRules(options.origins, grant, options.allowHttp === true),
+    rules: requestRules(options.origins, grant, flag("allowHttp", options.allowHttp)),
     initial: typeof initial === "function" ? undefined : checkedInitial(initial),
     seed: typeof initial === "function" ? initial : undefined,
     notify,

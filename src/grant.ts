@@ -82,10 +82,11 @@ export interface Grant<State = unknown> {
   /** Obtains one token. Called once per attempt; must not keep its own cache. */
   mint(context: MintContext<State>): Promise<TokenResponse & { readonly state?: State | undefined }>;
   /**
-   * Makes a token invalid at its server (RFC 7009). Absent where the server is known to have no way to do that; it rejects
-   * where that turns out only then.
+   * Makes a token, and the state that stands for more of them, invalid at its server (RFC 7009). Without a token there is
+   * only the state: nothing was minted. Absent where the server is known to have no way to do that; it rejects where that
+   * turns out only then.
    */
-  readonly revoke?: ((token: AccessToken, context: RevokeContext) => Promise<void>) | undefined;
+  readonly revoke?: ((token: AccessToken | undefined, context: RevokeContext) => Promise<void>) | undefined;
 }
 
 /** The shortest grant: a function that obtains a token. */

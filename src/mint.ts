@@ -12,6 +12,7 @@ import pRetry from "p-retry";
 import { schemeOf, tokenResponseError, usableValue } from "./access-token.ts";
 import { isRemintError, isTransientStatus, RemintError, safeCause, TokenEndpointError } from "./errors.ts";
 import { lifetimeOf } from "./expiry.ts";
+import { leaveState } from "./left-state.ts";
 import { kindOf } from "./options.ts";
 import type { AccessToken } from "./access-token.ts";
 import type { Clock } from "./clock.ts";
@@ -78,7 +79,7 @@ export function startMint(settings: MintSettings, input: MintInput): RunningMint
 /** Runs a grant's revocation within the time of a mint. @throws {RemintError} When the server could not be told. */
 export async function runRevocation(
   { grant, clock, mintTimeout }: Pick<MintSettings, "grant" | "clock" | "mintTimeout">,
-  token: AccessToken,
+  token: AccessToken | undefined,
   state: unknown,
 ): Promise<void> {
   const controller = new AbortController();
@@ -157,7 +158,7 @@ async function attempt(
   const sentAtMonotonic = clock.monotonic();
   try {
     const response = await raced(own.signal, () => grant.mint({ signal: own.signal, previous, state }));
-    checkResponse(response);
+    keepState(response, () => checkResponse(response));
     // Whichever clock was stepped meanwhile, the earlier reading is the safe one.
     const earlier = Math.min(sentAt, Math.floor(clock.now() - (clock.monotonic() - sentAtMonotonic)));
     return minted(response, { sentAt: earlier, defaultTtl });
@@ -181,6 +182,15 @@ async function raced<T>(signal: AbortSignal, work: () => T | PromiseLike<T>): Pr
     return await Promise.race([aborted, (async () => work())()]);
   } finally {
     signal.removeEventListener("abort", abort);
+  }
+}
+
+function keepState(response: unknown, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    // An access token that can not be used is no reason to lose the refresh token that came with it.
+    throw leaveState(error as Error, (Object(response) as { state?: unknown }).state);
   }
 }
 

@@ -36,6 +36,17 @@ export function assertFunction(name: string, value: unknown): void {
   if (value !== undefined && typeof value !== "function") throw optionError(name, value, "a function");
 }
 
+/**
+ * A switch with its default. A string is none: `"false"` from an environment variable would count as true.
+ *
+ * @throws {TypeError} When `value` is given and neither `true` nor `false`.
+ */
+export function flag(name: string, value: unknown, fallback = false): boolean {
+  if (value === undefined) return fallback;
+  if (typeof value !== "boolean") throw optionError(name, value, "true or false");
+  return value;
+}
+
 /** @throws {TypeError} When `value` is not a clock. */
 export function assertClock(value: unknown): void {
   for (const method of ["now", "monotonic", "setTimeout"]) {
@@ -95,9 +106,11 @@ export function isLoopback(hostname: string): boolean {
  * The URL of an endpoint that gets secrets: https, or http on loopback, or http where `allowHttp` says the network is
  * trusted (S1).
  *
- * @throws {TypeError} When it is not an absolute URL, carries credentials, or is plain http elsewhere.
+ * @throws {TypeError} When it is not an absolute URL, carries credentials, or is plain http elsewhere; when `allowHttp` is
+ *   neither `true` nor `false`, whatever the URL is: the option of a user comes here as it is.
  */
 export function endpointUrl(name: string, value: unknown, allowHttp: boolean): URL {
+  flag("allowHttp", allowHttp);
   const text = value instanceof URL ? value.href : value;
   assertString(name, text);
   let url: URL;

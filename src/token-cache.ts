@@ -14,6 +14,7 @@
 import { AccessTokenRecord } from "./access-token.ts";
 import { CachedToken, NEVER } from "./cached-token.ts";
 import { RemintError } from "./errors.ts";
+import { stateLeftBy } from "./left-state.ts";
 import { minted, runRevocation } from "./mint.ts";
 import { TokenRenewal } from "./renewal.ts";
 import { Flight } from "./single-flight.ts";
@@ -120,8 +121,11 @@ export class MintingTokenCache implements TokenCache {
     this.#abandon?.(closedError());
     await flight?.promise.catch(() => {});
     const token = this.#last;
+    const state = this.#state;
+    if (revoke && (token !== undefined || state !== undefined)) await runRevocation(this.#settings, token, state);
+    // Not before: a revocation that failed may be asked for again.
     this.#last = undefined;
-    if (revoke && token !== undefined) await runRevocation(this.#settings, token, this.#state);
+    this.#state = undefined;
   }
 
   get onTrial(): boolean {
@@ -286,6 +290,8 @@ export class MintingTokenCache implements TokenCache {
   }
 
   #failed(flight: Flight<AccessTokenRecord>, error: RemintError, duration: number): never {
+    const left = stateLeftBy(error);
+    if (left !== undefined) this.#state = left;
     this.#flight = undefined;
     if (this.#closed) throw error;
     this.#guard.failed();

@@ -46,7 +46,12 @@ export interface Renewal {
 
 /** How a cache ends. */
 export interface CloseOptions {
-  /** Tells the server, too, that its tokens are no longer needed (RFC 7009). @defaultValue false */
+  /**
+   * Tells the server, too, that its tokens are no longer needed (RFC 7009): the last access token there was, and a refresh
+   * token also when nothing was minted with it. One that failed may be asked for again.
+   *
+   * @defaultValue false
+   */
   readonly revoke?: boolean | undefined;
 }
 

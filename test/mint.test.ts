@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { isRemintError, type Grant } from "../src/index.ts";
 import { fakeGrant, type FakeGrant } from "../src/testing/index.ts";
@@ -138,5 +139,20 @@ describe("state between mints", () => {
     await cache.invalidate("fake-2");
     await cache.get();
     expect(grant.contexts.map(({ state }) => state)).toEqual(["s0", "s1", "s1"]);
+  });
+
+  test.each([
+    ["no access token", {}],
+    ["one that is no string", { access_token: 7 }],
+    ["one that can not stand in a header", { access_token: "a b" }],
+    ["one of a type that is not ours", { access_token: "a", token_type: "mac" }],
+  ])("S4, C11: %s is no reason to lose the refresh token that came with it", async (_what, response) => {
+    const { cache, clock, grant, told } = cacheUnderTest({ grant: fakeGrant({ state: "s0" }) });
+    grant.respond({ ...response, state: "s1" });
+    expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+    expect(inspect(told("mint-failed"), { depth: 5, showHidden: true })).not.toContain("s1");
+    await clock.advance(1000);
+    expect((await cache.get()).value).toBe("fake-2");
+    expect(grant.contexts.map(({ state }) => state)).toEqual(["s0", "s1"]);
   });
 });

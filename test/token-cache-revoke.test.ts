@@ -8,8 +8,8 @@ const origins = ["https://api.example"];
 /** A grant that writes down what it is told to revoke. */
 function revocable(members: Partial<Grant> = {}): { grant: Grant; revoked: string[] } {
   const revoked: string[] = [];
-  const revoke = async ({ value }: AccessToken): Promise<void> => {
-    revoked.push(value);
+  const revoke = async (token: AccessToken | undefined): Promise<void> => {
+    revoked.push(token?.value ?? "no token");
   };
   return { grant: { ...fakeGrant(), revoke, ...members }, revoked };
 }
@@ -30,10 +30,43 @@ describe("RFC 7009: a cache that is closed for good", () => {
     }
   });
 
-  test("has nothing to revoke when it never had a token", async () => {
+  test("has nothing to revoke when it never had a token, nor a state that stands for more of them", async () => {
     const { grant, revoked } = revocable();
     await createTokenCache({ grant, origins }).close({ revoke: true });
     expect(revoked).toEqual([]);
+  });
+
+  test("revokes a state also when nothing was minted with it, and what the last mint left, once", async () => {
+    const states: unknown[] = [];
+    const revoke: Grant["revoke"] = async (token, { state }) => void states.push([token?.value, state]);
+    const unused = createTokenCache({ grant: { ...fakeGrant(), revoke, state: "rt-1" }, origins });
+    await unused.close({ revoke: true });
+    await unused.close({ revoke: true });
+    const grant = fakeGrant({ revoke, state: "rt-1" });
+    grant.respond({ access_token: "at", state: "rt-2" });
+    const used = createTokenCache({ grant, origins });
+    await used.get();
+    await used.close({ revoke: true });
+    expect(states).toEqual([
+      [undefined, "rt-1"],
+      ["at", "rt-2"],
+    ]);
+  });
+
+  test("that could not tell the server is asked again by the next close, until it could", async () => {
+    const { grant, revoked } = revocable();
+    const { revoke } = grant;
+    let isDown = true;
+    const tokens = createTokenCache({
+      grant: { ...grant, revoke: (token, context) => (isDown ? refuse() : revoke!(token, context)) },
+      origins,
+    });
+    const { value } = await tokens.get();
+    await expect(tokens.close({ revoke: true })).rejects.toMatchObject({ code: "ERR_GRANT" });
+    isDown = false;
+    await tokens.close({ revoke: true });
+    await tokens.close({ revoke: true });
+    expect(revoked).toEqual([value]);
   });
 
   test("says so when its grant can not revoke, and stays open", async () => {
@@ -72,7 +105,10 @@ describe("RFC 7009: a cache that is closed for good", () => {
     expect(request.headers["authorization"]).toMatch(/^Basic /);
   });
 
-  test("revokes the refresh token of a sign-out through a pool", async () => {
+  test.each([
+    ["after requests", true, ["rt-2", "at"]],
+    ["before any request", false, ["rt-1-of-ann"]],
+  ])("revokes the refresh token of a sign-out through a pool, %s", async (_when, used, expected) => {
     await using auth = await startAuthServer();
     auth.respond({ body: { access_token: "at", token_type: "Bearer", expires_in: 60, refresh_token: "rt-2" } });
     const create = (user: string): TokenCache =>
@@ -87,11 +123,13 @@ describe("RFC 7009: a cache that is closed for good", () => {
         origins,
       });
     const pool = createTokenPool({ create });
-    await pool.get("ann").get();
+    const signedIn = pool.get("ann");
+    if (used) await signedIn.get();
+    else auth.respond({ status: 200, body: "" });
     auth.respondAlways({ status: 200, body: "" });
     expect(await pool.delete("ann", { revoke: true })).toBe(true);
     const told = auth.requests.filter(({ path }) => path === "/revoke").map(({ form }) => form.get("token"));
-    expect(told).toEqual(["rt-2", "at"]);
+    expect(told).toEqual(expected);
     expect(pool.size).toBe(0);
   });
 });

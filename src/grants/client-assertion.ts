@@ -6,7 +6,8 @@
 import type { ClientAuth } from "oauth4webapi";
 import { assertFunction, assertOptions, assertString, optionError } from "../options.ts";
 import { refuseSecret, type ClientAuthentication } from "./client-authentication.ts";
-import { signedJwt, signingKey, type SigningKeyOptions } from "./signing-key.ts";
+import { signedJwt } from "./signed-jwt.ts";
+import { signingKey, type SigningKeyOptions } from "./signing-key.ts";
 
 /** What an assertion has to say. */
 export interface ClientAssertionContext {

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { Grant, TokenResponse } from "../grant.ts";
+import type { Grant } from "../grant.ts";
 import { assertOptions, assertString } from "../options.ts";
+import { endpointGrant } from "./endpoint-grant.ts";
 import { commonForm, grantKey, type GrantOptions } from "./parameters.ts";
-import { revocation } from "./revocation.ts";
 import { isNameable } from "./token-client.ts";
 import { requestToken, tokenClient } from "./token-endpoint.ts";
 
@@ -44,19 +44,12 @@ export function clientCredentials(options: ClientCredentialsOptions): Grant {
   assertOptions("clientCredentials", options);
   const client = tokenClient(options);
   const form = formOf(options);
-  const { key, origins, defaultTtl } = options;
+  const { key } = options;
   const grantType = "client_credentials";
-  return {
+  return endpointGrant(client, options, {
     key: key !== undefined || isNameable(client, form) ? grantKey({ grantType, client, form, key }) : undefined,
-    endpoint: client.endpoint,
-    origins,
-    defaultTtl,
-    async mint({ signal }): Promise<TokenResponse> {
-      const token = await requestToken(client, { grantType, parameters: new URLSearchParams(form), signal });
-      return { ...token, refresh_token: undefined };
-    },
-    ...revocation(client),
-  };
+    mint: ({ signal }) => requestToken(client, { grantType, parameters: new URLSearchParams(form), signal }),
+  });
 }
 
 function formOf(options: ClientCredentialsOptions): URLSearchParams {

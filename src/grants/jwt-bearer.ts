@@ -5,12 +5,12 @@
  */
 import type { JsonValue } from "oauth4webapi";
 import { systemClock } from "../clock.ts";
-import type { Grant, TokenResponse } from "../grant.ts";
+import type { Grant } from "../grant.ts";
 import { assertOptions, assertString, duration, optionError } from "../options.ts";
+import { endpointGrant } from "./endpoint-grant.ts";
 import { commonForm, grantKey, strings, type GrantOptions } from "./parameters.ts";
-import { redactedGrant } from "./redacted-grant.ts";
-import { signedJwt, signingKey, type SigningKeyOptions } from "./signing-key.ts";
-import { revocation } from "./revocation.ts";
+import { signedJwt } from "./signed-jwt.ts";
+import { signingKey, type KeyOptionNames, type SigningKeyOptions } from "./signing-key.ts";
 import { isNameable } from "./token-client.ts";
 import { requestToken, tokenClient, type TokenClient } from "./token-endpoint.ts";
 import type { TokenInput } from "./token-exchange.ts";
@@ -38,6 +38,7 @@ export interface JwtBearerOptions extends GrantOptions {
 const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const OWN_CLAIMS = ["iss", "sub", "aud", "exp", "iat", "nbf"];
 const A_MINUTE = 60_000;
+const KEY_NAMES: KeyOptionNames = { key: "assertion.key", alg: "assertion.alg", kid: "assertion.kid" };
 
 /**
  * A grant that obtains tokens with a JWT as the authorization. A refresh token in the answer is ignored: the next token
@@ -57,26 +58,29 @@ const A_MINUTE = 60_000;
  */
 export function jwtBearer(options: JwtBearerOptions): Grant {
   assertOptions("jwtBearer", options);
+  return assertionGrant(options, KEY_NAMES);
+}
+
+/** {@link jwtBearer} for a provider, whose options for the key have other names. */
+export function assertionGrant(options: JwtBearerOptions, names: KeyOptionNames): Grant {
   const client = tokenClient(options);
   const form = commonForm(options, ["assertion"]);
-  const make = assertionMaker(options.assertion);
-  return redactedGrant({
-    ...revocation(client),
+  const make = assertionMaker(options.assertion, names);
+  return endpointGrant(client, options, {
     key: keyOf(client, form, options),
-    endpoint: client.endpoint,
-    origins: options.origins,
-    defaultTtl: options.defaultTtl,
-    async mint({ signal }): Promise<TokenResponse> {
+    async mint({ signal }) {
       const parameters = new URLSearchParams(form);
       parameters.set("assertion", await make(signal));
-      const token = await requestToken(client, { grantType: GRANT_TYPE, parameters, signal });
-      return { ...token, refresh_token: undefined };
+      return requestToken(client, { grantType: GRANT_TYPE, parameters, signal });
     },
   });
 }
 
-function assertionMaker(given: JwtBearerOptions["assertion"]): (signal: AbortSignal) => Promise<string> {
-  if (typeof given === "object" && given !== null) return signer(given);
+function assertionMaker(
+  given: JwtBearerOptions["assertion"],
+  names: KeyOptionNames,
+): (signal: AbortSignal) => Promise<string> {
+  if (typeof given === "object" && given !== null) return signer(given, names);
   if (typeof given === "function") return async (signal) => checked(await given({ signal }));
   const assertion = checked(given);
   return async () => assertion;
@@ -88,7 +92,7 @@ function checked(value: unknown): string {
   throw optionError("assertion", value, expected);
 }
 
-function signer(options: SignedAssertion): () => Promise<string> {
+function signer(options: SignedAssertion, names: KeyOptionNames): () => Promise<string> {
   const { issuer, subject, claims = {} } = options;
   const lifetime = duration("assertion.lifetime", options.lifetime, A_MINUTE);
   if (lifetime < 1000) throw optionError("assertion.lifetime", lifetime, "at least 1000 milliseconds");
@@ -100,7 +104,7 @@ function signer(options: SignedAssertion): () => Promise<string> {
   for (const name of OWN_CLAIMS) {
     if (Object.hasOwn(claims, name)) throw new TypeError(`"assertion.claims" must not have "${name}": it is set here`);
   }
-  const key = signingKey(options);
+  const key = signingKey(options, names);
   const said = { ...claims, iss: issuer, sub: subject, aud: more.length === 0 ? only : [only, ...more] };
   return async () => {
     const iat = Math.floor(systemClock.now() / 1000);

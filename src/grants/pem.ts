@@ -34,10 +34,12 @@ const KINDS: readonly (readonly [identifier: string, kind: string])[] = [
 const PREFIX = /^30(?:82.{4}|81.{2}|[0-7].)02010[01]30.{2}06.{2}/;
 
 /** @throws {TypeError} When the text is not an unencrypted PKCS#8 key. It never shows any of it. */
-export function pemKey(text: string): PemKey {
+export function pemKey(text: string, name = "key"): PemKey {
   for (const [label, form] of OTHER_FORMS) {
     if (!text.includes(`-----BEGIN ${label}-----`)) continue;
-    throw new TypeError(`"key" must be PKCS#8 ("BEGIN PRIVATE KEY"), got "BEGIN ${label}" (${form}): ${CONVERSION}`);
+    throw new TypeError(
+      `"${name}" must be PKCS#8 ("BEGIN PRIVATE KEY"), got "BEGIN ${label}" (${form}): ${CONVERSION}`,
+    );
   }
   // Environment variables often carry line ends as the two characters \n.
   const [, body] =
@@ -45,7 +47,7 @@ export function pemKey(text: string): PemKey {
   const der = body === undefined ? undefined : decoded(body);
   if (der === undefined) {
     throw new TypeError(
-      `"key" must be a PEM with "-----BEGIN PRIVATE KEY-----" (PKCS#8), got a string that is not one`,
+      `"${name}" must be a PEM with "-----BEGIN PRIVATE KEY-----" (PKCS#8), got a string that is not one`,
     );
   }
   const start = Array.from(der.subarray(0, 48), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -45,7 +45,8 @@ export interface RefreshTokenOptions extends GrantOptions {
  * no longer waits for goes on for a while. A later mint presents it again if it has to. An `invalid_grant` that stands
  * is a {@link TokenEndpointError} with `terminal: true`: nothing is minted any more, the user has to sign in.
  *
- * Revoking it (`close({ revoke: true })`) revokes the refresh token, then the access token.
+ * Revoking it (`close({ revoke: true })`) revokes the refresh token, then the access token. A refresh that is under way is
+ * waited for: its answer may hold another refresh token.
  *
  * One grant may serve several caches of one process. Several processes with one rotating refresh token need a store.
  *
@@ -93,19 +94,33 @@ export function refreshToken(options: RefreshTokenOptions): Grant<string> {
     defaultTtl: options.defaultTtl,
     state: first,
     mint: (context) => rotation.mint(context),
-    ...(client.mayRevoke && { revoke: ({ value }, { signal }) => revokeBoth(client, rotation.token, value, signal) }),
+    ...(client.mayRevoke && { revoke: (token, { signal }) => revokeBoth(client, rotation, token?.value, signal) }),
   });
 }
 
 /**
  * RFC 7009 section 2.1: with the refresh token the server should let go of what was issued for it; the access token is
- * named too, for servers that do not, unless it is of a kind they can not revoke.
+ * named too, for servers that do not, unless it is of a kind they can not revoke. Each is tried, whatever becomes of the
+ * other.
  */
-async function revokeBoth(client: TokenClient, token: string, value: string, signal: AbortSignal): Promise<void> {
-  await revokeToken(client, { token, tokenTypeHint: "refresh_token", signal });
-  try {
-    await revokeToken(client, { token: value, tokenTypeHint: "access_token", signal });
-  } catch (error) {
-    if (!(error instanceof TokenEndpointError) || error.error !== "unsupported_token_type") throw error;
-  }
+async function revokeBoth(
+  client: TokenClient,
+  rotation: Rotation,
+  value: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const told = (token: string, tokenTypeHint: "refresh_token" | "access_token"): Promise<unknown> =>
+    revokeToken(client, { token, tokenTypeHint, signal }).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+  await rotation.settled(signal);
+  const refresh = await told(rotation.token, "refresh_token");
+  const access = value === undefined ? undefined : await told(value, "access_token");
+  if (refresh !== undefined) throw refresh;
+  if (access !== undefined && !isOfNoRevocableKind(access)) throw access;
+}
+
+function isOfNoRevocableKind(error: unknown): boolean {
+  return error instanceof TokenEndpointError && error.error === "unsupported_token_type";
 }

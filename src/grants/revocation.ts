@@ -41,7 +41,10 @@ export async function revokeToken(client: TokenClient, request: RevocationReques
     revocationRequest(server, own, clientAuth, token, { ...options, additionalParameters }),
   );
   // RFC 7009 says 200; some servers answer 204 to what has no body.
-  if (answer.status < 200 || answer.status > 299) throw refusal(answer);
+  if (answer.status >= 200 && answer.status <= 299) return;
+  const error = refusal(answer);
+  // RFC 7009 section 2.2 says 200 to this too; Salesforce does not.
+  if (error.status !== 400 || error.error !== "invalid_token") throw error;
 }
 
 /**
@@ -51,6 +54,8 @@ export async function revokeToken(client: TokenClient, request: RevocationReques
 export function revocation(client: TokenClient): Pick<Grant, "revoke"> {
   if (!client.mayRevoke) return {};
   return {
-    revoke: ({ value }, { signal }) => revokeToken(client, { token: value, tokenTypeHint: "access_token", signal }),
+    async revoke(token, { signal }) {
+      if (token !== undefined) await revokeToken(client, { token: token.value, tokenTypeHint: "access_token", signal });
+    },
   };
 }

@@ -13,9 +13,12 @@ import { withoutCredentials } from "../access-token.ts";
 import { systemClock } from "../clock.ts";
 import { isRemintError, RemintError, TokenEndpointError } from "../errors.ts";
 import type { MintContext, TokenResponse } from "../grant.ts";
+import { leaveState } from "../left-state.ts";
+import { optionError } from "../options.ts";
 import { leaveOnAbort } from "../single-flight.ts";
 import { aged, isWorthUsing, patient } from "./late-answer.ts";
 import { redactedCause, redactor } from "./redaction.ts";
+import { UsedTokens } from "./used-tokens.ts";
 
 /** What a rotation was, for whoever keeps the refresh token. */
 export interface RotatedToken {
@@ -47,13 +50,10 @@ interface Landed {
   isSaved: boolean;
 }
 
-/** Used up refresh tokens to know again: a store or another cache may hand one back. */
-const REMEMBERED = 16;
-
 /** The refresh token in use, and what has become of those before it. */
 export class Rotation {
   readonly #host: RotationHost;
-  readonly #used = new Set<string>();
+  readonly #used = new UsedTokens();
   #current: string;
   #refused: { readonly token: string; readonly error: TokenEndpointError } | undefined;
   #running: { readonly token: string; readonly promise: Promise<Landed> } | undefined;
@@ -67,6 +67,15 @@ export class Rotation {
   /** The refresh token that would be presented next. */
   get token(): string {
     return this.#current;
+  }
+
+  /** Resolves when no refresh token is under way, in whichever way that ends. When `signal` fires: rejects with its reason. */
+  async settled(signal: AbortSignal): Promise<void> {
+    const ended = this.#running?.promise.then(
+      () => undefined,
+      () => undefined,
+    );
+    await leaveOnAbort(ended ?? Promise.resolve(), signal);
   }
 
   /** One mint. `state` is what the cache, or another process through a store, holds as the refresh token. */
@@ -103,7 +112,8 @@ export class Rotation {
       const cause = redactedCause(error, redactor([refreshToken, replaced]));
       const message =
         "onRotate failed, so the new refresh token is kept in memory only; the next mint calls onRotate again";
-      throw new RemintError("ERR_GRANT", message, { cause, retryable: true });
+      // Here it is known anyway; elsewhere, through a store, it would not be.
+      throw leaveState(new RemintError("ERR_GRANT", message, { cause, retryable: true }), refreshToken);
     }
   }
 
@@ -152,14 +162,19 @@ export class Rotation {
   async #askForCurrent(signal: AbortSignal): Promise<CurrentToken> {
     const { current } = this.#host;
     if (current === undefined) return undefined;
+    let known: unknown;
     try {
-      return (await leaveOnAbort((async () => current({ signal }))(), signal)) || undefined;
+      known = await leaveOnAbort((async () => current({ signal }))(), signal);
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       const cause = redactedCause(error, redactor([this.#current]));
       const message = "the refresh token was refused, and current() failed to tell whether there is another one";
       throw new RemintError("ERR_GRANT", message, { cause, retryable: true });
     }
+    if (known === undefined || known === null || known === "") return undefined;
+    // A session instead of its refresh token, for example: sent as it is it would end the session.
+    if (typeof known !== "string") throw optionError("current", known, "a function that returns a refresh token");
+    return known;
   }
 
   async #send(token: string, signal: AbortSignal): Promise<Landed> {
@@ -182,7 +197,6 @@ export class Rotation {
 
   #moveTo(token: string): void {
     this.#used.add(this.#current);
-    if (this.#used.size > REMEMBERED) this.#used.delete(this.#used.values().next().value!);
     this.#current = token;
     this.#landed = undefined;
   }

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { modifyAssertion, PrivateKeyJwt, type CryptoKey, type JsonValue, type JWK } from "oauth4webapi";
+import type { CryptoKey, JWK } from "oauth4webapi";
 import { assertString, optionError } from "../options.ts";
 import { pemKey } from "./pem.ts";
 
@@ -74,6 +74,16 @@ const ALGORITHMS: Readonly<Record<SigningAlgorithm, Parameters>> = {
 };
 const NAMES = Object.keys(ALGORITHMS) as readonly SigningAlgorithm[];
 
+/** What the options are called where the user wrote them, so that errors name what is there. */
+export interface KeyOptionNames {
+  readonly key: string;
+  /** `undefined` where the algorithm is not the user's to choose. */
+  readonly alg?: string | undefined;
+  readonly kid: string;
+}
+
+const OWN_NAMES: KeyOptionNames = { key: "key", alg: "alg", kid: "kid" };
+
 const EXPECTED = "a CryptoKey that may sign, a private JWK or a PEM string (PKCS#8)";
 
 /**
@@ -81,11 +91,15 @@ const EXPECTED = "a CryptoKey that may sign, a private JWK or a PEM string (PKCS
  *
  * @throws {TypeError} When it is no private key this runtime can sign with; it never shows any of it.
  */
-export function signingKey({ key, alg, kid }: SigningKeyOptions): () => Promise<ImportedKey> {
-  if (alg !== undefined && !NAMES.includes(alg)) throw optionError("alg", alg, `one of ${NAMES.join(", ")}`);
-  if (kid !== undefined) assertString("kid", kid);
+export function signingKey(
+  { key, alg, kid }: SigningKeyOptions,
+  names: KeyOptionNames = OWN_NAMES,
+): () => Promise<ImportedKey> {
+  if (alg !== undefined && !NAMES.includes(alg))
+    throw optionError(names.alg ?? "alg", alg, `one of ${NAMES.join(", ")}`);
+  if (kid !== undefined) assertString(names.kid, kid);
   const once = (given: SigningKey): (() => Promise<ImportedKey>) => {
-    const { load, ...rest } = checkedKey(given, alg, kid);
+    const { load, ...rest } = checkedKey(given, { alg, kid, names });
     let loaded: Promise<CryptoKey> | undefined;
     return async () => ({ ...rest, key: await (loaded ??= load()) });
   };
@@ -102,44 +116,34 @@ export function signingKey({ key, alg, kid }: SigningKeyOptions): () => Promise<
   };
 }
 
-/**
- * A JWT of these claims; `jti`, `iat`, `nbf` and `exp` (60 s) are new in every one, unless the claims say otherwise.
- * A claim that is `undefined` is left out.
- */
-export async function signedJwt(
-  { key, alg, kid }: ImportedKey,
-  claims: Readonly<Record<string, JsonValue | undefined>>,
-): Promise<string> {
-  const body = new URLSearchParams();
-  const sign = PrivateKeyJwt(kid === undefined ? { key } : { key, kid }, {
-    [modifyAssertion](header, payload) {
-      header["alg"] = alg; // for Ed25519 keys, oauth4webapi writes the name that few servers know yet
-      Object.assign(payload, claims);
-    },
-  });
-  // A client assertion is the one JWT oauth4webapi signs; what makes it one, the claims replace.
-  await sign({ issuer: "" }, { client_id: "" }, body, new Headers());
-  return body.get("client_assertion") ?? "";
+/** What is wanted of a key. */
+interface Wanted {
+  readonly alg: SigningAlgorithm | undefined;
+  readonly kid: string | undefined;
+  readonly names: KeyOptionNames;
 }
 
-function checkedKey(key: unknown, alg: SigningAlgorithm | undefined, kid: string | undefined): CheckedKey {
+function checkedKey(key: unknown, wanted: Wanted): CheckedKey {
+  const { kid, names } = wanted;
   if (typeof key === "string") {
-    const { kind, der } = pemKey(key);
-    const chosen = algorithmFor(kind, alg);
-    return { alg: chosen, kid, load: () => imported(chosen, (params) => subtle().importKey("pkcs8", der, ...params)) };
+    const { kind, der } = pemKey(key, names.key);
+    const alg = algorithmFor(kind, wanted);
+    const load = (): Promise<CryptoKey> =>
+      imported({ alg, names }, (params) => subtle().importKey("pkcs8", der, ...params));
+    return { alg, kid, load };
   }
-  if (typeof key !== "object" || key === null) throw optionError("key", key, EXPECTED);
-  return isCryptoKey(key) ? checkedCryptoKey(key, alg, kid) : checkedJwk(key, alg, kid);
+  if (typeof key !== "object" || key === null) throw optionError(names.key, key, EXPECTED);
+  return isCryptoKey(key) ? checkedCryptoKey(key, wanted) : checkedJwk(key, wanted);
 }
 
 function isCryptoKey(key: object): key is CryptoKey {
   return "usages" in key && "algorithm" in key && "type" in key;
 }
 
-function checkedCryptoKey(key: CryptoKey, alg: SigningAlgorithm | undefined, kid: string | undefined): CheckedKey {
-  if (key.type !== "private") throw new TypeError(`"key" must be ${EXPECTED}, got a ${key.type} CryptoKey`);
+function checkedCryptoKey(key: CryptoKey, { alg, kid, names }: Wanted): CheckedKey {
+  if (key.type !== "private") throw new TypeError(`"${names.key}" must be ${EXPECTED}, got a ${key.type} CryptoKey`);
   if (!key.usages.includes("sign")) {
-    throw new TypeError(`"key" must be ${EXPECTED}, got a CryptoKey without "sign" among its usages`);
+    throw new TypeError(`"${names.key}" must be ${EXPECTED}, got a CryptoKey without "sign" among its usages`);
   }
   const { name, hash, namedCurve } = key.algorithm as { name: string; hash?: { name: string }; namedCurve?: string };
   const fitting = NAMES.filter((candidate) => {
@@ -148,36 +152,42 @@ function checkedCryptoKey(key: CryptoKey, alg: SigningAlgorithm | undefined, kid
   });
   const chosen = alg ?? fitting[0];
   if (chosen === undefined || !fitting.includes(chosen)) {
-    throw new TypeError(`"key" is a CryptoKey for ${name}, which can not sign ${alg ?? `any of ${NAMES.join(", ")}`}`);
+    throw new TypeError(
+      `"${names.key}" is a CryptoKey for ${name}, which can not sign ${alg ?? `any of ${NAMES.join(", ")}`}`,
+    );
   }
   return { alg: chosen, kid, load: async () => key };
 }
 
-function checkedJwk(jwk: JWK, alg: SigningAlgorithm | undefined, kid: string | undefined): CheckedKey {
+function checkedJwk(jwk: JWK, wanted: Wanted): CheckedKey {
+  const { kid, names } = wanted;
   const { kty, crv, d, n, e, x, y, p, q, dp, dq, qi } = jwk;
-  if (typeof kty !== "string") throw optionError("key", jwk, EXPECTED);
-  if (typeof d !== "string") throw new TypeError(`"key" must be ${EXPECTED}, got a JWK without its private part "d"`);
+  if (typeof kty !== "string") throw optionError(names.key, jwk, EXPECTED);
+  if (typeof d !== "string")
+    throw new TypeError(`"${names.key}" must be ${EXPECTED}, got a JWK without its private part "d"`);
   const own = NAMES.find((candidate) => candidate === jwk.alg);
-  const chosen = algorithmFor(kty === "RSA" ? kty : (crv ?? kty), alg ?? own);
+  const alg = algorithmFor(kty === "RSA" ? kty : (crv ?? kty), { ...wanted, alg: wanted.alg ?? own });
   // Without "use", "key_ops" and "alg": they say what the key is for, and an import refuses what it does not expect.
   const bare = Object.entries({ kty, crv, d, n, e, x, y, p, q, dp, dq, qi }).filter(([, part]) => part !== undefined);
   const load = (): Promise<CryptoKey> =>
-    imported(chosen, (params) => subtle().importKey("jwk", Object.fromEntries(bare), ...params));
-  return { alg: chosen, kid: kid ?? (typeof jwk.kid === "string" ? jwk.kid : undefined), load };
+    imported({ alg, names }, (params) => subtle().importKey("jwk", Object.fromEntries(bare), ...params));
+  return { alg, kid: kid ?? (typeof jwk.kid === "string" ? jwk.kid : undefined), load };
 }
 
-function algorithmFor(kind: string, alg: SigningAlgorithm | undefined): SigningAlgorithm {
+function algorithmFor(kind: string, { alg, names }: Wanted): SigningAlgorithm {
   const fitting = NAMES.filter((name) => ALGORITHMS[name].kind === kind);
   const chosen = alg ?? fitting[0];
   if (chosen !== undefined && fitting.includes(chosen)) return chosen;
-  if (fitting.length === 0) throw new TypeError(`"key" must be an RSA, P-256, P-384, P-521 or Ed25519 key`);
-  throw new TypeError(`"alg" must be one of ${fitting.join(", ")} for this key (${kind}), got ${String(alg)}`);
+  if (fitting.length === 0) throw new TypeError(`"${names.key}" must be an RSA, P-256, P-384, P-521 or Ed25519 key`);
+  if (names.alg === undefined)
+    throw new TypeError(`"${names.key}" is a ${kind} key, which can not sign ${String(alg)}`);
+  throw new TypeError(`"${names.alg}" must be one of ${fitting.join(", ")} for this key (${kind}), got ${String(alg)}`);
 }
 
 type ImportParameters = [algorithm: Omit<Parameters, "kind">, extractable: false, usages: ["sign"]];
 
 async function imported(
-  alg: SigningAlgorithm,
+  { alg, names }: { readonly alg: SigningAlgorithm; readonly names: KeyOptionNames },
   load: (parameters: ImportParameters) => Promise<CryptoKey>,
 ): Promise<CryptoKey> {
   const { kind: _, ...algorithm } = ALGORITHMS[alg];
@@ -185,7 +195,9 @@ async function imported(
     return await load([algorithm, false, ["sign"]]);
   } catch {
     // The platform's own error is not kept: nobody promises that it quotes nothing.
-    throw new TypeError(`"key" could not be imported as a private key for ${alg}: it is damaged, or incomplete`);
+    throw new TypeError(
+      `"${names.key}" could not be imported as a private key for ${alg}: it is damaged, or incomplete`,
+    );
   }
 }
 

@@ -36,7 +36,7 @@ type JsonObject = Record<string, unknown>;
 /** RFC 6749 section 5.2: printable ASCII without quote and backslash. */
 const ERROR_CODE = /^[\x20-\x21\x23-\x5b\x5d-\x7e]{1,64}$/;
 
-/** What RFC 6749, 7009, 8707 and 9449 define for these endpoints. */
+/** What RFC 6749, 7009, 8707 and 9449 define for these endpoints, and what revocation endpoints borrow from RFC 6750. */
 const REGISTERED_CODES = new Set([
   "invalid_request",
   "invalid_client",
@@ -48,6 +48,7 @@ const REGISTERED_CODES = new Set([
   "server_error",
   "temporarily_unavailable",
   "unsupported_token_type",
+  "invalid_token",
   "invalid_target",
   "invalid_dpop_proof",
   "use_dpop_nonce",

@@ -8,9 +8,8 @@ import { tokenResponseError } from "../access-token.ts";
 import { isRemintError } from "../errors.ts";
 import type { Grant, MintContext, TokenResponse } from "../grant.ts";
 import { assertOptions, assertString, optionError } from "../options.ts";
+import { endpointGrant } from "./endpoint-grant.ts";
 import { commonForm, grantKey, strings, type GrantOptions } from "./parameters.ts";
-import { redactedGrant } from "./redacted-grant.ts";
-import { revocation } from "./revocation.ts";
 import { isNameable } from "./token-client.ts";
 import { requestToken, tokenClient, type TokenClient } from "./token-endpoint.ts";
 
@@ -82,20 +81,16 @@ export function exchangeGrant(
 ): Grant {
   const form = exchangeForm(options);
   const { subjectToken, actorToken } = options;
-  return redactedGrant({
-    ...revocation(client),
+  return endpointGrant(client, options, {
     key: keyOf(client, form, options),
-    endpoint: client.endpoint,
-    origins: options.origins,
-    defaultTtl: options.defaultTtl,
-    async mint({ signal }): Promise<TokenResponse> {
+    async mint({ signal }) {
       const parameters = new URLSearchParams(form);
       const subject = await tokenOf("subjectToken", subjectToken, signal);
       parameters.set("subject_token", subject);
       if (actorToken !== undefined) parameters.set("actor_token", await tokenOf("actorToken", actorToken, signal));
       const response = await exchanged(client, parameters, signal);
       check(response, client);
-      return { ...response, refresh_token: undefined, notAfter: subjectEnd(subject, options.subjectExpiresAt) };
+      return { ...response, notAfter: subjectEnd(subject, options.subjectExpiresAt) };
     },
   });
 }

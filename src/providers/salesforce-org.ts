@@ -6,6 +6,7 @@
 import { tokenResponseError, type AccessToken } from "../access-token.ts";
 import type { Grant, TokenResponse } from "../grant.ts";
 import { redactedGrant } from "../grants/redacted-grant.ts";
+import { leaveState } from "../left-state.ts";
 import { assertOptions, duration, endpointUrl } from "../options.ts";
 import { isSessionOver, SESSION_STATUSES } from "./salesforce-session.ts";
 
@@ -81,9 +82,8 @@ function checkInstance(token: TokenResponse, { instanceUrl }: Org): void {
   } catch {
     // Not a URL at all: told below.
   }
-  throw tokenResponseError(
-    `the token is for another org: its "instance_url" is not the configured instanceUrl ${instanceUrl}`,
-  );
+  const message = `the token is for another org: its "instance_url" is not the configured instanceUrl ${instanceUrl}`;
+  throw leaveState(tokenResponseError(message), token["state"]);
 }
 
 /** What Salesforce said about a token that one of these grants obtained. */

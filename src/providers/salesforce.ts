@@ -11,13 +11,13 @@
 import type { Grant } from "../grant.ts";
 import { clientSecretBasic } from "../grants/client-authentication.ts";
 import { clientCredentials } from "../grants/client-credentials.ts";
-import { jwtBearer } from "../grants/jwt-bearer.ts";
+import { assertionGrant } from "../grants/jwt-bearer.ts";
 import { refreshToken, type RefreshTokenOptions } from "../grants/refresh-token.ts";
 import type { SigningKeyOptions } from "../grants/signing-key.ts";
 import type { GrantOptions } from "../grants/parameters.ts";
 import { tokenClient, type TokenEndpointOptions } from "../grants/token-endpoint.ts";
 import { exchangeGrant, type TokenInput, type TokenType } from "../grants/token-exchange.ts";
-import { assertString } from "../options.ts";
+import { assertString, optionError } from "../options.ts";
 import { forOrg, orgOf, type Org } from "./salesforce-org.ts";
 import { shortEnough } from "./salesforce-subject.ts";
 
@@ -81,6 +81,7 @@ export interface SalesforceTokenExchangeOptions extends SalesforceOptionalSecret
   readonly tokenHandler?: string | undefined;
 }
 
+const KEY_NAMES = { key: "privateKey", kid: "privateKey" } as const;
 const SHARED_LOGIN_HOSTS = ["login.salesforce.com", "test.salesforce.com"];
 
 /**
@@ -121,8 +122,9 @@ export function salesforceJwtBearer(options: SalesforceJwtBearerOptions): Grant 
   const { clientId, username, privateKey, audience = org.loginUrl } = options;
   assertString("clientId", clientId);
   assertString("username", username);
+  assertString("audience", audience);
   const assertion = { key: privateKey, alg: "RS256", issuer: clientId, subject: username, audience } as const;
-  return forOrg(org, jwtBearer({ ...publicOptions(org, options), assertion }));
+  return forOrg(org, assertionGrant({ ...publicOptions(org, options), assertion }, KEY_NAMES));
 }
 
 /**
@@ -190,6 +192,10 @@ function authentication({
 /** For grants that an app without a secret may use too: who knows the assertion or the token needs no more. */
 function publicOptions(org: Org, options: SalesforceOptionalSecretOptions): GrantOptions {
   const endpoint = endpointOptions(org, options);
-  if (options.clientSecret !== undefined) return endpoint;
+  const { clientSecret, clientAuthentication } = options;
+  if (clientSecret !== undefined) return endpoint;
+  // Whoever says how the secret goes means to send one: most often a variable that is not set.
+  if (clientAuthentication !== undefined)
+    throw optionError("clientSecret", clientSecret, "given for clientAuthentication");
   return { ...endpoint, clientAuthentication: "none" };
 }

@@ -2,6 +2,7 @@ import { inspect } from "node:util";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { tlsClientAuth } from "../../src/grants/client-authentication.ts";
 import { clientCredentials, type ClientCredentialsOptions } from "../../src/grants/client-credentials.ts";
+import { startAuthServer } from "../../src/testing/index.ts";
 import { context, json, startTokenServer } from "./token-server.ts";
 
 const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
@@ -106,6 +107,15 @@ describe("the token request", () => {
     await clientCredentials({ ...options, fetch }).mint(context());
     expect(fetch.mock.calls[0]?.[0]).toBe("https://auth.example/token");
     expect(fetch.mock.calls[0]?.[1]).toMatchObject({ method: "POST", redirect: "manual" });
+  });
+
+  it("scopes are one parameter, however they were written", async () => {
+    await using auth = await startAuthServer();
+    const { tokenEndpoint } = auth;
+    for (const scope of ["a b c", ["a", "b", "c"], " a  b c ", ["a b", "c "]]) {
+      await clientCredentials({ tokenEndpoint, clientId: "a", clientSecret: "s", scope }).mint(context());
+    }
+    expect(auth.requests.map(({ form }) => form.getAll("scope").join("|"))).toEqual(Array(4).fill("a b c"));
   });
 
   it("T4: ignores a refresh token in the answer", async () => {

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { createTokenCache, type Grant, refreshToken, type RefreshTokenOptions, type TokenCache } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { type Answer, manualClock, type ManualClock, startApi } from "remint/testing";
+import { stateLeftBy } from "../../src/left-state.ts";
 import { rejectionOf, settle, watch } from "../cache-under-test.ts";
 import { deferred, FIRST, type RotatingServer, startRotatingServer } from "./rotating-server.ts";
 
@@ -51,6 +52,15 @@ describe("the token request", () => {
     }
   });
 
+  test("T7: what a mint leaves for the next one, here or in a store, is the refresh token that is good", async () => {
+    for (const rotates of [true, false]) {
+      const server = await startRotatingServer(rotates);
+      const minted = await grantOf(server).mint({ signal: new AbortController().signal });
+      expect(minted).toMatchObject({ state: server.live(), refresh_token: undefined });
+      expect(minted.state).toBe(rotates ? "rt-1-next" : FIRST);
+    }
+  });
+
   test("C11: a transient failure is not retried, the server may have used the refresh token up", async () => {
     const server = await startRotatingServer();
     server.auth.respond({ status: 503 });
@@ -89,6 +99,21 @@ describe("sharing", () => {
     for (const cache of caches) await expire(cache, clock);
     for (const cache of caches) await cache.get();
     expect(server.presented).toEqual([FIRST, "rt-1-next", "rt-2-next"]);
+  });
+
+  test("a cache that was idle for long does not bring a used up refresh token back", async () => {
+    const server = await startRotatingServer();
+    const grant = grantOf(server);
+    const clock = manualClock();
+    const [busy, idle, fresh] = [cacheOf(grant, clock), cacheOf(grant, clock), cacheOf(grant, clock)];
+    await idle.get();
+    for (let round = 0; round < 40; round++) {
+      await busy.get();
+      await expire(busy, clock);
+    }
+    await idle.get();
+    await fresh.get();
+    expect(server.presented).toEqual([FIRST, ...Array.from({ length: 42 }, (_, i) => `rt-${i + 1}-next`)]);
   });
 
   test("a copy of the grant with other members goes on with the same refresh token", async () => {
@@ -160,6 +185,14 @@ describe("onRotate", () => {
     await expire(cache, clock);
     expect((await cache.get()).value).toBe("at-2");
     expect(server.presented).toEqual([FIRST, "rt-1-next"]);
+  });
+
+  test("that fails: the error knows the new refresh token for a store to keep, and does not print it", async () => {
+    const server = await startRotatingServer();
+    const grant = grantOf(server, { onRotate: () => Promise.reject(new Error("down")) });
+    const error = await rejectionOf(grant.mint({ signal: new AbortController().signal, state: FIRST }));
+    expect(stateLeftBy(error as Error)).toBe("rt-1-next");
+    expect(inspect(error, { depth: 5, showHidden: true }) + JSON.stringify(error)).not.toContain("rt-1");
   });
 
   test("that fails until the access token is old: the new refresh token is saved first, then used", async () => {
@@ -360,6 +393,19 @@ describe("C9: invalid_grant", () => {
     expect(server.presented).toEqual([FIRST, "rt-1-next"]);
   });
 
+  test.each([{ refreshToken: "rt-1-next" }, 7, true])(
+    "sends nothing that current() gives and is no string (%j)",
+    async (known) => {
+      const server = await startRotatingServer();
+      server.rotate();
+      const cache = cacheOf(grantOf(server, { current: () => known as never }));
+      const error = await rejectionOf(cache.get());
+      expect(error).toMatchObject({ code: "ERR_GRANT", retryable: false, cause: { name: "TypeError" } });
+      expect(inspect(error)).toContain('"current" must be a function that returns a refresh token, got');
+      expect(server.presented).toEqual([FIRST]);
+    },
+  );
+
   test("is terminal when the other refresh token is refused too", async () => {
     const server = await startRotatingServer();
     server.rotate();
@@ -374,12 +420,14 @@ describe("C9: invalid_grant", () => {
     const server = await startRotatingServer();
     const clock = manualClock();
     const current = vi.fn<() => string | undefined>().mockImplementationOnce(() => {
-      throw new Error("database is down");
+      throw new Error(`database is down: no row for ${FIRST}`);
     });
     server.rotate();
     const cache = cacheOf(grantOf(server, { current }), clock);
     const error = await rejectionOf(cache.get());
-    expect(error).toMatchObject({ code: "ERR_GRANT", retryable: true, cause: { message: "database is down" } });
+    const cause = { message: "database is down: no row for [redacted]" };
+    expect(error).toMatchObject({ code: "ERR_GRANT", retryable: true, cause });
+    expect(inspect(error, { depth: 5, showHidden: true })).not.toContain(FIRST);
     await clock.advance(1000);
     expect(await rejectionOf(cache.get())).toMatchObject({ terminal: true });
     expect(server.presented).toEqual([FIRST]);
@@ -433,6 +481,53 @@ describe("revoking", () => {
 
   test("is done when access tokens are of a kind that can not be revoked", async () => {
     expect(await revoked({ status: 200 }, { status: 400, body: { error: "unsupported_token_type" } })).toEqual(both);
+  });
+
+  test("is done when the access token went with the refresh token, and the server calls that an error", async () => {
+    expect(await revoked({ status: 200 }, { status: 400, body: { error: "invalid_token" } })).toEqual(both);
+  });
+
+  test("names the access token also when the refresh token could not be revoked, and says so", async () => {
+    const server = await startRotatingServer();
+    const grant = grantOf(server, { revocationEndpoint: `${server.auth.tokenEndpoint}/revoke` });
+    const token = await cacheOf(grant).get();
+    server.auth.respond({ status: 400, body: { error: "unsupported_token_type" } }, { status: 200 });
+    const told = grant.revoke!(token, { signal: new AbortController().signal });
+    await expect(told).rejects.toMatchObject({ error: "unsupported_token_type" });
+    expect(server.auth.requests.slice(1).map(({ form }) => form.get("token_type_hint"))).toEqual([
+      "refresh_token",
+      "access_token",
+    ]);
+  });
+
+  test("waits for a refresh that is under way: its answer holds the refresh token that is good", async () => {
+    const server = await startRotatingServer();
+    const { auth } = server;
+    const cache = cacheOf(grantOf(server, { revocationEndpoint: `${auth.origin}/revoke` }));
+    const release = auth.holdAnswers();
+    const minted = rejectionOf(cache.get());
+    await auth.waitFor(1);
+    const closed = watch(cache.close({ revoke: true }));
+    expect(await minted).toMatchObject({ code: "ERR_CLOSED" });
+    await settle();
+    expect([closed.state, auth.requests.length]).toEqual(["pending", 1]);
+    release();
+    await auth.waitFor(2);
+    expect(auth.requests[1]?.form.get("token")).toBe("rt-1-next");
+    await vi.waitFor(() => expect(closed.state).not.toBe("pending"));
+  });
+
+  test("C10: does not wait for a refresh longer than its own signal allows", async () => {
+    const server = await startRotatingServer();
+    const clock = manualClock();
+    const cache = cacheOf(grantOf(server, { revocationEndpoint: `${server.auth.origin}/revoke` }), clock);
+    server.auth.respond({ hang: true });
+    rejectionOf(cache.get()).catch(() => {});
+    await server.auth.waitFor(1);
+    const closed = rejectionOf(cache.close({ revoke: true }));
+    await settle();
+    await clock.advance(10_000);
+    expect(await closed).toMatchObject({ code: "ERR_TOKEN_TIMEOUT" });
   });
 
   test("fails when the server refuses", async () => {

@@ -35,6 +35,13 @@ describe("the request (RFC 7009 section 2.1)", () => {
   });
 });
 
+it("a token that the server calls invalid is gone, which is what was wanted (RFC 7009 section 2.2)", async () => {
+  await expect(revoke((response) => json(response, 400, { error: "invalid_token" }))).resolves.toBeDefined();
+  // About the client, not about the token.
+  const refused = await failureOf((response) => json(response, 401, { error: "invalid_token" }));
+  expect(refused).toMatchObject({ status: 401, error: "invalid_token" });
+});
+
 const failureOf = (answer: Parameters<typeof revoke>[0]): Promise<unknown> =>
   revoke(answer).then(
     () => expect.fail("it was revoked"),

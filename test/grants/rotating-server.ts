@@ -10,6 +10,8 @@ export interface RotatingServer {
   readonly presented: string[];
   /** What another process does: uses up the live refresh token. */
   readonly rotate: () => string;
+  /** What a server with a grace period does: takes the refresh token that was replaced last once more. */
+  readonly forgive: () => void;
 }
 
 export const FIRST = "rt-0-first";
@@ -19,19 +21,24 @@ export async function startRotatingServer(rotates = true): Promise<RotatingServe
   onTestFinished(() => auth.close());
   const presented: string[] = [];
   let live: string | undefined = FIRST;
+  let replaced: string | undefined;
+  let forgiven: string | undefined;
   let count = 0;
-  const rotate = (): string => (live = `rt-${++count}-next`);
+  const rotate = (): string => {
+    replaced = live;
+    return (live = `rt-${++count}-next`);
+  };
   auth.respondAlways(({ form }) => {
     const given = form.get("refresh_token") ?? "";
     presented.push(given);
-    if (given !== live) {
+    if (given !== live && given !== forgiven) {
       live = undefined;
       return { status: 400, body: { error: "invalid_grant", error_description: `${given} is not good` } };
     }
     const next = rotates ? { refresh_token: rotate() } : {};
     return { body: { access_token: `at-${auth.mints + 1}`, token_type: "Bearer", expires_in: 3600, ...next } };
   });
-  return { auth, live: () => live, presented, rotate };
+  return { auth, live: () => live, presented, rotate, forgive: () => void (forgiven = replaced) };
 }
 
 /** A promise that is settled from outside. */

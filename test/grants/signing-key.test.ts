@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeProtectedHeader, exportJWK, exportPKCS8, generateKeyPair, jwtVerify, type JWTVerifyResult } from "jose";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { signedJwt, signingKey, type SigningAlgorithm, type SigningKey } from "../../src/grants/signing-key.ts";
+import { signedJwt } from "../../src/grants/signed-jwt.ts";
+import { signingKey, type SigningAlgorithm, type SigningKey } from "../../src/grants/signing-key.ts";
 import { hasOpenssl } from "./certificates.ts";
 
 const ALGORITHMS = [

@@ -278,6 +278,16 @@ describe("S5: a token endpoint that echoes secrets leaks them into no error", ()
     expect(error.errorDescription).toBe("unknown /token?key=[redacted]");
   });
 
+  it("a header that is too long for a mere setting, whatever its name", async () => {
+    const [blob, setting] = ["b".repeat(40), "s".repeat(39)];
+    const error = await failure(
+      (answer, { headers }) =>
+        json(answer, 400, { error_description: `${String(headers["x-blob"])} ${String(headers["x-setting"])}` }),
+      { headers: { "X-Blob": blob, "X-Setting": setting } },
+    );
+    expect(error.errorDescription).toBe(`[redacted] ${setting}`);
+  });
+
   it("in the error code too", async () => {
     const error = await failure((answer) => json(answer, 400, { error: "bad s3cr3t-value" }));
     expect(error.error).toBe("bad [redacted]");

@@ -81,6 +81,14 @@ describe("the token request", () => {
     ]);
   });
 
+  test("a refresh token in the answer is ignored: the next exchange needs none", async () => {
+    answerWith({ refresh_token: "rt" });
+    const grant = chalk({ ...CLIENT, apiServer: auth.origin });
+    const minted = await grant.mint({ signal: new AbortController().signal });
+    expect(minted["refresh_token"]).toBeUndefined();
+    expect(minted.state).toBeUndefined();
+  });
+
   test("S2: a redirect is not followed", async () => {
     auth.respond({ status: 307, headers: { location: `${engine.origin}/` } });
     expect(await rejectionOf(cacheOf().get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });

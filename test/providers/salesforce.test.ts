@@ -1,8 +1,9 @@
+import { generateKeyPairSync } from "node:crypto";
 import { inspect } from "node:util";
 import axios from "axios";
 import { exportPKCS8, generateKeyPair, jwtVerify } from "jose";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createTokenCache, type Grant, type TokenCache } from "remint";
+import { createTokenCache, type Grant, type TokenCache, type TokenFetch } from "remint";
 import { createAuthInterceptor } from "remint/axios";
 import { createAuthFetch } from "remint/fetch";
 import { createAuthOfetch } from "remint/ofetch";
@@ -14,6 +15,7 @@ import {
   salesforceTokenExchange,
 } from "remint/salesforce";
 import { type Api, type AuthServer, manualClock, startApi, startAuthServer } from "remint/testing";
+import { stateLeftBy } from "../../src/left-state.ts";
 import { rejectionOf } from "../cache-under-test.ts";
 
 const KEY = "3MVG9_consumer.key";
@@ -22,6 +24,7 @@ const ORG = "https://acme.my.salesforce.com";
 const TOKEN =
   "00Dx0000000BV7z!AR8AQP0jITN80ESEsj5EbaZTFG0RNBaT1cyWk7TrqoDjoNIWQ2ME_sTZzBjfmOE6zMHq6y8PIW4eWze9JksNEkWUl.Cju7m4";
 const PATH = "/services/oauth2/token";
+const REVOKE = "/services/oauth2/revoke";
 
 let auth: AuthServer;
 let api: Api;
@@ -321,11 +324,27 @@ describe("JWT bearer", () => {
   test.each([
     ["username", { username: "" }],
     ["clientId", { clientId: undefined }],
-    ["key", { privateKey: undefined }],
+    ["privateKey", { privateKey: undefined }],
+    ["privateKey", { privateKey: "no PEM" }],
+    ["privateKey", { privateKey: { kty: "EC", crv: "P-256", d: "x", x: "x", y: "y" } }],
+    ["audience", { audience: "" }],
     ["instanceUrl", { instanceUrl: undefined }],
-  ])("a wrong %s is a TypeError naming it", (name, more) => {
-    const good = { ...orgOptions(), clientSecret: undefined, username: "a@b.example", privateKey: "x" };
-    expect(() => salesforceJwtBearer({ ...good, ...more } as never)).toThrow(`"${name}"`);
+  ])("a wrong %s is a TypeError naming it, and no option that is another's", (name, more) => {
+    const privateKey = { kty: "RSA", n: "x", e: "AQAB", d: "x" };
+    const good = { ...orgOptions(), clientSecret: undefined, username: "a@b.example", privateKey };
+    expect(() => salesforceJwtBearer(good as never)).not.toThrow();
+    const build = (): unknown => salesforceJwtBearer({ ...good, ...more } as never);
+    expect(build).toThrow(TypeError);
+    expect(build).toThrow(new RegExp(`^"${name}" `));
+  });
+
+  test("a key that is only known later is a TypeError naming privateKey too", async () => {
+    const { clientSecret: _secret, ...org } = orgOptions();
+    const grant = salesforceJwtBearer({ ...org, username: "a@b.example", privateKey: async () => "no PEM" });
+    const error = await rejectionOf(cacheOf(grant).get());
+    expect(error).toMatchObject({ code: "ERR_GRANT", cause: { name: "TypeError" } });
+    expect((error as { cause: Error }).cause.message).toMatch(/^"privateKey" must be a PEM/);
+    expect(auth.requests).toHaveLength(0);
   });
 });
 
@@ -346,12 +365,115 @@ describe("refresh token", () => {
     expect(withSecret?.headers.authorization).toMatch(/^Basic /);
   });
 
+  test("C9: asks current() when the refresh token is refused", async () => {
+    auth.respond({ status: 400, body: { error: "invalid_grant", error_description: "expired access/refresh token" } });
+    const options = { ...orgOptions(), refreshToken: "rt-1", current: () => "rt-2" };
+    expect((await cacheOf(salesforceRefreshToken(options)).get()).value).toBe(`${TOKEN}1`);
+    expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["rt-1", "rt-2"]);
+  });
+
   test("the token of another org is refused; what it came with is not lost", async () => {
     answerWith({ refresh_token: "rt-2", instance_url: "https://evil.my.salesforce.com" });
     const onRotate = vi.fn<(token: string) => void>();
     const cache = cacheOf(salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-1", onRotate }));
-    expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
-    expect(onRotate).toHaveBeenCalledOnce();
+    const error = await rejectionOf(cache.get());
+    expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+    expect([onRotate.mock.calls.length, stateLeftBy(error as Error)]).toEqual([1, "rt-2"]);
+  });
+});
+
+test.each([
+  ["refresh token", (more: object) => salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt", ...more })],
+  ["token exchange", (more: object) => salesforceTokenExchange({ ...orgOptions(), subjectToken: "s", ...more })],
+])("%s: a way to send the secret without a secret is a TypeError, not a request without one", (_name, build) => {
+  for (const clientAuthentication of ["client_secret_basic", "client_secret_post"]) {
+    expect(() => build({ clientSecret: undefined, clientAuthentication })).toThrow(/^"clientSecret" must be given/);
+  }
+});
+
+describe("what all grants take", () => {
+  const pair = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const privateKey = String(pair.privateKey.export({ type: "pkcs8", format: "pem" }));
+  const grants: [name: string, build: (more: object) => Grant][] = [
+    ["client credentials", (more) => salesforceClientCredentials({ ...orgOptions(), ...more })],
+    ["refresh token", (more) => salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt", key: "alice", ...more })],
+    ["token exchange", (more) => salesforceTokenExchange({ ...orgOptions(), subjectToken: "s", ...more })],
+    [
+      "JWT bearer",
+      (more) => {
+        const { clientSecret: _secret, ...org } = orgOptions();
+        return salesforceJwtBearer({ ...org, username: "alice@acme.example", privateKey, ...more });
+      },
+    ],
+  ];
+  test.each(grants)("%s: scope, headers and fetch are used", async (_name, build) => {
+    const urls: string[] = [];
+    const send: TokenFetch = (url, init) => (urls.push(url), fetch(url, init));
+    await cacheOf(build({ scope: ["api", "id"], headers: { "X-Tenant": "t1" }, fetch: send })).get();
+    const { form, headers } = auth.requests[0]!;
+    expect([form.get("scope"), headers["x-tenant"], urls]).toEqual(["api id", "t1", [auth.origin + PATH]]);
+  });
+
+  test.each(grants)("%s: key, scope and clientId tell its tokens apart; no secret is in the key", (_name, build) => {
+    const keys = [{}, { key: "bob" }, { scope: "api" }, { clientId: "another" }].map((more) => build(more).key);
+    expect(new Set(keys).size).toBe(4);
+    expect(keys).not.toContain(undefined);
+    expect(keys.join()).not.toContain(SECRET);
+  });
+});
+
+describe("revoking", () => {
+  const subject = { subjectToken: "subject", clientSecret: undefined };
+  const grants: [name: string, build: () => Grant, tokens: string[][]][] = [
+    ["client credentials", () => salesforceClientCredentials(orgOptions()), [[`${TOKEN}1`, "access_token"]]],
+    [
+      "refresh token",
+      () => salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-1" }),
+      [
+        ["rt-1", "refresh_token"],
+        [`${TOKEN}1`, "access_token"],
+      ],
+    ],
+    ["token exchange", () => salesforceTokenExchange({ ...orgOptions(), ...subject }), [[`${TOKEN}1`, "access_token"]]],
+  ];
+  test.each(grants)("%s: tells /services/oauth2/revoke of the login server", async (_name, build, tokens) => {
+    const cache = cacheOf(build());
+    await cache.get();
+    auth.respondAlways({ status: 200, body: "" });
+    await cache.close({ revoke: true });
+    const [, ...told] = auth.requests;
+    expect(told.map(({ method, path }) => [method, path])).toEqual(tokens.map(() => ["POST", REVOKE]));
+    expect(told.map(({ form }) => [form.get("token"), form.get("token_type_hint")])).toEqual(tokens);
+  });
+
+  test("JWT bearer: without a secret, and below a path of the login server as the token endpoint is", async () => {
+    const { privateKey } = await generateKeyPair("RS256");
+    const { clientSecret: _secret, ...org } = orgOptions();
+    const user = { username: "alice@acme.example", privateKey };
+    const cache = cacheOf(salesforceJwtBearer({ ...org, loginUrl: `${auth.origin}/community/`, ...user }));
+    await cache.get();
+    auth.respondAlways({ status: 200, body: "" });
+    await cache.close({ revoke: true });
+    expect(auth.requests.map(({ path }) => path)).toEqual([`/community${PATH}`, `/community${REVOKE}`]);
+    const { form, headers } = auth.requests[1]!;
+    expect([form.get("client_id"), headers.authorization]).toEqual([KEY, undefined]);
+  });
+
+  // As documented: with the refresh token its access tokens are revoked, and a token that is no good is a 400.
+  test("the access token that went with its refresh token is no failure", async () => {
+    const cache = cacheOf(salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-1" }));
+    await cache.get();
+    const refused = { status: 400, body: { error: "invalid_token", error_description: "invalid token" } };
+    auth.respond({ status: 200, body: "" }, refused);
+    await cache.close({ revoke: true });
+    expect(auth.requests).toHaveLength(3);
+  });
+
+  test("what is refused otherwise is the server's error", async () => {
+    const cache = cacheOf();
+    await cache.get();
+    auth.respond({ status: 400, body: { error: "unsupported_token_type" } });
+    expect(await rejectionOf(cache.close({ revoke: true }))).toMatchObject({ error: "unsupported_token_type" });
   });
 });
 
@@ -374,6 +496,13 @@ describe("token exchange", () => {
     });
   });
 
+  test("T31: what was issued is kept no longer than the subject token is good", async () => {
+    const clock = manualClock();
+    const subjectExpiresAt = clock.now() + 120_000;
+    const grant = salesforceTokenExchange({ ...orgOptions(), subjectToken: "opaque", subjectExpiresAt });
+    expect((await createTokenCache({ grant, clock }).get()).expiresAt).toBe(subjectExpiresAt);
+  });
+
   test("a subject token over 10,000 characters is refused before any request", async () => {
     const tooLong = "x".repeat(10_001);
     expect(() => salesforceTokenExchange({ ...orgOptions(), subjectToken: tooLong })).toThrow(/10000 characters/);
@@ -386,7 +515,11 @@ describe("token exchange", () => {
 });
 
 test("S5: inspecting the grant, the cache or an error shows no key, secret or token", async () => {
+  const { privateKey } = await generateKeyPair("RS256", { extractable: true });
+  const pem = await exportPKCS8(privateKey);
+  const { clientSecret: _secret, ...org } = orgOptions();
   const grants: [grant: Grant, sent: string][] = [
+    [salesforceJwtBearer({ ...org, username: "alice@acme.example", privateKey: pem }), "assertion"],
     [salesforceClientCredentials(orgOptions()), SECRET],
     [salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-secret" }), "rt-secret"],
     [salesforceTokenExchange({ ...orgOptions(), subjectToken: "subject-secret" }), "subject-secret"],
@@ -396,10 +529,16 @@ test("S5: inspecting the grant, the cache or an error shows no key, secret or to
     const cache = cacheOf(grant);
     shown.push(printed(grant), printed({ ...grant }), printed(await cache.get()), printed(cache));
     await cache.invalidate((await cache.get()).value);
-    auth.respond({ status: 400, body: { error: "invalid_request", error_description: `${sent} and ${SECRET}` } });
+    // A server that repeats what it was sent, the secret of who has one included.
+    auth.respond(({ form, headers }) => {
+      const secret = headers.authorization === undefined ? "" : SECRET;
+      const said = `${sent} ${secret} ${form.get("assertion") ?? ""}`;
+      return { status: 400, body: { error: "invalid_request", error_description: said } };
+    });
     shown.push(printed(await rejectionOf(cache.get())));
   }
-  expect(shown.join("\n")).not.toMatch(/3MVG9|consumer-secret|rt-secret|subject-secret|00Dx|CMJ4l/);
+  expect(shown.join("\n")).not.toMatch(/3MVG9|consumer-secret|rt-secret|subject-secret|00Dx|CMJ4l|PRIVATE|eyJ/);
+  expect(shown.join("\n")).not.toContain(pem.slice(100, 140));
 });
 
 function printed(value: unknown): string {

@@ -21,6 +21,7 @@ test("T3: POST of a form, by every client authentication", async () => {
   }
 });
 
+// The RFC lets it be sent, and the server treat it as omitted; not every server does.
 test("T3: what has no value is left out", async () => {
   await using auth = await startAuthServer();
   const { tokenEndpoint } = auth;

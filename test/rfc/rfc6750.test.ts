@@ -1,7 +1,9 @@
 /**
  * RFC 6750 where it concerns what a grant obtains. How requests are sent and challenges judged is the request policy's:
- * T9 and T11 in test/adapters/contract-*.ts and test/request-policy.test.ts, T10 in test/challenge.test.ts, T12 in
- * test/origins.test.ts and test/security.test.ts.
+ * more of T9 and T11 in test/adapters/contract-*.ts and test/request-policy.test.ts, of T10 in test/challenge.test.ts, of
+ * T12 in test/origins.test.ts and test/security.test.ts.
+ *
+ * Section 2.3 only advises against a token in the query; RFC 9700 section 4.3.2 forbids it (T19).
  */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { clientCredentials, createTokenCache, type Grant, jwtBearer, refreshToken, tokenExchange } from "remint";
@@ -59,6 +61,26 @@ describe.each(grants)("%s", (_name, make) => {
     for (let call = 0; call < 4; call++) statuses.push((await authFetch(`${api.origin}/${call}`)).status);
     expect([statuses, auth.requests.length, api.requests.length]).toEqual([[200, 401, 403, 400], 2, 5]);
     expect(tokens.peek()?.value).toBe("at-2");
+  });
+});
+
+describe("T10, 3: the challenge is found among others, in whatever order and case", () => {
+  const scope = 'error="insufficient_scope"';
+  const challenges: [renews: boolean, header: string | string[]][] = [
+    [false, `Bearer realm="example", ${scope}`],
+    [false, `bEaReR ERROR=insufficient_scope`],
+    [false, `Basic realm="a", Bearer ${scope}, scope="orders:write"`],
+    [false, `Negotiate dG9rZW42OA==, Bearer realm="x",${scope}`],
+    [false, ["Basic realm=a", `Bearer ${scope}`]],
+    [true, `Basic realm="Bearer ${scope.replaceAll('"', '\\"')}"`],
+    [true, `Bearer realm="a, Bearer \\"b\\"", error="invalid_token", error_description="The access token expired"`],
+  ];
+  test.each(challenges)("renewed: %j, %j", async (renews, header) => {
+    const grant = clientCredentials({ ...common, tokenEndpoint: auth.tokenEndpoint });
+    const authFetch = createAuthFetch(createTokenCache({ grant, origins: [api.origin] }));
+    api.respond({ status: 401, headers: { "www-authenticate": header } });
+    expect((await authFetch(api.origin)).status).toBe(renews ? 200 : 401);
+    expect(auth.requests).toHaveLength(renews ? 2 : 1);
   });
 });
 

@@ -2,7 +2,8 @@
  * RFC 7523 section 2.1: a JWT as an authorization grant; section 3: what is in it. Everything else about the grant is in
  * test/grants/jwt-bearer.test.ts.
  *
- * T32's second half and T34 (client authentication with a JWT, section 2.2) are client authentication's.
+ * T33: `iss`, `sub`, `aud` and `exp` are what the RFC wants; that `exp` is near and `jti` is new each time is this
+ * package's rule. T32's second half and T34 (client authentication with a JWT): test/rfc/rfc7523-2.2.test.ts.
  */
 import { generateKeyPair, jwtVerify } from "jose";
 import { expect, onTestFinished, test } from "vitest";

@@ -1,4 +1,10 @@
-/** RFC 7523 sections 2.2 and 3: Using JWTs for Client Authentication, and what such a JWT has to say. */
+/**
+ * RFC 7523 sections 2.2 and 3: Using JWTs for Client Authentication, and what such a JWT has to say.
+ *
+ * Stricter than its text, on purpose. T33: the RFC wants `exp` and allows `jti`; that every assertion has both, is good for a
+ * minute and is sent once is this package's rule. T34: the RFC allows the URL of the token endpoint as `aud`; that it is the
+ * issuer alone comes from the draft that replaces it (draft-ietf-oauth-rfc7523bis; paraphrased, its text was not at hand).
+ */
 import { generateKeyPair, jwtVerify, type JWTVerifyResult } from "jose";
 import { beforeAll, describe, expect, test } from "vitest";
 import {

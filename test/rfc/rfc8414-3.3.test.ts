@@ -1,4 +1,7 @@
-/** RFC 8414 section 3.3: Authorization Server Metadata Validation. */
+/**
+ * RFC 8414 section 3.3: Authorization Server Metadata Validation. That a failed lookup is made again (T38's second half) is
+ * this package's rule, not the RFC's.
+ */
 import { describe, expect, test } from "vitest";
 import { clientCredentials, createTokenCache } from "remint";
 

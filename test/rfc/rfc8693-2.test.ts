@@ -1,6 +1,7 @@
 /**
  * RFC 8693 section 2: token exchange. The requests and the answer are the RFC's own examples (sections 2.3 and A.1, A.2);
- * everything else about the grant is in test/grants/token-exchange.test.ts.
+ * everything else about the grant is in test/grants/token-exchange.test.ts. T30 and T31 are no sentences of the RFC, which
+ * leaves caching to the client: what was issued for one subject is not another's, and ends with it at the latest.
  */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createTokenCache, tokenExchange, type TokenExchangeOptions } from "remint";

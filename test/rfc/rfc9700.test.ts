@@ -1,16 +1,26 @@
 /**
- * RFC 9700 (BCP 240), the lines that concern grants.
+ * RFC 9700 (BCP 240), the lines that concern grants. Most of its sentences are for servers; what a client can do about each
+ * is tested here, or where it says.
  *
- * - T13, 2.2.1 sender-constrained tokens: `remint/dpop` and `tlsClientAuth()`, with tests of their own.
+ * - T13, 2.2.1 sender-constrained tokens: `remint/dpop`, with tests of its own, and `tlsClientAuth()`, in
+ *   test/rfc/rfc8705-2.test.ts and test/grants/certified.test.ts.
  * - T14 across processes (one use of a refresh token per fleet, re-reading the store after taking the lease) is the
- *   fleet's; within a process: here and in test/grants/granting.test.ts, against a server with reuse detection.
- * - T16, 2.4: there is no password grant to test.
- * - T17, 2.5 asymmetric client authentication: test/grants/certified.test.ts.
- * - T18, 2.6 and T20, 4.4 metadata and mix-up: test/grants/discovery.test.ts.
- * - T19, 4.3.2 no token in a query: test/rfc/rfc6750.test.ts, T9.
+ *   fleet's; within a process: here, in test/grants/granting.test.ts, against a server with reuse detection, and in
+ *   test/grants/killed.test.ts.
  */
+import { decodeJwt, generateKeyPair } from "jose";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { clientCredentials, createTokenCache, type Grant, jwtBearer, refreshToken, tokenExchange } from "remint";
+import {
+  clientCredentials,
+  createTokenCache,
+  type Grant,
+  jwtBearer,
+  privateKeyJwt,
+  refreshToken,
+  tlsClientAuth,
+  tokenExchange,
+  type TokenFetch,
+} from "remint";
 import { chalk } from "remint/chalk";
 import { createAuthFetch } from "remint/fetch";
 import { salesforceClientCredentials } from "remint/salesforce";
@@ -81,7 +91,143 @@ describe("T15, 2.3: tokens are restricted, and so is what may share one", () => 
   });
 });
 
-describe("T21, 4.12: a redirect of the token endpoint is not followed", () => {
+describe("T16, 2.4: the password grant must not be used", () => {
+  const tokenEndpoint = "https://auth.example/token";
+  const grants: [name: string, make: (parameters: Record<string, string>) => Grant][] = [
+    ["clientCredentials", (parameters) => clientCredentials({ ...common, tokenEndpoint, parameters })],
+    ["refreshToken", (parameters) => refreshToken({ ...common, tokenEndpoint, refreshToken: "rt", parameters })],
+    ["jwtBearer", (parameters) => jwtBearer({ ...common, tokenEndpoint, assertion: "a.b.c", parameters })],
+    ["tokenExchange", (parameters) => tokenExchange({ ...common, tokenEndpoint, subjectToken: "s", parameters })],
+  ];
+  test.each(grants)("%s can not be made into it", (_name, make) => {
+    expect(() => make({ grant_type: "password", username: "alice", password: "x" })).toThrow(
+      /must not have "grant_type"/,
+    );
+  });
+});
+
+interface Sent {
+  readonly url: string;
+  readonly headers: Headers;
+  readonly form: URLSearchParams;
+}
+
+/** Authorization servers by issuer, whose metadata is what it is told to be; and every request that was no lookup. */
+function servers(metadata: Readonly<Record<string, object>>): {
+  sent: Sent[];
+  fetch: (url: string, init: RequestInit) => Promise<Response>;
+} {
+  const sent: Sent[] = [];
+  return {
+    sent,
+    async fetch(url, { headers, body }) {
+      const { origin, pathname } = new URL(url);
+      if (pathname === "/.well-known/openid-configuration")
+        return Response.json({ issuer: origin, ...metadata[origin] });
+      sent.push({ url, headers: new Headers(headers), form: new URLSearchParams(body as URLSearchParams) });
+      return Response.json({ access_token: "a", token_type: "Bearer" });
+    },
+  };
+}
+
+const signal = new AbortController().signal;
+
+test("T17, 2.5: a client can authenticate with an asymmetric key or a certificate; no secret is sent then", async () => {
+  const issuer = "https://auth.example";
+  const { fetch, sent } = servers({ [issuer]: { token_endpoint: `${issuer}/token` } });
+  const { privateKey: key } = await generateKeyPair("ES256");
+  for (const clientAuthentication of [privateKeyJwt({ key }), tlsClientAuth()]) {
+    await clientCredentials({ issuer, clientId: "client", clientAuthentication, fetch }).mint({ signal });
+  }
+  expect(sent.map(({ form }) => new Set(form.keys()))).toEqual([
+    new Set(["grant_type", "client_id", "client_assertion", "client_assertion_type"]),
+    new Set(["grant_type", "client_id"]),
+  ]);
+  expect(sent.some(({ headers }) => headers.has("authorization"))).toBe(false);
+});
+
+// That its issuer is compared exactly: test/rfc/rfc8414-3.3.test.ts.
+test("T18, 2.6: a client configures itself from the server's metadata", async () => {
+  const issuer = "https://auth.example";
+  const endpoints = { token_endpoint: `${issuer}/t1`, revocation_endpoint: `${issuer}/r1` };
+  const { fetch, sent } = servers({ [issuer]: endpoints });
+  const grant = clientCredentials({ issuer, ...common, fetch });
+  const cache = createTokenCache({ grant, origins: ["https://api.example"] });
+  await cache.get();
+  await cache.close({ revoke: true });
+  expect(sent.map(({ url }) => url)).toEqual(Object.values(endpoints));
+});
+
+describe("T19, 4.3.2: no token in a URL", () => {
+  const grants: [name: string, make: (where: { tokenEndpoint: string; fetch: TokenFetch }) => Grant][] = [
+    ["clientCredentials", (where) => clientCredentials({ ...common, ...where })],
+    ["refreshToken", (where) => refreshToken({ ...common, ...where, refreshToken: "rt-secret" })],
+    ["jwtBearer", (where) => jwtBearer({ ...common, ...where, assertion: "aaa.bbb.ccc" })],
+    ["tokenExchange", (where) => tokenExchange({ ...common, ...where, subjectToken: "subject-1" })],
+  ];
+  test.each(grants)("%s: neither of an API, also after a renewal, nor of the endpoint", async (_name, make) => {
+    const auth = await startAuthServer();
+    const api = await startApi({ accepts: auth });
+    onTestFinished(() => Promise.all([auth.close(), api.close()]).then(() => undefined));
+    const issued_token_type = "urn:ietf:params:oauth:token-type:access_token";
+    auth.respondAlways(() => ({
+      body: { access_token: `at-${auth.mints + 1}`, token_type: "Bearer", issued_token_type },
+    }));
+    const asked: string[] = [];
+    const { tokenEndpoint } = auth;
+    const grant = make({ tokenEndpoint, fetch: (url, init) => (asked.push(url), fetch(url, init)) });
+    const authFetch = createAuthFetch(createTokenCache({ grant, origins: [api.origin] }));
+    await authFetch(`${api.origin}/a?page=1`);
+    auth.revokeAll();
+    expect((await authFetch(`${api.origin}/b`)).status).toBe(200);
+    expect(api.requests.map(({ url }) => url)).toEqual(["/a?page=1", "/b", "/b"]);
+    expect(asked).toEqual([tokenEndpoint, tokenEndpoint]);
+  });
+});
+
+describe("T20, 4.4: what is for one server is not good at another", () => {
+  const honest = "https://honest.example";
+  const attacker = "https://attacker.example";
+
+  test("two grants with the same client: each is known at the endpoints of its own issuer only", async () => {
+    const { fetch, sent } = servers({
+      [honest]: { token_endpoint: `${honest}/token`, revocation_endpoint: `${honest}/revoke` },
+      [attacker]: { token_endpoint: `${attacker}/token`, revocation_endpoint: `${attacker}/revoke` },
+    });
+    for (const [issuer, clientSecret] of [
+      [honest, "for-honest"],
+      [attacker, "for-attacker"],
+    ] as const) {
+      const grant = clientCredentials({ issuer, clientId: "client", clientSecret, fetch });
+      const cache = createTokenCache({ grant, origins: ["https://api.example"] });
+      await cache.get();
+      await cache.close({ revoke: true });
+    }
+    const secrets = sent.map(({ url, headers }) => [
+      new URL(url).origin,
+      atob(headers.get("authorization")?.slice(6) ?? "").replaceAll("%2D", "-"),
+    ]);
+    expect(secrets).toEqual([
+      [honest, "client:for-honest"],
+      [honest, "client:for-honest"],
+      [attacker, "client:for-attacker"],
+      [attacker, "client:for-attacker"],
+    ]);
+  });
+
+  test("metadata that names another server's token endpoint gets an assertion that is no good there", async () => {
+    const { fetch, sent } = servers({ [attacker]: { token_endpoint: `${honest}/token` } });
+    const { privateKey: key } = await generateKeyPair("ES256");
+    const clientAuthentication = privateKeyJwt({ key });
+    await clientCredentials({ issuer: attacker, clientId: "client", clientAuthentication, fetch }).mint({ signal });
+    expect(sent[0]?.url).toBe(`${honest}/token`);
+    expect(decodeJwt(sent[0]?.form.get("client_assertion") ?? "").aud).toBe(attacker);
+  });
+});
+
+// Section 4.12 forbids servers to send browsers that carry a password on with a 307. A token request carries a secret, and
+// a 307 or 308 would have it repeated elsewhere just so: S2.
+describe("T21, after 4.12: a redirect of the token endpoint is not followed", () => {
   const grants: [name: string, make: (origin: string) => Grant][] = [
     ["clientCredentials", (origin) => clientCredentials({ ...common, tokenEndpoint: origin })],
     ["refreshToken", (origin) => refreshToken({ ...common, tokenEndpoint: origin, refreshToken: "rt" })],

@@ -1,0 +1,107 @@
+/**
+ * A process that is killed while its refresh token is replaced. Real processes: what a kill leaves is what was written, and
+ * nothing that a destructor, a `finally` or a pending promise might still do.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { FIRST, type RotatingServer, startRotatingServer } from "./rotating-server.ts";
+
+const core = new URL("../../src/index.ts", import.meta.url).href;
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+let folder: string;
+let database: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "remint-killed-"));
+  database = join(folder, "refresh-token");
+  writeFileSync(database, FIRST);
+});
+const services: ReturnType<typeof spawn>[] = [];
+afterEach(() => {
+  for (const service of services.splice(0)) service.kill("SIGKILL"); // none is left when a test fails
+  rmSync(folder, { recursive: true });
+});
+
+/** A service in a process of its own, which keeps its refresh token in a file. */
+function start({ auth }: RotatingServer, onRotate: string, body: string): ReturnType<typeof spawn> {
+  const program = `
+    import { readFileSync, writeFileSync } from "node:fs";
+    import { createTokenCache, refreshToken } from ${JSON.stringify(core)};
+    const saved = () => readFileSync(${JSON.stringify(database)}, "utf8");
+    const save = (token) => writeFileSync(${JSON.stringify(database)}, token);
+    const never = () => new Promise(() => {});
+    const grant = refreshToken({
+      tokenEndpoint: ${JSON.stringify(auth.tokenEndpoint)}, clientId: "portal", clientSecret: "secret",
+      refreshToken: saved(), current: saved, onRotate: ${onRotate},
+    });
+    const cache = createTokenCache({ grant, origins: ["https://api.example"] });
+    ${body}
+  `;
+  const args = ["--import", "tsx", "--input-type=module", "--eval", program];
+  const service = spawn(process.execPath, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+  services.push(service);
+  return service;
+}
+
+/** Kills a service as soon as it has said a word. */
+async function killAt(word: string, service: ReturnType<typeof spawn>): Promise<void> {
+  let output = "";
+  for await (const chunk of service.stdout!) {
+    output += String(chunk);
+    if (output.includes(word)) service.kill("SIGKILL");
+  }
+  if (service.exitCode === null && service.signalCode === null) await once(service, "exit");
+  expect([output.trim(), service.signalCode]).toEqual([word, "SIGKILL"]);
+}
+
+async function outputOf(service: ReturnType<typeof spawn>): Promise<string[]> {
+  let output = "";
+  for await (const chunk of service.stdout!) output += String(chunk);
+  return output.trim().split("\n");
+}
+
+/** What the service that is started afterwards does: asks for a token three times. */
+const THREE_TIMES = `
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const said = ({ value }) => value;
+    console.log(await cache.get().then(said, ({ error, terminal }) => error + (terminal ? ", terminal" : "")));
+  }
+`;
+const RESTARTED = "(token) => save(token)";
+
+test("between the answer and the end of onRotate: one refusal, terminal, and no endless loop", async () => {
+  const server = await startRotatingServer();
+  await killAt(
+    "rotating",
+    start(server, `() => (console.log("rotating"), never())`, "cache.get(); setInterval(never, 1e6);"),
+  );
+  expect(readFileSync(database, "utf8")).toBe(FIRST);
+  const said = await outputOf(start(server, RESTARTED, THREE_TIMES));
+  expect(said).toEqual(Array(3).fill("invalid_grant, terminal"));
+  expect(server.presented).toEqual([FIRST, FIRST]);
+}, 30_000);
+
+test("the same, at a server with a grace period for the replaced refresh token: nothing is lost", async () => {
+  const server = await startRotatingServer();
+  await killAt(
+    "rotating",
+    start(server, `() => (console.log("rotating"), never())`, "cache.get(); setInterval(never, 1e6);"),
+  );
+  server.forgive();
+  expect(await outputOf(start(server, RESTARTED, THREE_TIMES))).toEqual(Array(3).fill("at-2"));
+  expect(server.presented).toEqual([FIRST, FIRST]);
+  expect(readFileSync(database, "utf8")).toBe(server.live());
+}, 30_000);
+
+test("after onRotate has saved the refresh token, before anybody got the access token: nothing is lost", async () => {
+  const server = await startRotatingServer();
+  const saving = `(token) => (save(token), console.log("saved"), never())`;
+  await killAt("saved", start(server, saving, "cache.get(); setInterval(never, 1e6);"));
+  expect(await outputOf(start(server, RESTARTED, THREE_TIMES))).toEqual(Array(3).fill("at-2"));
+  expect(server.presented).toEqual([FIRST, "rt-1-next"]);
+}, 30_000);
