@@ -10,6 +10,7 @@ const config: ViteUserConfig = defineConfig({
       { find: /^remint$/, replacement: source("index.ts") },
       { find: /^remint\/(fetch|axios|ofetch)$/, replacement: source("adapters/$1.ts") },
       { find: /^remint\/(chalk|salesforce)$/, replacement: source("providers/$1.ts") },
+      { find: /^remint\/dpop$/, replacement: source("dpop/index.ts") },
       { find: /^remint\/node$/, replacement: source("node/index.ts") },
       { find: /^remint\/policy$/, replacement: source("request-policy.ts") },
       { find: /^remint\/testing$/, replacement: source("testing/index.ts") },

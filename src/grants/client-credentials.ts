@@ -6,6 +6,7 @@
 import type { Grant, TokenResponse } from "../grant.ts";
 import { assertOptions, assertString } from "../options.ts";
 import { commonForm, grantKey, type GrantOptions } from "./parameters.ts";
+import { boundToken, proving } from "./proved-request.ts";
 import { revocation } from "./revocation.ts";
 import { isNameable } from "./token-client.ts";
 import { requestToken, tokenClient } from "./token-endpoint.ts";
@@ -19,7 +20,8 @@ export interface ClientCredentialsOptions extends GrantOptions {
    *
    * The grant has a key without it, made of the endpoint, the client, the scope and all parameters. It has none where that
    * would not do: when a parameter or a header is named like a credential (`api_key`, `password`, `cookie`), and with
-   * `tlsClientAuth()`, where tokens may be bound to a certificate. Say here which credential or certificate it is.
+   * `tlsClientAuth()`, where tokens may be bound to a certificate. Say here which credential or certificate it is. With
+   * `dpop` the key's thumbprint is part of it; a DPoP key that has no name leaves the grant without one, this option or not.
    */
   readonly key?: string | undefined;
 }
@@ -53,8 +55,9 @@ export function clientCredentials(options: ClientCredentialsOptions): Grant {
     defaultTtl,
     async mint({ signal }): Promise<TokenResponse> {
       const token = await requestToken(client, { grantType, parameters: new URLSearchParams(form), signal });
-      return { ...token, refresh_token: undefined };
+      return { ...boundToken(client, token), refresh_token: undefined };
     },
+    ...proving(client),
     ...revocation(client),
   };
 }

@@ -10,6 +10,7 @@ import { assertOptions, assertString, duration, optionError } from "../options.t
 import { commonForm, grantKey, strings, type GrantOptions } from "./parameters.ts";
 import { redactedGrant } from "./redacted-grant.ts";
 import { signedJwt, signingKey, type SigningKeyOptions } from "./signing-key.ts";
+import { boundToken, proving } from "./proved-request.ts";
 import { revocation } from "./revocation.ts";
 import { isNameable } from "./token-client.ts";
 import { requestToken, tokenClient, type TokenClient } from "./token-endpoint.ts";
@@ -61,16 +62,21 @@ export function jwtBearer(options: JwtBearerOptions): Grant {
   const form = commonForm(options, ["assertion"]);
   const make = assertionMaker(options.assertion);
   return redactedGrant({
+    ...proving(client),
     ...revocation(client),
     key: keyOf(client, form, options),
     endpoint: client.endpoint,
     origins: options.origins,
     defaultTtl: options.defaultTtl,
     async mint({ signal }): Promise<TokenResponse> {
-      const parameters = new URLSearchParams(form);
-      parameters.set("assertion", await make(signal));
+      // Made for every send: a server that asks for a DPoP nonce may have taken note of the assertion all the same.
+      const parameters = async (): Promise<URLSearchParams> => {
+        const complete = new URLSearchParams(form);
+        complete.set("assertion", await make(signal));
+        return complete;
+      };
       const token = await requestToken(client, { grantType: GRANT_TYPE, parameters, signal });
-      return { ...token, refresh_token: undefined };
+      return { ...boundToken(client, token), refresh_token: undefined };
     },
   });
 }

@@ -10,6 +10,7 @@ import type { Grant, MintContext, TokenResponse } from "../grant.ts";
 import { assertOptions, assertString, optionError } from "../options.ts";
 import { commonForm, grantKey, strings, type GrantOptions } from "./parameters.ts";
 import { redactedGrant } from "./redacted-grant.ts";
+import { boundToken, proving } from "./proved-request.ts";
 import { revocation } from "./revocation.ts";
 import { isNameable } from "./token-client.ts";
 import { requestToken, tokenClient, type TokenClient } from "./token-endpoint.ts";
@@ -83,6 +84,7 @@ export function exchangeGrant(
   const form = exchangeForm(options);
   const { subjectToken, actorToken } = options;
   return redactedGrant({
+    ...proving(client),
     ...revocation(client),
     key: keyOf(client, form, options),
     endpoint: client.endpoint,
@@ -95,7 +97,8 @@ export function exchangeGrant(
       if (actorToken !== undefined) parameters.set("actor_token", await tokenOf("actorToken", actorToken, signal));
       const response = await exchanged(client, parameters, signal);
       check(response, client);
-      return { ...response, refresh_token: undefined, notAfter: subjectEnd(subject, options.subjectExpiresAt) };
+      const notAfter = subjectEnd(subject, options.subjectExpiresAt);
+      return { ...boundToken(client, response), refresh_token: undefined, notAfter };
     },
   });
 }

@@ -26,6 +26,7 @@ const SUBPATHS = {
   ],
   "remint/axios": ["createAuthInterceptor"],
   "remint/chalk": ["chalk", "chalkToken"],
+  "remint/dpop": ["dpop"],
   "remint/fetch": ["createAuthFetch"],
   "remint/node": ["secretFromFile", "tokenFromFile"],
   "remint/ofetch": ["createAuthOfetch"],
@@ -41,6 +42,7 @@ const SUBPATHS = {
 };
 const NEEDS_A_CLIENT = new Map([
   ["remint/axios", "axios"],
+  ["remint/dpop", "dpop"],
   ["remint/ofetch", "ofetch"],
 ]);
 

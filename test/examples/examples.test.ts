@@ -12,6 +12,7 @@ const LAST_LINE: Readonly<Record<string, string>> = {
   chalk: "chalk: queries: 2, exchanges: 2, environment: env-abc",
   "custom-grant-azure-identity": "@azure/identity's shape: calls: 2, tokens: 2, kept for minutes: 60",
   "custom-grant-openid-client": "openid-client's shape: calls: 4, mints: 2, token requests: 3",
+  dpop: "dpop: calls: 3, mints: 2, a stolen token with another key: 401",
   "jwt-bearer": "mints: 2, assertions: 2, for: alice",
   msw: "msw: the service survived a revoked token, mints: 2",
   "own-grant": "calls: 200, 200, 200, logins: 2, one session ended by the server",
