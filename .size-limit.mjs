@@ -1,6 +1,6 @@
 // Sizes after bundling, minifying and brotli: what a user's bundle gets. `design` is the budget DESIGN section 10 set
 // out with; a limit above it is a ceiling that keeps what is there from growing, not a budget that was met.
-const CLIENTS = ["axios", "ofetch"];
+const CLIENTS = ["axios", "dpop", "ofetch"];
 const DEPENDENCIES = ["p-retry", "jwt-decode", "oauth4webapi"];
 const CLIENT_CREDENTIALS = "{ createTokenCache, clientCredentials }";
 
@@ -20,18 +20,25 @@ const check = (name, path, limit, external, imports) => ({
 export default [
   check("createTokenCache alone, ours", "dist/index.js", "7.3 kB", DEPENDENCIES, "{ createTokenCache }"),
   check("createTokenCache alone, with dependencies", "dist/index.js", "8.7 kB", [], "{ createTokenCache }"),
-  check("core with clientCredentials, ours (design: 5 kB)", "dist/index.js", "13 kB", DEPENDENCIES, CLIENT_CREDENTIALS),
+  check(
+    "core with clientCredentials, ours (design: 5 kB)",
+    "dist/index.js",
+    "13.1 kB",
+    DEPENDENCIES,
+    CLIENT_CREDENTIALS,
+  ),
   check(
     "core with clientCredentials and dependencies (design: 12 kB)",
     "dist/index.js",
-    "18.7 kB",
+    "18.75 kB",
     [],
     CLIENT_CREDENTIALS,
   ),
   check("everything in remint, ours", "dist/index.js", "18.3 kB", DEPENDENCIES),
   check("everything in remint, with dependencies", "dist/index.js", "24.5 kB", []),
-  check("remint/policy alone", "dist/request-policy.js", "2.3 kB", []),
-  check("remint/fetch alone", "dist/adapters/fetch.js", "4.2 kB", []),
-  check("remint/ofetch alone", "dist/adapters/ofetch.js", "4.3 kB", []),
-  check("remint/axios alone", "dist/adapters/axios.js", "5.6 kB", []),
+  check("remint/policy alone", "dist/request-policy.js", "2.6 kB", []),
+  check("remint/fetch alone", "dist/adapters/fetch.js", "4.55 kB", []),
+  check("remint/ofetch alone", "dist/adapters/ofetch.js", "4.65 kB", []),
+  check("remint/axios alone", "dist/adapters/axios.js", "5.9 kB", []),
+  check("remint/dpop alone, without dpop", "dist/dpop/index.js", "3.3 kB", []),
 ];

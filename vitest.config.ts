@@ -12,6 +12,7 @@ const config: ViteUserConfig = defineConfig({
       { find: /^remint\/(chalk|salesforce)$/, replacement: source("providers/$1.ts") },
       { find: /^remint\/fleet$/, replacement: source("fleet/index.ts") },
       { find: /^remint\/redis$/, replacement: source("stores/redis.ts") },
+      { find: /^remint\/dpop$/, replacement: source("dpop/index.ts") },
       { find: /^remint\/node$/, replacement: source("node/index.ts") },
       { find: /^remint\/policy$/, replacement: source("request-policy.ts") },
       { find: /^remint\/testing$/, replacement: source("testing/index.ts") },

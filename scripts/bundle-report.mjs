@@ -8,8 +8,18 @@ const DEPENDENCIES = ["p-retry", "jwt-decode", "oauth4webapi"];
 
 /** Which packages a subpath may import, and which files of ours its bundle may hold. */
 const SUBPATHS = [
-  { name: "remint", entry: "index.js", imports: DEPENDENCIES, forbidden: /^dist\/(adapters|testing|fleet|stores)\// },
-  { name: "remint/policy", entry: "request-policy.js", imports: [], forbidden: /^dist\/(adapters|testing|grants)\// },
+  {
+    name: "remint",
+    entry: "index.js",
+    imports: DEPENDENCIES,
+    forbidden: /^dist\/(adapters|testing|fleet|stores|dpop)\//,
+  },
+  {
+    name: "remint/policy",
+    entry: "request-policy.js",
+    imports: [],
+    forbidden: /^dist\/(adapters|testing|grants|dpop)\//,
+  },
   { name: "remint/fetch", entry: "adapters/fetch.js", imports: [], forbidden: /\/(grants|testing|axios|ofetch)/ },
   { name: "remint/ofetch", entry: "adapters/ofetch.js", imports: ["ofetch"], forbidden: /\/(grants|testing|axios)/ },
   {
@@ -42,6 +52,7 @@ const SUBPATHS = [
     imports: ["p-retry", "jwt-decode", "redis"],
     forbidden: /\/(grants|adapters|testing)\//,
   },
+  { name: "remint/dpop", entry: "dpop/index.js", imports: ["dpop"], forbidden: /\/(grants|adapters|testing)\// },
   { name: "remint/node", entry: "node/index.js", imports: ["node:"], forbidden: /\/(grants|adapters|testing)\// },
   { name: "remint/testing", entry: "testing/index.js", imports: ["node:"], forbidden: /\/(grants|adapters)\// },
 ];
@@ -67,7 +78,7 @@ async function bundle(entries) {
     target: "es2022",
     write: false,
     metafile: true,
-    external: ["axios", "ofetch", ...DEPENDENCIES, "node:*"],
+    external: ["axios", "dpop", "ofetch", ...DEPENDENCIES, "node:*"],
   });
   const [{ inputs, imports }] = Object.values(metafile.outputs);
   const size = brotliCompressSync(outputFiles[0].contents).length;

@@ -25,6 +25,10 @@ const PART =
 
 /** The errors that a new token does not cure: it would have the same scope, and the same user behind it. */
 const KEEPS_TOKEN = new Set(["insufficient_scope", "insufficient_user_authentication"]);
+/** The error of an answer that wants a nonce in the proof (RFC 9449 section 9). */
+export const USE_DPOP_NONCE = "use_dpop_nonce";
+/** The errors of a DPoP proof (RFC 9449 section 7.1): about the request it came with, and not about the token. */
+const BAD_PROOF = new Set([USE_DPOP_NONCE, "invalid_dpop_proof"]);
 
 /**
  * Parses a `WWW-Authenticate` header, at most its first 8 KiB.
@@ -48,20 +52,28 @@ export function parseChallenges(header: string): Challenge[] {
   return challenges;
 }
 
+/** The errors of the challenges of these schemes, in their order. */
+export function challengeErrors(header: string | null, ...schemes: readonly string[]): string[] {
+  return parseChallenges(header ?? "")
+    .filter(({ scheme }) => schemes.includes(scheme))
+    .map(({ parameters }) => parameters["error"])
+    .filter((error) => error !== undefined);
+}
+
 /**
- * Whether a 401 with this header asks for a new token (`"renew"`), or would be answered the same with any (`"keep"`).
+ * Whether a 401 with this header asks for a new token (`"renew"`), would be answered the same with any (`"keep"`), or
+ * refuses the proof that came with it (`"unproved"`).
  *
- * Only `Bearer` challenges that agree on `insufficient_scope` or `insufficient_user_authentication` keep the token.
- * Everything else renews, a missing header too: gateways answer an expired token with `Basic realm=`, or with nothing.
+ * Only `Bearer` and `DPoP` challenges that agree on `insufficient_scope` or `insufficient_user_authentication` keep the
+ * token. Everything else renews, a missing header too: gateways answer an expired token with `Basic realm=`, or with
+ * nothing.
  *
  * @see [RFC 6750 section 3.1](https://www.rfc-editor.org/rfc/rfc6750.html#section-3.1)
+ * @see [RFC 9449 section 7.1](https://www.rfc-editor.org/rfc/rfc9449.html#section-7.1)
  * @see [RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470.html#section-3)
  */
-export function challengeVerdict(header: string | null): "renew" | "keep" {
-  const errors: string[] = [];
-  for (const { scheme, parameters } of parseChallenges(header ?? "")) {
-    const error = parameters["error"];
-    if (scheme === "bearer" && error !== undefined) errors.push(error);
-  }
+export function challengeVerdict(header: string | null): "renew" | "keep" | "unproved" {
+  if (challengeErrors(header, "dpop").some((error) => BAD_PROOF.has(error))) return "unproved";
+  const errors = challengeErrors(header, "bearer", "dpop");
   return errors.length > 0 && errors.every((error) => KEEPS_TOKEN.has(error)) ? "keep" : "renew";
 }

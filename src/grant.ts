@@ -5,6 +5,7 @@
  */
 import { assertFunction, assertStatuses, kindOf } from "./options.ts";
 import type { AccessToken } from "./access-token.ts";
+import type { Prove } from "./proof.ts";
 
 /** What a token endpoint answers (RFC 6749 section 5.1); everything but `access_token` may be missing. */
 export interface TokenResponse {
@@ -79,6 +80,8 @@ export interface Grant<State = unknown> {
   readonly state?: State | undefined;
   /** Headers to send beside `Authorization`, unless the caller set them. */
   readonly headers?: ((token: AccessToken) => Readonly<Record<string, string>>) | undefined;
+  /** Makes the proof that its tokens want beside every send (DPoP): `dpop({ ... }).prove`. */
+  readonly prove?: Prove | undefined;
   /** Obtains one token. Called once per attempt; must not keep its own cache. */
   mint(context: MintContext<State>): Promise<TokenResponse & { readonly state?: State | undefined }>;
   /**
@@ -110,6 +113,7 @@ export function toGrant(value: unknown): Grant {
   }
   const grant = value as Grant;
   assertFunction("grant.headers", grant.headers);
+  assertFunction("grant.prove", grant.prove);
   assertFunction("grant.isRejected", grant.isRejected);
   assertStatuses("grant.inspectStatuses", grant.inspectStatuses);
   assertFunction("grant.revoke", grant.revoke);

@@ -28,6 +28,7 @@ export function requestRules(own: unknown, grant: Grant, allowHttp: boolean): Re
   return {
     ...matcher(origins, allowHttp),
     ...(headers && { headers }),
+    ...(grant.prove && { prove: (request) => grant.prove!(request) }),
     ...(grant.isRejected && { isRejected: grant.isRejected }),
     ...(grant.inspectStatuses && { inspectStatuses: grant.inspectStatuses }),
   };

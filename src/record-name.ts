@@ -23,7 +23,7 @@ export function withPoolKey<T>(key: string, create: () => T): T {
 /**
  * What makes two caches of a fleet share one token; no secret in it.
  *
- * @throws {TypeError} When nothing says whose token it is.
+ * @throws {TypeError} When nothing says whose token it is, or nobody else could use it.
  */
 export function recordName(grant: Grant, origins: Origins | undefined): string {
   if (grant.key === undefined && poolKey === undefined) {
@@ -32,8 +32,20 @@ export function recordName(grant: Grant, origins: Origins | undefined): string {
         `one), or create the cache in createTokenPool's create(key). Without it two users could share a token`,
     );
   }
+  if (grant.prove !== undefined && grant.key === undefined && grant.family === undefined) {
+    throw new TypeError(
+      `"store" can not share a token that is bound to a key of this process alone (RFC 9449): give dpop() a "privateKey" ` +
+        `as a JWK that every process of the fleet has, or leave the store out`,
+    );
+  }
   // What a bare function mints is only told apart by the pool's key and where it may be sent.
-  const places = Array.isArray(origins) ? [...new Set(origins)].toSorted() : origins;
-  const purpose = grant.key ?? grant.family ?? (typeof places === "function" ? undefined : places);
+  const purpose = grant.key ?? grant.family ?? placesOf(origins);
   return JSON.stringify([purpose ?? null, poolKey ?? null]);
+}
+
+function placesOf(origins: Origins | undefined): readonly string[] | string | undefined {
+  if (typeof origins !== "object") return typeof origins === "string" ? origins : undefined;
+  const places: string[] = [...new Set(origins)];
+  places.sort();
+  return places;
 }

@@ -5,7 +5,7 @@
  * - Q3 An answer that came from another origin says nothing about the token.
  * - Q4 Which answers are rejections.
  * - Q5 One resend with a token minted after the rejection. If what the cache offered was older and is rejected too,
- *   one more. At most three sends with a token.
+ *   one more. At most three sends with a token, and one for a nonce (DPoP, see proved-sends.ts).
  * - Q6 A body that can not be sent twice is not: the token is reported rejected and the answer goes through.
  * - Q7 The discarded answer is freed before the mint, which may need its very connection.
  * - Q8 A mint that fails after a 401 rejects with an error of its own that names what was rejected.
@@ -14,65 +14,19 @@
  */
 import { challengeVerdict } from "./challenge.ts";
 import { isRemintError, RemintError, withRejection } from "./errors.ts";
+import { dispatch, mayResend, outcomeOf, unwrapped } from "./exchange.ts";
 import { isRelative, leftOrigin, printableUrl, siteOf } from "./origins.ts";
+import { ProvedSends } from "./proved-sends.ts";
 import { leaveOnAbort } from "./single-flight.ts";
 import type { AccessToken } from "./access-token.ts";
-import type { RejectionRule } from "./grant.ts";
+import type { Exchange, Outcome, PolicyRequest } from "./exchange.ts";
 import type { Renewal, TokenCache } from "./token-source.ts";
 
 export type { AccessToken } from "./access-token.ts";
+export type { Exchange, ExtraHeaders, PolicyRequest } from "./exchange.ts";
 export type { JudgedAnswer, RejectionRule } from "./grant.ts";
+export type { Proof, ProofAnswer, ProofRequest, Prove } from "./proof.ts";
 export type { Renewal, RenewedToken, RequestRules, Site, SkipReason, TokenCache } from "./token-source.ts";
-
-/** What the policy has to know of a request; clients add their own. */
-export interface PolicyRequest {
-  /** Where it goes, as the client will resolve it. */
-  readonly url: string;
-  /** A URL of the same origin, when that is cheaper to get than {@link PolicyRequest.url}: a client's base URL. */
-  readonly base?: string | undefined;
-  /** Ends the caller's waiting. Read only when there is something to wait for. */
-  readonly signal?: AbortSignal | undefined;
-  /** `false`: never send it again; a rejected token is still reported. @defaultValue true */
-  readonly retry?: boolean | undefined;
-}
-
-/** Extra headers a grant brings for its tokens; to be set unless the caller set them. */
-export type ExtraHeaders = Readonly<Record<string, string>>;
-
-/** How one client sends requests and what its answers say. One object serves all requests of a client. */
-export interface Exchange<Request extends PolicyRequest, Answer> {
-  /**
-   * Sends the request; without a token, bare. Called once per send. `undefined`: nothing was sent, because the caller
-   * set an `Authorization` of his own (Q1); the policy then sends it bare.
-   */
-  send(
-    request: Request,
-    token: AccessToken | undefined,
-    headers: ExtraHeaders | undefined,
-  ): Promise<Answer> | undefined;
-  /** Whether the caller set an `Authorization` of his own (Q1). Asked before waiting for a token. */
-  isAuthorized?(request: Request): boolean;
-  /** The HTTP status, or what stands for it: map gRPC's UNAUTHENTICATED to 401. */
-  status(answer: Answer): number;
-  /** A response header. */
-  header(answer: Answer, name: string): string | null;
-  /** The answer inside what `send` rejected with, for clients that throw on a 401. */
-  answerOf?(error: unknown): Answer | undefined;
-  /** The start of the body, without using it up. Needed only for `isRejected` rules that read it. */
-  text?(answer: Answer, maxBytes: number): Promise<string>;
-  /** Where the answer came from, after redirects; `undefined` when unknown. */
-  finalUrl?(answer: Answer): string | undefined;
-  /** Whether the request can go out once more with the same body (Q6). Asked after a rejection only. */
-  canResend(request: Request): boolean;
-  /** Frees what an answer holds that nobody will read (Q7). */
-  discard?(answer: Answer): void | Promise<void>;
-  /** Called once, when the caller gets its outcome: cleans up what `send` left behind. */
-  finish?(request: Request, outcome: unknown): void;
-  /** Decides before the grant's own rule and Q4. */
-  readonly isRejected?: RejectionRule | undefined;
-  /** Statuses beside 401 about which `isRejected` is asked. */
-  readonly inspectStatuses?: readonly number[] | undefined;
-}
 
 /**
  * Sends a request with the cache's token: attaches it, and on a 401 renews it and sends the request again, once.
@@ -148,12 +102,15 @@ function sendFirst<Request extends PolicyRequest, Answer>(
 ): Promise<Answer> {
   const { rules } = cache;
   if (rules.originsFromToken && !rules.allows(request.url, token)) return sendForeign(cache, request, exchange);
-  const sent = dispatch(request, exchange, token, rules.headers?.(token));
+  const { prove } = rules;
+  const proved = prove === undefined ? undefined : new ProvedSends(prove, request, exchange);
+  const headers = rules.headers?.(token);
+  const sent = proved === undefined ? dispatch(request, exchange, token, headers) : proved.send(token, headers);
   if (sent === undefined) return sendUntouched(cache, request, exchange);
   return sent.then(
     (answer) => {
       if (mayReject(cache, exchange.inspectStatuses, exchange.status(answer))) {
-        return new RejectedSend(cache, request, exchange).follow(token, { answer });
+        return new RejectedSend(cache, request, exchange, proved).follow(token, { answer });
       }
       if (cache.onTrial) cache.accepted(token, siteOf(request.url));
       exchange.finish?.(request, answer);
@@ -162,7 +119,7 @@ function sendFirst<Request extends PolicyRequest, Answer>(
     (error: unknown) => {
       const answer = exchange.answerOf?.(error);
       if (answer !== undefined && mayReject(cache, exchange.inspectStatuses, exchange.status(answer))) {
-        return new RejectedSend(cache, request, exchange).follow(token, { answer, thrown: error });
+        return new RejectedSend(cache, request, exchange, proved).follow(token, { answer, thrown: error });
       }
       if (answer !== undefined && cache.onTrial) cache.accepted(token, siteOf(request.url));
       exchange.finish?.(request, error);
@@ -171,42 +128,33 @@ function sendFirst<Request extends PolicyRequest, Answer>(
   );
 }
 
-function dispatch<Request extends PolicyRequest, Answer>(
-  request: Request,
-  exchange: Exchange<Request, Answer>,
-  token: AccessToken | undefined,
-  headers: ExtraHeaders | undefined,
-): Promise<Answer> | undefined {
-  try {
-    return exchange.send(request, token, headers);
-  } catch (error) {
-    return Promise.reject(error);
-  }
-}
-
 /** Whether an answer with this status has to be judged at all. */
 function mayReject(cache: TokenCache, also: readonly number[] | undefined, status: number): boolean {
   return status === 401 || also?.includes(status) === true || cache.rules.inspectStatuses?.includes(status) === true;
 }
 
-interface Outcome<Answer> {
-  readonly answer: Answer;
-  /** What the client threw, when the answer came inside an error. */
-  readonly thrown?: unknown;
-}
-
 type Verdict = "rejected" | "accepted" | "says-nothing";
+
+/** A token whose proof was refused was perhaps not even looked at. */
+const CHALLENGED = { renew: "rejected", keep: "accepted", unproved: "says-nothing" } as const;
 
 /** A request whose answer may say that its token was not accepted. */
 class RejectedSend<Request extends PolicyRequest, Answer> {
   readonly #cache: TokenCache;
   readonly #request: Request;
   readonly #exchange: Exchange<Request, Answer>;
+  readonly #proved: ProvedSends<Request, Answer> | undefined;
 
-  constructor(cache: TokenCache, request: Request, exchange: Exchange<Request, Answer>) {
+  constructor(
+    cache: TokenCache,
+    request: Request,
+    exchange: Exchange<Request, Answer>,
+    proved: ProvedSends<Request, Answer> | undefined,
+  ) {
     this.#cache = cache;
     this.#request = request;
     this.#exchange = exchange;
+    this.#proved = proved;
   }
 
   /** From the first doubtful answer to what the caller gets. */
@@ -218,7 +166,7 @@ class RejectedSend<Request extends PolicyRequest, Answer> {
         if (verdict === "accepted" && this.#cache.onTrial) this.#cache.accepted(token, siteOf(this.#request.url));
         if (verdict !== "rejected" || final) return this.#give(outcome);
         renewal = this.#renewal(renewal, token);
-        if (renewal === undefined || !this.#mayResend()) return this.#give(outcome);
+        if (renewal === undefined || !mayResend(this.#request, this.#exchange)) return this.#give(outcome);
         const next = await this.#renew(renewal, outcome.answer);
         token = next.token;
         final = next.final;
@@ -234,10 +182,6 @@ class RejectedSend<Request extends PolicyRequest, Answer> {
   #renewal(renewal: Renewal | undefined, token: AccessToken): Renewal | undefined {
     if (renewal === undefined) return this.#cache.rejected(token, siteOf(this.#request.url));
     return renewal.again(token) ? renewal : undefined;
-  }
-
-  #mayResend(): boolean {
-    return this.#request.retry !== false && this.#exchange.canResend(this.#request);
   }
 
   async #renew(renewal: Renewal, answer: Answer): Promise<{ token: AccessToken; final: boolean }> {
@@ -258,20 +202,16 @@ class RejectedSend<Request extends PolicyRequest, Answer> {
       const url = printableUrl(this.#request.url);
       throw new RemintError("ERR_ORIGIN", `the renewed token may not be sent to ${url}: it is not among its origins`);
     }
-    try {
-      // Never undefined: it was sent with a token before.
-      return { answer: await dispatch(this.#request, this.#exchange, token, rules.headers?.(token))! };
-    } catch (error) {
-      const answer = this.#exchange.answerOf?.(error);
-      if (answer === undefined) throw error;
-      return { answer, thrown: error };
-    }
+    const headers = rules.headers?.(token);
+    const sent = this.#proved?.send(token, headers) ?? dispatch(this.#request, this.#exchange, token, headers);
+    // Never undefined: it was sent with a token before.
+    return outcomeOf(sent!, this.#exchange);
   }
 
   #give(outcome: Outcome<Answer>): Answer {
-    if ("thrown" in outcome) throw outcome.thrown;
-    this.#exchange.finish?.(this.#request, outcome.answer);
-    return outcome.answer;
+    const answer = unwrapped(outcome);
+    this.#exchange.finish?.(this.#request, answer);
+    return answer;
   }
 
   /** Q3, Q4: the client's rule, the grant's rule, then the challenge. */
@@ -289,7 +229,7 @@ class RejectedSend<Request extends PolicyRequest, Answer> {
       const verdict = await rule?.(judged);
       if (verdict !== undefined) return verdict ? "rejected" : "accepted";
     }
-    const renews = status === 401 && challengeVerdict(exchange.header(answer, "www-authenticate")) === "renew";
-    return renews ? "rejected" : "accepted";
+    const challenge = status === 401 ? challengeVerdict(exchange.header(answer, "www-authenticate")) : "keep";
+    return CHALLENGED[challenge];
   }
 }

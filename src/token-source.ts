@@ -7,6 +7,7 @@
 import { kindOf } from "./options.ts";
 import type { AccessToken } from "./access-token.ts";
 import type { RejectionRule } from "./grant.ts";
+import type { Prove } from "./proof.ts";
 
 /** Where a request went: the keys of the storm guard (C8). */
 export interface Site {
@@ -25,6 +26,8 @@ export interface RequestRules {
   allows(url: string, token?: AccessToken): boolean;
   /** Headers beside `Authorization`; absent when the grant brings none, so that the warm path pays nothing. */
   readonly headers?: ((token: AccessToken) => Readonly<Record<string, string>>) | undefined;
+  /** Makes the proof of one send; absent when the grant's tokens want none, so that the warm path pays nothing. */
+  readonly prove?: Prove | undefined;
   readonly isRejected?: RejectionRule | undefined;
   readonly inspectStatuses?: readonly number[] | undefined;
 }

@@ -108,7 +108,7 @@ describe("parseChallenges", () => {
 });
 
 describe("challengeVerdict", () => {
-  const cases: [verdict: "renew" | "keep", header: string | null][] = [
+  const cases: [verdict: "renew" | "keep" | "unproved", header: string | null][] = [
     ["keep", 'Bearer error="insufficient_scope", scope="orders:write"'],
     ["keep", "bearer realm=x, error=insufficient_scope"],
     ["keep", 'Bearer error="insufficient_user_authentication", acr_values="mfa"'],
@@ -121,6 +121,17 @@ describe("challengeVerdict", () => {
     ["renew", 'Basic realm="gateway"'],
     ["renew", 'Basic error="insufficient_scope"'],
     ["renew", 'Bearer realm="error=insufficient_scope"'],
+    ["keep", 'DPoP error="insufficient_scope", algs="ES256"'],
+    ["keep", 'Bearer, DPoP error="insufficient_scope"'],
+    ["renew", 'DPoP error="invalid_token", algs="ES256"'],
+    ["renew", 'DPoP algs="ES256 PS256"'],
+    ["renew", 'Bearer error="insufficient_scope", DPoP error="invalid_token"'],
+    ["renew", 'Bearer error="use_dpop_nonce"'],
+    ["renew", 'Bearer error="invalid_token", DPoP algs="ES256"'],
+    ["unproved", 'DPoP error="use_dpop_nonce", error_description="Resource server requires nonce in DPoP proof"'],
+    ["unproved", "Bearer, dpop error=use_dpop_nonce"],
+    ["unproved", 'Bearer error="invalid_token", DPoP error="use_dpop_nonce"'],
+    ["unproved", 'DPoP error="invalid_dpop_proof"'],
     ["renew", "nonsense ==="],
     ["renew", ""],
     ["renew", null],

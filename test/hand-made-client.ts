@@ -4,6 +4,7 @@ import { cacheUnderTest, ORIGIN, type CacheUnderTest } from "./cache-under-test.
 
 export interface Call {
   readonly url: string;
+  readonly method?: string;
   readonly signal?: AbortSignal;
   readonly retry?: boolean;
   readonly oneShot?: boolean;

@@ -4,6 +4,7 @@
  * @module
  */
 import { systemClock } from "../clock.ts";
+import { PROOF_HEADER } from "./proof-header.ts";
 import type { AccessToken } from "../access-token.ts";
 import type { ExtraHeaders, PolicyRequest } from "../request-policy.ts";
 import type { RequestOverrideOptions } from "../token-source.ts";
@@ -23,7 +24,8 @@ export class AxiosCall implements PolicyRequest {
   readonly #timeout: number;
   readonly #startedAt: number;
   #before: Partial<AxiosCallConfig> | undefined;
-  #attached: string[] | undefined;
+  /** The headers we set, and what the caller had in their place. */
+  #attached: Map<string, unknown> | undefined;
   #waited = false;
   #waiting: AbortController | undefined;
   #stopListening: (() => void) | undefined;
@@ -66,6 +68,11 @@ export class AxiosCall implements PolicyRequest {
     return typeof url === "string" ? url : String(url ?? "");
   }
 
+  /** Every adapter of axios sends it in capitals. */
+  get method(): string {
+    return (this.#config.method ?? "GET").toUpperCase();
+  }
+
   get retry(): boolean {
     return this.override?.retry !== false;
   }
@@ -96,7 +103,7 @@ export class AxiosCall implements PolicyRequest {
       if (left <= 0) return Promise.reject(this.#timeoutError());
       this.#change("timeout", left);
     }
-    if (this.#facts.forwardsToSubdomains && !(this.#before && "beforeRedirect" in this.#before)) this.#guardRedirects();
+    if (this.#facts.forwardsToSubdomains || extra?.[PROOF_HEADER] !== undefined) this.#guardRedirects();
     // A property write, not `headers.set()`: the value was checked when it was minted, and set() costs 2 us.
     config.headers["Authorization"] = token.header;
     if (extra !== undefined) this.#attach(extra);
@@ -119,7 +126,7 @@ export class AxiosCall implements PolicyRequest {
   finish(outcome: unknown): void {
     const { headers } = this.#config;
     if (headers["Authorization"] !== undefined) headers["Authorization"] = undefined;
-    if (this.#attached !== undefined) for (const name of this.#attached) headers[name] = undefined;
+    if (this.#attached !== undefined) for (const [name, value] of this.#attached) headers[name] = value;
     this.#stopListening?.();
     if (this.#before === undefined) return;
     if ("timeout" in this.#before) sayWholeTimeout(outcome, this.#config, String(this.#timeout));
@@ -145,27 +152,29 @@ export class AxiosCall implements PolicyRequest {
 
   #attach(extra: ExtraHeaders): void {
     const { headers } = this.#config;
-    this.#attached ??= [];
-    const set = new Set(
-      Object.keys(headers)
-        .filter((name) => headers[name] !== undefined)
-        .map((name) => name.toLowerCase()),
-    );
+    const attached = (this.#attached ??= new Map<string, unknown>());
     for (const [name, value] of Object.entries(extra)) {
-      if (this.#attached.includes(name) || !set.has(name.toLowerCase())) {
-        headers[name] = value;
-        if (!this.#attached.includes(name)) this.#attached.push(name);
+      if (!attached.has(name)) {
+        const lower = name.toLowerCase();
+        const set = Object.keys(headers).filter((own) => headers[own] !== undefined && own.toLowerCase() === lower);
+        if (set.length > 0 && name !== PROOF_HEADER) continue;
+        for (const own of [name, ...set]) {
+          if (!attached.has(own)) attached.set(own, headers[own]);
+          headers[own] = undefined;
+        }
       }
+      headers[name] = value;
     }
   }
 
-  /** Q3: the token stays where it was sent, also when axios would take it along. */
+  /** Q3: token and proof stay where they were sent, also when axios would take them along. */
   #guardRedirects(): void {
+    if (this.#before !== undefined && "beforeRedirect" in this.#before) return;
     const own = this.#config.beforeRedirect;
     this.#change("beforeRedirect", (options, ...rest) => {
       if (siteOf(String(options.href)).origin !== siteOf(this.url).origin) {
         for (const name of Object.keys(options.headers ?? {})) {
-          if (name.toLowerCase() === "authorization") delete options.headers?.[name];
+          if (/^(?:authorization|dpop)$/i.test(name)) delete options.headers?.[name];
         }
       }
       own?.(options, ...rest);

@@ -7,6 +7,7 @@
 /** The parts of an axios config that are read or written; structural, because its type differs between versions. */
 export interface AxiosCallConfig {
   url?: string | undefined;
+  method?: string | undefined;
   baseURL?: string | undefined;
   allowAbsoluteUrls?: boolean | undefined;
   headers: Record<string, unknown>;

@@ -64,6 +64,12 @@ class FetchRequest implements PolicyRequest {
     return this.override?.retry !== false;
   }
 
+  /** As fetch sends it: a few names in capitals, all others as they are written. */
+  get method(): string {
+    const method = this.init?.method ?? this.request?.method ?? "GET";
+    return /^(?:delete|get|head|options|post|put)$/i.test(method) ? method.toUpperCase() : method;
+  }
+
   get headers(): HeadersInit | undefined {
     return this.init?.headers ?? this.request?.headers;
   }

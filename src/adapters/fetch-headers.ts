@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { PROOF_HEADER } from "./proof-header.ts";
 import type { ExtraHeaders } from "../request-policy.ts";
 
 type Entries = Iterable<readonly [string, string]>;
@@ -26,7 +27,8 @@ export function hasAuthorization(headers: HeadersInit | undefined): boolean {
 }
 
 /**
- * The caller's headers with ours added: `Authorization`, and the grant's own unless the caller set them.
+ * The caller's headers with ours added: `Authorization`, and the grant's own unless the caller set them, but for a proof:
+ * no other than ours fits our token, and two are none.
  *
  * @returns `undefined` when the caller set `Authorization` himself (Q1): found on the way, so that plain headers are
  * gone through once.
@@ -58,7 +60,9 @@ function withPairs(headers: HeadersInit, authorization: string, extra: ExtraHead
       ? [...headers].map(([name, value]): [string, string] => [name, value])
       : undefined;
   const all = new Headers(headers instanceof Headers ? headers : (pairs ?? withoutUndefined(headers as never)));
-  for (const [name, value] of Object.entries(extra ?? {})) if (!all.has(name)) all.set(name, value);
+  for (const [name, value] of Object.entries(extra ?? {})) {
+    if (name === PROOF_HEADER || !all.has(name)) all.set(name, value);
+  }
   all.set("authorization", authorization);
   return all;
 }

@@ -23,6 +23,8 @@ export interface RequestContext {
   readonly signal: AbortSignal;
   /** What no error may show, beside what is known to be secret by its name. */
   readonly secrets?: readonly string[] | undefined;
+  /** Headers that prove possession of a key; new for every request. */
+  readonly proof?: Readonly<Record<string, string>> | undefined;
 }
 
 /** A request as oauth4webapi makes it; it finds its URL under its own name in `server`. */
@@ -41,7 +43,7 @@ export type RequestFunction = (
 export async function authenticatedRequest(
   client: TokenClient,
   { endpoints, url, role }: Target,
-  { signal, secrets = [] }: RequestContext,
+  { signal, secrets = [], proof }: RequestContext,
   request: RequestFunction,
 ): Promise<TokenAnswer> {
   const audience = endpoints.issuer ?? endpoints.token.href;
@@ -56,7 +58,8 @@ export async function authenticatedRequest(
     {
       headers: { ...client.headers },
       [allowInsecureRequests]: true, // S1 was judged when the URL came, by a rule that knows loopback
-      [customFetch]: async (target, { body, headers, method }) => {
+      [customFetch]: async (target, { body, headers: usual, method }) => {
+        const headers = { ...usual, ...proof };
         const redact = redactor([...credentials.secrets, ...secrets, ...sentCredentials(target, headers, body)]);
         const init = { body, headers, method, redirect: "manual", signal } as const;
         answer = await postToken({ endpoint, role, fetch: client.fetch, redact }, target, init);

@@ -19,7 +19,8 @@ export interface ClientCredentialsOptions extends GrantOptions {
    *
    * The grant has a key without it, made of the endpoint, the client, the scope and all parameters. It has none where that
    * would not do: when a parameter or a header is named like a credential (`api_key`, `password`, `cookie`), and with
-   * `tlsClientAuth()`, where tokens may be bound to a certificate. Say here which credential or certificate it is.
+   * `tlsClientAuth()`, where tokens may be bound to a certificate. Say here which credential or certificate it is. With
+   * `dpop` the key's thumbprint is part of it; a DPoP key that has no name leaves the grant without one, this option or not.
    */
   readonly key?: string | undefined;
 }

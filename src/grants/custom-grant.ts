@@ -64,7 +64,7 @@ export function customGrant<State = unknown>(options: CustomGrantOptions<State>)
   if (typeof mint !== "function") assertFunction("mint", mint ?? null);
   if (rest.key !== undefined) assertString("key", rest.key);
   if (rest.defaultTtl !== undefined) duration("defaultTtl", rest.defaultTtl, 0);
-  for (const name of ["headers", "isRejected"] as const) assertFunction(name, rest[name]);
+  for (const name of ["headers", "prove", "isRejected"] as const) assertFunction(name, rest[name]);
   return redactedGrant<State>({
     ...rest,
     mint: async (context) => tokenResponse(await mint(context)),

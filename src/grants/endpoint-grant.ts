@@ -1,5 +1,6 @@
 import type { Grant, MintContext, TokenResponse } from "../grant.ts";
 import type { GrantOptions } from "./parameters.ts";
+import { boundToken, proving } from "./proved-request.ts";
 import { redactedGrant } from "./redacted-grant.ts";
 import { revocation } from "./revocation.ts";
 import type { TokenClient } from "./token-client.ts";
@@ -20,11 +21,12 @@ export function endpointGrant(
   { key, mint }: OwnParts,
 ): Grant {
   return redactedGrant({
+    ...proving(client),
     ...revocation(client),
     key,
     endpoint: client.endpoint,
     origins,
     defaultTtl,
-    mint: async (context) => ({ ...(await mint(context)), refresh_token: undefined }),
+    mint: async (context) => ({ ...boundToken(client, await mint(context)), refresh_token: undefined }),
   });
 }

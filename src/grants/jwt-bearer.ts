@@ -69,8 +69,12 @@ export function assertionGrant(options: JwtBearerOptions, names: KeyOptionNames)
   return endpointGrant(client, options, {
     key: keyOf(client, form, options),
     async mint({ signal }) {
-      const parameters = new URLSearchParams(form);
-      parameters.set("assertion", await make(signal));
+      // Made for every send: a server that asks for a DPoP nonce may have taken note of the assertion all the same.
+      const parameters = async (): Promise<URLSearchParams> => {
+        const complete = new URLSearchParams(form);
+        complete.set("assertion", await make(signal));
+        return complete;
+      };
       return requestToken(client, { grantType: GRANT_TYPE, parameters, signal });
     },
   });

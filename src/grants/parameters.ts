@@ -102,8 +102,14 @@ export interface KeyParts {
   readonly tokens?: readonly string[] | undefined;
 }
 
-/** Equal for equal tokens, whatever the order in which scopes, resources and parameters were written; no secret in it. */
-export function grantKey({ grantType, client, form, key = "", tokens = [] }: KeyParts): string {
+/**
+ * Equal for equal tokens, whatever the order in which scopes, resources and parameters were written; no secret in it.
+ *
+ * @returns `undefined` when the tokens are bound to a key that can not be named: nobody else could use them (T26).
+ */
+export function grantKey({ grantType, client, form, key = "", tokens = [] }: KeyParts): string | undefined {
+  const { dpop } = client;
+  if (dpop !== undefined && dpop.thumbprint === undefined) return undefined;
   const rest = new URLSearchParams(form);
   rest.delete("scope");
   return JSON.stringify([
@@ -116,6 +122,7 @@ export function grantKey({ grantType, client, form, key = "", tokens = [] }: Key
     publicPairs(Object.entries(client.headers)),
     key,
     tokens.map((token) => digest(token)),
+    ...(dpop === undefined ? [] : [dpop.thumbprint]),
   ]);
 }
 

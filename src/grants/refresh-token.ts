@@ -7,6 +7,7 @@ import { TokenEndpointError } from "../errors.ts";
 import type { Grant } from "../grant.ts";
 import { assertFunction, assertOptions, assertString } from "../options.ts";
 import { commonForm, grantKey, type GrantOptions } from "./parameters.ts";
+import { boundToken, proving } from "./proved-request.ts";
 import { redactedGrant } from "./redacted-grant.ts";
 import { Rotation, type RotatedToken } from "./rotation.ts";
 import { revokeToken } from "./revocation.ts";
@@ -93,7 +94,8 @@ export function refreshToken(options: RefreshTokenOptions): Grant<string> {
     origins: options.origins,
     defaultTtl: options.defaultTtl,
     state: first,
-    mint: (context) => rotation.mint(context),
+    mint: async (context) => boundToken(client, await rotation.mint(context)),
+    ...proving(client),
     ...(client.mayRevoke && { revoke: (token, { signal }) => revokeBoth(client, rotation, token?.value, signal) }),
   });
 }

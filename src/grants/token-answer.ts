@@ -63,6 +63,7 @@ const HINTS: Readonly<Record<string, string>> = {
   unsupported_grant_type: "the authorization server does not support this grant",
   invalid_scope: "check scope",
   invalid_target: "check resource and audience",
+  invalid_dpop_proof: "check this machine's clock, and which algorithms the server takes",
   401: "check clientId, clientSecret and clientAuthentication",
 };
 
@@ -121,6 +122,12 @@ export function refusal(answer: TokenAnswer): TokenEndpointError {
     errorDescription: shown(json["error_description"], redact),
     retryAfter: retryAfter(headers),
   });
+}
+
+/** The `error` member of an answer. */
+export function errorOf({ body }: TokenAnswer): string | undefined {
+  const error = jsonObject(body)?.["error"];
+  return typeof error === "string" ? error : undefined;
 }
 
 /** The code, if it is one. Whatever the secrets are, a registered one is shown whole: it decides what happens next. */

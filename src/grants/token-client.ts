@@ -15,6 +15,8 @@ import {
 } from "./client-authentication.ts";
 import { Discovery, issuerUrl, type Endpoints } from "./discovery.ts";
 import { CREDENTIAL_NAME } from "./redaction.ts";
+import { checkedProofKey } from "./proved-request.ts";
+import type { ProofKey } from "../proof.ts";
 import type { TokenFetch } from "./token-post.ts";
 
 /** Where a grant asks for its tokens, and as whom. */
@@ -45,6 +47,15 @@ export interface TokenEndpointOptions {
    * @see [RFC 6749 section 2.3](https://www.rfc-editor.org/rfc/rfc6749.html#section-2.3)
    */
   readonly clientAuthentication?: ClientAuthenticationName | ClientAuthentication | undefined;
+  /**
+   * The key to bind the tokens to, as `dpop()` of `remint/dpop` makes it: the token request carries a proof of it, and so
+   * does every request the tokens are sent with. A token that the server did not bind is refused.
+   *
+   * Tokens of a key that only this process has must not be shared: the grant has no `key` then, whatever the option says.
+   *
+   * @see [RFC 9449 section 5](https://www.rfc-editor.org/rfc/rfc9449.html#section-5)
+   */
+  readonly dpop?: ProofKey | undefined;
   /** Headers of the token request. `Authorization` is made from the client's credentials and can not be among them. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Sends the token request, and the lookup; must not follow redirects. @defaultValue `globalThis.fetch`, looked up at every request */
@@ -63,6 +74,7 @@ export interface TokenClient {
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: TokenFetch | undefined;
   readonly authenticator: Authenticator;
+  readonly dpop: ProofKey | undefined;
   readonly server: Server;
   /** There is a revocation endpoint, or may be one in the issuer's metadata. */
   readonly mayRevoke: boolean;
@@ -86,12 +98,14 @@ export function tokenClient(options: TokenEndpointOptions): TokenClient {
   assertString("clientId", clientId);
   assertFunction("fetch", fetch);
   const authenticator = authenticatorOf(options.clientAuthentication, { clientId, clientSecret });
+  const headers = checkedHeaders(options.headers);
   return {
     ...where,
     clientId,
-    headers: checkedHeaders(options.headers),
+    headers,
     fetch,
     authenticator,
+    dpop: checkedProofKey(options.dpop, headers),
     server: serverOf(options, where, authenticator),
     mayRevoke: options.issuer !== undefined || options.revocationEndpoint !== undefined,
   };

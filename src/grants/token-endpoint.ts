@@ -11,6 +11,7 @@
 import { genericTokenEndpointRequest } from "oauth4webapi";
 import type { TokenResponse } from "../grant.ts";
 import { authenticatedRequest } from "./authenticated-request.ts";
+import { provedRequest } from "./proved-request.ts";
 import { tokenFromAnswer } from "./token-answer.ts";
 import type { TokenClient } from "./token-client.ts";
 
@@ -20,8 +21,8 @@ export { tokenClient, type TokenClient, type TokenEndpointOptions } from "./toke
 export interface TokenRequest {
   /** The `grant_type` parameter. */
   readonly grantType: string;
-  /** The other parameters, without the client's credentials. */
-  readonly parameters: URLSearchParams;
+  /** The other parameters, without the client's credentials; or what makes them, for those that are good for one send. */
+  readonly parameters: URLSearchParams | (() => Promise<URLSearchParams>);
   readonly signal: AbortSignal;
   /** What else no error may show. The client's secret, header values and parameters such as `refresh_token` are known. */
   readonly secrets?: readonly string[] | undefined;
@@ -44,9 +45,12 @@ export async function requestToken(client: TokenClient, request: TokenRequest): 
   const endpoints = await client.server.endpoints(signal);
   const role = { name: "token endpoint", option: endpoints.issuer === undefined ? "tokenEndpoint" : "issuer" };
   const target = { endpoints, url: endpoints.token, role };
-  const answer = await authenticatedRequest(client, target, { signal, secrets }, (server, own, clientAuth, options) =>
-    genericTokenEndpointRequest(server, own, clientAuth, grantType, parameters, options),
-  );
+  const answer = await provedRequest(client, endpoints.token, async (proof) => {
+    const form = typeof parameters === "function" ? await parameters() : parameters;
+    return authenticatedRequest(client, target, { signal, secrets, proof }, (server, own, clientAuth, options) =>
+      genericTokenEndpointRequest(server, own, clientAuth, grantType, form, options),
+    );
+  });
   if (GONE.has(answer.status)) client.server.forget();
   return await tokenFromAnswer(answer, client.clientId);
 }

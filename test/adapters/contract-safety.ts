@@ -7,7 +7,7 @@ import type { Reply } from "./clients.ts";
 import { type Case, CLIENT_ID, CLIENT_SECRET, failureOf, type World } from "./world.ts";
 
 /** Every form in which an error ends up in a log. */
-function printed(value: unknown): string {
+export function printed(value: unknown): string {
   // Not `request`: axios documents it as the way to what was really sent, so it can be read, but does not print.
   const { stack, message, config, response, cause, options, data } = Object(value) as Record<string, unknown>;
   const forms = [value, config, response, cause, options, data].flatMap((part) => [

@@ -4,6 +4,7 @@
  */
 import { bodyCases } from "./contract-bodies.ts";
 import { coldCases } from "./contract-cold.ts";
+import { dpopCases } from "./contract-dpop.ts";
 import { judgementCases } from "./contract-judgement.ts";
 import { originCases } from "./contract-origins.ts";
 import { overrideCases } from "./contract-overrides.ts";
@@ -29,4 +30,5 @@ export const contract: readonly Case[] = [
   ...overrideCases,
   ...untouchedCases,
   ...safetyCases,
+  ...dpopCases,
 ];

@@ -1,4 +1,5 @@
 /** A certified authorization server, embedded: `oidc-provider` on loopback, with the client credentials grant only. */
+import { randomBytes } from "node:crypto";
 import { createServer, type RequestListener } from "node:http";
 import { exportJWK, generateKeyPair, type CryptoKey } from "jose";
 
@@ -35,13 +36,20 @@ export interface OidcProvider {
 /** Seconds. */
 const TOKEN_LIFETIME = 3600;
 
-export async function startOidcProvider(): Promise<OidcProvider> {
+export interface OidcProviderOptions {
+  /** Proofs must have a nonce of this server. @defaultValue false */
+  readonly dpopNonces?: boolean;
+}
+
+export async function startOidcProvider(options: OidcProviderOptions = {}): Promise<OidcProvider> {
   const server = createServer();
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
   const issuer = `http://127.0.0.1:${port}`;
   const { privateKey: signingKey } = await generateKeyPair("RS256", { extractable: true });
-  const provider = await quietly(async () => new (await providerClass())(issuer, await configuration(signingKey)));
+  const provider = await quietly(
+    async () => new (await providerClass())(issuer, await configuration(signingKey, options)),
+  );
   server.on("request", provider.callback());
 
   let mints = 0;
@@ -70,7 +78,7 @@ export async function startOidcProvider(): Promise<OidcProvider> {
   };
 }
 
-async function configuration(signingKey: CryptoKey): Promise<object> {
+async function configuration(signingKey: CryptoKey, { dpopNonces = false }: OidcProviderOptions): Promise<object> {
   const jwk = { ...(await exportJWK(signingKey)), alg: "RS256", use: "sig", kid: "contract" };
   return {
     jwks: { keys: [jwk] },
@@ -89,6 +97,7 @@ async function configuration(signingKey: CryptoKey): Promise<object> {
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      ...(dpopNonces && { dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true } }),
       introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true, allowedPolicy: () => true },
       resourceIndicators: {

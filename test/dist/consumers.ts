@@ -32,7 +32,7 @@ export async function setup(project: TestProject): Promise<void> {
   const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
   const tarball = join(base, filename);
   const alone = await install("alone", [tarball]);
-  const clients = ["axios", "ofetch", "ky", "openapi-fetch", "@types/node"];
+  const clients = ["axios", "dpop", "ofetch", "ky", "openapi-fetch", "@types/node"];
   const withClients = await install("with-clients", [tarball, ...(await pinned(clients)), ...JEST]);
   project.provide("consumers", { root, alone, withClients });
 }

@@ -26,6 +26,7 @@ const SUBPATHS = {
   ],
   "remint/axios": ["createAuthInterceptor"],
   "remint/chalk": ["chalk", "chalkToken"],
+  "remint/dpop": ["dpop"],
   "remint/fetch": ["createAuthFetch"],
   "remint/fleet": ["fleetStore", "memoryStore", "storeContract"],
   "remint/redis": ["redisStore"],
@@ -43,6 +44,7 @@ const SUBPATHS = {
 };
 const NEEDS_A_CLIENT = new Map([
   ["remint/axios", "axios"],
+  ["remint/dpop", "dpop"],
   ["remint/ofetch", "ofetch"],
 ]);
 

@@ -17,6 +17,7 @@ const LAST_LINE: Readonly<Record<string, string>> = {
     spawnSync("redis-server", ["--version"]).status === 0
       ? "3 processes, 300 calls, mints: cold 1, after a revocation 2"
       : "no REDIS_URL, and no redis-server to start: nothing was shown",
+  dpop: "dpop: calls: 3, mints: 2, a stolen token with another key: 401",
   "jwt-bearer": "mints: 2, assertions: 2, for: alice",
   msw: "msw: the service survived a revoked token, mints: 2",
   "own-grant": "calls: 200, 200, 200, logins: 2, one session ended by the server",

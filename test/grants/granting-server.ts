@@ -3,6 +3,7 @@
  * loopback), with two grants registered that it does not have itself: JWT bearer, and token exchange for several
  * resources.
  */
+import { randomBytes } from "node:crypto";
 import { createServer, type RequestListener } from "node:http";
 import { exportJWK, generateKeyPair, importJWK, type CryptoKey, jwtVerify } from "jose";
 
@@ -25,6 +26,8 @@ interface Context {
 }
 
 export const CLIENT = { clientId: "portal", clientSecret: "s3cret of the portal" } as const;
+/** Without a secret: what its refresh tokens are good for is held by the key they are bound to (RFC 9449 section 5). */
+export const PUBLIC_CLIENT = { clientId: "portal-in-the-browser", clientAuthentication: "none" } as const;
 const JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
 
@@ -39,18 +42,23 @@ export interface GrantingServer {
   readonly asked: readonly Readonly<Record<string, unknown>>[];
   /** What went wrong inside. */
   readonly errors: readonly unknown[];
-  /** What signing in gives: the first refresh token of a family. */
-  signIn(accountId: string): Promise<string>;
+  /** What signing in gives: the first refresh token of a family; a public client's is bound to the key of this thumbprint. */
+  signIn(accountId: string, jkt?: string): Promise<string>;
   /** RFC 7662. */
   isActive(token: string): Promise<boolean>;
   close(): Promise<void>;
 }
 
-export async function startGrantingServer(): Promise<GrantingServer> {
+export interface GrantingServerOptions {
+  /** Proofs must have a nonce of this server (RFC 9449 section 8), here and at its userinfo endpoint. @defaultValue false */
+  readonly dpopNonces?: boolean;
+}
+
+export async function startGrantingServer(options: GrantingServerOptions = {}): Promise<GrantingServer> {
   const server = createServer();
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   const issuer = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
-  const provider = await makeProvider(issuer);
+  const provider = await makeProvider(issuer, options);
   const { privateKey: assertionKey, publicKey } = await generateKeyPair("ES256", { extractable: true });
   const asked: Readonly<Record<string, unknown>>[] = [];
   registerGrants(provider, { issuer, publicKey: await exportJWK(publicKey), asked });
@@ -72,7 +80,7 @@ export async function startGrantingServer(): Promise<GrantingServer> {
     presented,
     asked,
     errors,
-    signIn: (accountId) => signIn(provider, accountId),
+    signIn: (accountId, jkt) => signIn(provider, accountId, jkt),
     async isActive(token) {
       const body = new URLSearchParams({ token });
       const authorization = `Basic ${btoa(`${CLIENT.clientId}:${encodeURIComponent(CLIENT.clientSecret)}`)}`;
@@ -87,13 +95,14 @@ export async function startGrantingServer(): Promise<GrantingServer> {
 }
 
 /** As after an authorization code was exchanged. */
-async function signIn(provider: Provider, accountId: string): Promise<string> {
-  const client = await provider.Client.find(CLIENT.clientId);
-  const grant = new provider.Grant({ accountId, clientId: CLIENT.clientId });
+async function signIn(provider: Provider, accountId: string, jkt: string | undefined): Promise<string> {
+  const { clientId } = jkt === undefined ? CLIENT : PUBLIC_CLIENT;
+  const client = await provider.Client.find(clientId);
+  const grant = new provider.Grant({ accountId, clientId });
   grant.addOIDCScope("openid offline_access");
   const grantId = await grant.save();
   const scope = "openid offline_access";
-  return new provider.RefreshToken({ accountId, client, grantId, scope, gty: "authorization_code" }).save();
+  return new provider.RefreshToken({ accountId, client, grantId, scope, jkt, gty: "authorization_code" }).save();
 }
 
 interface Registered {
@@ -134,7 +143,7 @@ function registerGrants(provider: Provider, { issuer, publicKey, asked }: Regist
   );
 }
 
-async function makeProvider(issuer: string): Promise<Provider> {
+async function makeProvider(issuer: string, options: GrantingServerOptions): Promise<Provider> {
   const { info, warn } = console;
   // It tells on the console that it is in memory, and that Node 20 is not supported; both are so on purpose.
   console.info = (...parts: unknown[]) => void (isItsNotice(parts) || info(...parts));
@@ -143,7 +152,7 @@ async function makeProvider(issuer: string): Promise<Provider> {
     // By a variable: there are no types for the compiler to look for.
     const name = "oidc-provider";
     const { default: Class } = (await import(name)) as { default: ProviderClass };
-    return new Class(issuer, await configuration());
+    return new Class(issuer, await configuration(options));
   } finally {
     Object.assign(console, { info, warn });
   }
@@ -153,7 +162,7 @@ function isItsNotice([first]: readonly unknown[]): boolean {
   return String(first).includes("oidc-provider ");
 }
 
-async function configuration(): Promise<object> {
+async function configuration({ dpopNonces = false }: GrantingServerOptions): Promise<object> {
   const { privateKey } = await generateKeyPair("RS256", { extractable: true });
   return {
     jwks: { keys: [{ ...(await exportJWK(privateKey)), alg: "RS256", use: "sig" }] },
@@ -167,6 +176,13 @@ async function configuration(): Promise<object> {
         response_types: ["code"],
         token_endpoint_auth_method: "client_secret_basic",
       },
+      {
+        client_id: PUBLIC_CLIENT.clientId,
+        grant_types: ["authorization_code", "refresh_token"],
+        redirect_uris: ["https://portal.example/callback"],
+        response_types: ["code"],
+        token_endpoint_auth_method: "none",
+      },
     ],
     rotateRefreshToken: true,
     ttl: { AccessToken: 600, RefreshToken: 86_400, Grant: 86_400, IdToken: 600 },
@@ -175,6 +191,7 @@ async function configuration(): Promise<object> {
       devInteractions: { enabled: false },
       introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true, allowedPolicy: () => true },
+      ...(dpopNonces && { dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true } }),
     },
   };
 }

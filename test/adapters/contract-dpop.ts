@@ -1,0 +1,359 @@
+/** RFC 9449: requests whose tokens are bound to a key. Every proof is verified by the servers, with jose. */
+import { Readable } from "node:stream";
+import { expect } from "vitest";
+import { clientCredentials, type TokenCache } from "remint";
+import { dpop } from "remint/dpop";
+
+import { type AuthGuard, type Guard, guardApi, guardAuth, tokensSent } from "../dpop/guard.ts";
+import type { Call } from "./clients.ts";
+import { printed } from "./contract-safety.ts";
+import { type Case, CLIENT_ID, CLIENT_SECRET, failureOf, times, until, type World } from "./world.ts";
+
+interface Bound {
+  readonly auth: AuthGuard;
+  readonly api: Guard;
+  readonly tokens: TokenCache;
+  readonly call: Call;
+}
+
+interface Nonces {
+  readonly auth?: string;
+  readonly api?: string;
+}
+
+/** A client whose cache holds a bound token; the servers want these nonces. */
+async function bound(world: World, nonces: Nonces = {}, origins: readonly string[] = []): Promise<Bound> {
+  const auth = guardAuth(world.auth, nonces.auth);
+  const api = guardApi(world.api, world.auth, auth, nonces.api);
+  const { tokenEndpoint } = world.auth;
+  const grant = clientCredentials({ tokenEndpoint, clientId: CLIENT_ID, clientSecret: CLIENT_SECRET, dpop: dpop() });
+  const { tokens, call } = await world.warm({ grant, origins: [world.api.origin, ...origins] });
+  return { auth, api, tokens, call };
+}
+
+function expectFresh(...guards: Guard[]): void {
+  const all = guards.flatMap(({ proofs }) => proofs);
+  expect(new Set(all.map(({ jti }) => jti)).size).toBe(all.length);
+  expect(new Set(all.map(({ jkt }) => jkt)).size).toBe(1);
+  expect(guards.flatMap(({ refusals }) => refusals)).toEqual([]);
+}
+
+const nonceOf = ({ proofs }: Guard): (string | undefined)[] => proofs.map(({ nonce }) => nonce);
+
+export const dpopCases: readonly Case[] = [
+  {
+    name: "T22: every request carries a proof of its own for its method and its URL without the query, and for its token",
+    async run(world) {
+      const { auth, api, call } = await bound(world);
+      const { origin } = world.api;
+      for (const [method, path] of [
+        ["GET", "/orders?key=1#part"],
+        ["POST", "/orders"],
+        ["PUT", "/a%20b/%C3%BC"],
+        ["DELETE", ""],
+      ] as const) {
+        expect((await call(origin + path, { method })).status).toBe(200);
+      }
+      const seen = api.proofs.map(({ htm, htu }) => [htm, htu.slice(origin.length)]);
+      expect(seen).toEqual([
+        ["GET", "/orders"],
+        ["POST", "/orders"],
+        ["PUT", "/a%20b/%C3%BC"],
+        ["DELETE", "/"],
+      ]);
+      expectFresh(auth, api);
+    },
+  },
+  {
+    name: "Q4, T24: an API that asks for a nonce gets the request once more with it, the same token and the same body",
+    async run(world) {
+      const { auth, api, tokens, call } = await bound(world, { auth: "as-1", api: "rs-1" });
+      const { body, headers } = world.client.json({ a: 1 });
+      expect((await call(`${world.api.origin}/x`, { method: "POST", body, headers })).status).toBe(200);
+      expect((await call(`${world.api.origin}/y`)).status).toBe(200);
+      expect([nonceOf(auth), nonceOf(api)]).toEqual([
+        [undefined, "as-1"],
+        [undefined, "rs-1", "rs-1"],
+      ]);
+      expect(world.api.requests.map(({ text }) => text)).toEqual(['{"a":1}', '{"a":1}', ""]);
+      expect(new Set(tokensSent(world.api))).toEqual(new Set([tokens.peek()?.value]));
+      expect([world.auth.mints, tokens.onTrial]).toEqual([1, false]);
+      expectFresh(auth, api);
+    },
+  },
+  {
+    name: "T24: a nonce in a good answer is used from then on, without a send more",
+    async run(world) {
+      const { api, call } = await bound(world);
+      api.nextNonce = "rs-2";
+      for (const path of ["/a", "/b", "/c"]) expect((await call(world.api.origin + path)).status).toBe(200);
+      expect(nonceOf(api)).toEqual([undefined, "rs-2", "rs-2"]);
+    },
+  },
+  {
+    name: "T24: a server that is never content with a nonce gets two sends, and its 401 goes to the caller",
+    async run(world) {
+      const { api, tokens, call } = await bound(world);
+      let nonces = 0;
+      world.api.respondAlways(() => ({
+        status: 401,
+        headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": `rs-${++nonces}` },
+        body: "again",
+      }));
+      const { status, text } = await call(`${world.api.origin}/x`);
+      expect([status, text, world.api.requests.length]).toEqual([401, "again", 2]);
+      expect([world.auth.mints, tokens.onTrial, tokens.peek()?.value]).toEqual([1, false, "bound-1"]);
+      expect(api.refusals).toEqual([]);
+    },
+  },
+  {
+    name: "T24: a nonce that was sent and is asked for again is not sent a third time",
+    async run(world) {
+      const { call } = await bound(world);
+      world.api.respondAlways({
+        status: 401,
+        headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": "always-this" },
+      });
+      expect((await call(`${world.api.origin}/x`)).status).toBe(401);
+      expect((await call(`${world.api.origin}/y`)).status).toBe(401);
+      expect(world.api.requests.map(({ url }) => url)).toEqual(["/x", "/x", "/y"]);
+    },
+  },
+  {
+    name: "Q5, T25: a token that is rejected and a nonce that is asked for, in one request: both are mended",
+    async run(world) {
+      const { auth, api, call } = await bound(world);
+      world.auth.revokeAll();
+      world.api.respond({ status: 401, headers: { "www-authenticate": 'DPoP error="invalid_token"' } }, () => {
+        api.nonce = "rs-1";
+        return { status: 401, headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": "rs-1" } };
+      });
+      expect((await call(`${world.api.origin}/x`)).status).toBe(200);
+      expect(tokensSent(world.api)).toEqual(["bound-1", "bound-2", "bound-2"]);
+      expect(world.auth.mints).toBe(2);
+      expectFresh(auth, api);
+    },
+  },
+  {
+    name: "Q5, T25: the nonce first, then the token: the resend with a nonce leaves the one with a new token",
+    async run(world) {
+      const { auth, api, call } = await bound(world, { api: "rs-1" });
+      world.auth.revokeAll();
+      expect((await call(`${world.api.origin}/x`)).status).toBe(200);
+      expect(tokensSent(world.api)).toEqual(["bound-1", "bound-1", "bound-2"]);
+      expect(nonceOf(api)).toEqual([undefined, "rs-1", "rs-1"]);
+      expectFresh(auth, api);
+    },
+  },
+  {
+    name: "C2, T24: 50 requests at once while the nonce changes: each is sent at most twice, nothing is minted",
+    async run(world) {
+      const { auth, api, call } = await bound(world, { api: "rs-1" });
+      await call(`${world.api.origin}/first`);
+      const before = world.api.requests.length;
+      const release = world.api.holdAnswers();
+      const replies = Promise.all(times(50, (index) => call(`${world.api.origin}/${index}`)));
+      await world.api.waitFor(before + 50);
+      api.nonce = "rs-2";
+      release();
+      expect((await replies).filter(({ status }) => status !== 200)).toEqual([]);
+      expect([world.api.requests.length - before, world.auth.mints]).toEqual([100, 1]);
+      expect((await call(`${world.api.origin}/last`)).status).toBe(200);
+      expect(world.api.requests.length - before).toBe(101);
+      expectFresh(auth, api);
+    },
+  },
+  {
+    name: "T24: nonces that are good for one request: each send has the one its own answer gave",
+    async run(world) {
+      const { call } = await bound(world);
+      const given = new Set<string>();
+      let nonces = 0;
+      const used: boolean[] = [];
+      world.api.respondAlways(({ headers }) => {
+        const nonce = claimsOf(headers["dpop"])["nonce"];
+        used.push(given.delete(String(nonce)));
+        if (used.at(-1)) return { body: "ok" };
+        const next = `once-${++nonces}`;
+        given.add(next);
+        return { status: 401, headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": next } };
+      });
+      const release = world.api.holdAnswers();
+      const replies = Promise.all(times(10, (index) => call(`${world.api.origin}/${index}`)));
+      await world.api.waitFor(10);
+      release();
+      expect((await replies).map(({ status }) => status)).toEqual(times(10, () => 200));
+      expect(used.filter(Boolean)).toHaveLength(10);
+    },
+  },
+  {
+    name: "Q6: a stream is not sent again for a nonce; its 401 goes through, and the next request has the nonce",
+    async run(world) {
+      const { api, tokens, call } = await bound(world, { api: "rs-1" });
+      const body = world.client.name === "axios/http" ? Readable.from(["once"]) : new Blob(["once"]).stream();
+      expect((await call(`${world.api.origin}/up`, { method: "POST", body })).status).toBe(401);
+      expect(world.api.requests.map(({ text }) => text)).toEqual(["once"]);
+      expect([tokens.peek()?.value, world.auth.mints]).toEqual(["bound-1", 1]);
+      expect((await call(`${world.api.origin}/x`)).status).toBe(200);
+      expect(nonceOf(api)).toEqual([undefined, "rs-1"]);
+    },
+  },
+  {
+    name: "Q6: a stream from a factory is sent again for a nonce, whole",
+    async run(world) {
+      const { call } = await bound(world, { api: "rs-1" });
+      const make = (): unknown =>
+        world.client.name === "axios/http" ? Readable.from(["again"]) : new Blob(["again"]).stream();
+      const sent = { method: "POST", remint: { body: make } };
+      expect((await call(`${world.api.origin}/up`, sent)).status).toBe(200);
+      expect(world.api.requests.map(({ text }) => text)).toEqual(["again", "again"]);
+    },
+  },
+  {
+    name: "Q6: with retry: false a nonce is learned and nothing is sent again",
+    async run(world) {
+      const { api, call } = await bound(world, { api: "rs-1" });
+      expect((await call(`${world.api.origin}/x`, { remint: { retry: false } })).status).toBe(401);
+      expect((await call(`${world.api.origin}/y`)).status).toBe(200);
+      expect(nonceOf(api)).toEqual([undefined, "rs-1"]);
+    },
+  },
+  {
+    name: "T24: two origins have nonces of their own, and the authorization server's goes to neither",
+    async run(world) {
+      const other = await world.anotherApi({ accepts: () => true });
+      const { auth, api, call } = await bound(world, { auth: "as-1", api: "rs-1" }, [other.origin]);
+      const elsewhere = guardApi(other, world.auth, auth, "other-1");
+      for (const { origin } of [world.api, other, world.api, other]) expect((await call(origin)).status).toBe(200);
+      expect([nonceOf(auth), nonceOf(api), nonceOf(elsewhere)]).toEqual([
+        [undefined, "as-1"],
+        [undefined, "rs-1", "rs-1"],
+        [undefined, "other-1", "other-1"],
+      ]);
+      expectFresh(auth, api, elsewhere);
+    },
+  },
+  {
+    name: "Q4: a proof that is found to be wrong is no rejection of the token: the 401 goes to the caller, nothing is minted",
+    async run(world) {
+      const { tokens, call } = await bound(world);
+      world.api.respond({
+        status: 401,
+        headers: { "www-authenticate": 'DPoP error="invalid_dpop_proof"' },
+        body: "no",
+      });
+      const { status, text } = await call(`${world.api.origin}/x`);
+      expect([status, text, world.api.requests.length, world.auth.mints]).toEqual([401, "no", 1, 1]);
+      expect(tokens.peek()?.value).toBe("bound-1");
+    },
+  },
+  {
+    name: "Q1: a caller's own Authorization goes out as it is, without a proof",
+    async run(world) {
+      const { call } = await bound(world);
+      await call(`${world.api.origin}/x`, { headers: { authorization: "DPoP mine" } });
+      const [request] = world.api.requests;
+      expect([request?.headers.authorization, request?.headers["dpop"]]).toEqual(["DPoP mine", undefined]);
+    },
+  },
+  ...["dpop", "DPoP"].map((name): Case => ({
+    name: `a caller's own proof (${name}) fits no token of ours: it is replaced, and his headers keep it`,
+    async run(world) {
+      const { auth, api, call } = await bound(world, { api: "rs-1" });
+      const headers = { [name]: "of-another-key", "x-mine": "1" };
+      expect((await call(`${world.api.origin}/x`, { headers })).status).toBe(200);
+      expect(world.api.requests.map((request) => request.headers["x-mine"])).toEqual(["1", "1"]);
+      expect(headers).toEqual({ [name]: "of-another-key", "x-mine": "1" });
+      expectFresh(auth, api);
+    },
+  })),
+  ...[403, 401, 500].map((status): Case => ({
+    name: `Q11: what comes of a ${status} shows neither proof nor token`,
+    async run(world) {
+      const { call } = await bound(world);
+      world.api.respondAlways({
+        status,
+        headers: { "www-authenticate": 'DPoP error="invalid_dpop_proof"' },
+        body: "no",
+      });
+      const reply = await call(`${world.api.origin}/x`, { own: world.client.once });
+      const proofs = world.api.requests.map(({ headers }) => String(headers["dpop"]));
+      expect([reply.status, proofs.length]).toEqual([status, 1]);
+      const text = printed(reply.error ?? reply.response);
+      expect(text.length).toBeGreaterThan(20);
+      for (const secret of [...proofs, ...world.auth.issued]) expect(text).not.toContain(secret);
+    },
+  })),
+  {
+    name: "Q11: what comes of a connection that is reset shows neither proof nor token",
+    async run(world) {
+      const { call } = await bound(world);
+      world.api.respondAlways({ reset: true });
+      const text = printed(await failureOf(call(`${world.api.origin}/x`, { own: world.client.once })));
+      const proofs = world.api.requests.map(({ headers }) => String(headers["dpop"]));
+      for (const secret of [...proofs, ...world.auth.issued]) expect(text).not.toContain(secret);
+    },
+  },
+  {
+    name: "Q12: an abort between the answer that asks for a nonce and the send with it ends the call; nothing more is sent",
+    async run(world) {
+      const { call } = await bound(world);
+      const controller = new AbortController();
+      const reason = new Error("gone");
+      let asked = false;
+      world.api.respondAlways(async () => {
+        asked = true;
+        return {
+          status: 401,
+          headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": "rs-1" },
+          // Never ends: it is being discarded when the caller leaves.
+          body: endless(),
+        };
+      });
+      const failure = failureOf(
+        call(`${world.api.origin}/x`, { signal: controller.signal, own: world.client.once, stream: true }),
+      );
+      await until(() => asked);
+      controller.abort(reason);
+      expect(world.client.isAbort(await failure, reason)).toBe(true);
+      expect(world.api.requests.length).toBe(1);
+    },
+  },
+  {
+    name: "Q3: a redirect to another origin takes no token along",
+    async run(world) {
+      const other = await world.anotherApi({ accepts: () => true });
+      const { call } = await bound(world);
+      world.api.respond({ status: 302, headers: { location: `${other.origin}/there` } });
+      await call(`${world.api.origin}/x`);
+      const [arrived] = other.requests;
+      expect([arrived?.url, arrived?.headers.authorization]).toEqual(["/there", undefined]);
+      // What fetch follows can not be told to leave a header behind: that a proof is worth nothing without its token has to do.
+      if (world.client.name === "axios/http") expect(arrived?.headers["dpop"]).toBeUndefined();
+      else expect(claimsOf(arrived?.headers["dpop"])).toMatchObject({ htu: `${world.api.origin}/x`, htm: "GET" });
+    },
+  },
+  {
+    name: "Q3: the nonce of another origin, met behind a redirect, is not this one's",
+    clients: ["fetch", "ofetch", "axios/http"], // axios' fetch adapter does not tell where an answer came from
+    async run(world) {
+      const other = await world.anotherApi({ accepts: () => true });
+      other.respondAlways({ body: "there", headers: { "dpop-nonce": "not-yours" } });
+      const { api, call } = await bound(world);
+      world.api.respond({ status: 302, headers: { location: other.origin } });
+      expect((await call(`${world.api.origin}/x`)).text).toBe("there");
+      expect((await call(`${world.api.origin}/y`)).status).toBe(200);
+      expect(nonceOf(api)).toEqual([undefined]);
+    },
+  },
+];
+
+async function* endless(): AsyncGenerator<string> {
+  yield "a";
+  await new Promise<never>(() => {});
+}
+
+function claimsOf(proof: unknown): Record<string, unknown> {
+  const [, payload = ""] = String(proof).split(".");
+  return JSON.parse(Buffer.from(payload, "base64url").toString()) as Record<string, unknown>;
+}

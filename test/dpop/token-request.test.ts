@@ -1,0 +1,255 @@
+/** Proofs at the token endpoint: every grant that has one, with servers that verify them (jose). */
+import { decodeJwt, generateKeyPair } from "jose";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import {
+  clientCredentials,
+  createTokenCache,
+  jwtBearer,
+  privateKeyJwt,
+  refreshToken,
+  tokenExchange,
+  type Grant,
+  type RemintEvent,
+  type TokenEndpointOptions,
+} from "remint";
+import { dpop, type DpopKey } from "remint/dpop";
+import { type AuthServer, startAuthServer } from "remint/testing";
+import { rejectionOf } from "../cache-under-test.ts";
+import { type AuthGuard, guardAuth } from "./guard.ts";
+
+let auth: AuthServer;
+let guard: AuthGuard;
+beforeEach(async () => {
+  auth = await startAuthServer();
+  onTestFinished(() => auth.close());
+  guard = guardAuth(auth);
+});
+
+/** RFC 8693 section 2.2.1 wants it of an exchange; the others do not look at it. */
+const ISSUED = { issued_token_type: "urn:ietf:params:oauth:token-type:access_token" };
+const SECRET = { clientId: "portal", clientSecret: "s3cret" };
+
+const grants: [name: string, make: (endpoint: TokenEndpointOptions) => Grant | Grant<string>][] = [
+  ["clientCredentials", clientCredentials],
+  ["refreshToken", (endpoint) => refreshToken({ ...endpoint, refreshToken: "refresh-1" })],
+  ["jwtBearer", (endpoint) => jwtBearer({ ...endpoint, assertion: "a.b.c" })],
+  ["tokenExchange", (endpoint) => tokenExchange({ ...endpoint, subjectToken: "subject" })],
+];
+
+describe.each(grants)("%s", (_name, make) => {
+  function cacheFor(key: DpopKey, events: RemintEvent[] = []): ReturnType<typeof createTokenCache> {
+    const grant = make({ tokenEndpoint: `${auth.tokenEndpoint}?tenant=a`, ...SECRET, dpop: key }) as Grant;
+    return createTokenCache({ grant, origins: "any", retries: 0, onEvent: (event) => events.push(event) });
+  }
+
+  test("T22: the request carries a proof for POST and the URL without its query, and the token is a DPoP token", async () => {
+    const token = await cacheFor(dpop()).get();
+    expect([token.scheme, token.header]).toEqual(["DPoP", `DPoP ${token.value}`]);
+    expect(guard.proofs.map(({ htm, htu, ath }) => [htm, htu, ath])).toEqual([["POST", auth.tokenEndpoint, undefined]]);
+    expect(guard.refusals).toEqual([]);
+  });
+
+  test("T24, C9, C11: a nonce is sent once asked for, within the same attempt: no failure, no retry, one token", async () => {
+    guard.nonce = "as-1";
+    const events: RemintEvent[] = [];
+    const cache = cacheFor(dpop(), events);
+    const { value } = await cache.get();
+    expect([value, auth.requests.length, auth.mints]).toEqual(["bound-1", 2, 1]);
+    expect(guard.proofs.map(({ nonce }) => nonce)).toEqual([undefined, "as-1"]);
+    expect(events.map(({ name }) => name)).toEqual(["minted"]);
+    const [first, second] = auth.requests;
+    expect(second?.body).toBe(first?.body);
+    await cache.invalidate(value);
+    await cache.get();
+    expect([auth.requests.length, guard.proofs.at(-1)?.nonce]).toEqual([3, "as-1"]);
+    expect(new Set(guard.proofs.map(({ jti }) => jti)).size).toBe(3);
+  });
+
+  test("T24: a nonce in a good answer is used for the next request", async () => {
+    guard.nextNonce = "as-2";
+    const cache = cacheFor(dpop());
+    await cache.invalidate((await cache.get()).value);
+    await cache.get();
+    expect(guard.proofs.map(({ nonce }) => nonce)).toEqual([undefined, "as-2"]);
+  });
+
+  test("T24: a server that is never content gets two requests; the refusal is the mint's, and is remembered", async () => {
+    let nonces = 0;
+    auth.respondAlways(() => ({
+      status: 400,
+      headers: { "dpop-nonce": `as-${++nonces}` },
+      body: { error: "use_dpop_nonce" },
+    }));
+    const cache = cacheFor(dpop());
+    const error = await rejectionOf(cache.get());
+    expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 400, error: "use_dpop_nonce", terminal: false });
+    expect(await rejectionOf(cache.get())).toBe(error);
+    expect(auth.requests.length).toBe(2);
+  });
+
+  test("T24: without a nonce beside it, asking for one is a refusal like any other", async () => {
+    auth.respondAlways({ status: 400, body: { error: "use_dpop_nonce" } });
+    expect(await rejectionOf(cacheFor(dpop()).get())).toMatchObject({ error: "use_dpop_nonce" });
+    expect(auth.requests.length).toBe(1);
+  });
+
+  test("T23: a token that was not bound is refused, and the error says what to do", async () => {
+    auth.respondAlways({ body: { access_token: "unbound", token_type: "Bearer", expires_in: 60, ...ISSUED } });
+    const error = await rejectionOf(cacheFor(dpop()).get());
+    expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
+    expect(String(error)).toContain("allowBearer: true");
+    expect(String(error)).not.toContain("unbound");
+    const token = await cacheFor(dpop({ allowBearer: true })).get();
+    expect(token.header).toBe("Bearer unbound");
+  });
+
+  test("T23: its type may be spelled in any case", async () => {
+    auth.respondAlways({ body: { access_token: "a", token_type: "dpop", expires_in: 60, ...ISSUED } });
+    expect((await cacheFor(dpop()).get()).header).toBe("DPoP a");
+  });
+});
+
+/** The ids of both assertions. */
+function jtisOf(parameter: string): Set<unknown> {
+  expect(auth.requests.length).toBe(2);
+  return new Set(auth.requests.map(({ form }) => decodeJwt(form.get(parameter) ?? "").jti));
+}
+
+describe("what is made for every request is made for the one with the nonce, too", () => {
+  beforeEach(() => {
+    guard.nonce = "as-1";
+  });
+
+  test("T33: a client assertion", async () => {
+    const { privateKey: key } = await generateKeyPair("ES256");
+    const { tokenEndpoint } = auth;
+    const options = { tokenEndpoint, clientId: "portal", clientAuthentication: privateKeyJwt({ key }), dpop: dpop() };
+    await createTokenCache({ grant: clientCredentials(options), origins: "any" }).get();
+    expect(jtisOf("client_assertion").size).toBe(2);
+  });
+
+  test("T33: an assertion that is the grant", async () => {
+    const { privateKey: key } = await generateKeyPair("ES256");
+    const assertion = { key, issuer: "portal", subject: "alice", audience: auth.origin };
+    const grant = jwtBearer({ tokenEndpoint: auth.tokenEndpoint, ...SECRET, assertion, dpop: dpop() });
+    await createTokenCache({ grant, origins: "any" }).get();
+    expect(jtisOf("assertion").size).toBe(2);
+  });
+});
+
+describe("a rotating refresh token", () => {
+  test("T14: is presented again with the nonce: the refusal did not use it up, and there is no terminal error", async () => {
+    guard.nonce = "as-1";
+    const rotated: string[] = [];
+    const onRotate = (next: string): void => void rotated.push(next);
+    const options = { tokenEndpoint: auth.tokenEndpoint, ...SECRET, refreshToken: "refresh-1", onRotate, dpop: dpop() };
+    auth.respond({ status: 400, headers: { "dpop-nonce": "as-1" }, body: { error: "use_dpop_nonce" } });
+    auth.respond({ body: { access_token: "a", token_type: "DPoP", expires_in: 60, refresh_token: "refresh-2" } });
+    const token = await createTokenCache({ grant: refreshToken(options), origins: "any" }).get();
+    expect([token.value, rotated]).toEqual(["a", ["refresh-2"]]);
+    expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["refresh-1", "refresh-1"]);
+  });
+
+  test("T23: is not lost with an access token that was not bound", async () => {
+    const rotated: string[] = [];
+    const onRotate = (next: string): void => void rotated.push(next);
+    const options = { tokenEndpoint: auth.tokenEndpoint, ...SECRET, refreshToken: "refresh-1", onRotate, dpop: dpop() };
+    const grant = refreshToken(options);
+    const signal = new AbortController().signal;
+    auth.respond({ body: { access_token: "a", token_type: "Bearer", expires_in: 60, refresh_token: "refresh-2" } });
+    expect(await rejectionOf(grant.mint({ signal, state: "refresh-1" }))).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+    expect(rotated).toEqual(["refresh-2"]);
+    await grant.mint({ signal, state: "refresh-1" });
+    expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["refresh-1", "refresh-2"]);
+  });
+});
+
+function boundEndpoint(): TokenEndpointOptions {
+  return { tokenEndpoint: auth.tokenEndpoint, ...SECRET, dpop: dpop() };
+}
+
+describe("around it", () => {
+  test("S5: a proof that the server quotes is not in the error", async () => {
+    auth.respondAlways(({ headers }) => ({
+      status: 400,
+      body: { error: "invalid_dpop_proof", error_description: `bad: ${String(headers["dpop"])}`.slice(0, 8000) },
+    }));
+    const error = await rejectionOf(
+      createTokenCache({ grant: clientCredentials(boundEndpoint()), origins: "any" }).get(),
+    );
+    expect(error).toMatchObject({ error: "invalid_dpop_proof", errorDescription: "bad: [redacted]" });
+    expect(String(error)).toContain("check this machine's clock");
+  });
+
+  test("C10: an abort between the two requests ends the attempt with its reason", async () => {
+    const controller = new AbortController();
+    const reason = new Error("time is up");
+    auth.respondAlways(() => {
+      controller.abort(reason);
+      return { status: 400, headers: { "dpop-nonce": "as-1" }, body: { error: "use_dpop_nonce" } };
+    });
+    const grant = clientCredentials(boundEndpoint());
+    expect(await rejectionOf(grant.mint({ signal: controller.signal }))).toBe(reason);
+    expect(auth.requests.length).toBe(1);
+  });
+
+  test("a revocation carries no proof: RFC 7009 knows none", async () => {
+    const grant = clientCredentials({ ...boundEndpoint(), revocationEndpoint: `${auth.origin}/revoke` });
+    const cache = createTokenCache({ grant, origins: "any" });
+    await cache.get();
+    auth.respondAlways({ status: 200 });
+    await cache.close({ revoke: true });
+    expect(auth.requests.map(({ headers }) => headers["dpop"] !== undefined)).toEqual([true, false]);
+  });
+
+  test("one key serves two authorization servers, each with its own nonce", async () => {
+    const other = await startAuthServer();
+    onTestFinished(() => other.close());
+    const elsewhere = guardAuth(other, "other-1");
+    guard.nonce = "as-1";
+    const key = dpop();
+    for (const { tokenEndpoint } of [auth, other, auth, other]) {
+      await createTokenCache({
+        grant: clientCredentials({ ...SECRET, tokenEndpoint, dpop: key }),
+        origins: "any",
+      }).get();
+    }
+    expect(guard.proofs.map(({ nonce }) => nonce)).toEqual([undefined, "as-1", "as-1"]);
+    expect(elsewhere.proofs.map(({ nonce }) => nonce)).toEqual([undefined, "other-1", "other-1"]);
+    expect(new Set([...guard.proofs, ...elsewhere.proofs].map(({ jkt }) => jkt)).size).toBe(1);
+  });
+
+  test("T24: an authorization server and an API of one origin have a nonce each", async () => {
+    const key = dpop();
+    const token = await createTokenCache({
+      grant: clientCredentials({ ...boundEndpoint(), dpop: key }),
+      origins: "any",
+    }).get();
+    const url = `${auth.origin}/both`;
+    const nonceOf = async (request: { token?: typeof token }): Promise<unknown> => {
+      const proof = await key.prove({ method: "GET", url, ...request });
+      proof?.answered?.({ status: 200, header: () => (request.token === undefined ? "as" : "rs") });
+      return decodeJwt(proof?.headers["DPoP"] ?? "")["nonce"];
+    };
+    expect([await nonceOf({}), await nonceOf({ token })]).toEqual([undefined, undefined]);
+    expect([await nonceOf({}), await nonceOf({ token })]).toEqual(["as", "rs"]);
+  });
+
+  test("T24: the proof that an answer asks for has that answer's nonce, whatever another request was told since", async () => {
+    const key = dpop();
+    const request = { method: "POST", url: auth.tokenEndpoint };
+    const told = async (nonce: string): Promise<() => Promise<unknown>> => {
+      const answer = { status: 400, error: "use_dpop_nonce", header: () => nonce };
+      const next = (await key.prove(request))?.answered?.(answer);
+      return async () => decodeJwt((await next?.())?.headers["DPoP"] ?? "")["nonce"];
+    };
+    const [first, second] = [await told("one"), await told("two")];
+    expect([await first(), await second()]).toEqual(["one", "two"]);
+  });
+
+  test("a URL without an origin can not be proved, and the error says so", async () => {
+    const error = await rejectionOf(Promise.resolve(dpop().prove({ method: "GET", url: "/api/x" })));
+    expect(error).toMatchObject({ code: "ERR_ORIGIN" });
+    expect(String(error)).toContain("/api/x");
+  });
+});

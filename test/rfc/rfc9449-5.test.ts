@@ -1,0 +1,86 @@
+/**
+ * RFC 9449 section 5: the token request and its answer (figures 5 to 7). What holds for every grant, and for refresh tokens
+ * that rotate, is in test/dpop/token-request.test.ts.
+ */
+import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader, exportJWK, generateKeyPair } from "jose";
+import { describe, expect, test } from "vitest";
+import { clientCredentials, createTokenCache, refreshToken } from "remint";
+import { dpop, type DpopKey } from "remint/dpop";
+import { rejectionOf } from "../cache-under-test.ts";
+
+const TOKEN_ENDPOINT = "https://server.example.com/token";
+const ANSWER = {
+  access_token: "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU",
+  token_type: "DPoP",
+  expires_in: 2677,
+};
+
+interface Endpoint {
+  readonly tokenEndpoint: string;
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
+}
+
+/** A server that answers so, and the proofs it got. */
+function endpoint(answer: object = ANSWER): { readonly options: Endpoint; readonly proofs: string[] } {
+  const proofs: string[] = [];
+  const fetch = async (_url: string, { headers }: RequestInit): Promise<Response> => {
+    proofs.push(new Headers(headers).get("dpop") ?? "");
+    return Response.json(answer);
+  };
+  return { options: { tokenEndpoint: TOKEN_ENDPOINT, clientId: "s6BhdRkqt", clientSecret: "s3cret", fetch }, proofs };
+}
+
+function tokensOf({ options }: ReturnType<typeof endpoint>, key: DpopKey): ReturnType<typeof createTokenCache> {
+  return createTokenCache({ grant: clientCredentials({ ...options, dpop: key }), origins: "any", retries: 0 });
+}
+
+test("T22: the proof of a token request is for POST and the endpoint, and has no ath", async () => {
+  const server = endpoint();
+  await tokensOf(server, dpop()).get();
+  expect(decodeJwt(server.proofs[0] ?? "")).toMatchObject({ htm: "POST", htu: TOKEN_ENDPOINT });
+  expect(decodeJwt(server.proofs[0] ?? "")).not.toHaveProperty("ath");
+});
+
+test("T23: a token_type of DPoP, in any case, makes the scheme DPoP", async () => {
+  for (const token_type of ["DPoP", "dpop", "DPOP"]) {
+    const token = await tokensOf(endpoint({ ...ANSWER, token_type }), dpop()).get();
+    expect(token.header).toBe(`DPoP ${ANSWER.access_token}`);
+  }
+});
+
+test("T23: the answer of a server that bound nothing is discarded, unless it was said that this may be", async () => {
+  const bearer = endpoint({ ...ANSWER, token_type: "Bearer" });
+  expect(await rejectionOf(tokensOf(bearer, dpop()).get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+  const token = await tokensOf(bearer, dpop({ allowBearer: true })).get();
+  expect(token.header).toBe(`Bearer ${ANSWER.access_token}`);
+  expect(await dpop({ allowBearer: true }).prove({ method: "GET", url: "https://a.example/", token })).toBeUndefined();
+});
+
+test("T23: a public client's refresh token is presented with a proof of the key it is bound to, every time", async () => {
+  const keyPair = await generateKeyPair("ES256");
+  const { proofs, options: server } = endpoint();
+  const isPublic = { clientSecret: undefined, clientAuthentication: "none" } as const;
+  const options = { ...server, ...isPublic, refreshToken: "bound", dpop: dpop({ keyPair }) };
+  const tokens = createTokenCache({ grant: refreshToken(options), origins: "any" });
+  await tokens.invalidate((await tokens.get()).value);
+  await tokens.get();
+  const expected = await calculateJwkThumbprint(await exportJWK(keyPair.publicKey));
+  const keys = proofs.map((proof) => calculateJwkThumbprint(decodeProtectedHeader(proof).jwk ?? {}));
+  expect(await Promise.all(keys)).toEqual([expected, expected]);
+});
+
+describe("section 6", () => {
+  test("T26: a token that is bound to a key has a key of its own in a store, or none, and no private key in it", async () => {
+    const { privateKey } = await generateKeyPair("ES256", { extractable: true });
+    const jwk = await exportJWK(privateKey);
+    const { options } = endpoint();
+    const plain = clientCredentials(options).key;
+    const bound = clientCredentials({ ...options, dpop: dpop({ privateKey: jwk }) }).key;
+    expect([plain, bound]).toEqual([expect.any(String), expect.stringContaining(await calculateJwkThumbprint(jwk))]);
+    expect(bound).not.toBe(plain);
+    expect(bound).not.toContain(jwk.d);
+    expect(clientCredentials({ ...options, dpop: dpop() }).key).toBeUndefined();
+  });
+});
