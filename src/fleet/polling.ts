@@ -17,12 +17,14 @@ const LONGEST = 300;
 
 /**
  * Milliseconds before the next look. Half of it or half as much again at random, so that processes that came in step are
- * out of it after one look.
+ * out of it after one look. Never much less than the last look took: a store that is slow to answer because all look at
+ * once would be slower with every look, until calls time out and thousands of processes mint for themselves.
  *
  * @param polls How many pauses there were.
+ * @param roundTrip Milliseconds the last look took.
  * @param random From 0 to 1.
  */
-export function pollDelay(polls: number, random: number = Math.random()): number {
+export function pollDelay(polls: number, roundTrip = 0, random: number = Math.random()): number {
   const growing = Math.max(0, polls - EVEN_LOOKS + 1);
-  return Math.min(LONGEST, FIRST * GROWTH ** growing) * (0.5 + random);
+  return Math.max(roundTrip, Math.min(LONGEST, FIRST * GROWTH ** growing)) * (0.5 + random);
 }

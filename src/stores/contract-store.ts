@@ -44,14 +44,14 @@ export class StoreUnderTest {
     if (!holds) throw this.broken(how);
   }
 
-  async swap(key: string, expected: string | undefined, next: string | undefined, ttl = LONG): Promise<SwapResult> {
+  async swap(key: string, expected: string | undefined, next: string | undefined, ttl: number = LONG): Promise<SwapResult> {
     const result = await this.#store.swap(key, expected, next, next === undefined ? 0 : ttl);
     this.expect(isResult(result, next), "swap resolved with what is no SwapResult");
     return result;
   }
 
   /** Swaps what must succeed. @returns The new version. */
-  async write(key: string, expected: string | undefined, next: string, ttl = LONG): Promise<string> {
+  async write(key: string, expected: string | undefined, next: string, ttl: number = LONG): Promise<string> {
     const result = await this.swap(key, expected, next, ttl);
     this.expect(result.ok, `a swap that expected ${expected === undefined ? "nothing" : "what is there"} was refused`);
     return result.version as string;

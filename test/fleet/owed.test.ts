@@ -75,7 +75,7 @@ test("Q5: a value that this request was rejected with is not taken from others a
   const taken = await first;
   expect(renewal.again(taken.token)).toBe(true);
   const second = renewal.next();
-  // a-1 is still in the record, under a note that it is being replaced, until that is over.
-  await clock.advance(8000);
+  // a-1 is still in the record, under a note that it is being replaced, until that mint has used up its time.
+  await clock.advance(11_000);
   expect((await second).token.value).toBe("b-2");
 });

@@ -3,7 +3,7 @@ import { pollDelay } from "../../src/fleet/polling.ts";
 
 /** Halfway between the shortest and the longest. */
 function usual(polls: number): number {
-  return pollDelay(polls, 0.5);
+  return pollDelay(polls, 0, 0.5);
 }
 
 /** How often a process looks while somebody mints for so many milliseconds. */
@@ -35,9 +35,15 @@ describe("pollDelay", () => {
   });
 
   test.each([0, 3, 8, 200])("pause %i is drawn evenly from half of it to half as much again", (polls) => {
-    expect(pollDelay(polls, 0)).toBeCloseTo(usual(polls) / 2);
-    expect(pollDelay(polls, 1)).toBeCloseTo(usual(polls) * 1.5);
-    expect(pollDelay(polls, 0.25)).toBeCloseTo((pollDelay(polls, 0) + usual(polls)) / 2);
+    expect(pollDelay(polls, 0, 0)).toBeCloseTo(usual(polls) / 2);
+    expect(pollDelay(polls, 0, 1)).toBeCloseTo(usual(polls) * 1.5);
+    expect(pollDelay(polls, 0, 0.25)).toBeCloseTo((pollDelay(polls, 0, 0) + usual(polls)) / 2);
+  });
+
+  test("a store that is slow to answer is asked as seldom as it answers", () => {
+    expect(pollDelay(0, 20, 0.5)).toBe(50);
+    expect(pollDelay(0, 200, 0.5)).toBe(200);
+    expect(pollDelay(3, 450, 0.5)).toBe(450);
   });
 
   test("the jitter is Math.random's unless told otherwise", () => {
