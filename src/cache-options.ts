@@ -8,7 +8,7 @@ import { systemClock } from "./clock.ts";
 import { toGrant } from "./grant.ts";
 import { assertClock, assertFunction, assertOptions, count, duration, flag, optionError } from "./options.ts";
 import { requestRules } from "./origins.ts";
-import { recordName } from "./record-name.ts";
+import { currentPoolKey } from "./pool-key.ts";
 import { quietly } from "./telemetry/events.ts";
 import type { Clock } from "./clock.ts";
 import type { Grant, InitialToken, MintFunction, Origins } from "./grant.ts";
@@ -101,13 +101,13 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
   };
 }
 
-function supplyOf(options: TokenCacheOptions, member: Omit<FleetMember, "name">): TokenSupply {
+function supplyOf(options: TokenCacheOptions, member: Omit<FleetMember, "origins" | "poolKey">): TokenSupply {
   const { store } = options;
   if (store === undefined) return ownSupply(member);
   if (typeof (Object(store) as FleetStore).supply !== "function") {
     throw optionError("store", store, "what redisStore(client, { encryptionKey }) or fleetStore(...) returns");
   }
-  return store.supply({ ...member, name: recordName(member.grant, options.origins ?? member.grant.origins) });
+  return store.supply({ ...member, origins: options.origins ?? member.grant.origins, poolKey: currentPoolKey() });
 }
 
 function checkedInitial(initial: InitialToken | undefined): InitialToken | undefined {

@@ -10,7 +10,7 @@ import { systemClock } from "./clock.ts";
 import { RemintError } from "./errors.ts";
 import { assertClock, assertFunction, assertOptions, count, duration, optionError } from "./options.ts";
 import { PoolGuard } from "./pool-guard.ts";
-import { withPoolKey } from "./record-name.ts";
+import { withPoolKey } from "./pool-key.ts";
 import { MintingTokenCache } from "./token-cache.ts";
 import type { Clock } from "./clock.ts";
 import type { CloseOptions, TokenCache } from "./token-source.ts";

@@ -6,6 +6,7 @@
 import { startMint } from "./mint.ts";
 import type { AccessTokenRecord, Freshness } from "./access-token.ts";
 import type { Minted, MintInput, MintSettings, RunningMint } from "./mint.ts";
+import type { Origins } from "./grant.ts";
 import type { EventListener, MintCause } from "./telemetry/events.ts";
 
 /** What a cache says of the token it needs. */
@@ -48,15 +49,17 @@ export interface TokenSupply {
 
 /** What a {@link FleetStore} has to know of a cache. */
 export interface FleetMember extends Omit<MintSettings, "onRetry"> {
-  /** Names the token without any secret; equal names share one. */
-  readonly name: string;
+  /** Where the token may be sent. */
+  readonly origins: Origins | undefined;
+  /** Whose token it is, when a pool knows. */
+  readonly poolKey: string | undefined;
   readonly minValidity: number;
   readonly notify: EventListener | undefined;
 }
 
 /** Where a fleet shares tokens: what `redisStore(...)` and `fleetStore(...)` return. */
 export interface FleetStore {
-  /** For the cache: its share of the fleet. No I/O. */
+  /** For the cache: its share of the fleet. No I/O. @throws {TypeError} When nothing says whose token it is. */
   supply(member: FleetMember): TokenSupply;
 }
 

@@ -63,12 +63,13 @@ export class FleetFlight {
       const readAt = this.#now();
       const { lease, current } = await this.#take(home, claim);
       if (lease !== undefined) return lead(this.#leader(claim.facts.state), lease);
+      const roundTrip = this.#now() - readAt;
       const seen = await this.#see(home, current);
       const decision = decide(seen, this.#wish());
       if (decision.act === "claim") {
         claim = this.#claim(home, seen, readAt, decision.phase === "R");
       } else if (decision.act === "wait") {
-        await this.#waits.sleep(Math.min(pollDelay(polls++), this.#until - this.#now()));
+        await this.#waits.sleep(Math.min(pollDelay(polls++, roundTrip), this.#until - this.#now()));
         claim = claimNothing(home.facts);
         turns = 0;
       } else if (decision.act === "follow") {
@@ -105,10 +106,11 @@ export class FleetFlight {
   /** C5: by value where there is one to replace; otherwise there must be nothing, which reads what there is. */
   #firstClaim({ facts }: Home): Claim {
     const { known } = this.#member;
-    if (known?.version === undefined) return claimNothing(facts);
+    if (known?.version === undefined || !known.isFree) return claimNothing(facts);
     const now = this.#now();
     const rejects = this.#refuses(known.value);
-    const isOver = now >= known.until;
+    // With a token that is over the engine has dropped a record that holds nothing else.
+    const isOver = now >= known.until && this.#member.isStateful;
     if (rejects || isOver) return claimKnown(known, now, { rejects, keeps: false });
     if (known.value === this.#need.held?.value) return claimKnown(known, now, { rejects, keeps: true });
     return claimNothing(facts);

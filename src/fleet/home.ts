@@ -6,11 +6,13 @@
  *
  * - With `[new, old]` a process that finds nothing under the new key takes what is under the old one: it replaces it, by
  *   compare-and-swap, with a mark (`M`) that still holds the state, and begins the new record from that. From then on
- *   nobody can use the state under the old key. Where there is nothing to take it leaves the mark all the same, or a
- *   process of the deployment before could begin there at the same time.
+ *   nobody can use the state under the old key.
  * - With `[old, new]` a process uses the old key until it finds the mark, and the new one from then on.
  * - With the old key alone it stops there, because all it could present is used up.
  * - With the new key alone it does not look back: what was not moved by then is left behind.
+ *
+ * Where there is nothing yet, `[new, old]` and `[old, new]` would each begin under their own first key. So they meet under
+ * one of the two, whichever comes first as text: who does not begin there leaves a mark there, for as long as a lease.
  *
  * @module
  */
@@ -66,16 +68,22 @@ export async function findState(fleet: Fleet, places: readonly Place[], search: 
       // It was moved away from here: to where it is now, or is to be.
       return live > 0 ? { place: places[live]! } : { place: places[1]!, moved: factsOf(mark!) };
     }
-    if (live < 0 && mark !== undefined) return { place: first, moved: factsOf(mark) };
     const found = seen[live];
-    if (found !== undefined && found.version !== watched) [watched, since] = [found.version, fleet.clock.monotonic()];
-    const patience = { unchangedFor: fleet.clock.monotonic() - since, stuckAfter: 2 * fleet.duration };
-    // Whoever holds a lease there is about to use the state up.
-    if (found === undefined || !isHeld(found.record!, found.age, patience)) {
-      const facts = found === undefined ? search.own : factsOf(found.record!);
-      const left = found === undefined ? places.slice(1) : [places[live]!];
-      const marked = await Promise.all(left.map((place) => leave(fleet, place, seen[places.indexOf(place)], facts)));
-      if (marked.every(Boolean)) return { place: first, moved: facts };
+    if (found === undefined) {
+      if (mark !== undefined) return { place: first, moved: factsOf(mark) };
+      const meeting = places.reduce((one, other) => (other.key < one.key ? other : one));
+      if (meeting === first) return { place: first };
+      const there = seen[places.indexOf(meeting)];
+      if (await leave(fleet, meeting, there, search.own, fleet.duration)) return { place: first, moved: search.own };
+    } else {
+      if (found.version !== watched) [watched, since] = [found.version, fleet.clock.monotonic()];
+      const patience = { unchangedFor: fleet.clock.monotonic() - since, stuckAfter: 2 * fleet.duration };
+      const facts = factsOf(found.record!);
+      // Whoever holds a lease there is about to use the state up.
+      const isBusy = isHeld(found.record!, found.age, patience);
+      if (!isBusy && (await leave(fleet, places[live]!, found, facts, fleet.stateTtl))) {
+        return { place: first, moved: facts };
+      }
     }
     await search.waits.sleep(pollDelay(polls));
   }
@@ -88,17 +96,22 @@ async function look(fleet: Fleet, place: Place): Promise<SeenRecord | undefined>
 
 /** Two changes of the key leave two marks; the later one has the state. */
 function newestMark(seen: readonly (SeenRecord | undefined)[]): FleetRecord | undefined {
-  const marks = seen.flatMap((each) => (each?.record?.phase === "M" ? [each.record] : []));
-  return marks.toSorted((one, other) => other.mints - one.mints)[0];
+  let newest: FleetRecord | undefined;
+  for (const each of seen) {
+    const record = each?.record;
+    if (record?.phase === "M" && (newest === undefined || record.mints > newest.mints)) newest = record;
+  }
+  return newest;
 }
 
-/** Leaves the mark. `false`: the record has changed meanwhile. */
+/** Leaves a mark for so many milliseconds. `false`: the record has changed meanwhile. */
 async function leave(
-  { link, clock, stateTtl }: Fleet,
+  { link, clock }: Fleet,
   place: Place,
   seen: SeenRecord | undefined,
   facts: Facts,
+  ttl: number,
 ): Promise<boolean> {
-  const mark = await write(place, { ...facts, phase: "M", left: stateTtl }, stateTtl, clock.now());
+  const mark = await write(place, { ...facts, phase: "M", left: ttl }, ttl, clock.now());
   return (await link.swap(place.key, seen?.version, mark)).ok;
 }

@@ -141,8 +141,10 @@ export class Lease {
 
   #write(record: FleetRecord): Promise<Written> {
     const { clock, stateTtl } = this.#fleet;
+    // A token may end while it is being replaced: the lease does not end with it.
+    const said = Math.max(record.left, record.lease ?? 0);
     // What keeps a state is kept for it; the end of what it says is a field, and counts for every record alike.
-    const ttl = record.state === undefined ? record.left : Math.max(stateTtl, record.left);
+    const ttl = record.state === undefined ? said : Math.max(stateTtl, said);
     return write(this.place, record, ttl, clock.now());
   }
 

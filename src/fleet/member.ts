@@ -5,6 +5,7 @@
  */
 import { RemintError, safeCause } from "../errors.ts";
 import { FleetFlight } from "./flight.ts";
+import { recordName } from "./record-name.ts";
 import { findState, placesOf } from "./home.ts";
 import { factsOf, read, type Facts, type Place, type SeenRecord } from "./record.ts";
 import { isSpent, rotated, SignIn } from "./sign-in.ts";
@@ -26,6 +27,7 @@ export interface Home {
 export class Member implements TokenSupply {
   readonly fleet: Fleet;
   readonly settings: FleetMember;
+  readonly #name: string;
   readonly #signIn: SignIn;
   /** What the record last said, so far as it is carried on: a new one begins with it. */
   #facts: Facts;
@@ -35,9 +37,11 @@ export class Member implements TokenSupply {
   #place: Place | undefined;
   #leftBehind: string | undefined;
 
+  /** @throws {TypeError} When nothing says whose token it is. */
   constructor(fleet: Fleet, settings: FleetMember) {
     this.fleet = fleet;
     this.settings = settings;
+    this.#name = recordName(settings);
     this.#signIn = new SignIn(settings.grant.state);
     this.#facts = { mints: 0, strikes: 0, fails: 0, ...this.#signIn.facts };
   }
@@ -83,14 +87,15 @@ export class Member implements TokenSupply {
   async home(flight: Omit<Search, "own">): Promise<Home> {
     const own = this.#facts;
     if (this.#place !== undefined) return { place: this.#place, facts: own };
-    const places = await placesOf(this.fleet, this.settings.name);
+    const places = await placesOf(this.fleet, this.#name);
     const mayHaveMoved = places.length > 1 && this.isStateful;
     const { place, moved } = mayHaveMoved
       ? await findState(this.fleet, places, { ...flight, own })
       : { place: places[0]! };
     // What has moved is not there yet: until it is, it has to be looked up again.
     if (moved !== undefined) return { place, facts: this.#signIn.replaces(moved) ?? this.#repaired(moved) };
-    this.#place = place;
+    // Elsewhere it is only for as long as both keys are in use.
+    if (place === places[0]) this.#place = place;
     return { place, facts: own };
   }
 

@@ -13,6 +13,8 @@ export interface Known {
   readonly value: string;
   /** Of the record it came from; `undefined`: minted beside the store. */
   version: string | undefined;
+  /** It may be replaced without another look: nobody was replacing it, and that had not just failed. */
+  readonly isFree: boolean;
   readonly facts: Facts;
   readonly token: StoredToken;
   /** Monotonic milliseconds at which the record was written: what it says counts from there. */
@@ -28,9 +30,8 @@ export type TokenRecord = FleetRecord & { readonly token: StoredToken };
 export function knownFrom(record: TokenRecord, version: string | undefined, writtenAt: number): Known {
   const { token } = record;
   const until = writtenAt + record.left;
-  // It is not to be replaced: that has to be read again, every time.
-  if (record.failure !== undefined) version = undefined;
-  return { value: token.response.access_token, version, facts: factsOf(record), token, writtenAt, until };
+  const isFree = record.phase === "T" && record.pause === undefined && record.failure === undefined;
+  return { value: token.response.access_token, version, isFree, facts: factsOf(record), token, writtenAt, until };
 }
 
 /** Milliseconds since the token was minted, at a monotonic time. */

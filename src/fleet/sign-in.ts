@@ -46,7 +46,8 @@ export class SignIn {
   replaces(facts: Facts): Facts | undefined {
     if (this.#seed === undefined || this.#isKnown) return undefined;
     const { mints, seed, oldSeeds = [], state } = facts;
-    if ([seed, ...oldSeeds, ...(facts.spent ?? []), markOf(state)].includes(this.#seed)) {
+    const isOwn = [seed, ...oldSeeds, ...(facts.spent ?? [])].includes(this.#seed) || isSame(state, this.#state);
+    if (isOwn) {
       this.#isKnown = true;
       return undefined;
     }
@@ -57,13 +58,17 @@ export class SignIn {
 
 /** The facts of a record whose state was used up, and what came of it. */
 export function rotated(facts: Facts, state: unknown): Facts {
-  if (markOf(state) === markOf(facts.state)) return facts;
+  if (isSame(state, facts.state)) return facts;
   return { ...facts, state, spent: spentWith(facts) };
 }
 
 /** Whether a state was used up, as far as these facts go back. */
 export function isSpent(state: unknown, { spent = [] }: Facts): boolean {
   return state !== undefined && spent.length > 0 && spent.includes(markOf(state)!);
+}
+
+function isSame(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 function spentWith({ state, spent = [] }: Facts): readonly string[] {

@@ -5,7 +5,7 @@
  * @module
  */
 import { safeCause } from "../errors.ts";
-import type { Clock } from "../clock.ts";
+import type { Clock, Timer } from "../clock.ts";
 import type { Store, SwapResult } from "../stores/store.ts";
 import type { Written } from "./record.ts";
 
@@ -86,11 +86,18 @@ export class StoreLink {
     let isLate = false;
     let giveUp!: (fault: StoreFault) => void;
     const late = new Promise<never>((_, reject) => (giveUp = reject));
-    const timer = this.#clock.setTimeout(() => {
-      isLate = true;
-      giveUp(new StoreFault(`the store did not answer within ${this.#timeout} ms`));
-    }, this.#timeout);
-    timer.hold(true);
+    let timer!: Timer;
+    const inHalf = (then: () => void): void => {
+      timer = this.#clock.setTimeout(then, this.#timeout / 2);
+      timer.hold(true);
+    };
+    // Between the halves a process that was busy all the time gets to read the answer that waits for it.
+    inHalf(() =>
+      inHalf(() => {
+        isLate = true;
+        giveUp(new StoreFault(`the store did not answer within ${this.#timeout} ms`));
+      }),
+    );
     swap.then(
       (result) => {
         // Nobody reckons with it any more: a lease nobody holds would keep the whole fleet waiting.

@@ -4,28 +4,18 @@
  *
  * @module
  */
-import type { Grant, Origins } from "./grant.ts";
+import type { Origins } from "../grant.ts";
+import type { FleetMember } from "../token-supply.ts";
 
-/** The key of the pool that is creating a cache right now. `create` is synchronous, so it can be nobody else's. */
-let poolKey: string | undefined;
-
-/** Runs a pool's `create`, so that the cache it creates knows whose it is. */
-export function withPoolKey<T>(key: string, create: () => T): T {
-  const outer = poolKey;
-  poolKey = key;
-  try {
-    return create();
-  } finally {
-    poolKey = outer;
-  }
-}
+/** What there is to name a token with. */
+type Named = Pick<FleetMember, "grant" | "origins" | "poolKey">;
 
 /**
  * What makes two caches of a fleet share one token; no secret in it.
  *
  * @throws {TypeError} When nothing says whose token it is, or nobody else could use it.
  */
-export function recordName(grant: Grant, origins: Origins | undefined): string {
+export function recordName({ grant, origins, poolKey }: Named): string {
   if (grant.key === undefined && poolKey === undefined) {
     throw new TypeError(
       `"store" needs to know whose token this is: give the grant a "key" without any secret in it (a user's id, for ` +
