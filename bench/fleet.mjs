@@ -1,0 +1,60 @@
+// node bench/fleet.mjs [--quick] [scenario ...]: what a fleet of real processes costs its token endpoint, its API and its
+// Redis, on good days and bad ones; needs `npm run build` and a redis-server on the PATH. Exits 1 when a row misses its
+// claim. 16 processes with 200 callers each and medians over 4 rounds; --quick, or REMINT_BENCH=quick: 4 processes, 1 round.
+import os from "node:os";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { tsImport } from "tsx/esm/api";
+import * as everyday from "./fleet/everyday.mjs";
+import * as faults from "./fleet/faults.mjs";
+import * as holders from "./fleet/holders.mjs";
+import { print, rowOf } from "./fleet/rows.mjs";
+
+const LIMIT = 600_000;
+
+process.chdir(fileURLToPath(new URL("..", import.meta.url)));
+// Without the paths of tsconfig.json, `remint` is what was built: here and in the processes of the fleet.
+process.env.TSX_TSCONFIG_PATH = "tsconfig.dist.json";
+
+// The fleet, its servers and its Redis are those of the tests.
+const parts = (name) => tsImport(`../test/redis/${name}.ts`, import.meta.url);
+const [{ Stage }, { redisAvailable }, bad] = await Promise.all(
+  ["fleet-stage", "redis-server", "fleet-faults"].map(parts),
+);
+
+const wanted = process.argv.slice(2).filter((argument) => argument !== "--quick");
+const quick = process.argv.includes("--quick") || process.env.REMINT_BENCH === "quick";
+const size = quick ? 4 : 16;
+const callers = 200;
+const rounds = quick ? 1 : 4;
+
+const scenarios = [...everyday.scenarios({ quick }), ...holders.scenarios(), ...faults.scenarios(bad)];
+const chosen = scenarios.filter(({ title }) => wanted.length === 0 || wanted.some((part) => title.includes(part)));
+if (chosen.length === 0) {
+  console.error(`No such scenario. There are: ${scenarios.map(({ title }) => title).join(", ")}`);
+  process.exit(2);
+}
+if (!redisAvailable()) process.exit(2);
+
+console.log(`Node ${process.versions.node}, ${os.cpus().length} cores, load ${os.loadavg()[0].toFixed(1)}`);
+console.log(`${size} processes, ${callers} callers each; ioredis 6, ioredis 5, redis 6 and redis 5 in turn`);
+const since = performance.now();
+const late = setTimeout(() => giveUp(`not done after ${LIMIT / 1000} s`), LIMIT);
+const stage = await Stage.start(size, callers);
+try {
+  const rows = [];
+  for (const scenario of chosen) rows.push(await rowOf(scenario, { stage, rounds: scenario.rounds ?? rounds }));
+  const missed = print(rows);
+  console.log(`${((performance.now() - since) / 1000).toFixed(0)} s, load ${os.loadavg()[0].toFixed(1)}`);
+  console.log(missed === 0 ? "Every claim was met." : `${missed} row(s) missed their claim.`);
+  process.exitCode = missed === 0 ? 0 : 1;
+} finally {
+  clearTimeout(late);
+  await stage[Symbol.asyncDispose]();
+}
+
+function giveUp(why) {
+  console.error(why);
+  process.exitCode = 1;
+  stage[Symbol.asyncDispose]().finally(() => process.exit());
+}
