@@ -64,6 +64,11 @@ export class StormGuard {
     return this.#keys.size > 0 || this.#shared?.onTrial === true;
   }
 
+  /** No charge of its own is uncleared. */
+  get isClear(): boolean {
+    return this.#keys.size === 0;
+  }
+
   /** This site has uncleared charges. */
   doubts({ origin, path }: Site): boolean {
     return this.#keys.has(origin) || this.#keys.has(origin + path);

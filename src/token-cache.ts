@@ -134,6 +134,7 @@ export class MintingTokenCache implements TokenCache {
 
   accepted(token: AccessToken, site: Site): void {
     this.#guard.accepted(token as AccessTokenRecord, site);
+    if (this.#guard.isClear) this.#settings.supply.accepted?.(token.value);
   }
 
   rejected(rejected: AccessToken, site: Site): Renewal | undefined {

@@ -45,6 +45,8 @@ export interface TokenSupply {
   start(need: TokenNeed): Obtaining;
   /** Whether the fleet has replaced this token so often that it is not to be replaced again yet (C8). */
   refuses?(value: string): boolean;
+  /** The sites that rejected the token before this one have accepted it: it was no storm (C8). */
+  accepted?(value: string): void;
 }
 
 /** What a {@link FleetStore} has to know of a cache. */

@@ -20,7 +20,7 @@ import { StoreFault } from "./store-link.ts";
 import type { Obtained, TokenNeed } from "../token-supply.ts";
 import type { Home, Member } from "./member.ts";
 import type { StoreEntry } from "../stores/store.ts";
-import type { SeenRecord } from "./record.ts";
+import { factsOf, type SeenRecord } from "./record.ts";
 import type { Waits } from "./waits.ts";
 
 /** Swaps without a pause before the store counts as unusable. */
@@ -65,6 +65,8 @@ export class FleetFlight {
       if (lease !== undefined) return lead(this.#leader(claim.facts.state), lease);
       const roundTrip = this.#now() - readAt;
       const seen = await this.#see(home, current);
+      // If there is nothing any more at the next look: what was there last is what goes on.
+      if (seen?.record !== undefined) home = { ...home, facts: factsOf(seen.record) };
       const decision = decide(seen, this.#wish());
       if (decision.act === "claim") {
         claim = this.#claim(home, seen, readAt, decision.phase === "R");

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { stateLeftBy } from "../left-state.ts";
 import { startMint } from "../mint.ts";
 import { adopted, knownFrom, type TokenRecord } from "./memory.ts";
 import { read } from "./record.ts";
@@ -45,7 +46,9 @@ export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
     waits.assertWanted();
     minted = await mintAlone(leader);
   } catch (error) {
-    const told = waits.isAbandoned ? lease.release() : lease.fail(error as RemintError);
+    const left = stateLeftBy(error as RemintError);
+    if (left !== undefined) member.presented(leader.state, left);
+    const told = waits.isAbandoned && left === undefined ? lease.release() : lease.fail(error as RemintError);
     await told.catch((fault: unknown) => member.report(fault));
     throw error;
   }

@@ -9,6 +9,7 @@
  */
 import { withoutCredentials } from "../access-token.ts";
 import { delayAfter } from "../failure-memory.ts";
+import { stateLeftBy } from "../left-state.ts";
 import { pauseAfter } from "../storm-guard.ts";
 import { storedFailure } from "./shared-failure.ts";
 import { rotated } from "./sign-in.ts";
@@ -109,18 +110,27 @@ export class Lease {
     return link.swap(key, result.current.version, next, { insists: true });
   }
 
-  /** Tells everybody that minting failed; a token that is still good stays. */
+  /** Tells everybody that minting failed; a token that is still good stays, and so does a state that was left. */
   async fail(error: RemintError): Promise<void> {
     await this.#end();
-    const fails = this.#facts.fails + 1;
+    const left = stateLeftBy(error);
+    const facts = left === undefined ? this.#facts : rotated(this.#facts, left);
+    const fails = facts.fails + 1;
     const failure = storedFailure(error);
     // It outlasts the token: nothing is minted until somebody signs in.
     const isTerminal = failure.terminal === true;
     const delay = Math.min(delayAfter(error, fails, this.#kept === undefined), this.#fleet.stateTtl);
     const record: FleetRecord =
       this.#kept === undefined
-        ? { ...this.#facts, fails, phase: "F", left: delay, failure }
-        : { ...this.#keptRecord(this.#kept), fails, phase: "T", pause: delay, ...(isTerminal && { failure }) };
+        ? { ...facts, fails, phase: "F", left: delay, failure }
+        : {
+            ...this.#keptRecord(this.#kept),
+            ...facts,
+            fails,
+            phase: "T",
+            pause: delay,
+            ...(isTerminal && { failure }),
+          };
     await this.replace(this.#version, record);
   }
 

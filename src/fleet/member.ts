@@ -5,6 +5,7 @@
  */
 import { RemintError, safeCause } from "../errors.ts";
 import { FleetFlight } from "./flight.ts";
+import { Lease } from "./lease.ts";
 import { recordName } from "./record-name.ts";
 import { findState, placesOf } from "./home.ts";
 import { factsOf, read, type Facts, type Place, type SeenRecord } from "./record.ts";
@@ -56,6 +57,25 @@ export class Member implements TokenSupply {
     const known = this.#known;
     if (known?.value !== value || known.version === undefined) return false;
     return this.fleet.clock.monotonic() < known.writtenAt + known.token.quiet;
+  }
+
+  accepted(value: string): void {
+    const known = this.#known;
+    if (known?.value !== value || known.version === undefined || known.facts.strikes === 0) return;
+    void this.#forgive(known, known.version);
+  }
+
+  /** Tells the fleet that the rejections in a row have ended. Nobody waits: what is not told costs patience, no more. */
+  async #forgive(known: Known, version: string): Promise<void> {
+    const place = this.#place;
+    const { token, writtenAt: at, until } = known;
+    const facts = { ...known.facts, strikes: 0 };
+    const forgiven = { ...token, quiet: 0 };
+    // Its version is not asked for: the next claim reads the record.
+    this.#known = { ...known, facts, token: forgiven, version: undefined };
+    if (place === undefined || this.fleet.clock.monotonic() >= until) return;
+    const lease = new Lease(this.fleet, place, facts, { token: forgiven, at, until }, token.renews);
+    await lease.release(version).catch(() => {});
   }
 
   /** A mint of this grant uses something up. */

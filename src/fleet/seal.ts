@@ -1,10 +1,10 @@
 /**
  * Encryption of what a store keeps (S6): AES-256-GCM, with keys derived from the user's by HKDF-SHA256.
  *
- * From one `encryptionKey` come three keys that say nothing of each other: one that encrypts, one that recognises
- * secrets (`mac`), and the id that stands in the names of records. Every record has a random iv of 96 bits, and is bound
- * to its context, so that it does not open in another place: who can write to the store can delete a record or put back
- * an old one, but make none and move none. WebCrypto alone; the derived keys can not be exported from it.
+ * From one `encryptionKey` come two that say nothing of each other: the key that encrypts, and the id that stands in the
+ * names of records. Every record has a random iv of 96 bits, and is bound to its context, so that it does not open in
+ * another place: who can write to the store can delete a record or put back an old one, but make none and move none.
+ * WebCrypto alone; the derived key can not be exported from it.
  *
  * @see [RFC 5869](https://www.rfc-editor.org/rfc/rfc5869.html) (HKDF)
  * @see [NIST SP 800-38D](https://doi.org/10.6028/NIST.SP.800-38D) (GCM)
@@ -27,8 +27,6 @@ export interface Seal {
   seal(record: object, context: string): Promise<string>;
   /** The record; `undefined` when the text is none of ours, is damaged, or was sealed by another key or for another context. */
   open(text: string, context: string): Promise<Record<string, unknown> | undefined>;
-  /** HMAC-SHA256 in base64url of a secret that is to be recognised later without being stored. */
-  mac(text: string): Promise<string>;
 }
 
 const KEY_BYTES = 32;
@@ -97,7 +95,6 @@ function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
 interface DerivedKeys {
   readonly id: string;
   readonly aes: CryptoKey;
-  readonly mac: CryptoKey;
 }
 
 /** The one implementation that encrypts. Private fields: there is nothing to enumerate, so no key prints (S5). */
@@ -136,10 +133,6 @@ class AesGcm implements Seal {
     }
   }
 
-  async mac(text: string): Promise<string> {
-    return hmac((await this.#derived()).mac, text);
-  }
-
   /** Derives once, at the first use; when that fails, the next use tries again. */
   #derived(): Promise<DerivedKeys> {
     return (this.#keys ??= derive(this.#bytes).then(
@@ -157,26 +150,19 @@ class AesGcm implements Seal {
 
 async function derive(bytes: Uint8Array<ArrayBuffer>): Promise<DerivedKeys> {
   const root = await subtle().importKey("raw", bytes, "HKDF", false, ["deriveBits", "deriveKey"]);
-  const [id, aes, mac] = await Promise.all([
+  const [id, aes] = await Promise.all([
     subtle().deriveBits(hkdf("kid"), root, ID_BYTES * 8),
     subtle().deriveKey(hkdf("aes"), root, { name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]),
-    subtle().deriveKey(hkdf("mac"), root, { ...HMAC, length: 256 }, false, ["sign"]),
   ]);
-  return { id: toBase64url(new Uint8Array(id)), aes, mac };
+  return { id: toBase64url(new Uint8Array(id)), aes };
 }
 
-const HMAC = { name: "HMAC", hash: "SHA-256" } as const;
-
-function hkdf(purpose: "aes" | "kid" | "mac"): HkdfParams {
+function hkdf(purpose: "aes" | "kid"): HkdfParams {
   return { name: "HKDF", hash: "SHA-256", salt: utf8(SALT), info: utf8(purpose) };
 }
 
 function gcm(iv: Uint8Array<ArrayBuffer>, context: string): AesGcmParams {
   return { name: "AES-GCM", iv, additionalData: utf8(context) };
-}
-
-async function hmac(key: CryptoKey, text: string): Promise<string> {
-  return toBase64url(new Uint8Array(await subtle().sign("HMAC", key, utf8(text))));
 }
 
 /** `encryptionKey: "none"`: readable by whoever reads the store, and bound to nothing. */
@@ -187,8 +173,6 @@ const plain: Seal = {
     const bytes = fromCanonical(text);
     return bytes === undefined ? undefined : jsonObject(bytes);
   },
-  // The key is no secret here: who reads the store can try out guesses. That hides a random token, and no password.
-  mac: async (text) => hmac(await subtle().importKey("raw", utf8(SALT), HMAC, false, ["sign"]), text),
 };
 
 function jsonObject(bytes: Uint8Array): Record<string, unknown> | undefined {

@@ -5,9 +5,9 @@ import { fleetUnderTest, SITE, type FleetUnderTest, type Process } from "./fleet
 /** A grant whose mints are called a-1, a-2 and so on: who minted a token can be read off it. */
 function named(name: string): FakeGrant {
   const grant = fakeGrant({ key: "orders" });
-  const { mint } = grant;
+  const mint = grant.mint.bind(grant);
   return Object.assign(grant, {
-    mint: async (context: Parameters<typeof mint>[0]) => {
+    mint: async (context: Parameters<FakeGrant["mint"]>[0]) => {
       const { access_token, ...rest } = await mint(context);
       return { ...rest, access_token: access_token.replace("fake", name) };
     },

@@ -1,0 +1,37 @@
+import { expect, test } from "vitest";
+import { createTokenCache } from "../../src/index.ts";
+import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
+import { manualClock } from "../../src/testing/index.ts";
+import type { Grant } from "../../src/index.ts";
+
+test("C11: a mint that failed after it had replaced its refresh token leaves the next one to the whole fleet", async () => {
+  const clock = manualClock();
+  const store = memoryStore({ clock });
+  const presented: unknown[] = [];
+  /** Its first answer holds a refresh token, and an access token that can not be used. */
+  const grant: Grant<string> = {
+    key: "alice",
+    state: "rt-1",
+    async mint({ state }) {
+      presented.push(state);
+      const number = presented.length;
+      return { access_token: number === 1 ? "no good" : `at-${number}`, expires_in: 3600, state: `rt-${number + 1}` };
+    },
+  };
+  const [first, second] = [0, 1].map(() =>
+    createTokenCache({
+      grant,
+      origins: ["https://api.example"],
+      clock,
+      store: fleetStore(store, { encryptionKey: "none" }),
+    }),
+  );
+  const failed = first!.get().catch((error: unknown) => error);
+  await clock.advance(100);
+  expect(await failed).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+  await clock.advance(60_000);
+  const got = second!.get();
+  await clock.advance(100);
+  expect((await got).value).toBe("at-2");
+  expect(presented).toEqual(["rt-1", "rt-2"]);
+});
