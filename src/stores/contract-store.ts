@@ -44,7 +44,12 @@ export class StoreUnderTest {
     if (!holds) throw this.broken(how);
   }
 
-  async swap(key: string, expected: string | undefined, next: string | undefined, ttl: number = LONG): Promise<SwapResult> {
+  async swap(
+    key: string,
+    expected: string | undefined,
+    next: string | undefined,
+    ttl: number = LONG,
+  ): Promise<SwapResult> {
     const result = await this.#store.swap(key, expected, next, next === undefined ? 0 : ttl);
     this.expect(isResult(result, next), "swap resolved with what is no SwapResult");
     return result;

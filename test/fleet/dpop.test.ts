@@ -18,15 +18,19 @@ async function jwk(): Promise<JsonWebKey> {
   return crypto.subtle.exportKey("jwk", pair.privateKey);
 }
 
+/** Bound to a key of its own. */
+function cache(): TokenCache {
+  const grant = clientCredentials({ ...endpoint, dpop: dpop(), key: "portal" });
+  return createTokenCache({ grant, origins, store });
+}
+
+/** A session, bound to a key of its own. */
+function session(): TokenCache {
+  const grant = refreshToken({ ...endpoint, dpop: dpop(), refreshToken: "rt-1" });
+  return createTokenCache({ grant, origins, store });
+}
+
 test("T26, S7: a token bound to a key of this process alone is not shared, with a key or a pool's key either", () => {
-  const cache = (): TokenCache => {
-    const grant = clientCredentials({ ...endpoint, dpop: dpop(), key: "portal" });
-    return createTokenCache({ grant, origins, store });
-  };
-  const session = (): TokenCache => {
-    const grant = refreshToken({ ...endpoint, dpop: dpop(), refreshToken: "rt-1" });
-    return createTokenCache({ grant, origins, store });
-  };
   expect(cache).toThrow(TypeError);
   expect(() => createTokenPool({ create: cache }).get("alice")).toThrow(/bound to a key of this process alone/);
   expect(() => createTokenPool({ create: session }).get("alice")).toThrow(/bound to a key of this process alone/);
@@ -37,8 +41,8 @@ test("T26: with a key that every process has it is", async () => {
   const grant = clientCredentials({ ...endpoint, dpop: dpop({ privateKey }) });
   expect(() => createTokenCache({ grant, origins, store })).not.toThrow();
   const create = (): TokenCache => {
-    const session = refreshToken({ ...endpoint, dpop: dpop({ privateKey }), refreshToken: "rt-1" });
-    return createTokenCache({ grant: session, origins, store });
+    const shared = refreshToken({ ...endpoint, dpop: dpop({ privateKey }), refreshToken: "rt-1" });
+    return createTokenCache({ grant: shared, origins, store });
   };
   expect(() => createTokenPool({ create }).get("alice")).not.toThrow();
 });

@@ -30,10 +30,10 @@ async function record(store: Store, key: string): Promise<{ value: string; versi
 /** The key a process uses, seen on its way to the store. */
 function keyOf({ store }: Process): Promise<string> {
   return new Promise((resolve) => {
-    const { swap } = store;
+    const swap = store.swap.bind(store);
     store.swap = function (key, ...rest) {
       resolve(key);
-      return swap.call(store, key, ...rest);
+      return swap(key, ...rest);
     };
   });
 }
