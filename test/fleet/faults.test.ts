@@ -46,8 +46,17 @@ function tokenIn(entry: { value: string } | undefined): unknown {
 
 /** A lease as another process writes it. */
 function foreignLease(number: number, at: number): string {
-  const record = { mints: 0, strikes: 0, fails: 0, left: 3000, ttl: 3000, at, nonce: `other-${number}` };
-  return `L${Buffer.from(JSON.stringify(record)).toString("base64url")}`;
+  const lease = { mints: 0, strikes: 0, fails: 0, left: 3000, ttl: 3000, at, nonce: `other-${number}` };
+  return `L${Buffer.from(JSON.stringify(lease)).toString("base64url")}`;
+}
+
+/** A process whose engine does not report times. */
+function timeless(process: Process): Process {
+  process.store.fault = async (swap) => {
+    const result = await swap();
+    return result.ok || !result.current ? result : { ok: false, current: { ...result.current, ttl: -1 } };
+  };
+  return process;
 }
 
 /** A process with a grant of its own: the same token, other mints. */
@@ -288,13 +297,6 @@ describe("records that are not what they should be", () => {
 
   test("fleet: an engine that does not report times is read by the record's own clock", async () => {
     const { clock, join, store, grant } = fleetUnderTest({ size: 0 });
-    const timeless = (process: Process): Process => {
-      process.store.fault = async (swap) => {
-        const result = await swap();
-        return result.ok || !result.current ? result : { ok: false, current: { ...result.current, ttl: -1 } };
-      };
-      return process;
-    };
     const one = timeless(join()).cache.get();
     await clock.advance(10);
     await one;
