@@ -41,15 +41,26 @@ function extended(schedule: Int32Array, i: number): number {
 }
 
 /** The text with its padding, as big-endian words, and the numbers the algorithm starts from. */
-function padded(text: string): { words: Int32Array; constants: readonly number[]; first: readonly number[] } {
+function padded(text: string): Numbers & { readonly words: Int32Array } {
   const bytes = new TextEncoder().encode(text);
   const words = new Int32Array((((bytes.length + 8) >> 6) + 1) * 16);
   for (const [i, byte] of bytes.entries()) words[i >> 2]! |= byte << (24 - (i % 4) * 8);
   words[bytes.length >> 2]! |= 0x80 << (24 - (bytes.length % 4) * 8);
   words[words.length - 1] = bytes.length * 8;
+  return { words, ...(numbers ??= startingNumbers()) };
+}
+
+interface Numbers {
+  readonly constants: readonly number[];
+  readonly first: readonly number[];
+}
+
+/** Worked out by the first digest. */
+let numbers: Numbers | undefined;
+
+function startingNumbers(): Numbers {
   const primes = firstPrimes(64);
   return {
-    words,
     constants: primes.map((prime) => fraction(Math.cbrt(prime))),
     first: primes.slice(0, 8).map((prime) => fraction(Math.sqrt(prime))),
   };

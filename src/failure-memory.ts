@@ -40,7 +40,9 @@ export class FailureMemory {
    */
   remember(error: RemintError, callersFail: boolean, mayRecover = false): RemintError {
     Object.freeze(error);
-    if (this.#shared !== undefined && error.retryable) return this.#shared.remember(error, callersFail);
+    // The store's failures, and the fleet's, are no failures of the server.
+    if (this.#shared !== undefined && error.retryable && error.code !== "ERR_STORE")
+      return this.#shared.remember(error, callersFail);
     this.#failures++;
     this.#error = error;
     const delay = delayAfter(error, this.#failures, callersFail);

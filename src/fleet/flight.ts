@@ -186,7 +186,7 @@ export class FleetFlight {
     this.#waits.assertWanted();
     if (this.#now() < this.#until) return;
     const message = "no token in time: other processes of the fleet held the lease and published none";
-    throw new RemintError("ERR_TOKEN_TIMEOUT", message, { retryable: true });
+    throw new RemintError("ERR_STORE", message, { retryable: true });
   }
 
   #now(): number {

@@ -379,7 +379,7 @@ describe("time limits", () => {
     expect(got.state).toBe("pending");
     await clock.advance(600);
     expect(got.state).toBe("rejected");
-    expect(got.reason).toMatchObject({ code: "ERR_TOKEN_TIMEOUT", retryable: true });
+    expect(got.reason).toMatchObject({ code: "ERR_STORE", retryable: true });
   });
 
   test("C10: a grant that ignores its signal does not hold the fleet up", async () => {
