@@ -12,7 +12,7 @@ import { factsOf, type Facts, type FleetRecord, type StoredToken } from "./recor
 export interface Known {
   readonly value: string;
   /** Of the record it came from; `undefined`: minted beside the store. */
-  version: string | undefined;
+  readonly version: string | undefined;
   /** It may be replaced without another look: nobody was replacing it, and that had not just failed. */
   readonly isFree: boolean;
   readonly facts: Facts;

@@ -285,7 +285,7 @@ describe("a change of the encryption key", () => {
     await clock.advance(20_000);
     expect(outcome.state).toBe("pending");
     await clock.advance(1000);
-    expect(outcome).toMatchObject({ state: "rejected", reason: { code: "ERR_TOKEN_TIMEOUT", retryable: true } });
+    expect(outcome).toMatchObject({ state: "rejected", reason: { code: "ERR_STORE", retryable: true } });
     expect(server.presented).toEqual(["rt-1-0"]);
   });
 
