@@ -128,7 +128,7 @@ async function fromSeed(
   try {
     const response = await raced(signal, seed);
     if (response === undefined || response === null) return undefined;
-    usableValue(response.access_token);
+    checkResponse(response);
     const { receivedAt } = response;
     const sentAt = typeof receivedAt === "number" && Number.isFinite(receivedAt) ? receivedAt : now;
     const token = minted(response, { sentAt, defaultTtl, seeded: true });

@@ -81,4 +81,15 @@ describe("one mint per fleet", () => {
     expect(outcomes.map(({ status }) => status)).toEqual(Array.from({ length: 5 }, () => "rejected"));
     expect(grant.mints).toBe(1);
   });
+
+  test("fleet: a token to start with that no request can carry is not shared: somebody mints", async () => {
+    const initial = async (): Promise<{ access_token: string; token_type: string }> => {
+      return { access_token: "no-bearer", token_type: "mac" };
+    };
+    const { processes, clock, grant } = fleetUnderTest({ initial });
+    const all = Promise.all(processes.map(({ cache }) => cache.get()));
+    await clock.advance(1000);
+    expect((await all).map(({ value }) => value)).toEqual(["fake-1", "fake-1", "fake-1"]);
+    expect(grant.mints).toBe(1);
+  });
 });
