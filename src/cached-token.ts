@@ -64,10 +64,7 @@ export class CachedToken {
 
   /** Somebody else is replacing it: the next `peek` that looks for the outcome is a moment away. */
   postpone(): void {
-    this.freshIn = NEVER;
-    const soon = this.now() + SHORTEST_PAUSE * (1 + Math.random() / 2);
-    // Not past the end: `peek` looks at nothing else.
-    this.softAt = Math.min(this.expiresAt, soon);
+    this.#lookAgainIn(SHORTEST_PAUSE * (1 + Math.random() / 2));
   }
 
   /**
@@ -79,9 +76,12 @@ export class CachedToken {
       this.expiresAt = expiresAt;
       this.hardAt = expiresAt - this.#hard;
     }
-    const now = this.now();
+    this.#lookAgainIn(Math.max(SHORTEST_PAUSE, (this.expiresAt - this.now()) / 2));
+  }
+
+  #lookAgainIn(ms: number): void {
     this.freshIn = NEVER;
     // Not past the end: `peek` looks at nothing else.
-    this.softAt = Math.min(this.expiresAt, now + Math.max(SHORTEST_PAUSE, (this.expiresAt - now) / 2));
+    this.softAt = Math.min(this.expiresAt, this.now() + ms);
   }
 }

@@ -2,20 +2,11 @@ import { describe, expect, test } from "vitest";
 import { isRemintError, TokenEndpointError } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { watch } from "../cache-under-test.ts";
-import { fleetUnderTest, SITE, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
+import { fleetUnderTest, SITE, warm, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
 import type { Store } from "../../src/fleet/index.ts";
 
 const refused = (): ReturnType<Store["swap"]> => Promise.reject(new Error("connect ECONNREFUSED"));
 const silent = (): ReturnType<Store["swap"]> => new Promise(() => {});
-
-/** Everybody has fake-1. */
-async function warm(options: Parameters<typeof fleetUnderTest>[0] = {}): Promise<FleetUnderTest> {
-  const fleet = fleetUnderTest(options);
-  const all = Promise.all(fleet.processes.map(({ cache }) => cache.get()));
-  await fleet.clock.advance(1000);
-  await all;
-  return fleet;
-}
 
 function values(processes: readonly Process[]): (string | undefined)[] {
   return processes.map(({ cache }) => cache.peek()?.value);

@@ -71,3 +71,12 @@ export function fleetUnderTest(options: FleetUnderTestOptions = {}): FleetUnderT
   };
   return { clock, store, grant, processes: Array.from({ length: size }, () => join()), join };
 }
+
+/** A fleet of which everybody has fake-1. */
+export async function warm(options: FleetUnderTestOptions = {}): Promise<FleetUnderTest> {
+  const fleet = fleetUnderTest(options);
+  const all = Promise.all(fleet.processes.map(({ cache }) => cache.get()));
+  await fleet.clock.advance(1000);
+  await all;
+  return fleet;
+}

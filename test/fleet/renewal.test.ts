@@ -2,17 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { createAuthFetch } from "../../src/adapters/fetch.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { fleetUnderTest, ORIGIN, SITE, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
+import { ORIGIN, SITE, warm, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
 import { writesTo } from "./session-server.ts";
-
-/** Everybody has fake-1. */
-async function warm(options: Parameters<typeof fleetUnderTest>[0] = {}): Promise<FleetUnderTest> {
-  const fleet = fleetUnderTest(options);
-  const all = Promise.all(fleet.processes.map(({ cache }) => cache.get()));
-  await fleet.clock.advance(1000);
-  await all;
-  return fleet;
-}
 
 /** One request to an API that accepts only some values, while time passes. @returns What was sent, and the last status. */
 async function sent(

@@ -1,17 +1,8 @@
 import { expect, test } from "vitest";
-import { fleetUnderTest, SITE, type FleetUnderTest } from "./fleet-under-test.ts";
+import { SITE, warm, type FleetUnderTest } from "./fleet-under-test.ts";
 import type { Site } from "../../src/token-source.ts";
 
 const FORBIDDEN: Site = { origin: SITE.origin, path: "/forbidden" };
-
-/** Everybody has fake-1. */
-async function warm(): Promise<FleetUnderTest> {
-  const fleet = fleetUnderTest({ size: 4 });
-  const all = Promise.all(fleet.processes.map(({ cache }) => cache.get()));
-  await fleet.clock.advance(1000);
-  await all;
-  return fleet;
-}
 
 /** The token is revoked: every process is rejected with it, gets another, and that is accepted. @returns Who got a 401. */
 async function revoke({ processes, clock }: FleetUnderTest): Promise<number> {
@@ -33,7 +24,7 @@ async function revoke({ processes, clock }: FleetUnderTest): Promise<number> {
 }
 
 test("C8: revocations in quick succession are no storm, as long as what is minted for them is accepted", async () => {
-  const fleet = await warm();
+  const fleet = await warm({ size: 4 });
   const surfaced: number[] = [];
   for (let i = 0; i < 8; i++) surfaced.push(await revoke(fleet));
   expect(surfaced).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
@@ -41,7 +32,7 @@ test("C8: revocations in quick succession are no storm, as long as what is minte
 });
 
 test("C8: what one path accepts is no excuse for another that rejects everything", async () => {
-  const fleet = await warm();
+  const fleet = await warm({ size: 4 });
   const { processes, clock, grant } = fleet;
   for (let i = 0; i < 100; i++) {
     const calls = processes.map(async ({ cache }) => {
@@ -58,7 +49,7 @@ test("C8: what one path accepts is no excuse for another that rejects everything
 });
 
 test("C8: what was forgiven once is not told again", async () => {
-  const fleet = await warm();
+  const fleet = await warm({ size: 4 });
   await revoke(fleet);
   const before = fleet.processes.reduce((sum, { store }) => sum + store.calls, 0);
   for (const { cache } of fleet.processes) {
