@@ -1,6 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { fleetUnderTest, SITE } from "./fleet-under-test.ts";
 
+async function withoutBearer(): Promise<{ access_token: string; token_type: string }> {
+  return { access_token: "no-bearer", token_type: "mac" };
+}
+
 describe("one mint per fleet", () => {
   test("cold: everybody gets the one token", async () => {
     const { processes, clock, grant } = fleetUnderTest({ size: 8 });
@@ -83,10 +87,7 @@ describe("one mint per fleet", () => {
   });
 
   test("fleet: a token to start with that no request can carry is not shared: somebody mints", async () => {
-    const initial = async (): Promise<{ access_token: string; token_type: string }> => {
-      return { access_token: "no-bearer", token_type: "mac" };
-    };
-    const { processes, clock, grant } = fleetUnderTest({ initial });
+    const { processes, clock, grant } = fleetUnderTest({ initial: withoutBearer });
     const all = Promise.all(processes.map(({ cache }) => cache.get()));
     await clock.advance(1000);
     expect((await all).map(({ value }) => value)).toEqual(["fake-1", "fake-1", "fake-1"]);
