@@ -30,10 +30,10 @@ export default [
   ),
   check("everything in remint, ours", "dist/index.js", "19.4 kB", DEPENDENCIES),
   check("everything in remint, with dependencies", "dist/index.js", "25.6 kB", []),
-  check("remint/redis alone, ours", "dist/stores/redis.js", "11.4 kB", DEPENDENCIES),
-  check("remint/policy alone", "dist/request-policy.js", "2.6 kB", []),
+  check("remint/redis alone, ours", "dist/fleet/redis.js", "11.4 kB", DEPENDENCIES),
+  check("remint/policy alone", "dist/policy/request-policy.js", "2.6 kB", []),
   check("remint/fetch alone", "dist/adapters/fetch.js", "4.55 kB", []),
   check("remint/ofetch alone", "dist/adapters/ofetch.js", "4.65 kB", []),
-  check("remint/axios alone", "dist/adapters/axios.js", "5.9 kB", []),
+  check("remint/axios alone", "dist/adapters/axios/index.js", "5.9 kB", []),
   check("remint/dpop alone, without dpop", "dist/dpop/index.js", "3.3 kB", []),
 ];

@@ -8,13 +8,14 @@ const config: ViteUserConfig = defineConfig({
     // Tests and examples import the package as a user does; here that means its sources.
     alias: [
       { find: /^remint$/, replacement: source("index.ts") },
-      { find: /^remint\/(fetch|axios|ofetch)$/, replacement: source("adapters/$1.ts") },
+      { find: /^remint\/(fetch|ofetch)$/, replacement: source("adapters/$1.ts") },
+      { find: /^remint\/axios$/, replacement: source("adapters/axios/index.ts") },
       { find: /^remint\/(chalk|salesforce)$/, replacement: source("providers/$1.ts") },
       { find: /^remint\/fleet$/, replacement: source("fleet/index.ts") },
-      { find: /^remint\/redis$/, replacement: source("stores/redis.ts") },
+      { find: /^remint\/redis$/, replacement: source("fleet/redis.ts") },
       { find: /^remint\/dpop$/, replacement: source("dpop/index.ts") },
       { find: /^remint\/node$/, replacement: source("node/index.ts") },
-      { find: /^remint\/policy$/, replacement: source("request-policy.ts") },
+      { find: /^remint\/policy$/, replacement: source("policy/request-policy.ts") },
       { find: /^remint\/testing$/, replacement: source("testing/index.ts") },
     ],
   },

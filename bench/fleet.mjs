@@ -17,7 +17,7 @@ process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 process.env.TSX_TSCONFIG_PATH = "tsconfig.dist.json";
 
 // The fleet, its servers and its Redis are those of the tests.
-const parts = (name) => tsImport(`../test/redis/${name}.ts`, import.meta.url);
+const parts = (name) => tsImport(`../test/fleet/redis/${name}.ts`, import.meta.url);
 const [{ Stage }, { redisAvailable }, bad] = await Promise.all(
   ["fleet-stage", "redis-server", "fleet-faults"].map(parts),
 );

@@ -16,8 +16,8 @@ for (const project of ["tsconfig.build.json", "tsconfig.testing.json"]) {
 
 // The `remint` key of axios' config for CommonJS users. tsc copies no declarations, and leaves the reference to this
 // one pointing into src/, which is not published.
-cpSync("src/adapters/axios-commonjs.d.cts", "dist/adapters/axios-commonjs.d.cts");
-const types = "dist/adapters/axios.d.ts";
+cpSync("src/adapters/axios/axios-commonjs.d.cts", "dist/adapters/axios/axios-commonjs.d.cts");
+const types = "dist/adapters/axios/index.d.ts";
 const emitted = readFileSync(types, "utf8");
 const published = emitted.replace(/(?<=<reference path=")[^"]*(?=axios-commonjs\.d\.cts")/, "./");
 if (!published.includes('<reference path="./axios-commonjs.d.cts"')) {

@@ -16,7 +16,7 @@ const SUBPATHS = [
   },
   {
     name: "remint/policy",
-    entry: "request-policy.js",
+    entry: "policy/request-policy.js",
     imports: [],
     forbidden: /^dist\/(adapters|testing|grants|dpop)\//,
   },
@@ -24,7 +24,7 @@ const SUBPATHS = [
   { name: "remint/ofetch", entry: "adapters/ofetch.js", imports: ["ofetch"], forbidden: /\/(grants|testing|axios)/ },
   {
     name: "remint/axios",
-    entry: "adapters/axios.js",
+    entry: "adapters/axios/index.js",
     imports: ["axios"],
     forbidden: /\/(grants|testing|o?fetch[^/]*$)/,
   },
@@ -48,7 +48,7 @@ const SUBPATHS = [
   },
   {
     name: "remint/redis",
-    entry: "stores/redis.js",
+    entry: "fleet/redis.js",
     imports: ["p-retry", "jwt-decode", "redis"],
     forbidden: /\/(grants|adapters|testing)\//,
   },
@@ -101,7 +101,7 @@ for (const { name, entry, imports: allowed, forbidden } of SUBPATHS) {
   );
 }
 
-const CORE = ["index.js", "request-policy.js"];
+const CORE = ["index.js", "policy/request-policy.js"];
 const core = await bundle(CORE);
 console.log(`\ncore and policy together: ${kB(core.size)} kB, and beyond that`);
 for (const { name, limit, design, also } of ADAPTERS) {

@@ -4,28 +4,28 @@
  *
  * @module
  */
-export { createTokenCache } from "./create-token-cache.ts";
-export { createTokenPool } from "./token-pool.ts";
-export { clientAssertion, privateKeyJwt } from "./grants/client-assertion.ts";
-export { clientSecretBasic, tlsClientAuth } from "./grants/client-authentication.ts";
+export { createTokenCache } from "./core/create-token-cache.ts";
+export { createTokenPool } from "./core/pool.ts";
+export { clientAssertion, privateKeyJwt } from "./oauth/client-assertion.ts";
+export { clientSecretBasic, tlsClientAuth } from "./oauth/client-authentication.ts";
 export { clientCredentials } from "./grants/client-credentials.ts";
-export { customGrant } from "./grants/custom-grant.ts";
+export { customGrant } from "./grants/custom.ts";
 export { jwtBearer } from "./grants/jwt-bearer.ts";
 export { refreshToken } from "./grants/refresh-token.ts";
 export { tokenExchange } from "./grants/token-exchange.ts";
-export { findRemintError, isRemintError, RemintError, TokenEndpointError } from "./errors.ts";
+export { findRemintError, isRemintError, RemintError, TokenEndpointError } from "./base/errors.ts";
 
-export type { AccessToken } from "./access-token.ts";
-export type { TokenCacheOptions } from "./cache-options.ts";
-export type { Bursts, Clock, Timer } from "./clock.ts";
-export type { Rejection, RemintErrorCode, RemintErrorOptions, TokenEndpointErrorOptions } from "./errors.ts";
-export type { ClientAssertionContext, ClientAssertionSource, PrivateKeyJwtOptions } from "./grants/client-assertion.ts";
+export type { AccessToken } from "./core/access-token.ts";
+export type { TokenCacheOptions } from "./core/options.ts";
+export type { Bursts, Clock, Timer } from "./base/clock.ts";
+export type { Rejection, RemintErrorCode, RemintErrorOptions, TokenEndpointErrorOptions } from "./base/errors.ts";
+export type { ClientAssertionContext, ClientAssertionSource, PrivateKeyJwtOptions } from "./oauth/client-assertion.ts";
 export type {
   ClientAuthentication,
   ClientAuthenticationName,
   ClientSecret,
   ClientSecretBasicOptions,
-} from "./grants/client-authentication.ts";
+} from "./oauth/client-authentication.ts";
 export type { ClientCredentialsOptions } from "./grants/client-credentials.ts";
 export type {
   CustomGrantOptions,
@@ -33,9 +33,9 @@ export type {
   DatedToken,
   PlainTokenResponse,
   TimestampedToken,
-} from "./grants/custom-grant.ts";
+} from "./grants/custom.ts";
 export type { JwtBearerOptions, SignedAssertion } from "./grants/jwt-bearer.ts";
-export type { GrantOptions } from "./grants/parameters.ts";
+export type { GrantOptions } from "./oauth/parameters.ts";
 export type { RefreshTokenOptions, RotatedToken } from "./grants/refresh-token.ts";
 export type { TokenExchangeOptions, TokenInput, TokenType } from "./grants/token-exchange.ts";
 export type {
@@ -48,12 +48,12 @@ export type {
   RejectionRule,
   RevokeContext,
   TokenResponse,
-} from "./grant.ts";
-export type { SigningAlgorithm, SigningKey, SigningKeyOptions } from "./grants/signing-key.ts";
-export type { TokenEndpointOptions } from "./grants/token-client.ts";
-export type { TokenFetch } from "./grants/token-post.ts";
-export type { EventListener, MintCause, RemintEvent } from "./telemetry/events.ts";
-export type { TokenPool, TokenPoolOptions } from "./token-pool.ts";
+} from "./core/types.ts";
+export type { SigningAlgorithm, SigningKey, SigningKeyOptions } from "./base/keys.ts";
+export type { TokenEndpointOptions } from "./oauth/client.ts";
+export type { TokenFetch } from "./oauth/token-post.ts";
+export type { EventListener, MintCause, RemintEvent } from "./core/events.ts";
+export type { TokenPool, TokenPoolOptions } from "./core/pool.ts";
 export type {
   CloseOptions,
   Renewal,
@@ -65,4 +65,4 @@ export type {
   SkipReason,
   TokenCache,
   TokenSource,
-} from "./token-source.ts";
+} from "./policy/choose-cache.ts";

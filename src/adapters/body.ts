@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { systemClock } from "../clock.ts";
+import { systemClock } from "../base/clock.ts";
 
 /** A discarded 401 is read up to this, so that its connection can be used again; larger ones are cancelled. */
 const DRAIN_BYTES = 64 * 1024;

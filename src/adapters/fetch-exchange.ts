@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { assertFunction, assertOptions, assertStatuses } from "../options.ts";
-import { sendBare, withToken } from "../request-policy.ts";
-import { leaveOnAbort } from "../single-flight.ts";
-import { assertTokenSource, chooseCache, isTokenCache, overrideOptions, overridingCache } from "../token-source.ts";
+import { assertFunction, assertOptions, assertStatuses } from "../base/options.ts";
+import { sendBare, withToken } from "../policy/request-policy.ts";
+import { leaveOnAbort } from "../core/single-flight.ts";
+import { assertTokenSource, chooseCache, isTokenCache, overrideOptions, overridingCache } from "../policy/choose-cache.ts";
 import { drain, isOneShot, readText } from "./body.ts";
 import { hasAuthorization, withHeaders } from "./fetch-headers.ts";
-import type { AccessToken } from "../access-token.ts";
-import type { RejectionRule } from "../grant.ts";
-import type { Exchange, ExtraHeaders, PolicyRequest } from "../request-policy.ts";
-import type { RequestOverride, RequestOverrideOptions, TokenSource } from "../token-source.ts";
+import type { AccessToken } from "../core/access-token.ts";
+import type { RejectionRule } from "../core/types.ts";
+import type { Exchange, ExtraHeaders, PolicyRequest } from "../policy/request-policy.ts";
+import type { RequestOverride, RequestOverrideOptions, TokenSource } from "../policy/choose-cache.ts";
 
 /** What fetch takes as its first argument. */
 export type FetchInput = string | URL | Request;

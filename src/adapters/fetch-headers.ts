@@ -4,7 +4,7 @@
  * @module
  */
 import { PROOF_HEADER } from "./proof-header.ts";
-import type { ExtraHeaders } from "../request-policy.ts";
+import type { ExtraHeaders } from "../policy/request-policy.ts";
 
 type Entries = Iterable<readonly [string, string]>;
 

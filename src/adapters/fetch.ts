@@ -14,8 +14,8 @@ export type {
   FetchInput,
   FetchTokenSource,
 } from "./fetch-exchange.ts";
-export type { AccessToken } from "../access-token.ts";
-export type { RequestOverride, RequestOverrideOptions, TokenCache, TokenSource } from "../token-source.ts";
+export type { AccessToken } from "../core/access-token.ts";
+export type { RequestOverride, RequestOverrideOptions, TokenCache, TokenSource } from "../policy/choose-cache.ts";
 
 /**
  * Creates a fetch that attaches the source's token, and on a 401 renews it and sends the request again, once.

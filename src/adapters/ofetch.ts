@@ -4,14 +4,14 @@
  * @module
  */
 import { ofetch as installedOfetch } from "ofetch";
-import { assertOptions, optionError } from "../options.ts";
+import { assertOptions, optionError } from "../base/options.ts";
 import { authFetchOf } from "./fetch-exchange.ts";
 import type { $Fetch, FetchOptions } from "ofetch";
 import type { AuthFetchOptions, FetchBody, FetchTokenSource } from "./fetch-exchange.ts";
-import type { RequestOverride } from "../token-source.ts";
+import type { RequestOverride } from "../policy/choose-cache.ts";
 
 export type { AuthFetchOptions, AuthRequestInit, FetchBody, FetchInput, FetchTokenSource } from "./fetch-exchange.ts";
-export type { RequestOverride, RequestOverrideOptions, TokenCache, TokenSource } from "../token-source.ts";
+export type { RequestOverride, RequestOverrideOptions, TokenCache, TokenSource } from "../policy/choose-cache.ts";
 
 declare module "ofetch" {
   interface FetchOptions {

@@ -4,12 +4,12 @@
  * @module
  */
 import { generateProof } from "dpop";
-import { challengeErrors, USE_DPOP_NONCE } from "../challenge.ts";
-import { isRemintError, RemintError, safeCause } from "../errors.ts";
+import { challengeErrors, USE_DPOP_NONCE } from "../base/challenge.ts";
+import { isRemintError, RemintError, safeCause } from "../base/errors.ts";
 import { keySource, type KeyOptions, type KeySource } from "./key-pair.ts";
 import { isNonce, Nonces } from "./nonces.ts";
 import type { DpopAlgorithm, DpopKeyPair, DpopPrivateKey } from "./key-pair.ts";
-import type { Proof, ProofAnswer, ProofKey, ProofRequest, Prove } from "../proof.ts";
+import type { Proof, ProofAnswer, ProofKey, ProofRequest, Prove } from "../core/proof.ts";
 
 /** What {@link dpop} takes. */
 export interface DpopOptions extends KeyOptions {

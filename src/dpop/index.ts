@@ -6,12 +6,12 @@
  *
  * @module
  */
-import { assertOptions } from "../options.ts";
+import { assertOptions } from "../base/options.ts";
 import { DpopKey, type DpopOptions } from "./dpop-key.ts";
 
 export type { DpopKey, DpopOptions } from "./dpop-key.ts";
 export type { DpopAlgorithm, DpopKeyPair, DpopPrivateKey } from "./key-pair.ts";
-export type { Proof, ProofAnswer, ProofKey, ProofRequest, Prove } from "../proof.ts";
+export type { Proof, ProofAnswer, ProofKey, ProofRequest, Prove } from "../core/proof.ts";
 
 /**
  * A key that tokens are bound to: the option `dpop` of every grant with a token endpoint.

@@ -5,8 +5,8 @@
  * @module
  */
 import { generateKeyPair, type KeyPair } from "dpop";
-import { digest } from "../digest.ts";
-import { kindOf, optionError } from "../options.ts";
+import { digest } from "../base/digest.ts";
+import { kindOf, optionError } from "../base/options.ts";
 
 /** What `dpop` signs with: keys on P-256 and Ed25519, and RSA keys of at least 2048 bits. */
 export type DpopAlgorithm = "ES256" | "Ed25519" | "RS256" | "PS256";

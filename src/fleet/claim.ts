@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { ageOf } from "./memory.ts";
+import { ageOf } from "./known.ts";
 import { factsOf, type Facts, type SeenRecord } from "./record.ts";
 import type { KeptToken } from "./lease.ts";
-import type { Known } from "./memory.ts";
+import type { Known } from "./known.ts";
 
 /** One attempt to take the lease. */
 export interface Claim {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { windowsOf } from "../expiry.ts";
+import { windowsOf } from "../core/expiry.ts";
 import type { FleetRecord, SeenRecord } from "./record.ts";
 
 /** What a process wants, as far as the decision goes. */

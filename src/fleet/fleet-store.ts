@@ -1,10 +1,10 @@
-import { assertOptions, assertString, duration, optionError } from "../options.ts";
-import { Member } from "./member.ts";
+import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
+import { Member } from "./supply.ts";
 import { sealsOf, type EncryptionKey } from "./seal.ts";
-import { StoreLink } from "./store-link.ts";
-import type { Clock } from "../clock.ts";
-import type { Store } from "../stores/store.ts";
-import type { FleetMember, FleetStore } from "../token-supply.ts";
+import { StoreLink } from "./link.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Store } from "./store.ts";
+import type { FleetMember, FleetStore } from "../core/supply.ts";
 
 /** What {@link fleetStore} takes beside the store. */
 export interface FleetOptions {

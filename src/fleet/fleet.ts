@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../base/clock.ts";
 import type { Seal } from "./seal.ts";
-import type { StoreLink } from "./store-link.ts";
+import type { StoreLink } from "./link.ts";
 
 /** One store and how it is used, as seen from one cache. */
 export interface Fleet {

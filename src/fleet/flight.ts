@@ -8,18 +8,18 @@
  *
  * @module
  */
-import { RemintError } from "../errors.ts";
+import { RemintError } from "../base/errors.ts";
 import { claimKnown, claimNothing, claimSeen, type Claim } from "./claim.ts";
 import { decide, type Wish } from "./decision.ts";
 import { lead, mintAlone, type Leader } from "./lead.ts";
 import { Lease } from "./lease.ts";
-import { adopted, knownFrom, type TokenRecord } from "./memory.ts";
+import { adopted, knownFrom, type TokenRecord } from "./known.ts";
 import { pollDelay } from "./polling.ts";
 import { failureOf } from "./shared-failure.ts";
-import { StoreFault } from "./store-link.ts";
-import type { Obtained, TokenNeed } from "../token-supply.ts";
-import type { Home, Member } from "./member.ts";
-import type { StoreEntry } from "../stores/store.ts";
+import { StoreFault } from "./link.ts";
+import type { Obtained, TokenNeed } from "../core/supply.ts";
+import type { Home, Member } from "./supply.ts";
+import type { StoreEntry } from "./store.ts";
 import { factsOf, type SeenRecord } from "./record.ts";
 import type { Waits } from "./waits.ts";
 

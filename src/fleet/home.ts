@@ -16,11 +16,11 @@
  *
  * @module
  */
-import { digest } from "../digest.ts";
+import { digest } from "../base/digest.ts";
 import { isHeld } from "./decision.ts";
 import { pollDelay } from "./polling.ts";
 import { factsOf, read, write, type Facts, type FleetRecord, type Place, type SeenRecord } from "./record.ts";
-import type { StoreEntry } from "../stores/store.ts";
+import type { StoreEntry } from "./store.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Waits } from "./waits.ts";
 

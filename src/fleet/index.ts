@@ -4,12 +4,12 @@
  * @module
  */
 export { fleetStore } from "./fleet-store.ts";
-export { storeContract } from "../stores/contract.ts";
-export { memoryStore } from "../stores/memory.ts";
+export { storeContract } from "./store-contract.ts";
+export { memoryStore } from "./memory.ts";
 
 export type { FleetOptions } from "./fleet-store.ts";
 export type { EncryptionKey } from "./seal.ts";
-export type { StoreContractCase, StoreContractOptions } from "../stores/contract.ts";
-export type { MemoryStoreOptions } from "../stores/memory.ts";
-export type { Store, StoreEntry, SwapResult } from "../stores/store.ts";
-export type { FleetStore } from "../token-supply.ts";
+export type { StoreContractCase, StoreContractOptions } from "./store-contract.ts";
+export type { MemoryStoreOptions } from "./memory.ts";
+export type { Store, StoreEntry, SwapResult } from "./store.ts";
+export type { FleetStore } from "../core/supply.ts";

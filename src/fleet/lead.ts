@@ -4,17 +4,17 @@
  *
  * @module
  */
-import { stateLeftBy } from "../left-state.ts";
-import { startMint } from "../mint.ts";
-import { adopted, knownFrom, type TokenRecord } from "./memory.ts";
+import { stateLeftBy } from "../base/left-state.ts";
+import { startMint } from "../core/mint.ts";
+import { adopted, knownFrom, type TokenRecord } from "./known.ts";
 import { read } from "./record.ts";
-import { StoreFault } from "./store-link.ts";
-import type { RemintError } from "../errors.ts";
-import type { Minted } from "../mint.ts";
-import type { StoreEntry } from "../stores/store.ts";
-import type { Obtained, TokenNeed } from "../token-supply.ts";
+import { StoreFault } from "./link.ts";
+import type { RemintError } from "../base/errors.ts";
+import type { Minted } from "../core/mint.ts";
+import type { StoreEntry } from "./store.ts";
+import type { Obtained, TokenNeed } from "../core/supply.ts";
 import type { Lease } from "./lease.ts";
-import type { Member } from "./member.ts";
+import type { Member } from "./supply.ts";
 import type { Waits } from "./waits.ts";
 
 /** What leading needs of its flight. */

@@ -1,47 +1,87 @@
 /**
- * What a process remembers of its record between two flights: enough to replace it by value with one call, and to know
- * without a call that it may not.
+ * A store in the memory of one process: what tests and simulations share tokens through.
  *
  * @module
  */
-import type { Clock } from "../clock.ts";
-import type { Obtained } from "../token-supply.ts";
-import { factsOf, type Facts, type FleetRecord, type StoredToken } from "./record.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { assertClock, assertOptions } from "../base/options.ts";
+import type { Store, StoreEntry, SwapResult } from "./store.ts";
 
-/** The token that was last had from the fleet, or for it. */
-export interface Known {
+/** Options of {@link memoryStore}. */
+export interface MemoryStoreOptions {
+  /** Whose monotonic time decides when values expire. @defaultValue the machine's own */
+  readonly clock?: Clock | undefined;
+}
+
+interface Kept {
   readonly value: string;
-  /** Of the record it came from; `undefined`: minted beside the store. */
-  readonly version: string | undefined;
-  /** It may be replaced without another look: nobody was replacing it, and that had not just failed. */
-  readonly isFree: boolean;
-  readonly facts: Facts;
-  readonly token: StoredToken;
-  /** Monotonic milliseconds at which the record was written: what it says counts from there. */
-  readonly writtenAt: number;
-  /** Monotonic milliseconds of the token's end. */
-  readonly until: number;
+  readonly version: string;
+  /** By the clock's monotonic time. */
+  readonly expiresAt: number;
 }
 
-/** A record with a token. */
-export type TokenRecord = FleetRecord & { readonly token: StoredToken };
+/** So many entries may lie there before the first sweep. */
+const FIRST_SWEEP = 64;
 
-/** What a record with a token says, for later. @param writtenAt Monotonic milliseconds. */
-export function knownFrom(record: TokenRecord, version: string | undefined, writtenAt: number): Known {
-  const { token } = record;
-  const until = writtenAt + record.left;
-  const isFree = record.phase === "T" && record.pause === undefined && record.failure === undefined;
-  return { value: token.response.access_token, version, isFree, facts: factsOf(record), token, writtenAt, until };
+/** What {@link memoryStore} makes. */
+export class MemoryStore implements Store {
+  readonly #clock: Clock;
+  readonly #entries = new Map<string, Kept>();
+  #revision = 0;
+  #sweepAt = FIRST_SWEEP;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** How many values lie there, the expired ones that were not swept yet included. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  // `async` and without an `await`: one step for everybody in this process, and what it throws is a rejection.
+  async swap(key: string, expected: string | undefined, next: string | undefined, ttl: number): Promise<SwapResult> {
+    const now = this.#clock.monotonic();
+    const current = this.#entry(key, now);
+    if (current?.version !== expected) return { ok: false, current };
+    if (next === undefined) {
+      this.#entries.delete(key);
+      return { ok: true, version: undefined };
+    }
+    if (this.#entries.size >= this.#sweepAt) this.#sweep(now);
+    const version = String(++this.#revision);
+    this.#entries.set(key, { value: next, version, expiresAt: now + ttl });
+    return { ok: true, version };
+  }
+
+  #entry(key: string, now: number): StoreEntry | undefined {
+    const kept = this.#entries.get(key);
+    if (kept === undefined || kept.expiresAt <= now) return undefined;
+    return { value: kept.value, version: kept.version, ttl: kept.expiresAt - now };
+  }
+
+  /**
+   * Forgets what has expired. A timer would wake the process for nothing; at twice the size the last sweep left, each
+   * write pays for a bounded part of it and the dead never outnumber the living by more than a constant.
+   */
+  #sweep(now: number): void {
+    for (const [key, { expiresAt }] of this.#entries) if (expiresAt <= now) this.#entries.delete(key);
+    this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.#entries.size);
+  }
 }
 
-/** Milliseconds since the token was minted, at a monotonic time. */
-export function ageOf({ token, writtenAt }: Known, now: number): number {
-  return token.age + now - writtenAt;
-}
-
-/** The token of a record that another process wrote, on the local clocks. */
-export function adopted({ token, until }: Known, clock: Clock): Obtained {
-  const { response, lifetime } = token;
-  const expiresAt = Math.floor(clock.now() + until - clock.monotonic());
-  return { response, lifetime, expiresAt, adopted: true, freshness: token.renews ? "renewed" : "taken" };
+/**
+ * Makes a store that lives in this process: for tests and simulations.
+ *
+ * It shares nothing with another process, and nothing survives this one: a fleet needs `redisStore` or a store for
+ * another engine ({@link Store}). Versions are revision numbers; values expire by `clock.monotonic()`. It has no timer
+ * and forgets expired values as others are written, so it grows with what is alive, not with what ever was.
+ *
+ * @throws {TypeError} When `clock` is not a clock.
+ */
+export function memoryStore(options: MemoryStoreOptions = {}): Store {
+  assertOptions("memoryStore", options);
+  const { clock = systemClock } = options;
+  assertClock(clock);
+  return new MemoryStore(clock);
 }

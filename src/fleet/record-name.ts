@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { Origins } from "../grant.ts";
-import type { FleetMember } from "../token-supply.ts";
+import type { Origins } from "../core/types.ts";
+import type { FleetMember } from "../core/supply.ts";
 
 /** What there is to name a token with. */
 type Named = Pick<FleetMember, "grant" | "origins" | "poolKey">;

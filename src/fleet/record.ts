@@ -16,9 +16,9 @@
  *
  * @module
  */
-import type { Lifetime } from "../expiry.ts";
-import type { TokenResponse } from "../grant.ts";
-import type { StoreEntry } from "../stores/store.ts";
+import type { Lifetime } from "../core/expiry.ts";
+import type { TokenResponse } from "../core/types.ts";
+import type { StoreEntry } from "./store.ts";
 import type { Seal } from "./seal.ts";
 import type { StoredFailure } from "./shared-failure.ts";
 

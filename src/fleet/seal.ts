@@ -10,7 +10,7 @@
  * @see [NIST SP 800-38D](https://doi.org/10.6028/NIST.SP.800-38D) (GCM)
  * @module
  */
-import { kindOf } from "../options.ts";
+import { kindOf } from "../base/options.ts";
 
 /** 32 bytes, or base64 or base64url of them: `openssl rand -base64 32`. */
 export type EncryptionKey = string | Uint8Array;

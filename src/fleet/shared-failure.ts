@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { RemintError, TokenEndpointError, type RemintErrorCode } from "../errors.ts";
+import { RemintError, TokenEndpointError, type RemintErrorCode } from "../base/errors.ts";
 
 /** A failure as a record keeps it. */
 export interface StoredFailure {

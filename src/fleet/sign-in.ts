@@ -12,7 +12,7 @@
  *
  * @module
  */
-import { digest } from "../digest.ts";
+import { digest } from "../base/digest.ts";
 import type { Facts } from "./record.ts";
 
 /** Sign-ins, and used up states, that a record remembers, to know a late process from a new one. */

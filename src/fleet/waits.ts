@@ -4,9 +4,9 @@
  *
  * @module
  */
-import type { Clock, Timer } from "../clock.ts";
-import type { RemintError } from "../errors.ts";
-import type { RunningMint } from "../mint.ts";
+import type { Clock, Timer } from "../base/clock.ts";
+import type { RemintError } from "../base/errors.ts";
+import type { RunningMint } from "../core/mint.ts";
 
 /** The waiting of one flight. */
 export class Waits {

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import type { Grant } from "../grant.ts";
-import { assertOptions, assertString } from "../options.ts";
-import { endpointGrant } from "./endpoint-grant.ts";
-import { commonForm, grantKey, type GrantOptions } from "./parameters.ts";
-import { isNameable } from "./token-client.ts";
-import { requestToken, tokenClient } from "./token-endpoint.ts";
+import type { Grant } from "../core/types.ts";
+import { assertOptions, assertString } from "../base/options.ts";
+import { endpointGrant } from "./generic.ts";
+import { commonForm, grantKey, type GrantOptions } from "../oauth/parameters.ts";
+import { isNameable } from "../oauth/client.ts";
+import { requestToken, tokenClient } from "../oauth/request.ts";
 
 /** Options of {@link clientCredentials}. */
 export interface ClientCredentialsOptions extends GrantOptions {

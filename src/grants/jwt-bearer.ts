@@ -4,15 +4,15 @@
  * @module
  */
 import type { JsonValue } from "oauth4webapi";
-import { systemClock } from "../clock.ts";
-import type { Grant } from "../grant.ts";
-import { assertOptions, assertString, duration, optionError } from "../options.ts";
-import { endpointGrant } from "./endpoint-grant.ts";
-import { commonForm, grantKey, strings, type GrantOptions } from "./parameters.ts";
-import { signedJwt } from "./signed-jwt.ts";
-import { signingKey, type KeyOptionNames, type SigningKeyOptions } from "./signing-key.ts";
-import { isNameable } from "./token-client.ts";
-import { requestToken, tokenClient, type TokenClient } from "./token-endpoint.ts";
+import { systemClock } from "../base/clock.ts";
+import type { Grant } from "../core/types.ts";
+import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
+import { endpointGrant } from "./generic.ts";
+import { commonForm, grantKey, strings, type GrantOptions } from "../oauth/parameters.ts";
+import { signedJwt } from "../oauth/signed-jwt.ts";
+import { signingKey, type KeyOptionNames, type SigningKeyOptions } from "../base/keys.ts";
+import { isNameable } from "../oauth/client.ts";
+import { requestToken, tokenClient, type TokenClient } from "../oauth/request.ts";
 import type { TokenInput } from "./token-exchange.ts";
 
 /** An assertion that is signed here, anew for every token request. */

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { systemClock, type Timer } from "../clock.ts";
-import { lifetimeOf } from "../expiry.ts";
-import type { TokenResponse } from "../grant.ts";
+import { systemClock, type Timer } from "../base/clock.ts";
+import { lifetimeOf } from "../core/expiry.ts";
+import type { TokenResponse } from "../core/types.ts";
 
 /** Milliseconds a request may go on after its mint gave up. */
 const PATIENCE = 30_000;

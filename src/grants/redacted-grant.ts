@@ -1,4 +1,4 @@
-import type { Grant } from "../grant.ts";
+import type { Grant } from "../core/types.ts";
 
 /**
  * A grant that does not print: its `state` is a refresh token, its key names a client (S5).

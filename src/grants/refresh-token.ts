@@ -3,15 +3,15 @@
  *
  * @module
  */
-import { TokenEndpointError } from "../errors.ts";
-import type { Grant } from "../grant.ts";
-import { assertFunction, assertOptions, assertString } from "../options.ts";
-import { commonForm, grantKey, type GrantOptions } from "./parameters.ts";
-import { boundToken, proving } from "./proved-request.ts";
+import { TokenEndpointError } from "../base/errors.ts";
+import type { Grant } from "../core/types.ts";
+import { assertFunction, assertOptions, assertString } from "../base/options.ts";
+import { commonForm, grantKey, type GrantOptions } from "../oauth/parameters.ts";
+import { boundToken, proving } from "../oauth/proved-request.ts";
 import { redactedGrant } from "./redacted-grant.ts";
 import { Rotation, type RotatedToken } from "./rotation.ts";
-import { revokeToken } from "./revocation.ts";
-import { requestToken, tokenClient, type TokenClient } from "./token-endpoint.ts";
+import { revokeToken } from "../oauth/revocation.ts";
+import { requestToken, tokenClient, type TokenClient } from "../oauth/request.ts";
 
 export type { RotatedToken } from "./rotation.ts";
 

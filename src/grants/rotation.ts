@@ -9,15 +9,15 @@
  *
  * @module
  */
-import { withoutCredentials } from "../access-token.ts";
-import { systemClock } from "../clock.ts";
-import { isRemintError, RemintError, TokenEndpointError } from "../errors.ts";
-import type { MintContext, TokenResponse } from "../grant.ts";
-import { leaveState } from "../left-state.ts";
-import { optionError } from "../options.ts";
-import { leaveOnAbort } from "../single-flight.ts";
+import { withoutCredentials } from "../core/access-token.ts";
+import { systemClock } from "../base/clock.ts";
+import { isRemintError, RemintError, TokenEndpointError } from "../base/errors.ts";
+import type { MintContext, TokenResponse } from "../core/types.ts";
+import { leaveState } from "../base/left-state.ts";
+import { optionError } from "../base/options.ts";
+import { leaveOnAbort } from "../core/single-flight.ts";
 import { aged, isWorthUsing, patient } from "./late-answer.ts";
-import { redactedCause, redactor } from "./redaction.ts";
+import { redactedCause, redactor } from "../oauth/redaction.ts";
 import { UsedTokens } from "./used-tokens.ts";
 
 /** What a rotation was, for whoever keeps the refresh token. */

@@ -4,14 +4,14 @@
  * @module
  */
 import { jwtDecode } from "jwt-decode";
-import { tokenResponseError } from "../access-token.ts";
-import { isRemintError } from "../errors.ts";
-import type { Grant, MintContext, TokenResponse } from "../grant.ts";
-import { assertOptions, assertString, optionError } from "../options.ts";
-import { endpointGrant } from "./endpoint-grant.ts";
-import { commonForm, grantKey, strings, type GrantOptions } from "./parameters.ts";
-import { isNameable } from "./token-client.ts";
-import { requestToken, tokenClient, type TokenClient } from "./token-endpoint.ts";
+import { tokenResponseError } from "../core/access-token.ts";
+import { isRemintError } from "../base/errors.ts";
+import type { Grant, MintContext, TokenResponse } from "../core/types.ts";
+import { assertOptions, assertString, optionError } from "../base/options.ts";
+import { endpointGrant } from "./generic.ts";
+import { commonForm, grantKey, strings, type GrantOptions } from "../oauth/parameters.ts";
+import { isNameable } from "../oauth/client.ts";
+import { requestToken, tokenClient, type TokenClient } from "../oauth/request.ts";
 
 /** A token, or a function that is asked for it before every token request: it may have been replaced meanwhile. */
 export type TokenInput = string | ((context: Pick<MintContext, "signal">) => string | Promise<string>);

@@ -1,7 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { RemintError } from "../errors.ts";
-import { optionError } from "../options.ts";
+import { RemintError } from "../base/errors.ts";
+import { optionError } from "../base/options.ts";
 
 /**
  * The secret in a file, for `clientSecret` (and for the `key` of `privateKeyJwt`): what is in the file, without the line

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { AccessToken } from "../access-token.ts";
-import { isLoopback } from "../options.ts";
+import type { AccessToken } from "../core/access-token.ts";
+import { isLoopback } from "../base/options.ts";
 
 /** What Chalk says about a token beside its value. */
 export interface ChalkToken {

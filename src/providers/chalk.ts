@@ -8,12 +8,12 @@
  *
  * @module
  */
-import type { Grant, TokenResponse } from "../grant.ts";
+import type { Grant, TokenResponse } from "../core/types.ts";
 import { redactedGrant } from "../grants/redacted-grant.ts";
-import { redactor, shown } from "../grants/redaction.ts";
-import { tokenFromAnswer, type TokenAnswer } from "../grants/token-answer.ts";
-import { postToken, type TokenFetch } from "../grants/token-post.ts";
-import { assertFunction, assertOptions, duration, endpointUrl, optionError } from "../options.ts";
+import { redactor, shown } from "../oauth/redaction.ts";
+import { tokenFromAnswer, type TokenAnswer } from "../oauth/answer.ts";
+import { postToken, type TokenFetch } from "../oauth/token-post.ts";
+import { assertFunction, assertOptions, duration, endpointUrl, optionError } from "../base/options.ts";
 import { chalkToken, environmentId, tokenOrigins } from "./chalk-token.ts";
 
 export { chalkToken } from "./chalk-token.ts";

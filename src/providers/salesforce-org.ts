@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { tokenResponseError, type AccessToken } from "../access-token.ts";
-import type { Grant, TokenResponse } from "../grant.ts";
+import { tokenResponseError, type AccessToken } from "../core/access-token.ts";
+import type { Grant, TokenResponse } from "../core/types.ts";
 import { redactedGrant } from "../grants/redacted-grant.ts";
-import { leaveState } from "../left-state.ts";
-import { assertOptions, duration, endpointUrl } from "../options.ts";
+import { leaveState } from "../base/left-state.ts";
+import { assertOptions, duration, endpointUrl } from "../base/options.ts";
 import { isSessionOver, SESSION_STATUSES } from "./salesforce-session.ts";
 
 const HALF_AN_HOUR = 30 * 60_000;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { RejectionRule } from "../grant.ts";
+import type { RejectionRule } from "../core/types.ts";
 
 /** Statuses beside 401 under which a session that is over may hide. */
 export const SESSION_STATUSES: readonly number[] = [400, 500];

@@ -1,4 +1,4 @@
-import { RemintError } from "../errors.ts";
+import { RemintError } from "../base/errors.ts";
 import type { TokenInput } from "../grants/token-exchange.ts";
 
 const LONGEST_SUBJECT_TOKEN = 10_000;

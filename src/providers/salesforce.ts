@@ -8,16 +8,16 @@
  *
  * @module
  */
-import type { Grant } from "../grant.ts";
-import { clientSecretBasic } from "../grants/client-authentication.ts";
+import type { Grant } from "../core/types.ts";
+import { clientSecretBasic } from "../oauth/client-authentication.ts";
 import { clientCredentials } from "../grants/client-credentials.ts";
 import { assertionGrant } from "../grants/jwt-bearer.ts";
 import { refreshToken, type RefreshTokenOptions } from "../grants/refresh-token.ts";
-import type { SigningKeyOptions } from "../grants/signing-key.ts";
-import type { GrantOptions } from "../grants/parameters.ts";
-import { tokenClient, type TokenEndpointOptions } from "../grants/token-endpoint.ts";
+import type { SigningKeyOptions } from "../base/keys.ts";
+import type { GrantOptions } from "../oauth/parameters.ts";
+import { tokenClient, type TokenEndpointOptions } from "../oauth/request.ts";
 import { exchangeGrant, type TokenInput, type TokenType } from "../grants/token-exchange.ts";
-import { assertString, optionError } from "../options.ts";
+import { assertString, optionError } from "../base/options.ts";
 import { forOrg, orgOf, type Org } from "./salesforce-org.ts";
 import { shortEnough } from "./salesforce-subject.ts";
 

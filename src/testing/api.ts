@@ -1,4 +1,4 @@
-import { assertOptions, optionError } from "../options.ts";
+import { assertOptions, optionError } from "../base/options.ts";
 import type { Answer } from "./answer.ts";
 import type { AuthServer } from "./auth-server.ts";
 import { type ReceivedRequest, type Scripted, ScriptedServer } from "./scripted-server.ts";

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { assertOptions, assertString, optionError } from "../options.ts";
+import { assertOptions, assertString, optionError } from "../base/options.ts";
 import type { Answer } from "./answer.ts";
 import { credentialsOf, type ClientCredentials } from "./client-authentication.ts";
 import { type ReceivedHeaders, type ReceivedRequest, type Scripted, ScriptedServer } from "./scripted-server.ts";

@@ -1,5 +1,5 @@
-import { assertOptions, count, optionError } from "../options.ts";
-import type { Grant, MintContext, TokenResponse } from "../grant.ts";
+import { assertOptions, count, optionError } from "../base/options.ts";
+import type { Grant, MintContext, TokenResponse } from "../core/types.ts";
 import { type Hold, type HoldOptions, Holds } from "./hold.ts";
 
 /** Any member of a {@link Grant} but `mint`, and what the fake puts into its token responses. */

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers";
-import { assertOptions, optionError } from "../options.ts";
-import type { Clock, Timer } from "../clock.ts";
+import { assertOptions, optionError } from "../base/options.ts";
+import type { Clock, Timer } from "../base/clock.ts";
 
 /** Where a {@link manualClock} starts. */
 export interface ManualClockOptions {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Answer, type Script, withScript } from "./answer.ts";
 import { Holds } from "./hold.ts";
 import { listenOnLoopback, type Loopback, readBody, send } from "./loopback.ts";
-import { count, duration } from "../options.ts";
+import { count, duration } from "../base/options.ts";
 
 /** Request headers as they came, names in lower case. */
 export interface ReceivedHeaders {

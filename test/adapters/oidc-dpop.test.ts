@@ -17,7 +17,7 @@ import { clientCredentials, createTokenCache, refreshToken, type TokenCache } fr
 import { dpop } from "remint/dpop";
 import { type Answer, type Api, type ApiRequest, startApi } from "remint/testing";
 import { type GrantingServer, PUBLIC_CLIENT, startGrantingServer } from "../grants/granting-server.ts";
-import { rejectionOf } from "../cache-under-test.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 import { clients } from "./clients.ts";
 import { OIDC_CLIENT, type OidcProvider, RESOURCES, startOidcProvider } from "./oidc-provider.ts";
 import { times } from "./world.ts";

@@ -50,7 +50,7 @@ async function bundled(): Promise<string> {
     platform: "browser",
     target: "es2022",
     alias: {
-      "remint/axios": source("adapters/axios.ts"),
+      "remint/axios": source("adapters/axios/index.ts"),
       "remint/fetch": source("adapters/fetch.ts"),
       "remint/ofetch": source("adapters/ofetch.ts"),
       remint: source("index.ts"),

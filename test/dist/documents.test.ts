@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { offlineExample, OFFLINE_OUTPUT, typescriptBlocks } from "../markdown.ts";
+import { offlineExample, OFFLINE_OUTPUT, typescriptBlocks } from "../house/markdown.ts";
 import { node } from "./command.ts";
 
 const { root, withClients } = inject("consumers");

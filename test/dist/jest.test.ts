@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, inject, test } from "vitest";
-import { codeBlocks } from "../markdown.ts";
+import { codeBlocks } from "../house/markdown.ts";
 import { node } from "./command.ts";
 
 const { withClients } = inject("consumers");

@@ -4,7 +4,7 @@ import { calculateJwkThumbprint, EmbeddedJWK, exportJWK, generateKeyPair, type J
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { clientCredentials, createTokenCache, isRemintError, refreshToken } from "remint";
 import { dpop, type DpopAlgorithm, type DpopKey, type DpopOptions } from "remint/dpop";
-import { rejectionOf } from "../cache-under-test.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 
 const REQUEST = { method: "POST", url: "https://auth.example/token" } as const;
 

@@ -14,7 +14,7 @@ import {
 } from "remint";
 import { dpop, type DpopKey } from "remint/dpop";
 import { type AuthServer, startAuthServer } from "remint/testing";
-import { rejectionOf } from "../cache-under-test.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 import { type AuthGuard, guardAuth } from "./guard.ts";
 
 let auth: AuthServer;

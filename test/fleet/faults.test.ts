@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { isRemintError, TokenEndpointError } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { watch } from "../cache-under-test.ts";
+import { watch } from "../core/cache-under-test.ts";
 import { fleetUnderTest, SITE, warm, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
 import type { Store } from "../../src/fleet/index.ts";
 

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { sealsOf } from "../../src/fleet/seal.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { rejectionOf, watch } from "../cache-under-test.ts";
+import { rejectionOf, watch } from "../core/cache-under-test.ts";
 import { deferred } from "../grants/rotating-server.ts";
 import { fleetUnderTest } from "./fleet-under-test.ts";
 import type { StoreEntry } from "../../src/fleet/index.ts";

@@ -1,7 +1,7 @@
 import { createTokenCache, TokenEndpointError } from "../../src/index.ts";
 import { fleetStore, memoryStore, type FleetOptions, type Store } from "../../src/fleet/index.ts";
 import { manualClock, type ManualClock } from "../../src/testing/index.ts";
-import { watch } from "../cache-under-test.ts";
+import { watch } from "../core/cache-under-test.ts";
 import { ORIGIN, switchable, type SwitchableStore } from "./fleet-under-test.ts";
 import type { Grant, MintContext, RemintEvent, TokenCache, TokenCacheOptions, TokenResponse } from "../../src/index.ts";
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { createTokenCache, refreshToken } from "../../src/index.ts";
 import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
-import { rejectionOf } from "../cache-under-test.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 import { FIRST, startRotatingServer } from "../grants/rotating-server.ts";
 import { ORIGIN, SITE } from "./fleet-under-test.ts";
 import { sessionFleet, writesTo, type SessionFleet, type SessionProcess } from "./session-server.ts";

@@ -2,8 +2,8 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { isRemintError, RemintError, type AccessToken } from "../../src/index.ts";
-import { leaveState } from "../../src/left-state.ts";
-import { watch } from "../cache-under-test.ts";
+import { leaveState } from "../../src/base/left-state.ts";
+import { watch } from "../core/cache-under-test.ts";
 import { deferred } from "../grants/rotating-server.ts";
 import { sessionFleet, toldBy, writesTo, type SessionFleet, type SessionProcess } from "./session-server.ts";
 import { SITE } from "./fleet-under-test.ts";

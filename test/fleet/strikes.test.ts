@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { SITE, warm, type FleetUnderTest } from "./fleet-under-test.ts";
-import type { Site } from "../../src/token-source.ts";
+import type { Site } from "../../src/policy/choose-cache.ts";
 
 const FORBIDDEN: Site = { origin: SITE.origin, path: "/forbidden" };
 

@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { tlsClientAuth } from "../../src/grants/client-authentication.ts";
+import { tlsClientAuth } from "../../src/oauth/client-authentication.ts";
 import { clientCredentials, type ClientCredentialsOptions } from "../../src/grants/client-credentials.ts";
 import { startAuthServer } from "../../src/testing/index.ts";
 import { context, json, startTokenServer } from "./token-server.ts";

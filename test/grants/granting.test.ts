@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createTokenCache, jwtBearer, refreshToken, type RefreshTokenOptions, tokenExchange } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { startApi } from "remint/testing";
-import { rejectionOf } from "../cache-under-test.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 import { CLIENT, type GrantingServer, startGrantingServer } from "./granting-server.ts";
 
 let server: GrantingServer;

@@ -4,7 +4,7 @@ import { exportJWK, exportPKCS8, generateKeyPair, jwtVerify } from "jose";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createTokenCache, jwtBearer, type JwtBearerOptions, type SignedAssertion } from "remint";
 import { type AuthServer, startAuthServer } from "remint/testing";
-import { rejectionOf } from "../cache-under-test.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 import { context } from "./token-server.ts";
 
 const CLIENT = { clientId: "reports", clientSecret: "s3cr3t-value" } as const;

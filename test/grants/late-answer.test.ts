@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { lifetimeOf } from "../../src/expiry.ts";
+import { lifetimeOf } from "../../src/core/expiry.ts";
 import { aged, isWorthUsing } from "../../src/grants/late-answer.ts";
-import type { TokenResponse } from "../../src/grant.ts";
-import { jwt } from "../cache-under-test.ts";
+import type { TokenResponse } from "../../src/core/types.ts";
+import { jwt } from "../core/cache-under-test.ts";
 
 const SENT = Date.UTC(2030, 0, 1);
 const MINUTE = 60_000;

@@ -3,8 +3,8 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { createTokenCache, type Grant, refreshToken, type RefreshTokenOptions, type TokenCache } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { type Answer, manualClock, type ManualClock, startApi } from "remint/testing";
-import { stateLeftBy } from "../../src/left-state.ts";
-import { rejectionOf, settle, watch } from "../cache-under-test.ts";
+import { stateLeftBy } from "../../src/base/left-state.ts";
+import { rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import { deferred, FIRST, type RotatingServer, startRotatingServer } from "./rotating-server.ts";
 
 const CLIENT = { clientId: "portal", clientSecret: "s3cr3t-value" } as const;

@@ -2,7 +2,7 @@ import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createTokenCache, tokenExchange, type TokenExchangeOptions } from "remint";
 import { type AuthServer, manualClock, startAuthServer } from "remint/testing";
-import { jwt, rejectionOf } from "../cache-under-test.ts";
+import { jwt, rejectionOf } from "../core/cache-under-test.ts";
 import { context } from "./token-server.ts";
 
 const TYPE = "urn:ietf:params:oauth:token-type:";

@@ -6,7 +6,7 @@ import axios from "axios";
 import { chalk, chalkToken, type ChalkOptions } from "remint/chalk";
 import { createAuthFetch } from "remint/fetch";
 import { type Api, type AuthServer, manualClock, type ManualClock, startApi, startAuthServer } from "remint/testing";
-import { rejectionOf } from "../cache-under-test.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 
 const VARIABLES = ["CHALK_CLIENT_ID", "CHALK_CLIENT_SECRET", "CHALK_API_SERVER", "CHALK_ACTIVE_ENVIRONMENT"];
 const CLIENT = { clientId: "client-of-chalk", clientSecret: "s3cr3t-of-chalk" } as const;

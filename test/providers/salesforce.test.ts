@@ -15,8 +15,8 @@ import {
   salesforceTokenExchange,
 } from "remint/salesforce";
 import { type Api, type AuthServer, manualClock, startApi, startAuthServer } from "remint/testing";
-import { stateLeftBy } from "../../src/left-state.ts";
-import { rejectionOf } from "../cache-under-test.ts";
+import { stateLeftBy } from "../../src/base/left-state.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 
 const KEY = "3MVG9_consumer.key";
 const SECRET = "consumer-secret-value";

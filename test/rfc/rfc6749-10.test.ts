@@ -11,7 +11,7 @@ import {
   tokenExchange,
 } from "remint";
 import { startAuthServer } from "remint/testing";
-import { rejectionOf } from "../cache-under-test.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 
 const SECRETS = ["hush-client", "hush-refresh", "hush.asser.tion", "hush-subject", "hush-actor", "hush-token"];
 

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { clientCredentials, createTokenCache } from "remint";
 import { manualClock } from "remint/testing";
-import { settle } from "../cache-under-test.ts";
+import { settle } from "../core/cache-under-test.ts";
 import { json, startTokenServer } from "../grants/token-server.ts";
 
 const CLIENT = { clientId: "client", clientSecret: "secret" } as const;

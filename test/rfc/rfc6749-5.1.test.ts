@@ -10,7 +10,7 @@ import {
   tokenExchange,
 } from "remint";
 import { manualClock } from "remint/testing";
-import { rejectionOf } from "../cache-under-test.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 import { json, startTokenServer } from "../grants/token-server.ts";
 
 const EXAMPLE = {

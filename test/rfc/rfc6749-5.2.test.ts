@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { createTokenCache, refreshToken } from "remint";
 import { startAuthServer, type Answer } from "remint/testing";
-import { rejectionOf } from "../cache-under-test.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 
 /** What becomes of an answer; nothing is cached in any case. */
 async function failure(answer: Answer, token = "rt-0"): Promise<unknown> {

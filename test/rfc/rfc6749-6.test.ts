@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { createTokenCache, refreshToken } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { manualClock, startApi } from "remint/testing";
-import { settle } from "../cache-under-test.ts";
+import { settle } from "../core/cache-under-test.ts";
 import { FIRST, startRotatingServer } from "../grants/rotating-server.ts";
 
 const CLIENT = { clientId: "client", clientSecret: "secret" } as const;

@@ -6,7 +6,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createTokenCache, tokenExchange, type TokenExchangeOptions } from "remint";
 import { type AuthServer, manualClock, startAuthServer } from "remint/testing";
-import { jwt, rejectionOf } from "../cache-under-test.ts";
+import { jwt, rejectionOf } from "../core/cache-under-test.ts";
 
 const TYPE = "urn:ietf:params:oauth:token-type:";
 const EXAMPLE = {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { clientCredentials, createTokenCache, type Grant, jwtBearer, refreshToken, tokenExchange } from "remint";
 import { startAuthServer } from "remint/testing";
-import { rejectionOf } from "../cache-under-test.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 
 type Resource = string | readonly string[];
 const common = { tokenEndpoint: "https://auth.example/token", clientId: "client", clientSecret: "secret" } as const;

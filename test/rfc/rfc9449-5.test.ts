@@ -6,7 +6,7 @@ import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader, exportJWK, ge
 import { describe, expect, test } from "vitest";
 import { clientCredentials, createTokenCache, refreshToken } from "remint";
 import { dpop, type DpopKey } from "remint/dpop";
-import { rejectionOf } from "../cache-under-test.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 
 const TOKEN_ENDPOINT = "https://server.example.com/token";
 const ANSWER = {

@@ -25,7 +25,7 @@ import { chalk } from "remint/chalk";
 import { createAuthFetch } from "remint/fetch";
 import { salesforceClientCredentials } from "remint/salesforce";
 import { startApi, startAuthServer } from "remint/testing";
-import { rejectionOf } from "../cache-under-test.ts";
+import { rejectionOf } from "../core/cache-under-test.ts";
 import { FIRST, startRotatingServer } from "../grants/rotating-server.ts";
 
 const common = { clientId: "client", clientSecret: "s3cr3t" } as const;

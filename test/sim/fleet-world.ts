@@ -4,9 +4,9 @@
  */
 import { fleetStore, memoryStore, type Store } from "../../src/fleet/index.ts";
 import { createTokenCache, isRemintError, type TokenCache } from "../../src/index.ts";
-import { withToken, type Exchange, type PolicyRequest } from "../../src/request-policy.ts";
+import { withToken, type Exchange, type PolicyRequest } from "../../src/policy/request-policy.ts";
 import { manualClock, type ManualClock } from "../../src/testing/index.ts";
-import type { Clock } from "../../src/clock.ts";
+import type { Clock } from "../../src/base/clock.ts";
 
 const URL = "https://api.example/orders";
 

@@ -1,5 +1,5 @@
-import type { AccessToken } from "../../src/access-token.ts";
-import type { Renewal, RequestRules, Site, SkipReason, TokenCache } from "../../src/token-source.ts";
+import type { AccessToken } from "../../src/core/access-token.ts";
+import type { Renewal, RequestRules, Site, SkipReason, TokenCache } from "../../src/policy/choose-cache.ts";
 import type { AuthorizationServer } from "./world.ts";
 
 /** A cache that is watched: which value was let go of when, and whether it was handed out again after that. */

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { createTokenCache, isRemintError, type RemintEvent, type TokenCacheOptions } from "../../src/index.ts";
-import { withToken } from "../../src/request-policy.ts";
+import { withToken } from "../../src/policy/request-policy.ts";
 import { manualClock } from "../../src/testing/index.ts";
-import { settle } from "../cache-under-test.ts";
+import { settle } from "../core/cache-under-test.ts";
 import { ObservedCache } from "./observed-cache.ts";
 import { AuthorizationServer, simulatedApi, type Accepts } from "./world.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createTokenCache, type RemintEvent, type TokenCache } from "../../src/index.ts";
-import { withToken } from "../../src/request-policy.ts";
+import { withToken } from "../../src/policy/request-policy.ts";
 import { manualClock, type ManualClock } from "../../src/testing/index.ts";
 import {
   AuthorizationServer,

@@ -1,5 +1,5 @@
-import type { AccessToken, Exchange } from "../../src/request-policy.ts";
-import type { MintContext, TokenResponse } from "../../src/grant.ts";
+import type { AccessToken, Exchange } from "../../src/policy/request-policy.ts";
+import type { MintContext, TokenResponse } from "../../src/core/types.ts";
 
 /** Lets some time pass, or another task run: virtual time in the one kind of simulation, a scheduler in the other. */
 export type Pause = (label: string, ms: number) => Promise<void>;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { toGrant } from "../../src/grant.ts";
+import { toGrant } from "../../src/core/types.ts";
 
 const context = () => ({ signal: new AbortController().signal });
 

@@ -1,0 +1,136 @@
+/**
+ * An access token that does not print: `inspect`, JSON and string conversion say `[redacted]` (S5).
+ *
+ * @module
+ */
+import { RemintError } from "../base/errors.ts";
+import { kindOf } from "../base/options.ts";
+import type { TokenResponse } from "./types.ts";
+
+/** The string after `Bearer `, and what is known about it. Prints as `[redacted]`. */
+export interface AccessToken {
+  readonly value: string;
+  readonly scheme: "Bearer" | "DPoP";
+  /** The value of the `Authorization` header, built once. */
+  readonly header: string;
+  /** Epoch milliseconds, on the local clock (E2). */
+  readonly expiresAt: number;
+  readonly scope?: string | undefined;
+  /** What else the token endpoint said (`instance_url`, ...), without anything that is a token or a secret. */
+  readonly response: Readonly<Record<string, unknown>>;
+}
+
+/** Visible ASCII without spaces: anything else in a header is an injection, or breaks the client (S4). */
+const HEADER_SAFE = /^[\x21-\x7e]+$/;
+/** Members of a token response that are, or may be, credentials. */
+const CREDENTIAL_MEMBER = /(^|_)(token|secret|assertion|password)$/i;
+const OWN_MEMBERS = new Set(["serverTime", "receivedAt", "notAfter", "state"]);
+
+/**
+ * Whether a token can be older than its flight, and so than a rejection before that (C7): it was `minted` by it; another
+ * process minted it to replace a rejected one (`renewed`), or for another reason, at any time (`taken`).
+ */
+export type Freshness = "minted" | "renewed" | "taken";
+
+/** The one implementation of {@link AccessToken}; the cache knows by {@link AccessTokenRecord.flight} when it was minted. */
+export class AccessTokenRecord implements AccessToken {
+  // Private fields and prototype getters: there is nothing to enumerate, so nothing prints.
+  readonly #value: string;
+  readonly #header: string;
+  readonly #expiresAt: number;
+  readonly #scheme: "Bearer" | "DPoP";
+  readonly #scope: string | undefined;
+  readonly #response: Readonly<Record<string, unknown>>;
+  readonly #flight: number;
+  readonly #freshness: Freshness;
+
+  /** @throws {RemintError} `ERR_TOKEN_RESPONSE` when the response holds no usable token. */
+  constructor(response: TokenResponse, expiresAt: number, flight: number, freshness: Freshness = "minted") {
+    this.#value = usableValue(response.access_token);
+    this.#scheme = schemeOf(response.token_type);
+    this.#header = `${this.#scheme} ${this.#value}`;
+    this.#expiresAt = expiresAt;
+    this.#scope = typeof response.scope === "string" ? response.scope : undefined;
+    this.#response = withoutCredentials(response);
+    this.#flight = flight;
+    this.#freshness = freshness;
+  }
+
+  get value(): string {
+    return this.#value;
+  }
+  get scheme(): "Bearer" | "DPoP" {
+    return this.#scheme;
+  }
+  get header(): string {
+    return this.#header;
+  }
+  get expiresAt(): number {
+    return this.#expiresAt;
+  }
+  get scope(): string | undefined {
+    return this.#scope;
+  }
+  get response(): Readonly<Record<string, unknown>> {
+    return this.#response;
+  }
+  /** The number of the flight that minted it; order is a counter, never a clock (C7). */
+  get flight(): number {
+    return this.#flight;
+  }
+  get freshness(): Freshness {
+    return this.#freshness;
+  }
+
+  toString(): string {
+    return "[redacted]";
+  }
+  toJSON(): string {
+    return "[redacted]";
+  }
+  static {
+    // Node's hook for `util.inspect` and `console.log`, reachable without importing Node.
+    const inspect = Symbol.for("nodejs.util.inspect.custom");
+    Object.defineProperty(this.prototype, inspect, { value: () => "AccessToken [redacted]" });
+  }
+}
+
+/** @throws {RemintError} `ERR_TOKEN_RESPONSE` when `value` can not be sent in a header as it is. */
+export function usableValue(value: unknown): string {
+  if (typeof value !== "string" || value === "") {
+    throw tokenResponseError(`the token response has no "access_token" (it is ${kindOf(value)})`);
+  }
+  if (!HEADER_SAFE.test(value)) {
+    throw tokenResponseError(
+      `the "access_token" contains characters that can not stand in a header (only visible ASCII without spaces can)`,
+    );
+  }
+  return value;
+}
+
+/** A response that would be the same if it were asked for again. */
+export function tokenResponseError(message: string, cause?: unknown): RemintError {
+  return new RemintError("ERR_TOKEN_RESPONSE", message, { cause });
+}
+
+/**
+ * RFC 6749 section 7.1: a client must not use a token of a type it does not understand.
+ *
+ * @throws {RemintError} `ERR_TOKEN_RESPONSE` when it is neither.
+ */
+export function schemeOf(tokenType: unknown): "Bearer" | "DPoP" {
+  if (tokenType === undefined || tokenType === null) return "Bearer";
+  const name = typeof tokenType === "string" ? tokenType.toLowerCase() : "";
+  if (name === "bearer") return "Bearer";
+  if (name === "dpop") return "DPoP";
+  throw tokenResponseError(`the "token_type" is neither Bearer nor DPoP, so the token can not be attached`);
+}
+
+/** What a token response says beside its tokens; safe to hand out. */
+export function withoutCredentials(response: TokenResponse): Readonly<Record<string, unknown>> {
+  const rest: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(response)) {
+    if (!CREDENTIAL_MEMBER.test(name) && !OWN_MEMBERS.has(name)) rest[name] = value;
+  }
+  return Object.freeze(rest);
+}

@@ -1,0 +1,120 @@
+/**
+ * How long a token lives and when to replace it.
+ *
+ * - E1 `expires_at`, else `expires_in`, else the JWT's `exp`, else `defaultTtl`; never longer than `exp` allows, nor past
+ *   a grant's `notAfter`.
+ * - E2 `expires_in` counts from the moment the request was sent; `expires_at` and `exp` are compared with the server's clock.
+ * - E3 Garbage says nothing; what was computed is at least a second; only `defaultTtl: 0` means "do not cache".
+ * - E4 The windows before expiry are clamped to parts of the lifetime, so that short tokens are not replaced per call.
+ * - E6 The soft window is up to 10 % longer at random, so that many processes do not refresh in step.
+ *
+ * @module
+ */
+import { jwtDecode } from "jwt-decode";
+import type { TokenResponse } from "./types.ts";
+
+/** A token's lifetime, in milliseconds, counted from the moment its request was sent. */
+export interface Lifetime {
+  readonly ms: number;
+  /** Somebody who knows said so; otherwise it is `defaultTtl`. */
+  readonly stated: boolean;
+}
+
+/** What {@link lifetimeOf} has to know beside the response. */
+export interface LifetimeContext {
+  /** Epoch milliseconds, local clock, at which the request was sent. */
+  readonly sentAt: number;
+  readonly defaultTtl: number;
+  /** The response may have been received long ago, so a JWT's `iat` is no clock reading. */
+  readonly seeded?: boolean;
+}
+
+/** The latest time a `Date` can hold (ECMAScript 21.4.1.1). */
+const LAST_DATE = 8.64e15;
+/** Whatever is computed, nothing is minted more often than this. */
+const SHORTEST_LIFETIME = 1000;
+/** Epoch seconds reach this in the year 5138; greater numbers are epoch milliseconds. */
+const MILLISECONDS_FROM = 1e11;
+/** ISO 8601 without a zone: JavaScript would read it as local time. */
+const ZONELESS = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?$/;
+
+/** The lifetime a token response gives its token (E1, E2, E3). */
+export function lifetimeOf(response: TokenResponse, context: LifetimeContext): Lifetime {
+  const claims = claimsOf(response.access_token);
+  const serverNow = serverClock(response, claims, context);
+  const untilExp = claims.exp === undefined ? undefined : claims.exp * 1000 - serverNow;
+  const seconds = positive(response.expires_in);
+  const at = expiryDate(response.expires_at);
+
+  let ms: number | undefined;
+  if (at !== undefined) ms = at - serverNow;
+  else if (seconds !== undefined) ms = seconds * 1000;
+  // An `exp` that looks past while the server says "still good for a while" is a clock that is off, not a dead token.
+  if (untilExp !== undefined && !(untilExp <= 0 && seconds !== undefined)) ms = Math.min(ms ?? untilExp, untilExp);
+
+  const stated = ms !== undefined;
+  if (!stated && context.defaultTtl === 0) return { ms: 0, stated };
+  if (isTime(response.notAfter)) ms = Math.min(ms ?? context.defaultTtl, response.notAfter - serverNow);
+  const shortest = context.seeded ? -Infinity : SHORTEST_LIFETIME;
+  return { ms: Math.min(Math.max(ms ?? context.defaultTtl, shortest), LAST_DATE - context.sentAt), stated };
+}
+
+/** The two windows before expiry, in milliseconds (E4, E6). */
+export function windowsOf(
+  lifetime: number,
+  refreshBuffer: number,
+  minValidity: number,
+  random: number = Math.random(),
+): { readonly soft: number; readonly hard: number } {
+  return {
+    soft: Math.min(refreshBuffer, lifetime / 2) * (1 + random / 10),
+    hard: Math.min(minValidity, lifetime / 4),
+  };
+}
+
+interface Claims {
+  readonly exp?: number;
+  readonly iat?: number;
+}
+
+/** The claims of a JWT that matter here. Not verified: that is the API's business, and we only plan with them. */
+function claimsOf(token: string): Claims {
+  if (token.split(".", 4).length !== 3) return {};
+  try {
+    const { exp, iat } = jwtDecode<{ exp?: unknown; iat?: unknown }>(token);
+    return { ...(isTime(exp) && { exp }), ...(isTime(iat) && { iat }) };
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * The server's clock at the moment the token was made. Its `Date` header knows best. The JWT's `iat` is only asked when
+ * the local clock can not be right (the token would be from the future, or dead on arrival): a server may hand out a
+ * token it made half an hour ago, and then `iat` is no reading of its clock.
+ */
+function serverClock(response: TokenResponse, { exp, iat }: Claims, { sentAt, seeded }: LifetimeContext): number {
+  if (isTime(response.serverTime)) return response.serverTime;
+  if (iat === undefined || seeded) return sentAt;
+  const fromTheFuture = iat * 1000 > sentAt;
+  const deadOnArrival = exp !== undefined && exp * 1000 <= sentAt;
+  return fromTheFuture || deadOnArrival ? iat * 1000 : sentAt;
+}
+
+function expiryDate(value: unknown): number | undefined {
+  const number = positive(value);
+  if (number !== undefined) return number < MILLISECONDS_FROM ? number * 1000 : number;
+  if (typeof value !== "string" || !/^\d{4}-\d\d-\d\d/.test(value)) return undefined;
+  const parsed = Date.parse(ZONELESS.test(value) ? `${value.replace(" ", "T")}Z` : value);
+  return Number.isNaN(parsed) ? undefined : parsed;
+}
+
+/** A positive number, or a string that is one: some servers quote theirs. */
+function positive(value: unknown): number | undefined {
+  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  return typeof number === "number" && number > 0 ? number : undefined;
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value);
+}

@@ -1,0 +1,189 @@
+/**
+ * How a client proves to the authorization server who it is (RFC 6749 section 2.3, RFC 7523 section 2.2, RFC 8705
+ * section 2). One method per request, by construction.
+ *
+ * @module
+ */
+import { ClientSecretBasic, ClientSecretPost, None, TlsClientAuth, type ClientAuth } from "oauth4webapi";
+import { kindOf, optionError } from "../base/options.ts";
+
+/** A secret, or a function that is asked before every request, so that a rotated secret is picked up. */
+export type ClientSecret = string | (() => string | Promise<string>);
+
+/** The methods that need nothing but a name. */
+export type ClientAuthenticationName = "client_secret_basic" | "client_secret_post" | "none";
+
+/** A way to authenticate, as `clientSecretBasic()`, `privateKeyJwt()`, `clientAssertion()` and `tlsClientAuth()` make it. */
+export interface ClientAuthentication {
+  /** Its name in the IANA registry of token endpoint authentication methods. */
+  readonly method: string;
+  /**
+   * Makes what authenticates the requests of one client.
+   *
+   * @throws {TypeError} When the client's other options do not fit.
+   * @internal
+   */
+  readonly forClient: (client: ClientIdentity) => Authenticator;
+}
+
+/** Who authenticates. */
+export interface ClientIdentity {
+  readonly clientId: string;
+  readonly clientSecret: ClientSecret | undefined;
+}
+
+/** Makes the credentials of every request anew (T33). */
+export interface Authenticator {
+  /** RFC 8705: the connection's certificate authenticates, so metadata's `mtls_endpoint_aliases` are used. */
+  readonly certificate: boolean;
+  credentials(request: AuthenticatedRequest): Promise<Credentials>;
+}
+
+/** The request that is to be authenticated. */
+export interface AuthenticatedRequest {
+  /** The authorization server: its issuer where that is known, else the URL of its token endpoint. */
+  readonly audience: string;
+  readonly signal: AbortSignal;
+}
+
+/** What authenticates one request. */
+export interface Credentials {
+  readonly clientAuth: ClientAuth;
+  /** What no error may show. */
+  readonly secrets: readonly string[];
+}
+
+/**
+ * The client's way to authenticate: what the option says, else `client_secret_basic` where there is a secret.
+ *
+ * @throws {TypeError} When there is none, or the client's other options do not fit it.
+ */
+export function authenticatorOf(option: unknown, client: ClientIdentity): Authenticator {
+  const { clientSecret } = client;
+  if (clientSecret !== undefined && typeof clientSecret !== "function") assertSecret(clientSecret);
+  if (option === undefined && clientSecret === undefined) {
+    throw new TypeError(
+      `"clientSecret" must be a non-empty string, or a function that returns one, got undefined. A client without a ` +
+        `secret says how it authenticates: clientAuthentication: privateKeyJwt({ key }), clientAssertion(source), ` +
+        `tlsClientAuth() or, if it is a public client, "none"`,
+    );
+  }
+  if (typeof option === "string" && Object.hasOwn(BY_NAME, option)) {
+    return BY_NAME[option as ClientAuthenticationName].forClient(client);
+  }
+  if (isClientAuthentication(option)) return option.forClient(client);
+  if (option === undefined) return BY_NAME.client_secret_basic.forClient(client);
+  throw optionError(
+    "clientAuthentication",
+    option,
+    `"client_secret_basic", "client_secret_post", "none" or what clientSecretBasic(), privateKeyJwt(), ` +
+      `clientAssertion() or tlsClientAuth() return`,
+  );
+}
+
+function isClientAuthentication(value: unknown): value is ClientAuthentication {
+  return typeof value === "object" && value !== null && typeof (value as ClientAuthentication).forClient === "function";
+}
+
+/** @throws {TypeError} When a secret is given that the method would not send. */
+export function refuseSecret(method: string, { clientSecret }: ClientIdentity): void {
+  if (clientSecret === undefined) return;
+  throw new TypeError(
+    `"clientSecret" must not be given with the client authentication "${method}", which does not send it, ` +
+      `got ${kindOf(clientSecret)}`,
+  );
+}
+
+function assertSecret(value: unknown): asserts value is string {
+  if (typeof value !== "string" || value === "") {
+    throw optionError("clientSecret", value, "a non-empty string, or a function that returns one");
+  }
+}
+
+/** A method that sends the client's secret. */
+function withSecret(
+  method: string,
+  clientAuth: (secret: string) => ClientAuth,
+  check?: (clientId: string) => void,
+): ClientAuthentication {
+  return {
+    method,
+    forClient({ clientId, clientSecret }) {
+      if (typeof clientSecret !== "function") assertSecret(clientSecret);
+      check?.(clientId);
+      return {
+        certificate: false,
+        async credentials() {
+          const secret: unknown = typeof clientSecret === "function" ? await clientSecret() : clientSecret;
+          assertSecret(secret);
+          return { clientAuth: clientAuth(secret), secrets: [secret] };
+        },
+      };
+    },
+  };
+}
+
+/** A method that sends the client's id, and no credentials of its own. */
+function withoutSecret(method: string, clientAuth: ClientAuth, certificate: boolean): ClientAuthentication {
+  return {
+    method,
+    forClient(client) {
+      refuseSecret(method, client);
+      return { certificate, credentials: async () => ({ clientAuth, secrets: [] }) };
+    },
+  };
+}
+
+const BY_NAME: Readonly<Record<ClientAuthenticationName, ClientAuthentication>> = {
+  client_secret_basic: withSecret("client_secret_basic", ClientSecretBasic),
+  client_secret_post: withSecret("client_secret_post", ClientSecretPost),
+  none: withoutSecret("none", None(), false),
+};
+
+/** Options of {@link clientSecretBasic}. */
+export interface ClientSecretBasicOptions {
+  /**
+   * `"form"` encodes id and secret before they are joined, as RFC 6749 says. `"raw"` does not, for servers that never
+   * decoded: they refuse a correct client whose secret has characters such as `+`, `/` or `%` in it.
+   *
+   * @defaultValue "form"
+   */
+  readonly encoding?: "form" | "raw" | undefined;
+}
+
+/**
+ * The client's id and secret in the `Authorization` header; `clientAuthentication: "client_secret_basic"` is the same
+ * with the default encoding.
+ *
+ * @throws {TypeError} When an option is wrong.
+ * @see [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749.html#section-2.3.1)
+ */
+export function clientSecretBasic({ encoding = "form" }: ClientSecretBasicOptions = {}): ClientAuthentication {
+  if (encoding === "form") return BY_NAME.client_secret_basic;
+  if (encoding !== "raw") throw optionError("encoding", encoding, `"form" or "raw"`);
+  return withSecret("client_secret_basic", rawBasic, (clientId) => {
+    if (clientId.includes(":")) throw new TypeError(`"clientId" must not have a colon in it with encoding: "raw"`);
+  });
+}
+
+/** RFC 7617 section 2.1: UTF-8, joined as they are. */
+function rawBasic(secret: string): ClientAuth {
+  return (_server, client, _body, headers) => {
+    const bytes = new TextEncoder().encode(`${client.client_id}:${secret}`);
+    headers.set("authorization", `Basic ${btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))}`);
+  };
+}
+
+/**
+ * The client's certificate authenticates it (`tls_client_auth`, `self_signed_tls_client_auth`): the request has the
+ * client's id, and the connection has the certificate. Connections are made by your `fetch`: give the grant one that
+ * presents the certificate (undici: `dispatcher: new Agent({ connect: { cert, key } })`).
+ *
+ * With `issuer`, the endpoints of the metadata's `mtls_endpoint_aliases` are used. Tokens may be bound to the certificate:
+ * the APIs then want the same one, and a grant's `key` has to name it.
+ *
+ * @see [RFC 8705 section 2](https://www.rfc-editor.org/rfc/rfc8705.html#section-2)
+ */
+export function tlsClientAuth(): ClientAuthentication {
+  return withoutSecret("tls_client_auth", TlsClientAuth(), true);
+}

@@ -1,0 +1,70 @@
+/**
+ * The sends of one request whose token wants a proof beside it (DPoP, RFC 9449): each has a new one.
+ *
+ * Q4 An answer that asks for nothing but another proof (a nonce) keeps the token: the request goes out once more with the
+ * same one. That is neither the resend of Q5 nor a charge of C8, and there is one for a request, however often its token
+ * is renewed. Q6 A body that can not be sent twice is not; the nonce is known for the next request.
+ *
+ * @module
+ */
+import { dispatch, mayResend, outcomeOf, unwrapped, type Exchange, type PolicyRequest } from "./client-seam.ts";
+import { leftOrigin, printableUrl } from "../core/origins.ts";
+import { leaveOnAbort } from "../core/single-flight.ts";
+import type { AccessToken } from "../core/access-token.ts";
+import type { ExtraHeaders, Outcome } from "./client-seam.ts";
+import type { Proof, Prove } from "../core/proof.ts";
+
+/** Sends one request, with a proof. */
+export class ProvedSends<Request extends PolicyRequest, Answer> {
+  readonly #prove: Prove;
+  readonly #request: Request;
+  readonly #exchange: Exchange<Request, Answer>;
+  #wasAsked = false;
+
+  constructor(prove: Prove, request: Request, exchange: Exchange<Request, Answer>) {
+    this.#prove = prove;
+    this.#request = request;
+    this.#exchange = exchange;
+  }
+
+  /** As {@link Exchange.send}: `undefined` when the caller set an `Authorization` of his own. */
+  send(token: AccessToken, headers: ExtraHeaders | undefined): Promise<Answer> | undefined {
+    const { method = "GET", url } = this.#request;
+    // Asked first: a proof takes a while, and what `send` returns then would be too late to send it bare.
+    if (this.#exchange.isAuthorized?.(this.#request)) return undefined;
+    try {
+      const proof = this.#prove({ method, url: printableUrl(url), token });
+      if (proof !== undefined) return this.#send(token, headers, proof);
+    } catch (error) {
+      return Promise.reject(error); // what a user's own grant throws is the request's failure
+    }
+    return dispatch(this.#request, this.#exchange, token, headers);
+  }
+
+  async #send(token: AccessToken, headers: ExtraHeaders | undefined, making: Promise<Proof>): Promise<Answer> {
+    const { signal } = this.#request;
+    for (;;) {
+      const proof = await leaveOnAbort(making, signal);
+      const sent = dispatch(this.#request, this.#exchange, token, { ...headers, ...proof.headers });
+      if (sent === undefined) throw new TypeError("exchange.isAuthorized() must say so when send() will not send");
+      const outcome = await outcomeOf(sent, this.#exchange);
+      const next = this.#answered(proof, outcome);
+      if (next === undefined) return unwrapped(outcome);
+      this.#wasAsked = true;
+      // Q7: the next send may need its connection.
+      const freed = this.#exchange.discard?.(outcome.answer);
+      if (freed !== undefined) await leaveOnAbort(freed, signal);
+      making = next();
+    }
+  }
+
+  /** How to make the proof that an answer asks for, if it does and the request may go out once more. */
+  #answered(proof: Proof, { answer }: Outcome<Answer>): (() => Promise<Proof>) | undefined {
+    const exchange = this.#exchange;
+    // Q3: another origin's nonce is none for this one.
+    if (leftOrigin(this.#request.url, exchange.finalUrl?.(answer))) return undefined;
+    const header = (name: string): string | null => exchange.header(answer, name);
+    const next = proof.answered?.({ status: exchange.status(answer), header });
+    return next !== undefined && !this.#wasAsked && mayResend(this.#request, exchange) ? next : undefined;
+  }
+}

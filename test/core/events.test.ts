@@ -1,0 +1,126 @@
+import { inspect } from "node:util";
+import { describe, expect, test } from "vitest";
+import { TokenEndpointError, type RemintEvent } from "../../src/index.ts";
+import { quietly } from "../../src/core/events.ts";
+import { fakeGrant } from "../../src/testing/index.ts";
+import { cacheUnderTest, rejectionOf, settle, SITE } from "./cache-under-test.ts";
+
+const HOUR = 3_600_000;
+
+describe("events", () => {
+  test("minted: why, how long it took, until when, and whether the value was there before", async () => {
+    const { cache, grant, clock, events } = cacheUnderTest({
+      grant: fakeGrant({ response: { access_token: "same" } }),
+    });
+    const hold = grant.hold();
+    const got = cache.get();
+    await clock.advance(250);
+    hold.release();
+    const { expiresAt } = await got;
+    expect(events).toEqual([{ name: "minted", cause: "cold", duration: 250, expiresAt, repeated: false }]);
+    await cache.invalidate("same");
+    await cache.get();
+    expect(events.slice(1)).toMatchObject([{ name: "invalidated" }, { name: "minted", cause: "cold", repeated: true }]);
+  });
+
+  test("C4: mint-failed: whether callers were served the old token instead", async () => {
+    const { cache, grant, clock, told } = cacheUnderTest();
+    grant.fail(new Error("down"));
+    await rejectionOf(cache.get());
+    await clock.advance(1000);
+    await cache.get();
+    await clock.advance(HOUR - 30_000);
+    grant.fail(new Error("down"));
+    cache.peek();
+    await settle();
+    expect(told("mint-failed")).toMatchObject([
+      { cause: "cold", servedStale: false },
+      { cause: "expiring", servedStale: true },
+    ]);
+  });
+
+  test("C8: rejected and renewal-refused name the site, once per charge and per refusal", async () => {
+    const { cache, told } = cacheUnderTest();
+    for (let call = 0; call < 5; call++) await cache.rejected(await cache.get(), SITE)?.next();
+    expect(told("rejected")).toEqual(Array.from({ length: 3 }, () => ({ name: "rejected", ...SITE })));
+    expect(told("renewal-refused")).toEqual(Array.from({ length: 2 }, () => ({ name: "renewal-refused", ...SITE })));
+  });
+
+  test("C5: invalidated is told when there was something to forget", async () => {
+    const { cache, told } = cacheUnderTest();
+    await cache.invalidate("fake-1");
+    const { value } = await cache.get();
+    await cache.invalidate("another");
+    await cache.invalidate(value);
+    await cache.invalidate(value);
+    expect(told("invalidated")).toHaveLength(1);
+  });
+
+  test("skipped has its reason and a URL without query and credentials", () => {
+    const { cache, events } = cacheUnderTest();
+    cache.skipped("authorization-set", "https://u:s3cret@api.example/a?code=s3cret#s3cret");
+    expect(events).toEqual([{ name: "skipped", reason: "authorization-set", url: "https://api.example/a" }]);
+  });
+
+  test("they are told synchronously, when what they tell of is done", async () => {
+    const seen: (string | undefined)[] = [];
+    const under = cacheUnderTest({
+      onEvent: ({ name }: RemintEvent) => void seen.push(`${name} ${under.cache.peek()?.value}`),
+    });
+    await under.cache.get();
+    await under.cache.invalidate("fake-1");
+    expect(seen).toEqual(["minted fake-1", "invalidated undefined"]);
+  });
+
+  test("a listener that throws fails nothing", async () => {
+    const { cache, grant } = cacheUnderTest({
+      onEvent: () => {
+        throw new Error("telemetry is broken");
+      },
+    });
+    const token = await cache.get();
+    cache.skipped("opted-out", "https://api.example/");
+    await cache.invalidate(token.value);
+    grant.fail(new Error("down"));
+    expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_GRANT" });
+    expect(quietly(undefined)).toBeUndefined();
+  });
+
+  test("a listener may use the cache it listens to", async () => {
+    const values: (string | undefined)[] = [];
+    const under = cacheUnderTest({
+      onEvent: ({ name }: RemintEvent) => {
+        if (name === "mint-failed") void under.cache.get().catch(() => {});
+        if (name === "invalidated")
+          void under.cache.get().then(
+            (token) => values.push(token.value),
+            () => {},
+          );
+      },
+    });
+    await under.cache.get();
+    await under.cache.invalidate("fake-1");
+    await settle();
+    under.grant.fail(new Error("down"));
+    await under.cache.invalidate("fake-2");
+    await settle();
+    expect(values).toEqual(["fake-2"]);
+    expect(under.grant.mints).toBe(3);
+  });
+
+  test("S5: no event carries a token or a secret", async () => {
+    const grant = fakeGrant({ response: { access_token: "s3cret-token", refresh_token: "s3cret-refresh" } });
+    const { cache, events, clock } = cacheUnderTest({ grant });
+    await cache.get();
+    for (let call = 0; call < 5; call++) await cache.rejected(await cache.get(), SITE)?.next();
+    grant.fail(new TokenEndpointError(400, "no", { error: "invalid_client", errorDescription: "s3cret" }));
+    await cache.invalidate("s3cret-token");
+    await rejectionOf(cache.get());
+    await clock.advance(1000);
+    grant.fail(Object.assign(new Error("sent Bearer s3cret"), { config: { client_secret: "s3cret" } }));
+    await rejectionOf(cache.get());
+    expect(new Set(events.map(({ name }) => name)).size).toBeGreaterThanOrEqual(4);
+    expect(inspect(events, { depth: 10 })).not.toContain("s3cret");
+    expect(JSON.stringify(events)).not.toContain("s3cret");
+  });
+});

@@ -1,0 +1,137 @@
+import { describe, expect, test } from "vitest";
+import { windowsOf } from "../../src/core/expiry.ts";
+import { cacheUnderTest } from "./cache-under-test.ts";
+import { fakeGrant, manualClock } from "../../src/testing/index.ts";
+
+const NOW = Date.UTC(2026, 0, 1);
+const HOUR = 3_600_000;
+
+describe("E4: windows of short tokens", () => {
+  test("E4: refreshBuffer and minValidity are clamped to a half and a quarter of the lifetime", () => {
+    expect(windowsOf(HOUR, 60_000, 10_000, 0)).toEqual({ soft: 60_000, hard: 10_000 });
+    expect(windowsOf(100_000, 60_000, 10_000, 0)).toEqual({ soft: 50_000, hard: 10_000 });
+    expect(windowsOf(20_000, 60_000, 10_000, 0)).toEqual({ soft: 10_000, hard: 5000 });
+  });
+
+  test.each([1, 2, 5, 30, 61])("E4: a token of %i s is not minted per call", async (expiresIn) => {
+    const { cache, grant, clock } = cacheUnderTest({ grant: fakeGrant({ expiresIn }) });
+    const lives = 10;
+    for (let call = 0; call < 50 * lives; call++) {
+      await cache.get();
+      await clock.advance(expiresIn * 20);
+    }
+    // Refreshed at a little more than half of its life at the earliest.
+    expect(grant.mints).toBeLessThanOrEqual(2.5 * lives);
+    expect(grant.mints).toBeGreaterThanOrEqual(lives);
+  });
+
+  test("E4: a value that comes again with what is left of its life is chased by few mints", async () => {
+    const { cache, grant, clock } = cacheUnderTest();
+    const end = NOW + 600_000;
+    const last: string[] = [];
+    for (let left = 600_000; left > 50; left = end - clock.now()) {
+      grant.recover();
+      grant.respond({ access_token: "same", expires_in: left / 1000 });
+      last.push((await cache.get()).value);
+      await clock.advance(left > 70_000 ? 10_000 : 100);
+    }
+    expect(new Set(last)).toEqual(new Set(["same"]));
+    // 600 s, first asked again 60 s before the end: 60, 30, 15, 7, 3, 1.
+    expect(grant.mints).toBeLessThanOrEqual(10);
+  });
+
+  test("E4: between two mints that brought the same value there is a second at least", async () => {
+    const response = { access_token: "same", expires_in: 2 };
+    const { cache, grant, clock } = cacheUnderTest({ grant: fakeGrant({ response }) });
+    const mintedAt: number[] = [];
+    for (let at = 0; at < 20_000; at += 20) {
+      const before = grant.mints;
+      await cache.get();
+      await clock.advance(20);
+      if (grant.mints > before) mintedAt.push(at);
+    }
+    const pauses = mintedAt.slice(1).map((at, index) => at - mintedAt[index]!);
+    expect(Math.min(...pauses.slice(1))).toBeGreaterThanOrEqual(1000 - 20);
+  });
+
+  test("E4: a value that comes again resets no window and is served until its expiry", async () => {
+    const grant = fakeGrant({ response: { access_token: "same" }, expiresIn: null });
+    const { cache, clock, told } = cacheUnderTest({ grant, defaultTtl: 100_000, minValidity: 0 });
+    const { expiresAt } = await cache.get();
+    await clock.advance(60_000);
+    cache.peek();
+    await clock.advance(0);
+    expect(told("minted").map(({ repeated }) => repeated)).toEqual([false, true]);
+    // Nobody stated how long it lives, so the same value is no reason to believe it lives longer.
+    await clock.advance(39_999);
+    expect(cache.peek()?.value).toBe("same");
+    await clock.advance(1);
+    expect(cache.peek()).toBeUndefined();
+    expect(expiresAt).toBe(NOW + 100_000);
+  });
+
+  test("E4: a value that comes again with a longer life is good for that long", async () => {
+    const grant = fakeGrant({ response: { access_token: "same" }, expiresIn: 100 });
+    const { cache, clock } = cacheUnderTest({ grant });
+    await cache.get();
+    await clock.advance(60_000);
+    cache.peek();
+    await clock.advance(60_000);
+    expect(cache.peek()?.value).toBe("same");
+  });
+});
+
+describe("E5: two clocks", () => {
+  test("E5: a token ends when the monotonic clock says so, though the wall clock was stepped back", async () => {
+    const { cache, clock } = cacheUnderTest({ refreshBuffer: 0, minValidity: 0 });
+    await cache.get();
+    clock.stepWall(-10 * HOUR);
+    expect(cache.peek()).toBeDefined();
+    await clock.advance(HOUR - 1);
+    expect(cache.peek()).toBeDefined();
+    await clock.advance(1);
+    expect(cache.peek()).toBeUndefined();
+  });
+
+  test("E5: a token ends when the wall clock says so, though the machine was suspended", async () => {
+    const { cache, clock } = cacheUnderTest({ refreshBuffer: 0, minValidity: 0 });
+    await cache.get();
+    clock.suspend(HOUR - 1);
+    expect(cache.peek()).toBeDefined();
+    clock.suspend(1);
+    expect(cache.peek()).toBeUndefined();
+  });
+});
+
+describe("E6: jitter", () => {
+  test("E6: the soft window is up to 10 % longer at random, never shorter", () => {
+    expect(windowsOf(HOUR, 60_000, 10_000, 0).soft).toBe(60_000);
+    expect(windowsOf(HOUR, 60_000, 10_000, 0.5).soft).toBe(63_000);
+    const some = Array.from({ length: 200 }, () => windowsOf(HOUR, 60_000, 10_000));
+    for (const { soft, hard } of some) {
+      expect(soft).toBeGreaterThanOrEqual(60_000);
+      expect(soft).toBeLessThanOrEqual(66_000);
+      expect(hard).toBe(10_000);
+    }
+    expect(new Set(some.map(({ soft }) => soft)).size).toBeGreaterThan(100);
+  });
+
+  test("E6: two caches over tokens of the same life do not refresh at the same moment", async () => {
+    const clock = manualClock();
+    const caches = Array.from({ length: 20 }, () => cacheUnderTest({ clock }));
+    await Promise.all(caches.map(({ cache }) => cache.get()));
+    await clock.advance(HOUR - 66_001);
+    const refreshedAt = new Set<number>();
+    for (let at = 0; at <= 6000; at += 100) {
+      for (const { cache, grant } of caches) {
+        if (grant.mints > 1) continue;
+        cache.peek();
+        await clock.advance(0);
+        if (grant.mints > 1) refreshedAt.add(at);
+      }
+      await clock.advance(100);
+    }
+    expect(caches.every(({ grant }) => grant.mints === 2)).toBe(true);
+    expect(refreshedAt.size).toBeGreaterThan(3);
+  });
+});

@@ -1,0 +1,193 @@
+import { describe, expect, test } from "vitest";
+import { createTokenPool, RemintError } from "../../src/index.ts";
+import { cacheUnderTest, settle, watch } from "./cache-under-test.ts";
+import { poolUnderTest } from "./pool-under-test.ts";
+
+describe("C13: one cache per key", () => {
+  test("C13: a key gives the same cache, created once, when it is first asked for", async () => {
+    const { pool, created } = poolUnderTest();
+    expect(created).toEqual([]);
+    const alice = pool.get("alice");
+    expect([pool.get("alice") === alice, pool.get("bob") === alice]).toEqual([true, false]);
+    expect([created, pool.size]).toEqual([["alice", "bob"], 2]);
+  });
+
+  test("C13: keys never mix", async () => {
+    const { pool } = poolUnderTest();
+    const keys = ["alice", "bob", "__proto__", "constructor", "alice ", "ALICE"];
+    await Promise.all(keys.map((key) => pool.get(key).get()));
+    for (const key of keys) expect(pool.get(key).peek()?.scope).toBe(key);
+    await pool.get("alice").invalidate("fake-1");
+    expect(pool.get("alice").peek()).toBeUndefined();
+    expect(pool.get("bob").peek()?.scope).toBe("bob");
+  });
+
+  test.each([undefined, null, "", 0, 7, {}, []])("C13: %j is not a key", (key) => {
+    const { pool, created } = poolUnderTest();
+    expect(() => pool.get(key as never)).toThrow(/"key" must be a non-empty string/);
+    expect(created).toEqual([]);
+  });
+
+  test("C13: what create throws goes to the caller, and the key stays free", () => {
+    let broken = true;
+    const pool = createTokenPool({
+      create: () => {
+        if (broken) throw new Error("no such tenant");
+        return cacheUnderTest().cache;
+      },
+    });
+    expect(() => pool.get("a")).toThrow("no such tenant");
+    expect(pool.size).toBe(0);
+    broken = false;
+    expect(pool.get("a").peek()).toBeUndefined();
+  });
+
+  test.each([undefined, null, {}, Promise.resolve(), () => {}])("C13: create must return a cache, not %o", (made) => {
+    const pool = createTokenPool({ create: () => made as never });
+    expect(() => pool.get("a")).toThrow(/"create" must be a function that returns createTokenCache/);
+    expect(pool.size).toBe(0);
+  });
+});
+
+describe("C13: bounds", () => {
+  test("C13: the least recently used goes first", () => {
+    const { pool, created } = poolUnderTest({ maxSize: 2 });
+    const held = [pool.get("a"), pool.get("b")];
+    pool.get("a");
+    held.push(pool.get("c"));
+    expect(pool.size).toBe(2);
+    pool.get("a");
+    expect(created).toEqual(["a", "b", "c"]);
+    // b went; a and c are there.
+    expect(pool.get("c")).toBe(held[2]);
+  });
+
+  test("C13: an entry with a mint under way stays", async () => {
+    const { pool, grants } = poolUnderTest({ maxSize: 2 });
+    const a = pool.get("a");
+    const hold = grants.get("a")!.hold();
+    const got = a.get();
+    pool.get("b");
+    pool.get("c");
+    pool.get("d");
+    expect(pool.size).toBe(2);
+    expect(pool.get("a")).toBe(a);
+    hold.release();
+    await got;
+    pool.get("e");
+    pool.get("f");
+    expect(pool.size).toBe(2);
+  });
+
+  test("C13: when all have a mint under way the pool grows, and shrinks again", async () => {
+    const { pool, grants } = poolUnderTest({ maxSize: 2 });
+    const keys = ["a", "b", "c", "d"];
+    const caches = keys.map((key) => pool.get(key));
+    const holds = keys.map((key) => grants.get(key)!.hold());
+    const got = keys.map((key) => pool.get(key).get());
+    pool.get("e");
+    expect(pool.size).toBeGreaterThanOrEqual(4);
+    for (const hold of holds) hold.release();
+    await Promise.all(got);
+    pool.get("f");
+    expect(pool.size).toBe(2);
+    expect(caches).toHaveLength(4);
+  });
+
+  test("C13: idle ones go when the pool is used; use keeps them", async () => {
+    const { pool, clock } = poolUnderTest({ idleTtl: 1000 });
+    const held = [pool.get("a"), pool.get("b")];
+    await clock.advance(600);
+    pool.get("a");
+    await clock.advance(600);
+    expect(pool.size).toBe(2);
+    pool.get("a");
+    expect(pool.size).toBe(1);
+    expect(held).toHaveLength(2);
+  });
+
+  test("C13: no timer runs", async () => {
+    const { pool, clock } = poolUnderTest({ idleTtl: 1000 });
+    pool.get("a");
+    await pool.get("b").get();
+    expect(clock.timers).toBe(0);
+  });
+
+  test("C13: the key just asked for is never the one that goes", async () => {
+    const { pool, clock } = poolUnderTest({ maxSize: 1, idleTtl: 0 });
+    for (const key of ["a", "b", "a", "c"]) {
+      pool.get(key);
+      expect(pool.size).toBe(1);
+      await clock.advance(10);
+    }
+  });
+
+  test("C13: an evicted cache somebody holds is the one its key gives, tokens and all", async () => {
+    const { pool, created } = poolUnderTest({ maxSize: 1 });
+    const a = pool.get("a");
+    const token = await a.get();
+    pool.get("b");
+    pool.get("c");
+    expect(a.peek()).toBe(token);
+    expect(pool.get("a")).toBe(a);
+    expect(created.filter((key) => key === "a")).toHaveLength(1);
+    expect(pool.size).toBe(1);
+  });
+
+  test("C13: two requests of one user never have two caches, whatever is evicted between", async () => {
+    const { pool } = poolUnderTest({ maxSize: 1 });
+    const first = pool.get("user");
+    const late = new Set([first]);
+    for (let other = 0; other < 50; other++) {
+      pool.get(`other ${other}`);
+      late.add(pool.get("user"));
+    }
+    expect(late.size).toBe(1);
+  });
+});
+
+describe("C13: delete and close", () => {
+  test("C13: delete closes and forgets, and the key begins anew", async () => {
+    const { pool, created } = poolUnderTest();
+    const old = pool.get("a");
+    await old.get();
+    expect(await pool.delete("a")).toBe(true);
+    expect([pool.size, await pool.delete("a"), await pool.delete("never")]).toEqual([0, false, false]);
+    await expect(old.get()).rejects.toMatchObject({ code: "ERR_CLOSED" });
+    const anew = pool.get("a");
+    expect(anew).not.toBe(old);
+    expect((await anew.get()).scope).toBe("a");
+    expect(created).toEqual(["a", "a"]);
+  });
+
+  test("C13: delete reaches an evicted cache that is held", async () => {
+    const { pool } = poolUnderTest({ maxSize: 1 });
+    const a = pool.get("a");
+    pool.get("b");
+    expect(await pool.delete("a")).toBe(true);
+    await expect(a.get()).rejects.toMatchObject({ code: "ERR_CLOSED" });
+    expect(pool.get("a")).not.toBe(a);
+  });
+
+  test("C13: delete ends a mint under way", async () => {
+    const { pool, grants } = poolUnderTest();
+    const got = watch(pool.get("a").get());
+    const waiting = pool.get("b");
+    grants.get("b")!.hold();
+    const other = watch(waiting.get());
+    await settle();
+    await pool.delete("b");
+    await settle();
+    expect([got.state, (other.reason as RemintError).code]).toEqual(["fulfilled", "ERR_CLOSED"]);
+  });
+
+  test("C13: close closes all, the evicted that are held included, and gives nothing any more", async () => {
+    const { pool } = poolUnderTest({ maxSize: 1 });
+    const caches = ["a", "b", "c"].map((key) => pool.get(key));
+    await pool.close();
+    for (const cache of caches) await expect(cache.get()).rejects.toMatchObject({ code: "ERR_CLOSED" });
+    expect(() => pool.get("a")).toThrow(expect.objectContaining({ code: "ERR_CLOSED" }));
+    expect(pool.size).toBe(0);
+    await pool.close();
+  });
+});

@@ -1,0 +1,118 @@
+import { Cluster } from "ioredis";
+import { createCluster } from "redis";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createTokenCache, type TokenCache } from "../../../src/index.ts";
+import { redisStore, type RedisLike } from "../../../src/fleet/redis.ts";
+import { fakeGrant, type FakeGrant } from "../../../src/testing/index.ts";
+import { startCluster, type RedisCluster } from "./redis-cluster.ts";
+import { redisAvailable, type RedisServer } from "./redis-server.ts";
+
+const SITE = { origin: "https://api.example", path: "/orders" };
+/** Far beyond what a busy machine needs. */
+const PATIENCE = 20_000;
+
+describe.runIf(redisAvailable())("a fleet on a Redis Cluster that changes under it", () => {
+  let cluster: RedisCluster;
+  let grant: FakeGrant;
+  let caches: readonly TokenCache[];
+  const open: (() => unknown)[] = [];
+
+  beforeAll(async () => {
+    cluster = await startCluster({ replicas: 3 });
+    grant = fakeGrant({ key: "orders" });
+    const one = new Cluster([...cluster.nodes]);
+    const rootNodes = cluster.nodes.map(({ host, port }) => ({ url: `redis://${host}:${port}` }));
+    const other = await createCluster({ rootNodes })
+      .on("error", () => {})
+      .connect();
+    open.push(
+      () => one.disconnect(),
+      () => other.destroy(),
+    );
+    caches = [one, other].map((client) => cacheOver(client, grant));
+  });
+
+  afterAll(async () => {
+    for (const close of open) close();
+    await cluster[Symbol.asyncDispose]();
+  });
+
+  test("fleet: two clients, one token", async () => {
+    const tokens = await Promise.all(caches.map((cache) => cache.get()));
+    expect(new Set(tokens.map(({ value }) => value)).size).toBe(1);
+    expect(grant.mints).toBe(1);
+  });
+
+  test("fleet: the slot of the record moves to another node, and a revocation costs one mint", async () => {
+    const { key, holder } = await recordOf(cluster);
+    const target = cluster.primaries.find((primary) => primary !== holder)!;
+    const before = grant.mints;
+    await moveSlot(cluster, key, holder, target);
+    expect(await target.command("EXISTS", key)).toBe(1);
+    expect(new Set(await renewAll(caches)).size).toBe(1);
+    expect(grant.mints).toBe(before + 1);
+    expect((await recordOf(cluster)).holder).toBe(target);
+  });
+
+  test("fleet: a replica takes over from its primary, and a revocation costs one mint", async () => {
+    const { key, holder } = await recordOf(cluster);
+    const replica = cluster.replicas[cluster.primaries.indexOf(holder)]!;
+    const before = grant.mints;
+    expect(Number(await holder.command("WAIT", 1, PATIENCE))).toBeGreaterThanOrEqual(1);
+    // Without asking the others: they may refuse for a while, because a slot has just moved.
+    await replica.command("CLUSTER", "FAILOVER", "TAKEOVER");
+    await until(async () => String(await replica.command("ROLE")).startsWith("master"));
+    await until(async () => String(await holder.command("ROLE")).startsWith("slave"));
+    expect(new Set(await renewAll(caches)).size).toBe(1);
+    expect(grant.mints).toBe(before + 1);
+    expect(await replica.command("EXISTS", key)).toBe(1);
+  });
+});
+
+/** What asks again is the client; its answer may take longer than from a server that stays where it is. */
+function cacheOver(client: RedisLike, grant: FakeGrant): TokenCache {
+  const store = redisStore(client, { encryptionKey: new Uint8Array(32).fill(1), callTimeout: PATIENCE });
+  return createTokenCache({ grant, origins: [SITE.origin], store });
+}
+
+/** Every process is rejected with its token. @returns What they have then. */
+function renewAll(caches: readonly TokenCache[]): Promise<string[]> {
+  return Promise.all(
+    caches.map(async (cache) => {
+      const renewal = cache.rejected(await cache.get(), SITE);
+      return (await renewal!.next()).token.value;
+    }),
+  );
+}
+
+/** The one record, and the primary that has it. */
+async function recordOf({ primaries }: RedisCluster): Promise<{ key: string; holder: RedisServer }> {
+  for (const holder of primaries) {
+    if (!String(await holder.command("ROLE")).startsWith("master")) continue;
+    const [key] = (await holder.command("KEYS", "remint*")) as string[];
+    if (key !== undefined) return { key, holder };
+  }
+  throw new Error("no node has a record");
+}
+
+/** As an administrator does it, step by step, with the key still where it was when its slot begins to move. */
+async function moveSlot(cluster: RedisCluster, key: string, from: RedisServer, to: RedisServer): Promise<void> {
+  const slot = Number(await from.command("CLUSTER", "KEYSLOT", key));
+  const [source, target] = [String(await from.command("CLUSTER", "MYID")), String(await to.command("CLUSTER", "MYID"))];
+  await to.command("CLUSTER", "SETSLOT", slot, "IMPORTING", source);
+  await from.command("CLUSTER", "SETSLOT", slot, "MIGRATING", target);
+  await from.command("MIGRATE", "127.0.0.1", to.port, key, 0, 5000);
+  for (const node of [to, from]) await node.command("CLUSTER", "SETSLOT", slot, "NODE", target);
+  const others = cluster.primaries.filter((node) => node !== from && node !== to);
+  for (const node of others) {
+    await until(async () => String(await node.command("CLUSTER", "NODES")).includes(`${target} `));
+  }
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + PATIENCE;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error("gave up waiting for the cluster");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

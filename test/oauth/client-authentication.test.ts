@@ -1,0 +1,194 @@
+import { inspect } from "node:util";
+import { generateKeyPair } from "jose";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { clientAssertion, privateKeyJwt, type ClientAssertionSource } from "../../src/oauth/client-assertion.ts";
+import { clientSecretBasic, tlsClientAuth } from "../../src/oauth/client-authentication.ts";
+import { clientCredentials } from "../../src/grants/client-credentials.ts";
+import type { TokenEndpointOptions } from "../../src/oauth/client.ts";
+import { context, json, startTokenServer, type SeenRequest } from "../grants/token-server.ts";
+
+const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
+
+let key: CryptoKey;
+beforeAll(async () => {
+  key = (await generateKeyPair("ES256", { extractable: true })).privateKey;
+});
+
+async function requestOf(options: Partial<TokenEndpointOptions>): Promise<SeenRequest> {
+  const server = await startTokenServer((response) => json(response, 200, token));
+  await clientCredentials({ tokenEndpoint: `${server.origin}/token`, clientId: "orders", ...options }).mint(context());
+  return server.first();
+}
+
+/** The parameters that authenticate. */
+function credentialsIn({ form }: SeenRequest): Record<string, string> {
+  const own = new URLSearchParams(form);
+  own.delete("grant_type");
+  return Object.fromEntries(own);
+}
+
+describe("client_secret_basic", () => {
+  it.each(["s:e+c%r e/t", "ключ-é", "plain"])(
+    'encoding "raw" joins id and secret as they are, in UTF-8 (%s)',
+    async (secret) => {
+      const clientAuthentication = clientSecretBasic({ encoding: "raw" });
+      const request = await requestOf({ clientSecret: secret, clientAuthentication });
+      const sent = Buffer.from(request.headers.authorization?.replace(/^Basic /, "") ?? "", "base64").toString("utf8");
+      expect(sent).toBe(`orders:${secret}`);
+      expect(credentialsIn(request)).toEqual({});
+    },
+  );
+
+  it("the default encoding is that of the RFC, whichever way it is asked for", async () => {
+    const clientSecret = "s:e+c%r é/t";
+    const requests = await Promise.all([
+      requestOf({ clientSecret }),
+      requestOf({ clientSecret, clientAuthentication: "client_secret_basic" }),
+      requestOf({ clientSecret, clientAuthentication: clientSecretBasic() }),
+      requestOf({ clientSecret, clientAuthentication: clientSecretBasic({ encoding: "form" }) }),
+    ]);
+    const expected = `Basic ${btoa("orders:s%3Ae%2Bc%25r+%C3%A9%2Ft")}`;
+    expect(requests.map(({ headers }) => headers.authorization)).toEqual(requests.map(() => expected));
+  });
+
+  it("asks a secret function before every request", async () => {
+    const server = await startTokenServer((response) => json(response, 200, token));
+    const clientSecret = vi.fn<() => Promise<string>>().mockResolvedValueOnce("one").mockResolvedValueOnce("two");
+    const clientAuthentication = clientSecretBasic({ encoding: "raw" });
+    const grant = clientCredentials({
+      tokenEndpoint: server.origin,
+      clientId: "a",
+      clientSecret,
+      clientAuthentication,
+    });
+    await grant.mint(context());
+    await grant.mint(context());
+    expect(server.requests.map(({ headers }) => atob(headers.authorization?.slice(6) ?? ""))).toEqual([
+      "a:one",
+      "a:two",
+    ]);
+  });
+});
+
+describe("without a secret", () => {
+  it("none and tls_client_auth send the client's id, and nothing that authenticates", async () => {
+    for (const clientAuthentication of ["none", tlsClientAuth()] as const) {
+      const request = await requestOf({ clientAuthentication });
+      expect(credentialsIn(request)).toEqual({ client_id: "orders" });
+      expect(request.headers.authorization).toBeUndefined();
+    }
+  });
+
+  it("an assertion comes from its source, which is told for whom, anew for every request", async () => {
+    const server = await startTokenServer((response) => json(response, 200, token));
+    let count = 0;
+    const source = vi.fn<ClientAssertionSource>(async () => `jwt-${++count}`);
+    const tokenEndpoint = `${server.origin}/token`;
+    const clientAuthentication = clientAssertion(source);
+    const grant = clientCredentials({ tokenEndpoint, clientId: "orders", clientAuthentication });
+    expect(source).not.toHaveBeenCalled();
+    const { signal } = context();
+    await grant.mint({ signal });
+    await grant.mint({ signal });
+    expect(source.mock.calls[0]?.[0]).toEqual({ clientId: "orders", audience: tokenEndpoint, signal });
+    expect(server.requests.map(credentialsIn)).toEqual(
+      ["jwt-1", "jwt-2"].map((assertion) => ({
+        client_id: "orders",
+        client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        client_assertion: assertion,
+      })),
+    );
+  });
+
+  it.each([undefined, "", "two words", "line\nbreak", 5])(
+    "an assertion that is none (%j) is not sent",
+    async (assertion) => {
+      const fetch = vi.fn<() => Promise<Response>>();
+      const source = (async () => assertion) as () => Promise<string>;
+      const options = { tokenEndpoint: "https://auth.example", clientId: "a", fetch };
+      const minted = clientCredentials({ ...options, clientAuthentication: clientAssertion(source) }).mint(context());
+      await expect(minted).rejects.toThrow(/^"clientAssertion" must be a function that returns a JWT/);
+      await expect(minted).rejects.not.toThrow(/words|break/);
+      expect(fetch).not.toHaveBeenCalled();
+    },
+  );
+
+  it("what the source of an assertion throws is passed on", async () => {
+    const sealed = new Error("vault is sealed");
+    const clientAuthentication = clientAssertion(() => Promise.reject(sealed));
+    await expect(requestOf({ clientAuthentication })).rejects.toBe(sealed);
+  });
+});
+
+describe("S5: nothing that authenticates is shown", () => {
+  it("by the grant, by the method, or by the error of a server that echoes the assertion", async () => {
+    const clientAuthentication = privateKeyJwt({ key, kid: "k" });
+    let assertion = "";
+    const server = await startTokenServer((response, { form }) => {
+      assertion = form.get("client_assertion") ?? "";
+      json(response, 401, { error: "invalid_client", error_description: `no: ${assertion}` });
+    });
+    const grant = clientCredentials({ tokenEndpoint: server.origin, clientId: "a", clientAuthentication });
+    const error: unknown = await grant.mint(context()).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ errorDescription: "no: [redacted]" });
+    expect(assertion).toMatch(/^\S+\.\S+\.\S+$/);
+    const printed = [error, grant, clientAuthentication].map((value) =>
+      inspect(value, { depth: 10, showHidden: true }),
+    );
+    expect(printed.join()).not.toContain(assertion);
+    expect(printed.join()).not.toMatch(/CryptoKey|PrivateKey/);
+  });
+});
+
+describe("wrong options are a TypeError", () => {
+  const options = { tokenEndpoint: "https://auth.example/token", clientId: "orders" };
+  const cases: [name: string, build: () => unknown, message: RegExp][] = [
+    [
+      "nothing that says how",
+      () => clientCredentials(options),
+      /"clientSecret" must be .* got undefined.* privateKeyJwt\({ key }\).*"none"/,
+    ],
+    [
+      "a method that needs a secret, without one",
+      () => clientCredentials({ ...options, clientAuthentication: "client_secret_post" }),
+      /"clientSecret" must be a non-empty string, .* got undefined/,
+    ],
+    ...[tlsClientAuth(), clientAssertion(() => "jwt"), "none" as const].map(
+      (clientAuthentication): [string, () => unknown, RegExp] => [
+        `a secret that is not sent (${typeof clientAuthentication === "string" ? "none" : clientAuthentication.method})`,
+        () => clientCredentials({ ...options, clientSecret: "hush", clientAuthentication }),
+        /^(?!.*hush)"clientSecret" must not be given with the client authentication "\w+".* got a string$/,
+      ],
+    ),
+    [
+      "a function that was not called",
+      () => clientCredentials({ ...options, clientAuthentication: tlsClientAuth as never }),
+      /"clientAuthentication" must be .* got a function/,
+    ],
+    [
+      "a colon in a raw client id",
+      () => {
+        const clientAuthentication = clientSecretBasic({ encoding: "raw" });
+        return clientCredentials({ ...options, clientId: "a:b", clientSecret: "s", clientAuthentication });
+      },
+      /"clientId" must not have a colon/,
+    ],
+    [
+      "an unknown encoding",
+      () => clientSecretBasic({ encoding: "utf-16" as never }),
+      /"encoding" must be "form" or "raw"/,
+    ],
+    [
+      "an assertion that is no function",
+      () => clientAssertion("jwt" as never),
+      /"source" must be a function, got a string/,
+    ],
+    ["no source", () => clientAssertion(undefined as never), /"source" must be a function .* got undefined/],
+    ["no options", () => privateKeyJwt(undefined as never), /"privateKeyJwt options" must be an object/],
+    ["an empty audience", () => privateKeyJwt({ key, audience: "" }), /"audience" must be a non-empty string/],
+  ];
+  it.each(cases)("%s", (_name, build, message) => {
+    expect(build).toThrow(TypeError);
+    expect(build).toThrow(message);
+  });
+});

@@ -1,0 +1,254 @@
+import type { ServerResponse } from "node:http";
+import { describe, expect, it, vi } from "vitest";
+import { tlsClientAuth } from "../../src/oauth/client-authentication.ts";
+import { clientCredentials, type ClientCredentialsOptions } from "../../src/grants/client-credentials.ts";
+import type { Grant } from "../../src/core/types.ts";
+import { context, json, startTokenServer, type SeenRequest, type TokenServer } from "../grants/token-server.ts";
+
+const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
+const OPENID = "/.well-known/openid-configuration";
+const OAUTH = "/.well-known/oauth-authorization-server";
+const client = { clientId: "orders", clientSecret: "s3cr3t-value" };
+
+type Answer = (response: ServerResponse, request: SeenRequest, origin: string) => void;
+
+/** Answers by path; 404 where there is nothing. The paths are those of the requests, in order. */
+async function start(answers: Readonly<Record<string, Answer>>): Promise<TokenServer & { paths(): string[] }> {
+  const server: TokenServer = await startTokenServer((response, request) => {
+    const answer = answers[request.url];
+    if (answer === undefined) response.writeHead(404).end("<html>");
+    else answer(response, request, server.origin);
+  });
+  return { ...server, paths: () => server.requests.map(({ url }) => url) };
+}
+
+function grantOf(issuer: string, more: Partial<ClientCredentialsOptions> = {}): Grant {
+  return clientCredentials({ issuer, ...client, ...more });
+}
+
+const metadata =
+  (more: object = {}, path = ""): Answer =>
+  (response, _request, origin) =>
+    json(response, 200, { issuer: origin + path, token_endpoint: `${origin}/token`, ...more });
+const tokens: Answer = (response) => json(response, 200, token);
+
+describe("where the metadata is looked for", () => {
+  it("OpenID's document first; RFC 8414's where there is none, or a page, or a redirect to sign in", async () => {
+    const misses: (Answer | undefined)[] = [
+      undefined,
+      (response) => response.writeHead(200, { "content-type": "text/html" }).end("<html>"),
+      (response) => response.writeHead(302, { location: "/login" }).end(),
+      (response) => response.writeHead(500).end(),
+      (response) => json(response, 200, { token_endpoint: "https://elsewhere.example" }),
+    ];
+    for (const miss of misses) {
+      const server = await start({ ...(miss && { [OPENID]: miss }), [OAUTH]: metadata(), "/token": tokens });
+      await expect(grantOf(server.origin).mint(context())).resolves.toMatchObject({ access_token: "a" });
+      expect(server.paths()).toEqual([OPENID, OAUTH, "/token"]);
+    }
+  });
+
+  it("an issuer with a path: behind it for OpenID, before it for RFC 8414", async () => {
+    const server = await start({ [`${OAUTH}/tenant`]: metadata({}, "/tenant"), "/token": tokens });
+    await grantOf(`${server.origin}/tenant`).mint(context());
+    expect(server.paths()).toEqual([`/tenant${OPENID}`, `${OAUTH}/tenant`, "/token"]);
+  });
+
+  it("by the fetch that was given, without credentials and without the headers of the token request", async () => {
+    const server = await start({ [OPENID]: metadata(), "/token": tokens });
+    const fetch = vi.fn<typeof globalThis.fetch>((url, init) => globalThis.fetch(url, init));
+    await grantOf(server.origin, { fetch, headers: { "X-Api-Key": "hush" } }).mint(context());
+    expect(fetch).toHaveBeenCalledTimes(2);
+    const [lookup, post] = server.requests;
+    expect(lookup?.method).toBe("GET");
+    expect(lookup?.headers).not.toHaveProperty("authorization");
+    expect(lookup?.headers).not.toHaveProperty("x-api-key");
+    expect(post?.headers["x-api-key"]).toBe("hush");
+  });
+});
+
+describe("the lookup", () => {
+  it("is not there before the first mint, is shared by concurrent mints, and kept", async () => {
+    const server = await start({ [OPENID]: metadata(), "/token": tokens });
+    const grant = grantOf(server.origin);
+    expect(server.requests).toHaveLength(0);
+    await Promise.all([grant.mint(context()), grant.mint(context()), grant.mint(context())]);
+    await grant.mint(context());
+    expect(server.paths()).toEqual([OPENID, "/token", "/token", "/token", "/token"]);
+  });
+
+  it("T38: a failure is tried again by the next mint, and told to all who waited for it", async () => {
+    let attempt = 0;
+    const unsteady: Answer = (response, request, origin) =>
+      ++attempt === 1 ? response.writeHead(503).end() : metadata()(response, request, origin);
+    const server = await start({ [OPENID]: unsteady, "/token": tokens });
+    const grant = grantOf(server.origin);
+    const settled = await Promise.allSettled([grant.mint(context()), grant.mint(context())]);
+    for (const { status, reason } of settled as PromiseRejectedResult[]) {
+      expect(status).toBe("rejected");
+      expect(reason).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: true });
+    }
+    expect(server.paths()).toEqual([OPENID, OAUTH]);
+    await expect(grant.mint(context())).resolves.toMatchObject({ access_token: "a" });
+  });
+
+  it("C10: who leaves does not end it for the others; the last one does", async () => {
+    const held: (() => void)[] = [];
+    let gone = 0;
+    let arrived!: () => void;
+    let closed!: () => void;
+    const waiting = {
+      arrived: new Promise<void>((r) => (arrived = r)),
+      closed: new Promise<void>((r) => (closed = r)),
+    };
+    const slow: Answer = (response, request, origin) => {
+      held.push(() => metadata()(response, request, origin));
+      response.once("close", () => {
+        if (!response.writableFinished) gone++;
+        closed();
+      });
+      arrived();
+    };
+    const server = await start({ [OPENID]: slow, "/token": tokens });
+    const grant = grantOf(server.origin);
+    const [one, two] = [new AbortController(), new AbortController()];
+    const first = grant.mint(context(one.signal));
+    const second = grant.mint(context(two.signal));
+    await waiting.arrived;
+    one.abort(new Error("first has left"));
+    await expect(first).rejects.toThrow("first has left");
+    expect({ gone, lookups: held.length }).toEqual({ gone: 0, lookups: 1 });
+    two.abort(new Error("second has left"));
+    await expect(second).rejects.toThrow("second has left");
+    await waiting.closed;
+    expect(gone).toBe(1);
+
+    const third = grant.mint(context());
+    await vi.waitFor(() => expect(held).toHaveLength(2));
+    held[1]?.();
+    await expect(third).resolves.toMatchObject({ access_token: "a" });
+  });
+
+  it("C10: an aborted signal looks nothing up", async () => {
+    const server = await start({ [OPENID]: metadata(), "/token": tokens });
+    const controller = new AbortController();
+    controller.abort(new Error("enough"));
+    await expect(grantOf(server.origin).mint(context(controller.signal))).rejects.toThrow("enough");
+    expect(server.requests).toHaveLength(0);
+  });
+
+  it.each([404, 410])("metadata whose token endpoint is gone (%i) is looked up again", async (status) => {
+    let moved = false;
+    const changing: Answer = (response, request, origin) =>
+      metadata({ token_endpoint: `${origin}/${moved ? "new" : "token"}` })(response, request, origin);
+    const gone: Answer = (response) => response.writeHead(moved ? status : 200).end(JSON.stringify(token));
+    const server = await start({ [OPENID]: changing, "/token": gone, "/new": tokens });
+    const grant = grantOf(server.origin);
+    await grant.mint(context());
+    moved = true;
+    const error: unknown = await grant.mint(context()).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status });
+    await expect(grant.mint(context())).resolves.toMatchObject({ access_token: "a" });
+    expect(server.paths()).toEqual([OPENID, "/token", "/token", OPENID, "/new"]);
+  });
+});
+
+const failure = async (answers: Readonly<Record<string, Answer>>, path = ""): Promise<unknown> => {
+  const server = await start(answers);
+  const error: unknown = await grantOf(server.origin + path)
+    .mint(context())
+    .catch((reason: unknown) => reason);
+  expect(server.paths()).not.toContain("/token");
+  return error;
+};
+
+const long: Answer = (response, request, origin) => metadata({ x: "y".repeat(2 ** 20) })(response, request, origin);
+
+describe("what is refused", () => {
+  it("no metadata at all: both places are named, and it is not to be retried", async () => {
+    expect(await failure({})).toMatchObject({
+      code: "ERR_TOKEN_RESPONSE",
+      retryable: false,
+      message: expect.stringMatching(
+        /^no metadata of the issuer http:\S+: http:\S+openid-configuration answered 404; http:\S+authorization-server answered 404$/,
+      ) as unknown,
+    });
+  });
+
+  it("no server: ERR_TOKEN_NETWORK, after one attempt", async () => {
+    const fetch = vi.fn(() => Promise.reject(new TypeError("fetch failed")));
+    const minted = grantOf("https://auth.example", { fetch }).mint(context());
+    await expect(minted).rejects.toMatchObject({
+      code: "ERR_TOKEN_NETWORK",
+      retryable: true,
+      message: "no answer from the discovery endpoint https://auth.example/.well-known/openid-configuration",
+    });
+    expect(fetch).toHaveBeenCalledOnce();
+  });
+
+  it("S3: more than 1 MiB", async () => {
+    expect(await failure({ [OPENID]: long })).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+  });
+
+  it.each([
+    ["none", undefined, /"token_endpoint" must be a non-empty string, got undefined/],
+    ["S1: plain http", "http://auth.example/token", /"token_endpoint" must be an https URL, got http:\/\/auth.example/],
+    ["a relative URL", "/token", /"token_endpoint" must be an absolute URL/],
+  ])("a token endpoint that can not be used: %s", async (_name, endpoint, message) => {
+    const error = await failure({ [OPENID]: metadata({ token_endpoint: endpoint }) });
+    expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
+    expect((error as Error).message).toMatch(message);
+  });
+
+  it("S1: allowHttp is for the endpoints too", async () => {
+    const fetch = vi.fn(async (url: string) =>
+      Response.json(
+        url.endsWith("/token") ? token : { issuer: "http://auth.mesh", token_endpoint: "http://t.mesh/token" },
+      ),
+    );
+    await grantOf("http://auth.mesh", { allowHttp: true, fetch }).mint(context());
+    expect(fetch.mock.calls.map(([url]) => url)).toEqual([`http://auth.mesh${OPENID}`, "http://t.mesh/token"]);
+  });
+
+  it("a refused token request points at the issuer, not at an option that is not set", async () => {
+    const server = await start({ [OPENID]: metadata() });
+    await expect(grantOf(server.origin).mint(context())).rejects.toThrow(/answered 404: check the issuer's metadata$/);
+  });
+});
+
+const aliases: Answer = (response, request, origin) =>
+  metadata({ mtls_endpoint_aliases: { token_endpoint: `${origin}/mtls/token` } })(response, request, origin);
+
+describe("the grant", () => {
+  it("names the issuer as its endpoint and in its key, exactly as written", () => {
+    const grant = grantOf("https://auth.example");
+    expect(grant.endpoint).toBe("https://auth.example");
+    expect(grant.key).toContain('"https://auth.example"');
+    expect(grant.key).not.toBe(grantOf("https://auth.example/").key);
+    expect(grant.key).not.toBe(clientCredentials({ tokenEndpoint: "https://auth.example", ...client }).key);
+  });
+
+  it("T36: endpoints for certificates are for who authenticates with one", async () => {
+    const server = await start({ [OPENID]: aliases, "/token": tokens, "/mtls/token": tokens });
+    await grantOf(server.origin).mint(context());
+    const tls = { clientSecret: undefined, clientAuthentication: tlsClientAuth() };
+    await grantOf(server.origin, tls).mint(context());
+    expect(server.paths()).toEqual([OPENID, "/token", OPENID, "/mtls/token"]);
+  });
+});
+
+describe("wrong issuers are a TypeError, before anything is sent", () => {
+  it.each<[string, unknown, RegExp]>([
+    ["S1: plain http", "http://auth.example", /"issuer" must be an https URL.*allowHttp/],
+    ["a URL object", new URL("https://auth.example"), /"issuer" must be a string, written as .* got an object/],
+    ["a query", "https://auth.example/?tenant=1", /"issuer" must not have a query or a fragment/],
+    ["an empty fragment", "https://auth.example/#", /"issuer" must not have a query or a fragment/],
+    ["the URL of the metadata", `https://auth.example${OPENID}`, /"issuer" must be the issuer itself, without/],
+    ["no URL", "auth.example", /"issuer" must be an absolute URL/],
+    ["nothing", undefined, /"tokenEndpoint" must be an absolute URL \(or "issuer" be given.* got undefined/],
+  ])("%s", (_name, issuer, message) => {
+    const build = (): unknown => clientCredentials({ issuer: issuer as string, ...client });
+    expect(build).toThrow(TypeError);
+    expect(build).toThrow(message);
+  });
+});

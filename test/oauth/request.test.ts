@@ -1,0 +1,409 @@
+import { createServer } from "node:net";
+import type { ServerResponse } from "node:http";
+import { inspect } from "node:util";
+import { describe, expect, it, vi } from "vitest";
+import { isRemintError, RemintError, TokenEndpointError } from "../../src/base/errors.ts";
+import { clientCredentials } from "../../src/grants/client-credentials.ts";
+import { requestToken, tokenClient, type TokenEndpointOptions } from "../../src/oauth/request.ts";
+import type { TokenResponse } from "../../src/core/types.ts";
+import { context, json, originOf, startTokenServer, type SeenRequest } from "../grants/token-server.ts";
+
+type Answer = (response: ServerResponse, request: SeenRequest) => void;
+const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
+
+async function mint(answer: Answer, more: Partial<TokenEndpointOptions> = {}): Promise<TokenResponse> {
+  const server = await startTokenServer(answer);
+  const tokenEndpoint = `${server.origin}/token?key=hush`;
+  return clientCredentials({ tokenEndpoint, clientId: "orders", clientSecret: "s3cr3t-value", ...more }).mint(
+    context(),
+  );
+}
+
+async function failure(answer: Answer, more: Partial<TokenEndpointOptions> = {}): Promise<TokenEndpointError> {
+  return asError(await mint(answer, more).catch((reason: unknown) => reason));
+}
+
+function asError(value: unknown): TokenEndpointError {
+  if (!isOurs(value)) expect.fail(`not an error of ours: ${String(value)}`);
+  return value;
+}
+
+/** A plain RemintError too: the other members are undefined then. */
+function isOurs(value: unknown): value is TokenEndpointError {
+  return isRemintError(value);
+}
+
+async function serverTimeAfter(headers: Record<string, string>): Promise<number | undefined> {
+  return (await mint((answer) => json(answer, 200, token, headers))).serverTime;
+}
+
+async function retryAfter(headers: Record<string, string>): Promise<number | undefined> {
+  return (await failure(raw(503, "", headers))).retryAfter;
+}
+
+const raw =
+  (status: number, body: string, headers: Record<string, string> = {}): Answer =>
+  (response) =>
+    response.writeHead(status, headers).end(body);
+
+describe("a token response", () => {
+  it.each([3600, "3600"])("T5: expires_in may be a number or a numeric string (%j)", async (seconds) => {
+    const response = await mint((answer) => json(answer, 200, { ...token, expires_in: seconds }));
+    expect(response.expires_in).toBe(3600);
+  });
+
+  it.each([0, -1, "0", "", "soon", null, true, [], {}, "1e999"])("E3: expires_in %j says nothing", async (seconds) => {
+    const response = await mint((answer) => json(answer, 200, { ...token, expires_in: seconds }));
+    expect(response).toMatchObject({ access_token: "a" });
+    expect(response).not.toHaveProperty("expires_in");
+  });
+
+  it.each(["Bearer", "bearer", "BEARER", "DPoP"])("T5: token_type %s is known", async (type) => {
+    const response = await mint((answer) => json(answer, 200, { ...token, token_type: type }));
+    expect(response.token_type?.toLowerCase()).toBe(type.toLowerCase());
+  });
+
+  it.each(["mac", "N_A", "", 1, null, undefined])("T5: token_type %j is not used", async (type) => {
+    const error = await failure((answer) => json(answer, 200, { ...token, token_type: type }));
+    expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
+    expect(error.message).toMatch(/without a usable token: .*token_type/);
+    expect(error.cause).toBeUndefined();
+  });
+
+  it("JSON labelled with another content type is accepted, and a byte order mark", async () => {
+    await expect(
+      mint(raw(200, `\uFEFF${JSON.stringify(token)}`, { "content-type": "text/html" })),
+    ).resolves.toMatchObject({
+      access_token: "a",
+    });
+  });
+
+  it("other members pass through, but for those that have a meaning of ours", async () => {
+    const response = await mint((answer) =>
+      json(answer, 200, {
+        ...token,
+        expires_at: "2030-01-01T00:00:00",
+        instance_url: "https://x.example",
+        engines: { a: [1] },
+        scope: null,
+        serverTime: 1,
+        receivedAt: 2,
+        state: "forged",
+      }),
+    );
+    expect(response).toMatchObject({
+      expires_at: "2030-01-01T00:00:00",
+      instance_url: "https://x.example",
+      engines: { a: [1] },
+    });
+    expect(response.serverTime).toBeGreaterThan(1e12);
+    for (const name of ["receivedAt", "state", "scope"]) expect(response).not.toHaveProperty(name);
+  });
+
+  it("E2: the Date header is the server's clock, unless there is an Age", async () => {
+    const date = "Tue, 01 Jan 2030 00:00:00 GMT";
+    expect(await serverTimeAfter({ date })).toBe(Date.UTC(2030, 0, 1));
+    expect(await serverTimeAfter({ date, age: "5" })).toBeUndefined();
+    expect(await serverTimeAfter({ date: "12" })).toBeUndefined();
+  });
+
+  it.each([
+    ["HTML", "<!doctype html><p>Sign in</p>", /HTML/],
+    ["nothing", "", /empty/],
+    ["no JSON", "access_token=a&token_type=bearer", /not a JSON object/],
+    ["an array", "[]", /not a JSON object/],
+    ["null", "null", /not a JSON object/],
+    ["no access_token", '{"token_type":"bearer"}', /access_token/],
+    ["an access_token that is no string", '{"access_token":1,"token_type":"bearer"}', /access_token/],
+    ["an empty access_token", '{"access_token":"","token_type":"bearer"}', /access_token/],
+  ])("T6: 200 with %s is ERR_TOKEN_RESPONSE", async (_name, body, message) => {
+    const error = await failure(raw(200, body));
+    expect(error).toBeInstanceOf(RemintError);
+    expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
+    expect(error.message).toMatch(message);
+    expect(error.message).toMatch(/^the token endpoint http:\/\/127\.0\.0\.1:\d+\/token answered 200/);
+  });
+
+  it("a body that is deeper than any stack is an error of ours", async () => {
+    const deep = "[".repeat(200_000) + "]".repeat(200_000);
+    const answer = raw(200, `{"access_token":"a","token_type":"bearer","x":${deep}}`);
+    const outcome: unknown = await mint(answer).catch((reason: unknown) => reason);
+    // Node 26 parses without a stack: there it is a token like any other.
+    if (Object(outcome) === outcome && "access_token" in (outcome as object)) return;
+    expect(asError(outcome).code).toBe("ERR_TOKEN_RESPONSE");
+  });
+});
+
+describe("an error of the token endpoint", () => {
+  it("T6: gives status, code, description and a hint; the message has no query and no body", async () => {
+    const error = await failure((answer) =>
+      json(
+        answer,
+        401,
+        { error: "invalid_client", error_description: "unknown client", more: "in the body" },
+        {
+          "www-authenticate": 'Basic realm="x"',
+        },
+      ),
+    );
+    expect(error).toBeInstanceOf(TokenEndpointError);
+    expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 401, error: "invalid_client", retryable: false });
+    expect(error.errorDescription).toBe("unknown client");
+    expect(error.message).toMatch(
+      /^the token endpoint http:\/\/127\.0\.0\.1:\d+\/token answered 401 \(invalid_client\): check clientId, clientSecret/,
+    );
+    expect(inspect(error)).not.toMatch(/unknown client|in the body|hush/);
+  });
+
+  it.each([
+    [400, false],
+    [401, false],
+    [403, false],
+    [404, false],
+    [408, true],
+    [429, true],
+    [500, true],
+    [503, true],
+    [201, false],
+    [204, false],
+  ])("C11: %i is retryable: %s", async (status, retryable) => {
+    const error = await failure(raw(status, ""));
+    expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status, retryable, error: undefined });
+  });
+
+  it("404 points at the tokenEndpoint option", async () => {
+    expect((await failure(raw(404, "<html>"))).message).toMatch(/answered 404: check the tokenEndpoint URL$/);
+  });
+
+  it("T6: 200 with an error and no token is an error of the endpoint, not to be retried", async () => {
+    const error = await failure((answer) => json(answer, 200, { error: "invalid_client" }));
+    expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 200, error: "invalid_client", retryable: false });
+  });
+
+  it.each(['quote"', "back\\slash", "line\nbreak", "x".repeat(65), "é", "", 5, { code: 1 }])(
+    "an error code outside the RFC's grammar is not shown (%j)",
+    async (code) => {
+      const error = await failure((answer) => json(answer, 400, { error: code }));
+      expect(error.error).toBeUndefined();
+      expect(error.message).toMatch(/answered 400$/);
+    },
+  );
+
+  it("the description is capped and printable", async () => {
+    const long = await failure((answer) => json(answer, 400, { error_description: "x".repeat(300) }));
+    expect(long.errorDescription).toHaveLength(200);
+    const forged = await failure((answer) => json(answer, 400, { error_description: "a\r\n\u001b[31mb\u2028c\u202E" }));
+    expect(forged.errorDescription).toBe("a [31mb c");
+    const book = await failure((answer) => json(answer, 400, { error_description: "x".repeat(9000) }));
+    expect(book.errorDescription).toBeUndefined();
+  });
+
+  it("Retry-After is milliseconds, from seconds or from a date by the server's own clock", async () => {
+    expect(await retryAfter({ "retry-after": "7" })).toBe(7000);
+    const date = "Tue, 01 Jan 2030 00:00:00 GMT";
+    expect(await retryAfter({ "retry-after": "Tue, 01 Jan 2030 00:00:09 GMT", date })).toBe(9000);
+    expect(await retryAfter({ "retry-after": "Mon, 31 Dec 2029 00:00:00 GMT", date })).toBe(0);
+    expect(await retryAfter({ "retry-after": "soon" })).toBeUndefined();
+    expect(await retryAfter({})).toBeUndefined();
+    const local = await retryAfter({ "retry-after": new Date(Date.now() + 60_000).toUTCString(), date, age: "1" });
+    expect(local).toBeGreaterThan(50_000);
+    expect(local).toBeLessThanOrEqual(60_000);
+  });
+});
+
+describe("S5: a token endpoint that echoes secrets leaks them into no error", () => {
+  const awkward = "p:a+b%c d é/\"\\&'-_.~e";
+  const json1 = JSON.stringify(awkward).slice(1, -1);
+  const echoes: [name: string, echo: (request: SeenRequest, secret: string) => string][] = [
+    ["as it is", (_request, secret) => secret],
+    ["in upper case", (_request, secret) => secret.toUpperCase()],
+    ["percent-encoded", (_request, secret) => encodeURIComponent(secret)],
+    ["percent-encoded in lower case", (_request, secret) => encodeURIComponent(secret).toLowerCase()],
+    ["form-encoded", (_request, secret) => String(new URLSearchParams({ v: secret })).slice(2)],
+    ["as Basic credentials", ({ headers }) => headers.authorization ?? ""],
+    ["as decoded Basic credentials", ({ headers }) => atob(headers.authorization?.slice(6) ?? "")],
+    ["escaped for JSON", (_request, secret) => JSON.stringify(secret)],
+    ["escaped for HTML", (_request, secret) => secret.replace(/[&"'<>]/g, (c) => `&#${c.charCodeAt(0)};`)],
+    ["as UTF-8 read as Latin-1", (_request, secret) => Buffer.from(secret).toString("latin1")],
+    ["the whole form", ({ form }) => String(form)],
+  ];
+  const leaks = (text: string): string[] =>
+    [awkward, "refresh-s3cr3t", "key-s3cr3t", encodeURIComponent(awkward), json1, "p:a", "p%3aa", "~e", "%7ee"].filter(
+      (secret) => text.toLowerCase().includes(secret.toLowerCase()),
+    );
+
+  async function printed(
+    answer: Answer,
+    authentication: "client_secret_basic" | "client_secret_post",
+  ): Promise<string> {
+    const server = await startTokenServer(answer);
+    const client = tokenClient({
+      tokenEndpoint: server.origin,
+      clientId: "orders",
+      clientSecret: awkward,
+      clientAuthentication: authentication,
+      headers: { "X-Api-Key": "key-s3cr3t" },
+    });
+    const parameters = new URLSearchParams({ refresh_token: "refresh-s3cr3t", scope: "read" });
+    const request = requestToken(client, { grantType: "refresh_token", parameters, ...context() });
+    const error = asError(await request.catch((reason: unknown) => reason));
+    expect(error).toBeInstanceOf(TokenEndpointError);
+    const { stack, errorDescription } = error;
+    expect(errorDescription ?? "").toContain("[redacted]");
+    return [String(error), stack, JSON.stringify(error), inspect(error, { depth: 10, showHidden: true })].join("\n");
+  }
+
+  for (const authentication of ["client_secret_basic", "client_secret_post"] as const) {
+    it.each(
+      echoes.filter(([name]) =>
+        authentication === "client_secret_basic" ? name !== "the whole form" : !name.includes("Basic"),
+      ),
+    )(`${authentication}, %s`, async (_name, echo) => {
+      for (const status of [400, 401, 200, 500]) {
+        let basic: string | undefined;
+        const text = await printed((response, request) => {
+          basic = request.headers.authorization?.slice(6);
+          const said = echo(request, awkward);
+          const error_description = `no: ${said} ${request.form.get("refresh_token")} ${String(request.headers["x-api-key"])}`;
+          json(response, status, { error: said, error_description, echo: said });
+        }, authentication);
+        expect(leaks(text)).toEqual([]);
+        if (basic !== undefined) expect(text).not.toContain(basic);
+      }
+    });
+  }
+
+  it("the query of the tokenEndpoint, where some servers want a key", async () => {
+    const error = await failure((answer, { url }) => json(answer, 400, { error_description: `unknown ${url}` }));
+    expect(error.errorDescription).toBe("unknown /token?key=[redacted]");
+  });
+
+  it("a header that is too long for a mere setting, whatever its name", async () => {
+    const [blob, setting] = ["b".repeat(40), "s".repeat(39)];
+    const error = await failure(
+      (answer, { headers }) =>
+        json(answer, 400, { error_description: `${String(headers["x-blob"])} ${String(headers["x-setting"])}` }),
+      { headers: { "X-Blob": blob, "X-Setting": setting } },
+    );
+    expect(error.errorDescription).toBe(`[redacted] ${setting}`);
+  });
+
+  it("in the error code too", async () => {
+    const error = await failure((answer) => json(answer, 400, { error: "bad s3cr3t-value" }));
+    expect(error.error).toBe("bad [redacted]");
+    expect(inspect(error, { showHidden: true })).not.toContain("s3cr3t");
+  });
+
+  it("a secret that a line break ends (a file's) is still found", async () => {
+    const error = await failure(raw(400, JSON.stringify({ error_description: "no s3c r3t-value: s3c\nr3t-value\n" })), {
+      clientSecret: "s3c\nr3t-value\n",
+    });
+    expect(error.errorDescription).toBe("no [redacted]: [redacted]");
+  });
+
+  it("in the cause of a network error", async () => {
+    const fetch = vi.fn(async (url: string, init: RequestInit): Promise<Response> => {
+      const form = init.body instanceof URLSearchParams ? init.body.toString() : "";
+      const cause = Object.assign(new Error(`body ${form}`), { config: init });
+      throw Object.assign(new Error(`POST ${url} ${JSON.stringify(init.headers)}`, { cause }), { config: init });
+    });
+    const error = await failure(raw(200, ""), { fetch, clientAuthentication: "client_secret_post" });
+    expect(error).toMatchObject({ code: "ERR_TOKEN_NETWORK", retryable: true });
+    expect(inspect(error, { depth: 10, showHidden: true })).not.toContain("s3cr3t");
+    const basic = await failure(raw(200, ""), { fetch });
+    expect(inspect(basic, { depth: 10, showHidden: true })).not.toContain(btoa("orders:s3cr3t%2Dvalue"));
+  });
+});
+
+describe("the exchange", () => {
+  it.each([301, 302, 303, 307, 308, 304])(
+    "S2: a redirect (%i) of the token endpoint is not followed",
+    async (status) => {
+      const elsewhere = await startTokenServer((response) => json(response, 200, token));
+      const error = await failure(raw(status, "", { location: `${elsewhere.origin}/steal` }));
+      expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
+      expect(error.message).toContain(`redirect (${status})`);
+      expect(elsewhere.requests).toHaveLength(0);
+    },
+  );
+
+  it("S2: what a custom fetch got after following a redirect is refused, and a redirect that a browser hides", async () => {
+    const followed = Object.defineProperty(Response.json(token), "redirected", { value: true });
+    expect((await failure(raw(200, ""), { fetch: async () => followed })).code).toBe("ERR_TOKEN_RESPONSE");
+    const opaque = Object.defineProperties(new Response(null), {
+      type: { value: "opaqueredirect" },
+      status: { value: 0 },
+    });
+    const error = await failure(raw(200, ""), { fetch: async () => opaque });
+    expect(error.message).toMatch(/answered with a redirect, which is not followed/);
+  });
+
+  it("S3: at most 1 MiB of the answer is read, and the rest is cancelled", async () => {
+    let closed: (() => void) | undefined;
+    const cancelled = new Promise<void>((resolve) => (closed = resolve));
+    const error = await failure((response) => {
+      response.on("close", () => closed?.());
+      response.writeHead(200, { "content-type": "application/json" });
+      const chunk = " ".repeat(64 * 1024);
+      const more = (): void => {
+        while (!response.destroyed && response.write(chunk));
+        response.once("drain", more);
+      };
+      more();
+    });
+    expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
+    expect(error.message).toContain("longer than 1 MiB");
+    await cancelled;
+  });
+
+  it("S3: a body of exactly 1 MiB is read; an error with more is still the error of its status", async () => {
+    const full = JSON.stringify(token).padEnd(1024 * 1024, " ");
+    await expect(mint(raw(200, full))).resolves.toMatchObject({ access_token: "a" });
+    expect(await failure(raw(503, `${full} `))).toMatchObject({
+      code: "ERR_TOKEN_ENDPOINT",
+      status: 503,
+      retryable: true,
+    });
+  });
+
+  it("no answer is ERR_TOKEN_NETWORK, retryable, with the cause below", async () => {
+    const gone = await startTokenServer((response) => response.destroy());
+    const server = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => server.once("listening", resolve));
+    const origin = originOf(server);
+    await new Promise((resolve) => server.close(resolve));
+    const refused = await failure(raw(200, ""), { tokenEndpoint: `${origin}/token?key=hush` });
+    expect(refused).toMatchObject({ code: "ERR_TOKEN_NETWORK", retryable: true });
+    expect(refused.message).toBe(`no answer from the token endpoint ${origin}/token`);
+    expect(inspect(refused)).toContain("ECONNREFUSED");
+    expect((await failure(raw(200, ""), { tokenEndpoint: gone.origin })).code).toBe("ERR_TOKEN_NETWORK");
+  });
+
+  it("an answer that breaks off is ERR_TOKEN_NETWORK", async () => {
+    const error = await failure((response) => {
+      response.writeHead(200, { "content-length": "100" });
+      response.write("{", () => response.destroy());
+    });
+    expect(error).toMatchObject({ code: "ERR_TOKEN_NETWORK", retryable: true });
+  });
+
+  it("C10: an abort rejects with the signal's reason, before the request, while waiting and while reading", async () => {
+    const reason = new Error("enough");
+    const before = new AbortController();
+    before.abort(reason);
+    const fetch = vi.fn<() => Promise<Response>>();
+    const options = { tokenEndpoint: "https://auth.example", clientId: "a", clientSecret: "b", fetch };
+    await expect(clientCredentials(options).mint(context(before.signal))).rejects.toBe(reason);
+    expect(fetch).not.toHaveBeenCalled();
+
+    for (const start of [false, true]) {
+      const controller = new AbortController();
+      const server = await startTokenServer((response) => {
+        if (start) response.writeHead(200).write("{");
+        setTimeout(() => controller.abort(reason), 30);
+      });
+      const grant = clientCredentials({ tokenEndpoint: server.origin, clientId: "a", clientSecret: "b" });
+      await expect(grant.mint(context(controller.signal))).rejects.toBe(reason);
+    }
+  });
+});

@@ -1,0 +1,152 @@
+import { inspect } from "node:util";
+import type { ServerResponse } from "node:http";
+import { describe, expect, it } from "vitest";
+import { revokeToken } from "../../src/oauth/revocation.ts";
+import { tokenClient, type TokenEndpointOptions } from "../../src/oauth/request.ts";
+import { clientCredentials } from "../../src/grants/client-credentials.ts";
+import { createTokenCache } from "../../src/index.ts";
+import { context, json, startTokenServer, type SeenRequest, type TokenServer } from "../grants/token-server.ts";
+
+const client = { clientId: "orders", clientSecret: "s3cr3t-value" };
+const TOKEN = "t0k3n-value";
+
+async function revoke(
+  answer: (response: ServerResponse, request: SeenRequest) => void,
+  more: Partial<TokenEndpointOptions> = {},
+): Promise<TokenServer> {
+  const server = await startTokenServer(answer);
+  const { origin } = server;
+  const options = { tokenEndpoint: `${origin}/token`, revocationEndpoint: `${origin}/revoke`, ...client, ...more };
+  await revokeToken(tokenClient(options), { token: TOKEN, tokenTypeHint: "access_token", ...context() });
+  return server;
+}
+
+describe("the request (RFC 7009 section 2.1)", () => {
+  it("is a POST of the token and the hint, authenticated like a token request", async () => {
+    const server = await revoke((response) => response.end(), { headers: { "X-Tenant": "t1" } });
+    const { method, url, headers, form } = server.first();
+    expect([method, url, headers["x-tenant"]]).toEqual(["POST", "/revoke", "t1"]);
+    expect(Object.fromEntries(form)).toEqual({ token: TOKEN, token_type_hint: "access_token" });
+    expect(atob(headers.authorization?.slice(6) ?? "")).toBe("orders:s3cr3t%2Dvalue");
+  });
+
+  it.each([200, 204])("%i is done, whatever the body says", async (status) => {
+    await expect(revoke((response) => response.writeHead(status).end())).resolves.toBeDefined();
+  });
+});
+
+it("a token that the server calls invalid is gone, which is what was wanted (RFC 7009 section 2.2)", async () => {
+  await expect(revoke((response) => json(response, 400, { error: "invalid_token" }))).resolves.toBeDefined();
+  // About the client, not about the token.
+  const refused = await failureOf((response) => json(response, 401, { error: "invalid_token" }));
+  expect(refused).toMatchObject({ status: 401, error: "invalid_token" });
+});
+
+const failureOf = (answer: Parameters<typeof revoke>[0]): Promise<unknown> =>
+  revoke(answer).then(
+    () => expect.fail("it was revoked"),
+    (reason: unknown) => reason,
+  );
+
+describe("a revocation that fails", () => {
+  it("is the error that the server names, without anything that was sent", async () => {
+    const error = await failureOf((response, { form, headers }) => {
+      const error_description = `no: ${form.get("token")} ${headers.authorization}`;
+      json(response, 400, { error: "unsupported_token_type", error_description });
+    });
+    expect(error).toMatchObject({
+      name: "TokenEndpointError",
+      status: 400,
+      error: "unsupported_token_type",
+      errorDescription: "no: [redacted] Basic [redacted]",
+      retryable: false,
+      message: expect.stringMatching(
+        /^the revocation endpoint http:\S+\/revoke answered 400 \(unsupported_/,
+      ) as unknown,
+    });
+    expect(inspect(error, { depth: 10, showHidden: true })).not.toMatch(/t0k3n|s3cr3t/);
+  });
+
+  it("may be retried after a 503, when the server says", async () => {
+    const error = await failureOf((response) => response.writeHead(503, { "retry-after": "7" }).end());
+    expect(error).toMatchObject({ status: 503, retryable: true, retryAfter: 7000 });
+  });
+
+  it("404 points at the option", async () => {
+    const error = await failureOf((response) => response.writeHead(404).end());
+    expect((error as Error).message).toMatch(/answered 404: check the revocationEndpoint URL$/);
+  });
+
+  it("S2: a redirect is not followed", async () => {
+    const elsewhere = await startTokenServer((response) => response.end());
+    const error = await failureOf((response) => response.writeHead(307, { location: elsewhere.origin }).end());
+    expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+    expect((error as Error).message).toMatch(/^the revocation endpoint .* redirect \(307\).* Set revocationEndpoint/);
+    expect(elsewhere.requests).toHaveLength(0);
+  });
+
+  it("no answer is ERR_TOKEN_NETWORK", async () => {
+    const error = await failureOf((response) => response.destroy());
+    expect(error).toMatchObject({ code: "ERR_TOKEN_NETWORK", retryable: true });
+    expect((error as Error).message).toMatch(/^no answer from the revocation endpoint /);
+  });
+
+  it("C10: an abort rejects with the signal's reason", async () => {
+    const controller = new AbortController();
+    const server = await startTokenServer(() => controller.abort(new Error("enough")));
+    const options = { tokenEndpoint: server.origin, revocationEndpoint: server.origin, ...client };
+    const revoked = revokeToken(tokenClient(options), { token: TOKEN, signal: controller.signal });
+    await expect(revoked).rejects.toThrow("enough");
+  });
+});
+
+describe("a grant", () => {
+  const tokenEndpoint = "https://auth.example/token";
+
+  it("has no revoke without a revocation endpoint", () => {
+    expect(clientCredentials({ tokenEndpoint, ...client })).not.toHaveProperty("revoke");
+    const revocationEndpoint = "https://auth.example/revoke";
+    expect(clientCredentials({ tokenEndpoint, revocationEndpoint, ...client })).toHaveProperty("revoke");
+  });
+
+  it("with an issuer, only the metadata can tell: without an endpoint there, revoke says so and minting goes on", async () => {
+    for (const [revocation, message] of [
+      [{}, /can not be revoked: the issuer http:\S+ has no revocation endpoint; set revocationEndpoint$/],
+      [{ revocation_endpoint: "http://auth.example/revoke" }, /"revocation_endpoint" must be an https URL/],
+    ] as const) {
+      const server = await startTokenServer((response, { url }) =>
+        json(
+          response,
+          200,
+          url === "/token"
+            ? { access_token: "a", token_type: "Bearer" }
+            : { issuer: server.origin, token_endpoint: `${server.origin}/token`, ...revocation },
+        ),
+      );
+      const grant = clientCredentials({ issuer: server.origin, ...client });
+      const token = await createTokenCache({ grant, origins: ["https://api.example"] }).get();
+      const revoked = grant.revoke?.(token, context()) ?? expect.fail("there is no revoke");
+      await expect(revoked).rejects.toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
+      await expect(revoked).rejects.toThrow(message);
+    }
+  });
+
+  it("the option comes before the metadata", async () => {
+    const server = await startTokenServer((response, { url }) => {
+      if (url !== "/.well-known/openid-configuration") return void response.end("{}");
+      const { origin } = server;
+      return json(response, 200, { issuer: origin, token_endpoint: `${origin}/t`, revocation_endpoint: `${origin}/r` });
+    });
+    const options = { issuer: server.origin, revocationEndpoint: `${server.origin}/own`, ...client };
+    await revokeToken(tokenClient(options), { token: TOKEN, ...context() });
+    expect(server.requests.map(({ url }) => url)).toEqual(["/.well-known/openid-configuration", "/own"]);
+    expect(server.requests[1]?.form.has("token_type_hint")).toBe(false);
+  });
+
+  it("that is the user's own: a revoke that is no function is a TypeError", () => {
+    const grant = { mint: async () => ({ access_token: "a" }), revoke: true as never };
+    expect(() => createTokenCache({ grant, origins: ["https://api.example"] })).toThrow(
+      /"grant.revoke" must be a function/,
+    );
+  });
+});
