@@ -7,8 +7,8 @@
 import assert from "node:assert/strict";
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { finished } from "node:stream/promises";
-import { clientCredentials, createTokenCache } from "remint";
-import { type Exchange, type PolicyRequest, withToken } from "remint/policy";
+import { clientCredentialsGrant, createTokenCache } from "remint";
+import { type ClientSeam, type PolicyRequest, withToken } from "remint/policy";
 import { startApi, startAuthServer } from "remint/testing";
 
 interface Call extends PolicyRequest {
@@ -16,7 +16,7 @@ interface Call extends PolicyRequest {
   readonly body?: string;
 }
 
-const nodeHttp: Exchange<Call, IncomingMessage> = {
+const nodeHttp: ClientSeam<Call, IncomingMessage> = {
   send({ url, method, body, signal }, token, headers) {
     return new Promise((resolve, reject) => {
       const authorization = token === undefined ? {} : { authorization: token.header };
@@ -39,7 +39,7 @@ const nodeHttp: Exchange<Call, IncomingMessage> = {
 const auth = await startAuthServer();
 const api = await startApi({ accepts: auth });
 const tokens = createTokenCache({
-  grant: clientCredentials({ tokenEndpoint: auth.tokenEndpoint, clientId: "worker", clientSecret: "s3cret" }),
+  grant: clientCredentialsGrant({ tokenEndpoint: auth.tokenEndpoint, clientId: "worker", clientSecret: "s3cret" }),
   origins: [api.origin],
 });
 

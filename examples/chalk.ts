@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { createTokenCache } from "remint";
-import { chalk, chalkToken } from "remint/chalk";
+import { chalkGrant, chalkToken } from "remint/chalk";
 import { createAuthFetch } from "remint/fetch";
 import { startApi, startAuthServer } from "remint/testing";
 
@@ -23,7 +23,7 @@ chalkServer.respondAlways(() => ({
 }));
 
 // In production CHALK_CLIENT_ID and CHALK_CLIENT_SECRET are set, and this is `chalk()`.
-const grant = chalk({ clientId: "client", clientSecret: "s3cret", apiServer: chalkServer.origin });
+const grant = chalkGrant({ clientId: "client", clientSecret: "s3cret", apiServer: chalkServer.origin });
 const tokens = createTokenCache({ grant });
 const authFetch = createAuthFetch(tokens);
 

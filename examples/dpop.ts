@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { calculateJwkThumbprint, EmbeddedJWK, jwtVerify } from "jose";
-import { clientCredentials, createTokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache } from "remint";
 import { dpop } from "remint/dpop";
 import { createAuthFetch } from "remint/fetch";
 import { startApi, startAuthServer, type ApiRequest, type TokenRequest } from "remint/testing";
@@ -50,7 +50,7 @@ api.respondAlways(async (request) => {
 });
 
 const tokens = createTokenCache({
-  grant: clientCredentials({
+  grant: clientCredentialsGrant({
     tokenEndpoint: auth.tokenEndpoint,
     clientId: "orders-service",
     clientSecret: "s3cret",

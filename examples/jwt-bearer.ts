@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { createTokenCache, jwtBearer } from "remint";
+import { createTokenCache, jwtBearerGrant } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { startApi, startAuthServer } from "remint/testing";
 
@@ -35,7 +35,7 @@ auth.respondAlways(async ({ form }) => {
 const api = await startApi({ accepts: auth });
 
 const tokens = createTokenCache({
-  grant: jwtBearer({
+  grant: jwtBearerGrant({
     tokenEndpoint: auth.tokenEndpoint,
     clientId: "reports",
     clientAuthentication: "none", // the assertion says who asks

@@ -7,13 +7,13 @@
 import assert from "node:assert/strict";
 import { http, HttpResponse } from "msw";
 import { setupServer } from "msw/node";
-import { clientCredentials, createTokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache } from "remint";
 import { createAuthFetch } from "remint/fetch";
 
 // The service under test, as it is in production.
 const authFetch = createAuthFetch(
   createTokenCache({
-    grant: clientCredentials({
+    grant: clientCredentialsGrant({
       tokenEndpoint: "https://auth.example/token",
       clientId: "orders-service",
       clientSecret: "s3cret",

@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
-import { clientCredentials, createTokenCache, createTokenPool } from "remint";
+import { clientCredentialsGrant, createTokenCache, createTokenPool } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { startApi, startAuthServer } from "remint/testing";
 
@@ -16,7 +16,7 @@ const api = await startApi({ accepts: auth });
 const pool = createTokenPool({
   create: (user) =>
     createTokenCache({
-      grant: clientCredentials({
+      grant: clientCredentialsGrant({
         tokenEndpoint: auth.tokenEndpoint,
         clientId: "portal",
         clientSecret: "s3cret",

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import axios from "axios";
-import { clientCredentials, createTokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache } from "remint";
 import { createAuthInterceptor } from "remint/axios";
 import { startApi, startAuthServer } from "remint/testing";
 
 const auth = await startAuthServer();
 const api = await startApi({ accepts: auth });
-const grant = clientCredentials({ tokenEndpoint: auth.tokenEndpoint, clientId: "me", clientSecret: "s3cret" });
+const grant = clientCredentialsGrant({ tokenEndpoint: auth.tokenEndpoint, clientId: "me", clientSecret: "s3cret" });
 axios.interceptors.request.use(createAuthInterceptor(createTokenCache({ grant, origins: [api.origin] })));
 
 await axios.get(`${api.origin}/orders`);

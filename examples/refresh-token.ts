@@ -5,7 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { createTokenCache, findRemintError, refreshToken, TokenEndpointError } from "remint";
+import { createTokenCache, findRemintError, refreshTokenGrant, TokenEndpointError } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { startApi, startAuthServer } from "remint/testing";
 
@@ -25,7 +25,7 @@ const api = await startApi({ accepts: auth });
 const sessions = new Map([["alice", "refresh-1"]]);
 
 const tokens = createTokenCache({
-  grant: refreshToken({
+  grant: refreshTokenGrant({
     tokenEndpoint: auth.tokenEndpoint,
     clientId: "portal",
     clientSecret: "s3cret",

@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { createTokenCache } from "remint";
 import { createAuthFetch } from "remint/fetch";
-import { salesforceClientCredentials, salesforceToken } from "remint/salesforce";
+import { salesforceClientCredentialsGrant, salesforceToken } from "remint/salesforce";
 import { startApi, startAuthServer } from "remint/testing";
 
 // The org's login server and its API, as their documented answers have them.
@@ -23,7 +23,7 @@ login.respondAlways(() => ({
 }));
 
 const tokens = createTokenCache({
-  grant: salesforceClientCredentials({
+  grant: salesforceClientCredentialsGrant({
     loginUrl: login.origin, // https://acme.my.salesforce.com
     instanceUrl: org.origin,
     clientId: "consumer-key",

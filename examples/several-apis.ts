@@ -5,7 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { clientCredentials, createTokenCache, type TokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache, type TokenCache } from "remint";
 import { createAuthOfetch } from "remint/ofetch";
 import { startApi, startAuthServer } from "remint/testing";
 
@@ -16,7 +16,7 @@ const elsewhere = await startApi({ accepts: auth });
 
 function tokensFor(audience: string, origin: string): TokenCache {
   const { tokenEndpoint } = auth;
-  const grant = clientCredentials({ tokenEndpoint, clientId: "shop", clientSecret: "s3cret", audience });
+  const grant = clientCredentialsGrant({ tokenEndpoint, clientId: "shop", clientSecret: "s3cret", audience });
   return createTokenCache({ grant, origins: [origin] });
 }
 

@@ -5,7 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { createTokenCache, createTokenPool, tokenExchange } from "remint";
+import { createTokenCache, createTokenPool, tokenExchangeGrant } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { startApi, startAuthServer } from "remint/testing";
 
@@ -30,7 +30,7 @@ const incoming = new Map([
 const pool = createTokenPool({
   create: (user) =>
     createTokenCache({
-      grant: tokenExchange({
+      grant: tokenExchangeGrant({
         tokenEndpoint: auth.tokenEndpoint,
         clientId: "orders-service",
         clientSecret: "s3cret",

@@ -7,14 +7,14 @@
 import assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import axios from "axios";
-import { clientCredentials, createTokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache } from "remint";
 import { createAuthInterceptor } from "remint/axios";
 import { startApi, startAuthServer } from "remint/testing";
 
 const auth = await startAuthServer();
 const api = await startApi({ accepts: auth });
 const tokens = createTokenCache({
-  grant: clientCredentials({ tokenEndpoint: auth.tokenEndpoint, clientId: "backup", clientSecret: "s3cret" }),
+  grant: clientCredentialsGrant({ tokenEndpoint: auth.tokenEndpoint, clientId: "backup", clientSecret: "s3cret" }),
   origins: [api.origin],
 });
 axios.interceptors.request.use(createAuthInterceptor(tokens));

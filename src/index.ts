@@ -1,68 +1,57 @@
 /**
- * OAuth 2.0 Bearer tokens from one shared cache, for axios (`remint/axios`), ofetch (`remint/ofetch`), fetch
- * (`remint/fetch`) and any other client (`remint/policy`).
+ * OAuth 2.0 access tokens from one shared cache: the cache, the pool, the grants, the errors, and the types a user names.
+ *
+ * The clients have subpaths of their own: `remint/axios`, `remint/ofetch`, `remint/fetch`, and `remint/policy` for any
+ * other client.
  *
  * @module
  */
-export { createTokenCache } from "./core/create-token-cache.ts";
-export { createTokenPool } from "./core/pool.ts";
-export { clientAssertion, privateKeyJwt } from "./oauth/client-assertion.ts";
-export { clientSecretBasic, tlsClientAuth } from "./oauth/client-authentication.ts";
-export { clientCredentials } from "./grants/client-credentials.ts";
-export { customGrant } from "./grants/custom.ts";
-export { jwtBearer } from "./grants/jwt-bearer.ts";
-export { refreshToken } from "./grants/refresh-token.ts";
-export { tokenExchange } from "./grants/token-exchange.ts";
 export { findRemintError, isRemintError, RemintError, TokenEndpointError } from "./base/errors.ts";
+export { createTokenPool } from "./core/pool.ts";
+export { createTokenCache } from "./core/token-cache.ts";
+export { clientCredentialsGrant } from "./grants/client-credentials.ts";
+export { customGrant } from "./grants/custom.ts";
+export { jwtBearerGrant } from "./grants/jwt-bearer.ts";
+export { refreshTokenGrant } from "./grants/refresh-token.ts";
+export { tokenExchangeGrant } from "./grants/token-exchange.ts";
+export { clientAssertion, clientSecretBasic, privateKeyJwt, tlsClientAuth } from "./oauth/client-authentication.ts";
 
-export type { AccessToken } from "./core/access-token.ts";
+export type { Clock } from "./base/clock.ts";
+export type { Rejection, RemintErrorCode } from "./base/errors.ts";
+export type { SigningAlgorithm, SigningKey, SigningKeyOptions } from "./base/keys.ts";
+export type { Grant, MintContext, MintFunction, RevokeContext } from "./core/grant.ts";
 export type { TokenCacheOptions } from "./core/options.ts";
-export type { Bursts, Clock, Timer } from "./base/clock.ts";
-export type { Rejection, RemintErrorCode, RemintErrorOptions, TokenEndpointErrorOptions } from "./base/errors.ts";
-export type { ClientAssertionContext, ClientAssertionSource, PrivateKeyJwtOptions } from "./oauth/client-assertion.ts";
+export type { TokenPool, TokenPoolOptions } from "./core/pool.ts";
 export type {
+  AccessToken,
+  CloseOptions,
+  EventListener,
+  InitialToken,
+  JudgedAnswer,
+  MintCause,
+  Origins,
+  RejectionRule,
+  RemintEvent,
+  SkipReason,
+  TokenCache,
+  TokenResponse,
+} from "./core/types.ts";
+export type { ClientCredentialsGrantOptions } from "./grants/client-credentials.ts";
+export type { CustomGrantOptions, CustomToken } from "./grants/custom.ts";
+export type { JwtBearerGrantOptions, SignedAssertion } from "./grants/jwt-bearer.ts";
+export type { RefreshTokenGrantOptions } from "./grants/refresh-token.ts";
+export type { RotatedToken } from "./grants/rotation.ts";
+export type { TokenExchangeGrantOptions, TokenInput, TokenType } from "./grants/token-exchange.ts";
+export type {
+  ClientAssertionContext,
+  ClientAssertionSource,
   ClientAuthentication,
   ClientAuthenticationName,
   ClientSecret,
   ClientSecretBasicOptions,
+  PrivateKeyJwtOptions,
 } from "./oauth/client-authentication.ts";
-export type { ClientCredentialsOptions } from "./grants/client-credentials.ts";
-export type {
-  CustomGrantOptions,
-  CustomToken,
-  DatedToken,
-  PlainTokenResponse,
-  TimestampedToken,
-} from "./grants/custom.ts";
-export type { JwtBearerOptions, SignedAssertion } from "./grants/jwt-bearer.ts";
-export type { GrantOptions } from "./oauth/parameters.ts";
-export type { RefreshTokenOptions, RotatedToken } from "./grants/refresh-token.ts";
-export type { TokenExchangeOptions, TokenInput, TokenType } from "./grants/token-exchange.ts";
-export type {
-  Grant,
-  InitialToken,
-  JudgedAnswer,
-  MintContext,
-  MintFunction,
-  Origins,
-  RejectionRule,
-  RevokeContext,
-  TokenResponse,
-} from "./core/types.ts";
-export type { SigningAlgorithm, SigningKey, SigningKeyOptions } from "./base/keys.ts";
 export type { TokenEndpointOptions } from "./oauth/client.ts";
-export type { TokenFetch } from "./oauth/token-post.ts";
-export type { EventListener, MintCause, RemintEvent } from "./core/events.ts";
-export type { TokenPool, TokenPoolOptions } from "./core/pool.ts";
-export type {
-  CloseOptions,
-  Renewal,
-  RenewedToken,
-  RequestOverride,
-  RequestOverrideOptions,
-  RequestRules,
-  Site,
-  SkipReason,
-  TokenCache,
-  TokenSource,
-} from "./policy/choose-cache.ts";
+export type { GrantOptions } from "./oauth/parameters.ts";
+export type { TokenFetch } from "./oauth/request.ts";
+export type { RequestOverride, RequestOverrideOptions, TokenSource } from "./policy/choose-cache.ts";

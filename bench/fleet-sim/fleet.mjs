@@ -63,7 +63,7 @@ export class SimulatedFleet {
       origins: [SITE.origin],
       clock,
       // The pauses between tries are p-retry's and pass in real time.
-      retries: 0,
+      mintRetries: 0,
       onEvent: ({ name }) => {
         if (name === "store-failed") this.storeFailures++;
         if (name === "minted" || name === "adopted") process.servedAt = clock.monotonic();

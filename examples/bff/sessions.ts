@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { createTokenCache, createTokenPool, type Grant, type TokenCache, type TokenPool } from "remint";
-import { requestUserToken, type UserToken } from "./token-request.ts";
+import { createTokenCache, createTokenPool, customGrant } from "remint";
+import { requestUserToken } from "./token-request.ts";
+import type { Grant, TokenCache, TokenPool } from "remint";
+import type { UserToken } from "./token-request.ts";
 
 interface Session {
   readonly initial: UserToken & { readonly receivedAt: number };
@@ -44,16 +46,16 @@ export class Sessions {
 
   async end(id: string): Promise<void> {
     this.#sessions.delete(id);
-    await this.#pool.delete(id);
+    await this.#pool.release(id);
   }
 
   close(): Promise<void> {
     return this.#pool.close();
   }
 
-  #refreshing(session: Session): Grant<string> {
+  #refreshing(session: Session): Grant {
     const endpoint = this.#tokenEndpoint;
-    return {
+    return customGrant<string>({
       endpoint,
       // A grant with state is never repeated on its own: a refresh token whose answer was lost may be used up.
       state: session.refreshToken,
@@ -62,6 +64,6 @@ export class Sessions {
         session.refreshToken = token.refresh_token;
         return { ...token, state: token.refresh_token };
       },
-    };
+    });
   }
 }

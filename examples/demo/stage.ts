@@ -1,4 +1,4 @@
-import { clientCredentials, createTokenCache, type TokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache, type TokenCache } from "remint";
 import { OrdersApi } from "./api.ts";
 import { AUDIENCE, AuthServer, CLIENT } from "./auth-server.ts";
 import { createClients, type Send } from "./clients.ts";
@@ -16,7 +16,7 @@ export async function openStage(): Promise<Stage> {
   const auth = await AuthServer.start();
   const api = await OrdersApi.start(auth);
   const tokens = createTokenCache({
-    grant: clientCredentials({
+    grant: clientCredentialsGrant({
       tokenEndpoint: auth.tokenEndpoint,
       ...CLIENT,
       scope: "orders:read",

@@ -1,6 +1,6 @@
 /** One process of the fleet: the same few lines as without one, and a store. */
 import { Redis } from "ioredis";
-import { clientCredentials, createTokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { redisStore } from "remint/redis";
 
@@ -10,7 +10,7 @@ const redis = new Redis(REDIS_URL);
 const encryptionKey = new Uint8Array(32).fill(7);
 
 const tokens = createTokenCache({
-  grant: clientCredentials({ tokenEndpoint: TOKEN_ENDPOINT, clientId: "worker", clientSecret: "s3cret" }),
+  grant: clientCredentialsGrant({ tokenEndpoint: TOKEN_ENDPOINT, clientId: "worker", clientSecret: "s3cret" }),
   origins: [API],
   // The default is 500 ms; on a machine that does ten other things, an answer may take longer than that.
   store: redisStore(redis, { encryptionKey, callTimeout: 5000 }),

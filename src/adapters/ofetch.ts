@@ -5,13 +5,10 @@
  */
 import { ofetch as installedOfetch } from "ofetch";
 import { assertOptions, optionError } from "../base/options.ts";
-import { authFetchOf } from "./fetch-exchange.ts";
+import { authFetchOf } from "./fetch.ts";
 import type { $Fetch, FetchOptions } from "ofetch";
-import type { AuthFetchOptions, FetchBody, FetchTokenSource } from "./fetch-exchange.ts";
 import type { RequestOverride } from "../policy/choose-cache.ts";
-
-export type { AuthFetchOptions, AuthRequestInit, FetchBody, FetchInput, FetchTokenSource } from "./fetch-exchange.ts";
-export type { RequestOverride, RequestOverrideOptions, TokenCache, TokenSource } from "../policy/choose-cache.ts";
+import type { AuthFetchOptions, FetchBody, FetchTokenSource } from "./fetch.ts";
 
 declare module "ofetch" {
   interface FetchOptions {

@@ -164,3 +164,8 @@ export function safeCause(value: unknown, depth = 0): unknown {
 function redactCredentials(text: string): string {
   return text.replace(/\b(Bearer|Basic|DPoP)\s+[^\s"',]+/gi, "$1 [redacted]");
 }
+
+/** A response that would be the same if it were asked for again. */
+export function tokenResponseError(message: string, cause?: unknown): RemintError {
+  return new RemintError("ERR_TOKEN_RESPONSE", message, { cause });
+}

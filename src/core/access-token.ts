@@ -3,28 +3,13 @@
  *
  * @module
  */
-import { RemintError } from "../base/errors.ts";
+import { tokenResponseError } from "../base/errors.ts";
 import { kindOf } from "../base/options.ts";
-import type { TokenResponse } from "./types.ts";
-
-/** The string after `Bearer `, and what is known about it. Prints as `[redacted]`. */
-export interface AccessToken {
-  readonly value: string;
-  readonly scheme: "Bearer" | "DPoP";
-  /** The value of the `Authorization` header, built once. */
-  readonly header: string;
-  /** Epoch milliseconds, on the local clock (E2). */
-  readonly expiresAt: number;
-  readonly scope?: string | undefined;
-  /** What else the token endpoint said (`instance_url`, ...), without anything that is a token or a secret. */
-  readonly response: Readonly<Record<string, unknown>>;
-}
+import { redactedClass, withoutCredentials } from "../base/redacted.ts";
+import type { AccessToken, TokenResponse } from "./types.ts";
 
 /** Visible ASCII without spaces: anything else in a header is an injection, or breaks the client (S4). */
 const HEADER_SAFE = /^[\x21-\x7e]+$/;
-/** Members of a token response that are, or may be, credentials. */
-const CREDENTIAL_MEMBER = /(^|_)(token|secret|assertion|password)$/i;
-const OWN_MEMBERS = new Set(["serverTime", "receivedAt", "notAfter", "state"]);
 
 /**
  * Whether a token can be older than its flight, and so than a rejection before that (C7): it was `minted` by it; another
@@ -85,13 +70,8 @@ export class AccessTokenRecord implements AccessToken {
   toString(): string {
     return "[redacted]";
   }
-  toJSON(): string {
-    return "[redacted]";
-  }
   static {
-    // Node's hook for `util.inspect` and `console.log`, reachable without importing Node.
-    const inspect = Symbol.for("nodejs.util.inspect.custom");
-    Object.defineProperty(this.prototype, inspect, { value: () => "AccessToken [redacted]" });
+    redactedClass(this.prototype, "AccessToken");
   }
 }
 
@@ -108,11 +88,6 @@ export function usableValue(value: unknown): string {
   return value;
 }
 
-/** A response that would be the same if it were asked for again. */
-export function tokenResponseError(message: string, cause?: unknown): RemintError {
-  return new RemintError("ERR_TOKEN_RESPONSE", message, { cause });
-}
-
 /**
  * RFC 6749 section 7.1: a client must not use a token of a type it does not understand.
  *
@@ -124,13 +99,4 @@ export function schemeOf(tokenType: unknown): "Bearer" | "DPoP" {
   if (name === "bearer") return "Bearer";
   if (name === "dpop") return "DPoP";
   throw tokenResponseError(`the "token_type" is neither Bearer nor DPoP, so the token can not be attached`);
-}
-
-/** What a token response says beside its tokens; safe to hand out. */
-export function withoutCredentials(response: TokenResponse): Readonly<Record<string, unknown>> {
-  const rest: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(response)) {
-    if (!CREDENTIAL_MEMBER.test(name) && !OWN_MEMBERS.has(name)) rest[name] = value;
-  }
-  return Object.freeze(rest);
 }

@@ -9,21 +9,28 @@
  * @module
  */
 import pRetry from "p-retry";
-import { schemeOf, tokenResponseError, usableValue } from "./access-token.ts";
-import { isRemintError, isTransientStatus, RemintError, safeCause, TokenEndpointError } from "../base/errors.ts";
-import { lifetimeOf } from "./expiry.ts";
+import {
+  isRemintError,
+  isTransientStatus,
+  RemintError,
+  safeCause,
+  TokenEndpointError,
+  tokenResponseError,
+} from "../base/errors.ts";
 import { leaveState } from "../base/left-state.ts";
 import { kindOf } from "../base/options.ts";
-import type { AccessToken } from "./access-token.ts";
+import { schemeOf, usableValue } from "./access-token.ts";
+import { lifetimeOf } from "./expiry.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Lifetime, LifetimeContext } from "./expiry.ts";
-import type { Grant, InitialToken, TokenResponse } from "./types.ts";
+import type { GrantDefinition } from "./grant.ts";
+import type { AccessToken, InitialToken, TokenResponse } from "./types.ts";
 
 const FIRST_BACKOFF = 250;
 
 /** How a mint is run. */
 export interface MintSettings {
-  readonly grant: Grant;
+  readonly grant: GrantDefinition;
   readonly clock: Clock;
   /** Milliseconds for the whole run. */
   readonly mintTimeout: number;

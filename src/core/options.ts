@@ -3,22 +3,20 @@
  *
  * @module
  */
-import { usableValue } from "./access-token.ts";
 import { systemClock } from "../base/clock.ts";
-import { toGrant } from "./types.ts";
 import { assertClock, assertFunction, assertOptions, count, duration, flag, optionError } from "../base/options.ts";
+import { usableValue } from "./access-token.ts";
+import { definitionOf } from "./grant.ts";
 import { requestRules } from "./origins.ts";
-import { currentPoolKey } from "./pool-key.ts";
-import { quietly } from "./events.ts";
+import { ownSupply } from "./supply.ts";
 import type { Clock } from "../base/clock.ts";
-import type { Grant, InitialToken, MintFunction, Origins } from "./types.ts";
-import type { EventListener } from "./events.ts";
-import type { RequestRules } from "../policy/choose-cache.ts";
-import { ownSupply, type FleetMember, type FleetStore, type TokenSupply } from "./supply.ts";
+import type { Grant, GrantDefinition, MintFunction } from "./grant.ts";
+import type { FleetCache, FleetStore, TokenSupply } from "./supply.ts";
+import type { EventListener, InitialToken, Origins, RequestRules } from "./types.ts";
 
 /** What {@link createTokenCache} takes. */
 export interface TokenCacheOptions {
-  /** How a token is obtained: `clientCredentials({ ... })`, or an async function `({ signal }) => ({ access_token, expires_in })`. */
+  /** How a token is obtained: `clientCredentialsGrant({ ... })`, or an async function `({ signal }) => ({ access_token, expires_in })`. */
   readonly grant: Grant | MintFunction;
   /**
    * Where the token may be sent (Q2): a list such as `["https://api.example"]`, `"any"` for every https origin, or a
@@ -47,14 +45,14 @@ export interface TokenCacheOptions {
   /** Milliseconds a mint may take, retries included (C10). @defaultValue 10_000 (10 seconds) */
   readonly mintTimeout?: number | undefined;
   /** How often a mint is tried again after a transient failure (C11). @defaultValue 2 */
-  readonly retries?: number | undefined;
+  readonly mintRetries?: number | undefined;
   /** Lets `origins: "any"` mean http too, where a trusted network does TLS beneath (S1). @defaultValue false */
   readonly allowHttp?: boolean | undefined;
 }
 
 /** {@link TokenCacheOptions}, ready to use. */
 export interface CacheSettings {
-  readonly grant: Grant;
+  readonly grant: GrantDefinition;
   readonly clock: Clock;
   readonly rules: RequestRules;
   readonly initial: InitialToken | undefined;
@@ -74,7 +72,7 @@ export interface CacheSettings {
 export function cacheSettings(options: TokenCacheOptions): CacheSettings {
   assertOptions("createTokenCache", options);
   const { initial, onEvent, clock = systemClock } = options;
-  const grant = toGrant(options.grant);
+  const grant = definitionOf(options.grant);
   assertFunction("onEvent", onEvent);
   assertClock(clock);
   const mintTimeout = duration("mintTimeout", options.mintTimeout, 10_000);
@@ -85,7 +83,7 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
     clock,
     mintTimeout,
     defaultTtl: duration("defaultTtl", options.defaultTtl ?? grant.defaultTtl, 30 * 60_000),
-    retries: count("retries", options.retries, 2),
+    retries: count("mintRetries", options.mintRetries, 2),
   };
   const minValidity = duration("minValidity", options.minValidity, 10_000);
   return {
@@ -101,7 +99,7 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
   };
 }
 
-function supplyOf(options: TokenCacheOptions, member: Omit<FleetMember, "origins" | "poolKey">): TokenSupply {
+function supplyOf(options: TokenCacheOptions, member: Omit<FleetCache, "origins" | "poolKey">): TokenSupply {
   const { store } = options;
   if (store === undefined) return ownSupply(member);
   if (typeof (Object(store) as FleetStore).supply !== "function") {
@@ -121,4 +119,36 @@ function checkedInitial(initial: InitialToken | undefined): InitialToken | undef
   }
   if (initial.receivedAt !== undefined) duration("initial.receivedAt", initial.receivedAt, 0);
   return { ...initial };
+}
+
+/** A listener that can be called without care. */
+export function quietly(listener: EventListener | undefined): EventListener | undefined {
+  if (listener === undefined) return undefined;
+  return (event) => {
+    try {
+      listener(event);
+    } catch {
+      // Told to nobody: the listener is where we would tell it.
+    }
+  };
+}
+
+// MERGED Whose cache is being created: a pool knows, and the cache it creates has to say so to the fleet.
+/** The key of the pool that is creating a cache right now. `create` is synchronous, so it can be nobody else's. */
+let poolKey: string | undefined;
+
+/** Runs a pool's `create`, so that the cache it creates knows whose it is. */
+export function withPoolKey<T>(key: string, create: () => T): T {
+  const outer = poolKey;
+  poolKey = key;
+  try {
+    return create();
+  } finally {
+    poolKey = outer;
+  }
+}
+
+/** The key of the pool that is creating a cache; `undefined` outside of one. */
+export function currentPoolKey(): string | undefined {
+  return poolKey;
 }

@@ -3,26 +3,18 @@
  *
  * @module
  */
-import { kindOf } from "../base/options.ts";
 import { RemintError } from "../base/errors.ts";
-import type { AccessToken } from "./access-token.ts";
-import type { Grant, Origins } from "./types.ts";
-import type { RequestRules, Site } from "../policy/choose-cache.ts";
-
-/** Stands for the server itself where there is no page: Nitro's local calls have URLs such as `/api/x`. */
-const SELF = "self";
-/**
- * Relative URLs are resolved against a host that no request can name, to see whether they stay on it. Not http: a base
- * of the same scheme would take `http:evil.example`, which clients send to that host, for a path.
- */
-const NOWHERE = "ftp://self.invalid";
+import { kindOf } from "../base/options.ts";
+import { hasCredentials, originOf, parse, SELF } from "../base/url.ts";
+import type { GrantDefinition } from "./grant.ts";
+import type { AccessToken, Origins, RequestRules } from "./types.ts";
 
 /**
  * The rules of a cache: its own `origins`, else the grant's.
  *
  * @throws {TypeError} When there are none, or one of them is not an origin.
  */
-export function requestRules(own: unknown, grant: Grant, allowHttp: boolean): RequestRules {
+export function requestRules(own: unknown, grant: GrantDefinition, allowHttp: boolean): RequestRules {
   const origins = (own ?? grant.origins) as Origins | undefined;
   const headers = grant.headers === undefined ? undefined : (token: AccessToken) => grant.headers!(token);
   return {
@@ -99,57 +91,6 @@ function isWeb(url: string, allowHttp: boolean): boolean {
   const target = parse(url);
   if (target === undefined || hasCredentials(target) || originOf(target) === SELF) return false;
   return target.protocol === "https:" || (allowHttp && target.protocol === "http:");
-}
-
-/** Where a URL leads: relative ones to the page in browsers, to {@link NOWHERE} elsewhere. */
-function parse(url: string): URL | undefined {
-  try {
-    return new URL(url, pageUrl() ?? NOWHERE);
-  } catch {
-    return undefined;
-  }
-}
-
-function originOf(target: URL): string {
-  return target.origin === NOWHERE ? SELF : target.origin;
-}
-
-function hasCredentials(target: URL): boolean {
-  return target.username !== "" || target.password !== "";
-}
-
-function pageUrl(): string | undefined {
-  const href: unknown = (globalThis as { location?: { href?: unknown } }).location?.href;
-  return typeof href === "string" && /^https?:/.test(href) ? href : undefined;
-}
-
-/** Whether a URL has no host of its own and there is no page that would give it one. */
-export function isRelative(url: string): boolean {
-  const target = parse(url);
-  return target !== undefined && originOf(target) === SELF;
-}
-
-/** The keys of the storm guard for a URL. */
-export function siteOf(url: string): Site {
-  const target = parse(url);
-  // What can not be parsed may hold anything, so nothing of it is kept.
-  return target === undefined
-    ? { origin: SELF, path: "[not a URL]" }
-    : { origin: originOf(target), path: target.pathname };
-}
-
-/** A URL as it may be printed: no query, no fragment, no credentials. */
-export function printableUrl(url: string): string {
-  const { origin, path } = siteOf(url);
-  return origin === SELF ? path : origin + path;
-}
-
-/** Whether a request ended elsewhere than it was sent to (Q3). Unknown ends count as not left. */
-export function leftOrigin(sentTo: string, endedAt: string | undefined): boolean {
-  if (endedAt === undefined || endedAt === "") return false;
-  const from = parse(sentTo);
-  const to = parse(endedAt);
-  return from !== undefined && to !== undefined && originOf(from) !== SELF && from.origin !== to.origin;
 }
 
 function normalOrigin(text: unknown): string {

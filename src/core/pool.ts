@@ -9,11 +9,12 @@
 import { systemClock } from "../base/clock.ts";
 import { RemintError } from "../base/errors.ts";
 import { assertClock, assertFunction, assertOptions, count, duration, optionError } from "../base/options.ts";
+import { withPoolKey } from "./options.ts";
 import { PoolGuard } from "./pool-guard.ts";
-import { withPoolKey } from "./pool-key.ts";
-import { MintingTokenCache } from "./token-cache.ts";
+import { CacheState } from "./token-cache.ts";
+import { policyHalf } from "./types.ts";
 import type { Clock } from "../base/clock.ts";
-import type { CloseOptions, TokenCache } from "../policy/choose-cache.ts";
+import type { CloseOptions, TokenCache } from "./types.ts";
 
 /** What {@link createTokenPool} takes. */
 export interface TokenPoolOptions {
@@ -34,7 +35,7 @@ export interface TokenPool {
   /** The key's cache, created if there is none. @throws {RemintError} `ERR_CLOSED` after `close()`. */
   get(key: string): TokenCache;
   /** Closes and forgets the key's cache (a sign-out), revoking its tokens if told so. Resolves to whether there was one. */
-  delete(key: string, options?: CloseOptions): Promise<boolean>;
+  release(key: string, options?: CloseOptions): Promise<boolean>;
   /** Closes every cache, the evicted ones that are still held included. */
   close(): Promise<void>;
 }
@@ -68,7 +69,7 @@ export function createTokenPool(options: TokenPoolOptions): TokenPool {
 }
 
 interface Entry {
-  readonly cache: MintingTokenCache;
+  readonly state: CacheState;
   usedAt: number;
 }
 
@@ -81,7 +82,7 @@ class LruTokenPool implements TokenPool {
   /** In order of use: the first is the least recently used. */
   readonly #entries = new Map<string, Entry>();
   /** Evicted, but perhaps still held by somebody. */
-  readonly #evicted = new Map<string, WeakRef<MintingTokenCache>>();
+  readonly #evicted = new Map<string, WeakRef<CacheState>>();
   readonly #gone = new FinalizationRegistry<string>((key) => {
     if (this.#evicted.get(key)?.deref() === undefined) this.#evicted.delete(key);
   });
@@ -104,54 +105,55 @@ class LruTokenPool implements TokenPool {
     if (typeof key !== "string" || key === "") throw optionError("key", key, "a non-empty string");
     const now = this.#clock.monotonic();
     const found = this.#entries.get(key);
-    const entry = found ?? { cache: this.#evicted.get(key)?.deref() ?? this.#new(key), usedAt: now };
+    const entry = found ?? { state: this.#evicted.get(key)?.deref() ?? this.#new(key), usedAt: now };
     entry.usedAt = now;
     this.#evicted.delete(key);
     // Deleted and set: last in the order of use.
     this.#entries.delete(key);
     this.#entries.set(key, entry);
     this.#evict(now, key);
-    return entry.cache;
+    return entry.state.handle;
   }
 
-  async delete(key: string, options?: CloseOptions): Promise<boolean> {
-    const cache = this.#entries.get(key)?.cache ?? this.#evicted.get(key)?.deref();
-    if (options?.revoke === true) cache?.assertRevocable();
+  async release(key: string, options?: CloseOptions): Promise<boolean> {
+    const state = this.#entries.get(key)?.state ?? this.#evicted.get(key)?.deref();
+    if (options?.revoke === true) state?.assertRevocable();
     this.#entries.delete(key);
     this.#evicted.delete(key);
-    await cache?.close(options);
-    return cache !== undefined;
+    await state?.close(options);
+    return state !== undefined;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    const caches = [...this.#entries.values()].map((entry) => entry.cache);
+    const states = [...this.#entries.values()].map((entry) => entry.state);
     for (const held of this.#evicted.values()) {
-      const cache = held.deref();
-      if (cache !== undefined) caches.push(cache);
+      const state = held.deref();
+      if (state !== undefined) states.push(state);
     }
     this.#entries.clear();
     this.#evicted.clear();
-    await Promise.all(caches.map((cache) => cache.close()));
+    await Promise.all(states.map((state) => state.close()));
   }
 
-  #new(key: string): MintingTokenCache {
+  #new(key: string): CacheState {
     const cache: unknown = withPoolKey(key, () => this.#create(key));
-    if (!(cache instanceof MintingTokenCache))
+    const state = policyHalf(Object(cache));
+    if (!(state instanceof CacheState))
       throw optionError("create", cache, "a function that returns createTokenCache({ ... })");
-    cache.joinPool(this.#share);
-    return cache;
+    state.joinPool(this.#share);
+    return state;
   }
 
   /** Idle entries go, and the least recently used ones above `maxSize`; one with a mint under way is passed over. */
   #evict(now: number, keep: string): void {
     let excess = this.#entries.size - this.#maxSize;
-    for (const [key, { cache, usedAt }] of this.#entries) {
+    for (const [key, { state, usedAt }] of this.#entries) {
       if (excess <= 0 && now - usedAt < this.#idleTtl) return;
-      if (key === keep || cache.busy) continue;
+      if (key === keep || state.busy) continue;
       this.#entries.delete(key);
-      this.#evicted.set(key, new WeakRef(cache));
-      this.#gone.register(cache, key);
+      this.#evicted.set(key, new WeakRef(state));
+      this.#gone.register(state, key);
       excess--;
     }
   }

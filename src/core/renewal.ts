@@ -8,12 +8,13 @@
  *
  * @module
  */
-import type { AccessToken, AccessTokenRecord } from "./access-token.ts";
-import type { CachedToken } from "./cached-token.ts";
+import { isSameToken } from "./storm-guard.ts";
 import type { RemintError } from "../base/errors.ts";
+import type { AccessTokenRecord } from "./access-token.ts";
+import type { CachedToken } from "./expiry.ts";
 import type { Flight } from "./single-flight.ts";
-import { isSameToken, type TokenIdentity } from "./storm-guard.ts";
-import type { Renewal, RenewedToken, Site } from "../policy/choose-cache.ts";
+import type { TokenIdentity } from "./storm-guard.ts";
+import type { AccessToken, Renewal, RenewedToken, RequestTarget } from "./types.ts";
 
 /** What a renewal needs of its cache. */
 export interface RenewalHost {
@@ -24,15 +25,15 @@ export interface RenewalHost {
   /** Begins to replace the tokens with these values; `isOwed`: by a mint, or what others minted for a rejection. */
   begin(values: readonly string[], isOwed: boolean): Flight<AccessTokenRecord>;
   /** Charges a mint to the storm guard (C8); once for all who were rejected with the same token. */
-  charge(token: TokenIdentity, site: Site): boolean;
+  charge(token: TokenIdentity, site: RequestTarget): boolean;
   /** Charges the mint, if there has to be one, and lets go of the token (C6); `false`: the guard is closed. */
-  reject(token: TokenIdentity, site: Site, costsMint: boolean): boolean;
+  reject(token: TokenIdentity, site: RequestTarget, costsMint: boolean): boolean;
 }
 
 /** {@link Renewal} over a {@link RenewalHost}. */
 export class TokenRenewal implements Renewal {
   readonly #host: RenewalHost;
-  readonly #site: Site;
+  readonly #site: RequestTarget;
   /** The number of the last flight begun before the request's first rejection. */
   readonly #before: number;
   #rejected: TokenIdentity;
@@ -40,7 +41,7 @@ export class TokenRenewal implements Renewal {
   readonly #values: string[];
   #second = false;
 
-  constructor(host: RenewalHost, rejected: TokenIdentity, site: Site, before: number) {
+  constructor(host: RenewalHost, rejected: TokenIdentity, site: RequestTarget, before: number) {
     this.#host = host;
     this.#rejected = rejected;
     this.#values = [rejected.value];

@@ -12,7 +12,7 @@
  * @module
  */
 import type { Clock } from "../base/clock.ts";
-import type { Site } from "../policy/choose-cache.ts";
+import type { RequestTarget } from "./types.ts";
 
 const FREE_CHARGES = 3;
 const FIRST_PAUSE = 1000;
@@ -70,12 +70,12 @@ export class StormGuard {
   }
 
   /** This site has uncleared charges. */
-  doubts({ origin, path }: Site): boolean {
+  doubts({ origin, path }: RequestTarget): boolean {
     return this.#keys.has(origin) || this.#keys.has(origin + path);
   }
 
   /** Charges a renewal that has to mint; `false`, and nothing charged, when it may not. */
-  charge(token: TokenIdentity, { origin, path }: Site): boolean {
+  charge(token: TokenIdentity, { origin, path }: RequestTarget): boolean {
     const unpaid = [origin, origin + path].filter((key) => !this.#isPaid(this.#keys.get(key), token));
     // All paid: an earlier renewal of this very token was abandoned or its mint failed; the failure memory bounds that.
     if (unpaid.length === 0) return true;
@@ -92,7 +92,7 @@ export class StormGuard {
   }
 
   /** A response that was not a rejection: clears what another token was charged with. */
-  accepted(token: TokenIdentity, { origin, path }: Site): void {
+  accepted(token: TokenIdentity, { origin, path }: RequestTarget): void {
     for (const key of [origin, origin + path]) {
       const charges = this.#keys.get(key);
       if (charges !== undefined && !isSameToken(charges.last, token)) this.#keys.delete(key);

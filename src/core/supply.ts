@@ -6,8 +6,7 @@
 import { startMint } from "./mint.ts";
 import type { AccessTokenRecord, Freshness } from "./access-token.ts";
 import type { Minted, MintInput, MintSettings, RunningMint } from "./mint.ts";
-import type { Origins } from "./types.ts";
-import type { EventListener, MintCause } from "./events.ts";
+import type { EventListener, MintCause, Origins } from "./types.ts";
 
 /** What a cache says of the token it needs. */
 export interface TokenNeed extends MintInput {
@@ -50,7 +49,7 @@ export interface TokenSupply {
 }
 
 /** What a {@link FleetStore} has to know of a cache. */
-export interface FleetMember extends Omit<MintSettings, "onRetry"> {
+export interface FleetCache extends Omit<MintSettings, "onRetry"> {
   /** Where the token may be sent. */
   readonly origins: Origins | undefined;
   /** Whose token it is, when a pool knows. */
@@ -67,7 +66,7 @@ export interface FleetStore {
    * @throws {TypeError} When nothing says whose token it is.
    * @internal
    */
-  supply(member: FleetMember): TokenSupply;
+  supply(member: FleetCache): TokenSupply;
 }
 
 /** A supply that knows nobody else: it mints. */

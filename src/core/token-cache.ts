@@ -11,23 +11,33 @@
  *
  * @module
  */
-import { AccessTokenRecord } from "./access-token.ts";
-import { CachedToken, NEVER } from "./cached-token.ts";
 import { RemintError } from "../base/errors.ts";
 import { stateLeftBy } from "../base/left-state.ts";
+import { printableUrl } from "../base/url.ts";
+import { AccessTokenRecord } from "./access-token.ts";
+import { CachedToken, NEVER } from "./expiry.ts";
+import { FailureMemory } from "./failures.ts";
 import { minted, runRevocation } from "./mint.ts";
+import { cacheSettings } from "./options.ts";
 import { TokenRenewal } from "./renewal.ts";
 import { Flight } from "./single-flight.ts";
-import { FailureMemory } from "./failures.ts";
 import { isSameToken, StormGuard } from "./storm-guard.ts";
-import { printableUrl } from "./origins.ts";
-import type { AccessToken } from "./access-token.ts";
+import { policyKey } from "./types.ts";
 import type { Bursts } from "../base/clock.ts";
-import type { CacheSettings } from "./options.ts";
+import type { CacheSettings, TokenCacheOptions } from "./options.ts";
 import type { SharedGuard, TokenIdentity } from "./storm-guard.ts";
-import type { MintCause } from "./events.ts";
-import type { CloseOptions, Renewal, RequestRules, Site, SkipReason, TokenCache } from "../policy/choose-cache.ts";
 import type { Obtained, TokenNeed } from "./supply.ts";
+import type {
+  AccessToken,
+  CloseOptions,
+  MintCause,
+  PolicyHalf,
+  Renewal,
+  RequestRules,
+  RequestTarget,
+  SkipReason,
+  TokenCache,
+} from "./types.ts";
 
 /** What the caches of a pool have in common (C13). */
 export interface PoolShare {
@@ -36,8 +46,10 @@ export interface PoolShare {
   failuresOf(endpoint: string): FailureMemory;
 }
 
-/** The one implementation of {@link TokenCache}. A class instance, because axios deep-copies plain objects. */
-export class MintingTokenCache implements TokenCache {
+/** Everything there is to a token cache. Users hold a {@link SharedTokenCache}, which shows four methods of it. */
+export class CacheState implements PolicyHalf {
+  /** What users hold: a key of a pool always gives the same one. */
+  readonly handle: TokenCache = new SharedTokenCache(this);
   readonly rules: RequestRules;
   readonly #settings: CacheSettings;
   readonly #bursts: Bursts | undefined;
@@ -56,17 +68,6 @@ export class MintingTokenCache implements TokenCache {
   #state: unknown;
   #seed: CacheSettings["seed"];
   #closed = false;
-
-  // Not a method: where the symbol does not exist yet, that would be one named "undefined".
-  declare readonly [Symbol.asyncDispose]: () => Promise<void>;
-  static {
-    const dispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
-    Object.defineProperty(this.prototype, dispose, {
-      value(this: MintingTokenCache) {
-        return this.close();
-      },
-    });
-  }
 
   constructor(settings: CacheSettings) {
     this.#settings = settings;
@@ -132,12 +133,12 @@ export class MintingTokenCache implements TokenCache {
     return this.#guard.onTrial;
   }
 
-  accepted(token: AccessToken, site: Site): void {
+  accepted(token: AccessToken, site: RequestTarget): void {
     this.#guard.accepted(token as AccessTokenRecord, site);
     if (this.#guard.isClear) this.#settings.supply.accepted?.(token.value);
   }
 
-  rejected(rejected: AccessToken, site: Site): Renewal | undefined {
+  rejected(rejected: AccessToken, site: RequestTarget): Renewal | undefined {
     if (this.#closed) return undefined;
     const token: TokenIdentity = rejected as AccessTokenRecord;
     const before = this.#flights;
@@ -335,7 +336,7 @@ export class MintingTokenCache implements TokenCache {
    * C6: a rejected token is forgotten by value. While its origin is on trial, or nothing can be minted anyway, it stays
    * until a flight lands, so that one broken API takes no token from the others.
    */
-  #reject(token: TokenIdentity, site: Site, costsMint: boolean): boolean {
+  #reject(token: TokenIdentity, site: RequestTarget, costsMint: boolean): boolean {
     const keep = this.#guard.doubts(site) || (!costsMint && this.#flight === undefined);
     if (costsMint && !this.#charge(token, site)) return false;
     if (!keep) this.#forget(token.value);
@@ -343,7 +344,7 @@ export class MintingTokenCache implements TokenCache {
     return true;
   }
 
-  #charge(token: TokenIdentity, { origin, path }: Site): boolean {
+  #charge(token: TokenIdentity, { origin, path }: RequestTarget): boolean {
     if (isSameToken(this.#paidFor, token)) return true;
     const refused = this.#settings.supply.refuses?.(token.value) === true;
     const charged = !refused && this.#guard.charge(token, { origin, path });
@@ -364,6 +365,62 @@ export class MintingTokenCache implements TokenCache {
   }
 }
 
+/** The one implementation of {@link TokenCache}. A class instance, because axios deep-copies plain objects. */
+class SharedTokenCache implements TokenCache {
+  readonly #state: CacheState;
+
+  // Not a method: where the symbol does not exist yet, that would be one named "undefined".
+  declare readonly [Symbol.asyncDispose]: () => Promise<void>;
+  static {
+    const dispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
+    Object.defineProperty(this.prototype, dispose, {
+      value(this: SharedTokenCache) {
+        return this.close();
+      },
+    });
+  }
+
+  constructor(state: CacheState) {
+    this.#state = state;
+  }
+
+  peek(): AccessToken | undefined {
+    return this.#state.peek();
+  }
+  get(options?: { readonly signal?: AbortSignal | undefined }): Promise<AccessToken> {
+    return this.#state.get(options);
+  }
+  invalidate(value: string): Promise<void> {
+    return this.#state.invalidate(value);
+  }
+  close(options?: CloseOptions): Promise<void> {
+    return this.#state.close(options);
+  }
+  get [policyKey](): PolicyHalf {
+    return this.#state;
+  }
+}
+
 function closedError(): RemintError {
   return new RemintError("ERR_CLOSED", "this token cache was closed; create a new one to go on");
+}
+
+/**
+ * Creates the cache of one grant's token, to be shared by every request of every client.
+ *
+ * Does no I/O: the first request that needs a token mints it. One cache is one token; for a token per user or tenant
+ * see {@link createTokenPool}.
+ *
+ * @throws {TypeError} When an option is wrong: it names the option, the kind of the value and what is expected.
+ * @see [RFC 6749 section 1.4](https://www.rfc-editor.org/rfc/rfc6749.html#section-1.4)
+ * @example
+ * ```ts
+ * const tokens = createTokenCache({
+ *   grant: clientCredentialsGrant({ tokenEndpoint: "https://auth.example/token", clientId, clientSecret }),
+ *   origins: ["https://api.example"],
+ * });
+ * ```
+ */
+export function createTokenCache(options: TokenCacheOptions): TokenCache {
+  return new CacheState(cacheSettings(options)).handle;
 }

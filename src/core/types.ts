@@ -1,121 +1,267 @@
 /**
- * What a grant is: how a token is obtained (RFC 6749 section 1.3). It knows its parameters and nothing of caches.
+ * The words of the library as types: tokens, token responses, caches, proofs, events, and the half of a cache that only
+ * the request policy uses.
+ *
+ * Not here: grants (`grant.ts`), the options of a cache (`options.ts`), what a client implements (`policy/client-seam.ts`).
  *
  * @module
  */
-import { assertFunction, assertStatuses, kindOf } from "../base/options.ts";
-import type { AccessToken } from "./access-token.ts";
-import type { Prove } from "./proof.ts";
+import type { RemintError } from "../base/errors.ts";
 
-/** What a token endpoint answers (RFC 6749 section 5.1); everything but `access_token` may be missing. */
-export interface TokenResponse {
-  readonly access_token: string;
-  /** `Bearer` or `DPoP`, in any case; a grant of your own may leave it out (`Bearer`). Anything else is refused: it is not ours to attach. */
-  readonly token_type?: string | undefined;
-  /** Seconds. A number or a numeric string; zero, negative or garbage says nothing (E3). */
-  readonly expires_in?: number | string | undefined;
-  /** ISO 8601 (no zone means UTC), or epoch seconds. Comes before `expires_in` (E1). */
-  readonly expires_at?: number | string | undefined;
+/** An access token and what is known about it. Prints as `[redacted]`. */
+export interface AccessToken {
+  /** The token itself. A secret: use {@link AccessToken.header} where a header is wanted. */
+  readonly value: string;
+  /** How the token is presented: the first word of {@link AccessToken.header}. */
+  readonly scheme: "Bearer" | "DPoP";
+  /** The value of the `Authorization` header, for example `Bearer eyJ...`. */
+  readonly header: string;
+  /** When the token expires. Epoch milliseconds, on the local clock. */
+  readonly expiresAt: number;
+  /** The scope that the authorization server granted; `undefined` when it did not say. */
   readonly scope?: string | undefined;
-  /** Epoch milliseconds the server's own clock showed (its `Date` header), to compare `expires_at` with (E2). */
+  /** The other members of the token response (`instance_url`, ...), without tokens and secrets. */
+  readonly response: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * What a token endpoint answers. Everything but `access_token` may be missing.
+ *
+ * @see [RFC 6749 section 5.1](https://www.rfc-editor.org/rfc/rfc6749.html#section-5.1)
+ */
+export interface TokenResponse {
+  /** Visible ASCII without spaces. */
+  readonly access_token: string;
+  /** `Bearer` or `DPoP`, in any case. Any other type is refused. @defaultValue "Bearer" */
+  readonly token_type?: string | undefined;
+  /** Seconds the token lives: a number or a numeric string. Zero, a negative number and text that is no number are ignored. */
+  readonly expires_in?: number | string | undefined;
+  /** When the token expires: ISO 8601 (UTC where no zone is given) or epoch seconds. Wins over `expires_in`. */
+  readonly expires_at?: number | string | undefined;
+  /** The scope that was granted. */
+  readonly scope?: string | undefined;
+  /** What the server's own clock showed (its `Date` header), in epoch milliseconds. `expires_at` is compared with it. */
   readonly serverTime?: number | undefined;
-  /** Epoch milliseconds after which the token is not used, whatever else is said: the end of what it was made from. */
+  /** Epoch milliseconds after which the token is not used, whatever the other members say. */
   readonly notAfter?: number | undefined;
+  /** Other members are handed out in {@link AccessToken.response}. */
   readonly [member: string]: unknown;
 }
 
-/** A token that is already there: a token response and when it came. */
+/** A token that exists already: a token response, and when it was received. */
 export interface InitialToken extends TokenResponse {
-  /** Epoch milliseconds at which the response was received. Without it, now. */
+  /** When the response was received. Epoch milliseconds. @defaultValue now */
   readonly receivedAt?: number | undefined;
 }
 
-/** What one attempt of a mint gets to know. */
-export interface MintContext<State = unknown> {
-  /** Fires when the attempt has used up its time, or the cache was closed. A grant that ignores it is abandoned (C10). */
-  readonly signal: AbortSignal;
-  /** The token this mint replaces. */
-  readonly previous?: AccessToken | undefined;
-  /** What the previous mint left for this one. */
-  readonly state?: State | undefined;
-}
+/** Where a token may be sent: a list of origins, `"any"` for every https origin, or a function of the token. */
+export type Origins = "any" | readonly string[] | ((token: AccessToken) => readonly string[]);
 
-/** What a revocation gets to know. */
-export interface RevokeContext {
-  /** Fires when nobody waits any more. */
-  readonly signal: AbortSignal;
-  /** What the last mint left for the next: a refresh token, which is to be revoked too. */
-  readonly state?: unknown;
-}
-
-/** An answer of an API, as a rejection rule sees it. */
+/** An API's answer, as a rejection rule sees it. */
 export interface JudgedAnswer {
+  /** The HTTP status. */
   readonly status: number;
-  /** A response header, by any spelling of its name. */
+  /** Reads a response header. The name may have any case. */
   readonly header: (name: string) => string | null;
-  /** The start of the body as text; empty when the body is a stream that was handed out unread. */
+  /** Reads the start of the body as text. Empty when the body is a stream that went to the caller unread. */
   readonly text: (maxBytes: number) => Promise<string>;
 }
 
-/** Whether an answer says that the token was not accepted. `undefined` leaves the decision to rule Q4. */
+/**
+ * Decides whether an answer means that the token was not accepted. `undefined` leaves the decision to the library, which
+ * looks at the status and at the `WWW-Authenticate` header.
+ */
 export type RejectionRule = (answer: JudgedAnswer) => boolean | undefined | Promise<boolean | undefined>;
 
-/** How a token is obtained. */
-export interface Grant<State = unknown> {
-  /** Names the token without any secret: equal keys may share one. Needed with a store. */
-  readonly key?: string | undefined;
-  /** Names what the token is for when only a pool's key can say whose it is: the key without that part. */
-  readonly family?: string | undefined;
-  /** The server whose failures this grant shares with others in a pool (C13): the token endpoint, for one. */
-  readonly endpoint?: string | undefined;
-  /** Where its tokens may be sent, when the cache is not told (Q2). */
-  readonly origins?: Origins | undefined;
-  /** Milliseconds a token lives when nothing else says so; the cache's own option comes first. */
-  readonly defaultTtl?: number | undefined;
-  /** Asked about every 401, and about {@link Grant.inspectStatuses}. */
-  readonly isRejected?: RejectionRule | undefined;
-  /** Statuses beside 401 about which `isRejected` is asked. */
-  readonly inspectStatuses?: readonly number[] | undefined;
-  /** What the next mint needs and this one may replace: a rotating refresh token. */
-  readonly state?: State | undefined;
-  /** Headers to send beside `Authorization`, unless the caller set them. */
-  readonly headers?: ((token: AccessToken) => Readonly<Record<string, string>>) | undefined;
-  /** Makes the proof that its tokens want beside every send (DPoP): `dpop({ ... }).prove`. */
-  readonly prove?: Prove | undefined;
-  /** Obtains one token. Called once per attempt; must not keep its own cache. */
-  mint(context: MintContext<State>): Promise<TokenResponse & { readonly state?: State | undefined }>;
-  /**
-   * Makes a token, and the state that stands for more of them, invalid at its server (RFC 7009). Without a token there is
-   * only the state: nothing was minted. Absent where the server is known to have no way to do that; it rejects where that
-   * turns out only then.
-   */
-  readonly revoke?: ((token: AccessToken | undefined, context: RevokeContext) => Promise<void>) | undefined;
+/** One send of a request for which a proof is to be made. */
+export interface ProofRequest {
+  /** The HTTP method as it is sent, for example `GET`. */
+  readonly method: string;
+  /** The absolute URL without query and fragment. Only a path where no origin is known (`origins: ["self"]`). */
+  readonly url: string;
+  /** The token that is sent with the request. Absent in a token request. */
+  readonly token?: AccessToken | undefined;
 }
 
-/** The shortest grant: a function that obtains a token. */
-export type MintFunction = (context: MintContext) => Promise<TokenResponse>;
+/** The answer to a request that was sent with a proof. */
+export interface ProofAnswer {
+  /** The HTTP status. */
+  readonly status: number;
+  /** Reads a response header. The name may have any case. */
+  readonly header: (name: string) => string | null;
+  /** The `error` member of a token endpoint's answer. */
+  readonly error?: string | undefined;
+}
 
-/** Origins a token may be sent to: a list, `"any"` for every https origin, or a function of the token. */
-export type Origins = "any" | readonly string[] | ((token: AccessToken) => readonly string[]);
+/** A proof of possession, valid for one send. */
+export interface Proof {
+  /** Headers to send. A `DPoP` header replaces the caller's; other headers are set unless the caller set them. */
+  readonly headers: Readonly<Record<string, string>>;
+  /**
+   * Called with the answer, whatever its status. If the answer asks only for another proof (a nonce), it returns the
+   * function that makes one. The request is then sent once more with the same token.
+   */
+  readonly answered?: ((answer: ProofAnswer) => (() => Promise<Proof>) | undefined) | undefined;
+}
+
+/** Makes the proof for one send; `undefined` when the token needs none. Called anew for every send. */
+export type Prove = (request: ProofRequest) => Promise<Proof> | undefined;
+
+/** A key that tokens are bound to, as a grant sees it. `dpop()` of `remint/dpop` makes one. */
+export interface ProofKey {
+  /** The RFC 7638 thumbprint; `undefined` when it is not known yet. Processes with the same key may share tokens. */
+  readonly thumbprint: string | undefined;
+  /** Whether a token that the server did not bind to the key may be used. */
+  readonly allowBearer: boolean;
+  /** Makes the proofs for token requests and for the requests that carry the tokens. */
+  readonly prove: Prove;
+}
+
+/** Why a mint was started: there was no token, the token is about to expire, or an API rejected it. */
+export type MintCause = "cold" | "expiring" | "rejected";
+
+/** Why a request was sent without a token. */
+export type SkipReason = "authorization-set" | "origin-not-allowed" | "relative-url" | "opted-out";
+
+/** Something that happened in a token cache. Events hold no token and no secret. */
+export type RemintEvent =
+  /** A mint succeeded. `repeated`: the server returned the same token as before. */
+  | {
+      readonly name: "minted";
+      readonly cause: MintCause;
+      /** Milliseconds from the start of the mint, retries included. */
+      readonly duration: number;
+      /** Epoch milliseconds. */
+      readonly expiresAt: number;
+      readonly repeated: boolean;
+    }
+  /** The cache took over a token that another process of the fleet minted. */
+  | {
+      readonly name: "adopted";
+      readonly cause: MintCause;
+      /** Milliseconds from the moment the token was needed. */
+      readonly duration: number;
+      /** Epoch milliseconds. */
+      readonly expiresAt: number;
+    }
+  /** The store failed. For a while this process works without it. */
+  | { readonly name: "store-failed"; readonly error: RemintError }
+  /** A mint failed. `servedStale`: the old token is still valid and callers got it. */
+  | {
+      readonly name: "mint-failed";
+      readonly cause: MintCause;
+      /** Milliseconds from the start of the mint, retries included. */
+      readonly duration: number;
+      readonly error: RemintError;
+      readonly servedStale: boolean;
+    }
+  /** One attempt of a mint failed and is repeated. */
+  | { readonly name: "mint-retried"; readonly attempt: number; readonly error: RemintError }
+  /** An API answered 401 to the current token. The token is being replaced. */
+  | { readonly name: "rejected"; readonly origin: string; readonly path: string }
+  /** An API answered 401, and too many tokens were rejected lately. The answer went to the caller. */
+  | { readonly name: "renewal-refused"; readonly origin: string; readonly path: string }
+  /** The cache forgot its token, because of {@link TokenCache.invalidate} or a rejection. */
+  | { readonly name: "invalidated" }
+  /** A request was sent without a token. The URL has no query. */
+  | { readonly name: "skipped"; readonly reason: SkipReason; readonly url: string };
+
+/** Receives every event of a cache, synchronously. An error it throws is ignored. */
+export type EventListener = (event: RemintEvent) => void;
+
+/** How a cache is closed. */
+export interface CloseOptions {
+  /**
+   * Revokes the tokens at the authorization server too: the last access token, and the refresh token if there is one. A
+   * revocation that failed may be repeated.
+   *
+   * @defaultValue false
+   * @see [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009.html#section-2)
+   */
+  readonly revoke?: boolean | undefined;
+}
+
+/** The current token of one grant, shared by every request of every client. `await using` closes the cache. */
+export interface TokenCache extends AsyncDisposable {
+  /** Returns the current token, or `undefined` when a caller would have to wait for one. May start a refresh in the background. */
+  peek(): AccessToken | undefined;
+  /**
+   * Returns the current token, and mints one if there is none.
+   *
+   * @throws {RemintError} When no token could be minted. When `signal` aborts, the promise rejects with its reason.
+   */
+  get(options?: { readonly signal?: AbortSignal | undefined }): Promise<AccessToken>;
+  /** Forgets the token if it is still `value`. A newer token stays. The token is forgotten when the call returns. */
+  invalidate(value: string): Promise<void>;
+  /**
+   * Closes the cache: a mint in progress is abandoned, and `get` rejects with `ERR_CLOSED` from now on. The cache is closed
+   * even when the revocation fails.
+   *
+   * @throws {TypeError} When it is to revoke and the grant cannot. Nothing was done then.
+   * @throws {RemintError} When the revocation failed.
+   */
+  close(options?: CloseOptions): Promise<void>;
+}
+
+/** Where a request was sent. The storm guard counts rejections by it (C8). */
+export interface RequestTarget {
+  readonly origin: string;
+  readonly path: string;
+}
+
+/** What the request policy has to know about the tokens of a cache. */
+export interface RequestRules {
+  /** The origins depend on the token: ask {@link RequestRules.allows} again when there is one. */
+  readonly originsFromToken: boolean;
+  /** Whether a token may be sent to this URL (Q2). Without `token`, a list that depends on the token allows every URL. */
+  allows(url: string, token?: AccessToken): boolean;
+  /** Headers beside `Authorization`. Absent when the grant has none, so that warm requests do not pay for it. */
+  readonly headers?: ((token: AccessToken) => Readonly<Record<string, string>>) | undefined;
+  /** Makes the proof for one send. Absent when the tokens need none, so that warm requests do not pay for it. */
+  readonly prove?: Prove | undefined;
+  readonly isRejected?: RejectionRule | undefined;
+  readonly inspectStatuses?: readonly number[] | undefined;
+}
+
+/** The token with which a rejected request is sent again. */
+export interface RenewedToken {
+  readonly token: AccessToken;
+  /** The token was minted after the rejection, so its own 401 goes to the caller (Q5). */
+  readonly final: boolean;
+}
+
+/** How one request gets another token after its own was rejected. It may be abandoned at any time. */
+export interface Renewal {
+  /** @throws {RemintError} When no token could be minted. */
+  next(options?: { readonly signal?: AbortSignal | undefined }): Promise<RenewedToken>;
+  /** Reports that a token which was not final was rejected too. `false`: the storm guard refuses another mint (C8). */
+  again(token: AccessToken): boolean;
+}
+
+/** The half of a token cache that only the request policy uses. */
+export interface PolicyHalf {
+  readonly rules: RequestRules;
+  /** The storm guard holds a charge that no accepted token has cleared (C8). */
+  readonly onTrial: boolean;
+  /** Reports an answer that was not a rejection. Called only while {@link PolicyHalf.onTrial}. */
+  accepted(token: AccessToken, target: RequestTarget): void;
+  /**
+   * Reports a 401 for `token`. Synchronous. Called once per rejection, before the answer's body is discarded.
+   *
+   * @returns `undefined` when the storm guard refuses: nothing has changed, and the answer goes to the caller.
+   */
+  rejected(token: AccessToken, target: RequestTarget): Renewal | undefined;
+  /** Reports that a request was sent without a token. */
+  skipped(reason: SkipReason, url: string): void;
+}
 
 /**
- * The grant behind what the user passed.
- *
- * @throws {TypeError} When it is neither a grant nor a function.
+ * The key under which a cache has its {@link PolicyHalf}. Registered, so that two copies of this package understand each
+ * other; the number is the version of what stands behind it. Not declared in {@link TokenCache}: users have no use for it.
  */
-export function toGrant(value: unknown): Grant {
-  if (typeof value === "function") return { mint: value as MintFunction };
-  if (typeof value !== "object" || value === null || typeof (value as Grant).mint !== "function") {
-    throw new TypeError(
-      `"grant" must be a grant such as clientCredentials({ ... }) or an async function that returns ` +
-        `{ access_token, expires_in }, got ${kindOf(value)}`,
-    );
-  }
-  const grant = value as Grant;
-  assertFunction("grant.headers", grant.headers);
-  assertFunction("grant.prove", grant.prove);
-  assertFunction("grant.isRejected", grant.isRejected);
-  assertStatuses("grant.inspectStatuses", grant.inspectStatuses);
-  assertFunction("grant.revoke", grant.revoke);
-  return grant;
+export const policyKey: unique symbol = Symbol.for("remint.policy/1") as typeof policyKey;
+
+/** Returns the half of a cache that the request policy uses. `undefined` for an object that is no cache of ours. */
+export function policyHalf(cache: TokenCache): PolicyHalf {
+  return (cache as unknown as { readonly [policyKey]: PolicyHalf })[policyKey];
 }

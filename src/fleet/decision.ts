@@ -8,7 +8,7 @@ import { windowsOf } from "../core/expiry.ts";
 import type { FleetRecord, SeenRecord } from "./record.ts";
 
 /** What a process wants, as far as the decision goes. */
-export interface Wish {
+export interface TokenDemand {
   /** The valid token it has. */
   readonly held: string | undefined;
   /** Callers need not wait: the held token serves them. */
@@ -50,7 +50,7 @@ const claim: Decision = { act: "claim", phase: "L" };
 const GRACE = 2500;
 
 /** Decides about what was read; `undefined` is nothing, and a record that does not open is replaced. */
-export function decide(seen: SeenRecord | undefined, wish: Wish): Decision {
+export function decide(seen: SeenRecord | undefined, wish: TokenDemand): Decision {
   const record = seen?.record;
   if (seen === undefined || record === undefined) return claim;
   const isOver = seen.age >= record.left;
@@ -75,7 +75,7 @@ export function decide(seen: SeenRecord | undefined, wish: Wish): Decision {
 export function isHeld(
   { phase, left, lease = 0, state }: FleetRecord,
   age: number,
-  { unchangedFor, stuckAfter }: Pick<Wish, "unchangedFor" | "stuckAfter">,
+  { unchangedFor, stuckAfter }: Pick<TokenDemand, "unchangedFor" | "stuckAfter">,
 ): boolean {
   const length = phase === "L" ? left : phase === "R" ? lease : 0;
   // Zero: given back.
@@ -83,13 +83,13 @@ export function isHeld(
   return age < length || (state !== undefined && unchangedFor < GRACE);
 }
 
-function decideOnToken(record: FleetRecord, age: number, wish: Wish): Decision {
+function decideOnToken(record: FleetRecord, age: number, wish: TokenDemand): Decision {
   const decision = onToken(record, age, wish);
   // The user has to sign in again: what a claim would present has been refused for good.
   return decision.act === "claim" && record.failure !== undefined ? patiently(wish, "fail") : decision;
 }
 
-function onToken(record: FleetRecord, age: number, wish: Wish): Decision {
+function onToken(record: FleetRecord, age: number, wish: TokenDemand): Decision {
   const { token } = record;
   if (token === undefined) return claim;
   const value = token.response.access_token;
@@ -111,6 +111,6 @@ function onToken(record: FleetRecord, age: number, wish: Wish): Decision {
   return isBeingReplaced ? patiently(wish, "wait") : claim;
 }
 
-function patiently({ isPatient }: Wish, act: "wait" | "fail"): Decision {
+function patiently({ isPatient }: TokenDemand, act: "wait" | "fail"): Decision {
   return { act: isPatient ? "keep" : act };
 }

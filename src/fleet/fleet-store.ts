@@ -1,10 +1,10 @@
 import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
-import { Member } from "./supply.ts";
+import { FleetSupply } from "./supply.ts";
 import { sealsOf, type EncryptionKey } from "./seal.ts";
 import { StoreLink } from "./link.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Store } from "./store.ts";
-import type { FleetMember, FleetStore } from "../core/supply.ts";
+import type { FleetCache, FleetStore } from "../core/supply.ts";
 
 /** What {@link fleetStore} takes beside the store. */
 export interface FleetOptions {
@@ -58,12 +58,12 @@ export function fleetStore(store: Store, options: FleetOptions): FleetStore {
   const lease = options.lease === undefined ? undefined : positive("lease", options.lease, LEASE);
   const links = new WeakMap<Clock, StoreLink>();
   return {
-    supply(member: FleetMember) {
+    supply(member: FleetCache) {
       const { clock, grant } = member;
       let link = links.get(clock);
       if (link === undefined) links.set(clock, (link = new StoreLink(store, clock, callTimeout)));
       const time = lease ?? (grant.state === undefined ? LEASE : LEASE_WITH_STATE);
-      return new Member({ link, clock, seals, duration: time, callTimeout, stateTtl, prefix }, member);
+      return new FleetSupply({ link, clock, seals, duration: time, callTimeout, stateTtl, prefix }, member);
     },
   };
 }

@@ -9,18 +9,20 @@
  * @module
  */
 import { RemintError } from "../base/errors.ts";
-import { claimKnown, claimNothing, claimSeen, type Claim } from "./claim.ts";
-import { decide, type Wish } from "./decision.ts";
-import { lead, mintAlone, type Leader } from "./lead.ts";
+import { decide } from "./decision.ts";
+import { lead, mintAlone } from "./lead.ts";
 import { Lease } from "./lease.ts";
-import { adopted, knownFrom, type TokenRecord } from "./known.ts";
-import { pollDelay } from "./polling.ts";
-import { failureOf } from "./shared-failure.ts";
 import { StoreFault } from "./link.ts";
+import { adopted, ageOf, factsOf, knownFrom } from "./record.ts";
+import { failureOf } from "./shared-failure.ts";
+import { pollDelay } from "./waits.ts";
 import type { Obtained, TokenNeed } from "../core/supply.ts";
-import type { Home, Member } from "./supply.ts";
+import type { TokenDemand } from "./decision.ts";
+import type { Leader } from "./lead.ts";
+import type { KeptToken } from "./lease.ts";
+import type { Facts, Known, SeenRecord, TokenRecord } from "./record.ts";
 import type { StoreEntry } from "./store.ts";
-import { factsOf, type SeenRecord } from "./record.ts";
+import type { Home, FleetSupply } from "./supply.ts";
 import type { Waits } from "./waits.ts";
 
 /** Swaps without a pause before the store counts as unusable. */
@@ -30,13 +32,13 @@ const TOO_LATE = 0.8;
 
 /** See the top of this file. */
 export class FleetFlight {
-  readonly #member: Member;
+  readonly #member: FleetSupply;
   readonly #need: TokenNeed;
   readonly #waits: Waits;
   /** Monotonic milliseconds: the one time limit of everything. */
   readonly #until: number;
 
-  constructor(member: Member, need: TokenNeed, waits: Waits) {
+  constructor(member: FleetSupply, need: TokenNeed, waits: Waits) {
     const { fleet, settings } = member;
     this.#member = member;
     this.#need = need;
@@ -84,14 +86,14 @@ export class FleetFlight {
     throw new StoreFault("the record changed with every try to replace it");
   }
 
-  #search(): Parameters<Member["home"]>[0] {
+  #search(): Parameters<FleetSupply["home"]>[0] {
     return { waits: this.#waits, assertTime: () => this.#assertTime() };
   }
 
   /** Tries to take the lease. */
   async #take(
     { place }: Home,
-    claim: Claim,
+    claim: LeaseClaim,
   ): Promise<{ readonly lease?: Lease; readonly current?: StoreEntry | undefined }> {
     const { fleet } = this.#member;
     const since = this.#now();
@@ -106,7 +108,7 @@ export class FleetFlight {
   }
 
   /** C5: by value where there is one to replace; otherwise there must be nothing, which reads what there is. */
-  #firstClaim({ facts }: Home): Claim {
+  #firstClaim({ facts }: Home): LeaseClaim {
     const { known } = this.#member;
     if (known?.version === undefined || !known.isFree) return claimNothing(facts);
     const now = this.#now();
@@ -118,7 +120,7 @@ export class FleetFlight {
     return claimNothing(facts);
   }
 
-  #claim({ facts }: Home, seen: SeenRecord | undefined, readAt: number, keeps: boolean): Claim {
+  #claim({ facts }: Home, seen: SeenRecord | undefined, readAt: number, keeps: boolean): LeaseClaim {
     if (seen?.record === undefined) return { ...claimNothing(facts), expected: seen?.version };
     const { token } = seen.record;
     const rejects = token !== undefined && this.#refuses(token.response.access_token);
@@ -130,7 +132,7 @@ export class FleetFlight {
     return this.#member.see(place, current);
   }
 
-  #wish(): Wish {
+  #wish(): TokenDemand {
     const { known, fleet, settings } = this.#member;
     const { held } = this.#need;
     return {
@@ -192,4 +194,50 @@ export class FleetFlight {
   #now(): number {
     return this.#member.fleet.clock.monotonic();
   }
+}
+
+// MERGED What a process tries to replace, and what it carries over from it.
+/** One attempt to take the lease. */
+export interface LeaseClaim {
+  /** The version to replace; `undefined`: there must be nothing. */
+  readonly expected: string | undefined;
+  readonly facts: Facts;
+  /** The record's token, which stays good while it is being refreshed. */
+  readonly kept?: KeptToken | undefined;
+}
+
+/** Milliseconds a token has to be good for its rejection not to be one of a row (C8). */
+const LONG_ENOUGH = 60_000;
+
+/** There must be nothing: this reads what there is, and begins the record if there is nothing indeed. */
+export function claimNothing(facts: Facts): LeaseClaim {
+  return { expected: undefined, facts };
+}
+
+/** C5: replaces by value what this process last had. */
+export function claimKnown(known: Known, now: number, options: { rejects: boolean; keeps: boolean }): LeaseClaim {
+  const { version: expected, token, writtenAt: at, until } = known;
+  const facts = counted(known.facts, ageOf(known, now), options.rejects);
+  return { expected, facts, kept: options.keeps ? { token, at, until } : undefined };
+}
+
+/** Replaces what was read. @param readAt Monotonic milliseconds at which it was asked for. */
+export function claimSeen(
+  seen: SeenRecord & { readonly record: object },
+  readAt: number,
+  options: { rejects: boolean; keeps: boolean },
+): LeaseClaim {
+  const { version: expected, record, age } = seen;
+  const { token } = record;
+  // Without a token it is a lease, or a failure: who took that has counted.
+  if (token === undefined) return { expected, facts: factsOf(record) };
+  const at = readAt - age;
+  const facts = counted(factsOf(record), token.age + age, options.rejects);
+  return { expected, facts, kept: options.keeps ? { token, at, until: at + record.left } : undefined };
+}
+
+/** C8: the rejections in a row, this one included. */
+function counted(facts: Facts, age: number, rejects: boolean): Facts {
+  const strikes = age >= LONG_ENOUGH ? 0 : facts.strikes;
+  return { ...facts, strikes: rejects ? strikes + 1 : strikes };
 }

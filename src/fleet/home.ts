@@ -18,10 +18,11 @@
  */
 import { digest } from "../base/digest.ts";
 import { isHeld } from "./decision.ts";
-import { pollDelay } from "./polling.ts";
-import { factsOf, read, write, type Facts, type FleetRecord, type Place, type SeenRecord } from "./record.ts";
+import { factsOf, read, write } from "./record.ts";
+import { pollDelay } from "./waits.ts";
+import type { Fleet } from "./link.ts";
+import type { Facts, FleetRecord, Place, SeenRecord } from "./record.ts";
 import type { StoreEntry } from "./store.ts";
-import type { Fleet } from "./fleet.ts";
 import type { Waits } from "./waits.ts";
 
 /** Where a record is to be looked for. */

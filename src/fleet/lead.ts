@@ -6,20 +6,20 @@
  */
 import { stateLeftBy } from "../base/left-state.ts";
 import { startMint } from "../core/mint.ts";
-import { adopted, knownFrom, type TokenRecord } from "./known.ts";
-import { read } from "./record.ts";
 import { StoreFault } from "./link.ts";
+import { adopted, knownFrom, read } from "./record.ts";
 import type { RemintError } from "../base/errors.ts";
 import type { Minted } from "../core/mint.ts";
-import type { StoreEntry } from "./store.ts";
 import type { Obtained, TokenNeed } from "../core/supply.ts";
 import type { Lease } from "./lease.ts";
-import type { Member } from "./supply.ts";
+import type { TokenRecord } from "./record.ts";
+import type { StoreEntry } from "./store.ts";
+import type { FleetSupply } from "./supply.ts";
 import type { Waits } from "./waits.ts";
 
 /** What leading needs of its flight. */
 export interface Leader {
-  readonly member: Member;
+  readonly member: FleetSupply;
   readonly need: TokenNeed;
   readonly waits: Waits;
   /** Milliseconds the mint may take. */
@@ -101,7 +101,7 @@ interface Offered {
 }
 
 /** Writes the record over the lease. */
-async function offer(member: Member, lease: Lease, { response }: Minted, record: TokenRecord): Promise<Offered> {
+async function offer(member: FleetSupply, lease: Lease, { response }: Minted, record: TokenRecord): Promise<Offered> {
   const result = await lease.publish(record);
   if (result.ok) return { version: result.version };
   return response.state === undefined ? result : saveState(member, lease, record, result.current);
@@ -112,7 +112,7 @@ async function offer(member: Member, lease: Lease, { response }: Minted, record:
  * only place that has the next one. So it is written over whatever has the used up one, or none.
  */
 async function saveState(
-  member: Member,
+  member: FleetSupply,
   lease: Lease,
   record: TokenRecord,
   current: StoreEntry | undefined,
@@ -152,7 +152,7 @@ async function outdone(
 }
 
 /** The store failed when the token was to be published. A state must get there, so that is tried for longer. */
-async function publishLater(member: Member, lease: Lease, minted: Minted): Promise<void> {
+async function publishLater(member: FleetSupply, lease: Lease, minted: Minted): Promise<void> {
   const { clock } = member.fleet;
   const hasState = minted.response.state !== undefined;
   for (let tries = hasState ? LATE_TRIES_WITH_STATE : LATE_TRIES; tries > 0; tries--) {

@@ -7,19 +7,19 @@
  *
  * @module
  */
-import { withoutCredentials } from "../core/access-token.ts";
-import { delayAfter } from "../core/failures.ts";
 import { stateLeftBy } from "../base/left-state.ts";
+import { withoutCredentials } from "../base/redacted.ts";
+import { delayAfter } from "../core/failures.ts";
 import { pauseAfter } from "../core/storm-guard.ts";
+import { write } from "./record.ts";
 import { storedFailure } from "./shared-failure.ts";
 import { rotated } from "./sign-in.ts";
-import { write, type Facts, type FleetRecord, type Place, type StoredToken, type Written } from "./record.ts";
 import type { Timer } from "../base/clock.ts";
 import type { RemintError } from "../base/errors.ts";
 import type { Minted } from "../core/mint.ts";
+import type { Fleet } from "./link.ts";
+import type { Facts, FleetRecord, Place, StoredToken, TokenRecord, Written } from "./record.ts";
 import type { SwapResult } from "./store.ts";
-import type { Fleet } from "./fleet.ts";
-import type { TokenRecord } from "./known.ts";
 
 /** A token that is good while it is being replaced. */
 export interface KeptToken {

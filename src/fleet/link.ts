@@ -6,8 +6,9 @@
  */
 import { safeCause } from "../base/errors.ts";
 import type { Clock, Timer } from "../base/clock.ts";
-import type { Store, SwapResult } from "./store.ts";
 import type { Written } from "./record.ts";
+import type { Seal } from "./seal.ts";
+import type { Store, SwapResult } from "./store.ts";
 
 /** A version that nothing has: asking for it reads. */
 const NO_VERSION = "?";
@@ -117,4 +118,21 @@ export class StoreLink {
 function settled(result: SwapResult, next: Written | undefined): SwapResult {
   if (result.ok || next === undefined || result.current?.value !== next.text) return result;
   return { ok: true, version: result.current.version };
+}
+
+// MERGED What all caches that share a store have in common.
+/** One store and how it is used, as seen from one cache. */
+export interface Fleet {
+  readonly link: StoreLink;
+  readonly clock: Clock;
+  /** The first seals; the others only open what they sealed once. */
+  readonly seals: readonly Seal[];
+  /** Milliseconds after which a holder that gives no sign of life is replaced. */
+  readonly duration: number;
+  /** Milliseconds one call may take. */
+  readonly callTimeout: number;
+  /** Milliseconds a state is kept after its last use. */
+  readonly stateTtl: number;
+  /** What the keys of its records begin with. */
+  readonly prefix: string;
 }

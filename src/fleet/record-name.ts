@@ -5,10 +5,10 @@
  * @module
  */
 import type { Origins } from "../core/types.ts";
-import type { FleetMember } from "../core/supply.ts";
+import type { FleetCache } from "../core/supply.ts";
 
 /** What there is to name a token with. */
-type Named = Pick<FleetMember, "grant" | "origins" | "poolKey">;
+type Named = Pick<FleetCache, "grant" | "origins" | "poolKey">;
 
 /**
  * What makes two caches of a fleet share one token; no secret in it.

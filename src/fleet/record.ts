@@ -16,11 +16,13 @@
  *
  * @module
  */
+import type { Clock } from "../base/clock.ts";
 import type { Lifetime } from "../core/expiry.ts";
+import type { Obtained } from "../core/supply.ts";
 import type { TokenResponse } from "../core/types.ts";
-import type { StoreEntry } from "./store.ts";
 import type { Seal } from "./seal.ts";
 import type { StoredFailure } from "./shared-failure.ts";
+import type { StoreEntry } from "./store.ts";
 
 /** What a record says; see the top of this file. */
 export type Phase = "L" | "R" | "T" | "F" | "M";
@@ -142,4 +144,44 @@ function nonce(): string {
 /** A record opens as what it was sealed as, where it was sealed for. */
 function context(phase: string, key: string): string {
   return `${phase}|${key}`;
+}
+
+// MERGED What a process remembers of its record between two flights: enough to replace it by value with one call, and to know
+// MERGED without a call that it may not.
+/** The token that was last had from the fleet, or for it. */
+export interface Known {
+  readonly value: string;
+  /** Of the record it came from; `undefined`: minted beside the store. */
+  readonly version: string | undefined;
+  /** It may be replaced without another look: nobody was replacing it, and that had not just failed. */
+  readonly isFree: boolean;
+  readonly facts: Facts;
+  readonly token: StoredToken;
+  /** Monotonic milliseconds at which the record was written: what it says counts from there. */
+  readonly writtenAt: number;
+  /** Monotonic milliseconds of the token's end. */
+  readonly until: number;
+}
+
+/** A record with a token. */
+export type TokenRecord = FleetRecord & { readonly token: StoredToken };
+
+/** What a record with a token says, for later. @param writtenAt Monotonic milliseconds. */
+export function knownFrom(record: TokenRecord, version: string | undefined, writtenAt: number): Known {
+  const { token } = record;
+  const until = writtenAt + record.left;
+  const isFree = record.phase === "T" && record.pause === undefined && record.failure === undefined;
+  return { value: token.response.access_token, version, isFree, facts: factsOf(record), token, writtenAt, until };
+}
+
+/** Milliseconds since the token was minted, at a monotonic time. */
+export function ageOf({ token, writtenAt }: Known, now: number): number {
+  return token.age + now - writtenAt;
+}
+
+/** The token of a record that another process wrote, on the local clocks. */
+export function adopted({ token, until }: Known, clock: Clock): Obtained {
+  const { response, lifetime } = token;
+  const expiresAt = Math.floor(clock.now() + until - clock.monotonic());
+  return { response, lifetime, expiresAt, adopted: true, freshness: token.renews ? "renewed" : "taken" };
 }

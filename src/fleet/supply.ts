@@ -5,18 +5,18 @@
  */
 import { RemintError, safeCause } from "../base/errors.ts";
 import { FleetFlight } from "./flight.ts";
-import { Lease } from "./lease.ts";
-import { recordName } from "./record-name.ts";
 import { findState, placesOf } from "./home.ts";
-import { factsOf, read, type Facts, type Place, type SeenRecord } from "./record.ts";
-import { isSpent, rotated, SignIn } from "./sign-in.ts";
+import { Lease } from "./lease.ts";
 import { StoreFault } from "./link.ts";
+import { recordName } from "./record-name.ts";
+import { factsOf, read } from "./record.ts";
+import { isSpent, rotated, SignIn } from "./sign-in.ts";
 import { Waits } from "./waits.ts";
-import type { StoreEntry } from "./store.ts";
-import type { FleetMember, Obtaining, TokenNeed, TokenSupply } from "../core/supply.ts";
-import type { Fleet } from "./fleet.ts";
+import type { FleetCache, Obtaining, TokenNeed, TokenSupply } from "../core/supply.ts";
 import type { Search } from "./home.ts";
-import type { Known } from "./known.ts";
+import type { Fleet } from "./link.ts";
+import type { Facts, Known, Place, SeenRecord } from "./record.ts";
+import type { StoreEntry } from "./store.ts";
 
 /** Where the record is, and what it begins with if it is not there. */
 export interface Home {
@@ -25,9 +25,9 @@ export interface Home {
 }
 
 /** The supply of one cache. */
-export class Member implements TokenSupply {
+export class FleetSupply implements TokenSupply {
   readonly fleet: Fleet;
-  readonly settings: FleetMember;
+  readonly settings: FleetCache;
   readonly #name: string;
   readonly #signIn: SignIn;
   /** What the record last said, so far as it is carried on: a new one begins with it. */
@@ -39,7 +39,7 @@ export class Member implements TokenSupply {
   #leftBehind: string | undefined;
 
   /** @throws {TypeError} When nothing says whose token it is. */
-  constructor(fleet: Fleet, settings: FleetMember) {
+  constructor(fleet: Fleet, settings: FleetCache) {
     this.fleet = fleet;
     this.settings = settings;
     this.#name = recordName(settings);

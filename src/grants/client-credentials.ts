@@ -3,15 +3,16 @@
  *
  * @module
  */
-import type { Grant } from "../core/types.ts";
 import { assertOptions, assertString } from "../base/options.ts";
+import { isNameable, tokenClient } from "../oauth/client.ts";
+import { commonForm, grantKey } from "../oauth/parameters.ts";
+import { requestToken } from "../oauth/request.ts";
 import { endpointGrant } from "./generic.ts";
-import { commonForm, grantKey, type GrantOptions } from "../oauth/parameters.ts";
-import { isNameable } from "../oauth/client.ts";
-import { requestToken, tokenClient } from "../oauth/request.ts";
+import type { Grant } from "../core/grant.ts";
+import type { GrantOptions } from "../oauth/parameters.ts";
 
-/** Options of {@link clientCredentials}. */
-export interface ClientCredentialsOptions extends GrantOptions {
+/** Options of {@link clientCredentialsGrant}. */
+export interface ClientCredentialsGrantOptions extends GrantOptions {
   /** The `audience` parameter that Auth0 and others want in place of `resource`. */
   readonly audience?: string | undefined;
   /**
@@ -33,7 +34,7 @@ export interface ClientCredentialsOptions extends GrantOptions {
  * @see [RFC 6749 section 4.4](https://www.rfc-editor.org/rfc/rfc6749.html#section-4.4)
  * @example
  * ```ts
- * const grant = clientCredentials({
+ * const grant = clientCredentialsGrant({
  *   tokenEndpoint: "https://auth.example/token",
  *   clientId: "orders-service",
  *   clientSecret: () => vault.read("orders-service"),
@@ -41,8 +42,8 @@ export interface ClientCredentialsOptions extends GrantOptions {
  * });
  * ```
  */
-export function clientCredentials(options: ClientCredentialsOptions): Grant {
-  assertOptions("clientCredentials", options);
+export function clientCredentialsGrant(options: ClientCredentialsGrantOptions): Grant {
+  assertOptions("clientCredentialsGrant", options);
   const client = tokenClient(options);
   const form = formOf(options);
   const { key } = options;
@@ -53,7 +54,7 @@ export function clientCredentials(options: ClientCredentialsOptions): Grant {
   });
 }
 
-function formOf(options: ClientCredentialsOptions): URLSearchParams {
+function formOf(options: ClientCredentialsGrantOptions): URLSearchParams {
   const form = commonForm(options, ["audience"]);
   if (options.audience !== undefined) {
     assertString("audience", options.audience);

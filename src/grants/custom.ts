@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { tokenResponseError } from "../core/access-token.ts";
-import type { Grant, MintContext, TokenResponse } from "../core/types.ts";
+import { tokenResponseError } from "../base/errors.ts";
 import { assertFunction, assertOptions, assertString, duration, kindOf } from "../base/options.ts";
-import { redactedGrant } from "./redacted-grant.ts";
+import { grantOf } from "../core/grant.ts";
+import type { Grant, GrantTraits, MintContext } from "../core/grant.ts";
+import type { TokenResponse } from "../core/types.ts";
 
 /** The token of `@azure/identity`'s `getToken`. */
-export interface TimestampedToken {
+interface TimestampedToken {
   readonly token: string;
   /** Epoch milliseconds. */
   readonly expiresOnTimestamp: number;
@@ -17,7 +18,7 @@ export interface TimestampedToken {
 }
 
 /** A token with its end as most libraries write it; MSAL's `AuthenticationResult` is one. */
-export interface DatedToken {
+interface DatedToken {
   readonly accessToken: string;
   /** A `Date`, epoch milliseconds or seconds, or ISO 8601. */
   readonly expiresAt?: Date | number | string | null | undefined;
@@ -27,20 +28,19 @@ export interface DatedToken {
 }
 
 /** A token response as other libraries type it: without room for further members. */
-export type PlainTokenResponse = Pick<
-  TokenResponse,
-  "access_token" | "token_type" | "expires_in" | "expires_at" | "scope"
->;
+type PlainTokenResponse = Pick<TokenResponse, "access_token" | "token_type" | "expires_in" | "expires_at" | "scope">;
 
 /** What a custom mint may return: a token response, one of the usual shapes, or the bare token. */
-export type CustomToken = string | TokenResponse | PlainTokenResponse | TimestampedToken | DatedToken;
+export type CustomToken<State = unknown> =
+  | string
+  | ((TokenResponse | PlainTokenResponse | TimestampedToken | DatedToken) & { readonly state?: State | undefined });
 
-/** Options of {@link customGrant}: a {@link Grant} whose `mint` may return other shapes. */
-export interface CustomGrantOptions<State = unknown> extends Omit<Grant<State>, "mint"> {
+/** Options of {@link customGrant}. */
+export interface CustomGrantOptions<State = unknown> extends GrantTraits<State> {
   /** Obtains one token. Called once per attempt; must not keep its own cache, or must leave it when asked again. */
   readonly mint: (
     context: MintContext<State>,
-  ) => CustomToken | null | undefined | Promise<CustomToken | null | undefined>;
+  ) => CustomToken<State> | null | undefined | Promise<CustomToken<State> | null | undefined>;
 }
 
 /**
@@ -58,20 +58,22 @@ export interface CustomGrantOptions<State = unknown> extends Omit<Grant<State>, 
  * });
  * ```
  */
-export function customGrant<State = unknown>(options: CustomGrantOptions<State>): Grant<State> {
+export function customGrant<State = unknown>(options: CustomGrantOptions<State>): Grant {
   assertOptions("customGrant", options);
   const { mint, ...rest } = options;
   if (typeof mint !== "function") assertFunction("mint", mint ?? null);
   if (rest.key !== undefined) assertString("key", rest.key);
   if (rest.defaultTtl !== undefined) duration("defaultTtl", rest.defaultTtl, 0);
   for (const name of ["headers", "prove", "isRejected"] as const) assertFunction(name, rest[name]);
-  return redactedGrant<State>({
+  return grantOf<State>({
     ...rest,
-    mint: async (context) => tokenResponse(await mint(context)),
+    mint: async (context) => tokenResponse<State>(await mint(context)),
   });
 }
 
-function tokenResponse(minted: CustomToken | null | undefined): TokenResponse {
+function tokenResponse<State>(
+  minted: CustomToken<State> | null | undefined,
+): TokenResponse & { readonly state?: State | undefined } {
   if (typeof minted === "string") return { access_token: minted };
   if (typeof minted !== "object" || minted === null) throw tokenResponseError(`"mint" returned ${kindOf(minted)}`);
   if ("access_token" in minted) return dataOf(minted) as TokenResponse;

@@ -1,9 +1,10 @@
-import type { Grant, MintContext, TokenResponse } from "../core/types.ts";
-import type { GrantOptions } from "../oauth/parameters.ts";
-import { boundToken, proving } from "../oauth/proved-request.ts";
-import { redactedGrant } from "./redacted-grant.ts";
+import { grantOf } from "../core/grant.ts";
+import { boundToken, proving } from "../oauth/request.ts";
 import { revocation } from "../oauth/revocation.ts";
+import type { Grant, MintContext } from "../core/grant.ts";
+import type { TokenResponse } from "../core/types.ts";
 import type { TokenClient } from "../oauth/client.ts";
+import type { GrantOptions } from "../oauth/parameters.ts";
 
 /** What one of these grants has of its own. */
 export interface OwnParts {
@@ -20,7 +21,7 @@ export function endpointGrant(
   { origins, defaultTtl }: Pick<GrantOptions, "origins" | "defaultTtl">,
   { key, mint }: OwnParts,
 ): Grant {
-  return redactedGrant({
+  return grantOf({
     ...proving(client),
     ...revocation(client),
     key,

@@ -3,16 +3,19 @@
  *
  * @module
  */
-import type { JsonValue } from "oauth4webapi";
 import { systemClock } from "../base/clock.ts";
-import type { Grant } from "../core/types.ts";
+import { signingKey } from "../base/keys.ts";
 import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
+import { signedJwt } from "../oauth/client-authentication.ts";
+import { isNameable, tokenClient } from "../oauth/client.ts";
+import { commonForm, grantKey, strings } from "../oauth/parameters.ts";
+import { requestToken } from "../oauth/request.ts";
 import { endpointGrant } from "./generic.ts";
-import { commonForm, grantKey, strings, type GrantOptions } from "../oauth/parameters.ts";
-import { signedJwt } from "../oauth/signed-jwt.ts";
-import { signingKey, type KeyOptionNames, type SigningKeyOptions } from "../base/keys.ts";
-import { isNameable } from "../oauth/client.ts";
-import { requestToken, tokenClient, type TokenClient } from "../oauth/request.ts";
+import type { JsonValue } from "oauth4webapi";
+import type { KeyOptionNames, SigningKeyOptions } from "../base/keys.ts";
+import type { Grant } from "../core/grant.ts";
+import type { TokenClient } from "../oauth/client.ts";
+import type { GrantOptions } from "../oauth/parameters.ts";
 import type { TokenInput } from "./token-exchange.ts";
 
 /** An assertion that is signed here, anew for every token request. */
@@ -29,8 +32,8 @@ export interface SignedAssertion extends SigningKeyOptions {
   readonly lifetime?: number | undefined;
 }
 
-/** Options of {@link jwtBearer}. */
-export interface JwtBearerOptions extends GrantOptions {
+/** Options of {@link jwtBearerGrant}. */
+export interface JwtBearerGrantOptions extends GrantOptions {
   /** The assertion; or a function that is asked for one before every token request; or what to sign one from. */
   readonly assertion: TokenInput | SignedAssertion;
 }
@@ -48,7 +51,7 @@ const KEY_NAMES: KeyOptionNames = { key: "assertion.key", alg: "assertion.alg", 
  * @see [RFC 7523 section 2.1](https://www.rfc-editor.org/rfc/rfc7523.html#section-2.1)
  * @example
  * ```ts
- * const grant = jwtBearer({
+ * const grant = jwtBearerGrant({
  *   tokenEndpoint: "https://auth.example/token",
  *   clientId: "reports",
  *   clientSecret,
@@ -56,13 +59,13 @@ const KEY_NAMES: KeyOptionNames = { key: "assertion.key", alg: "assertion.alg", 
  * });
  * ```
  */
-export function jwtBearer(options: JwtBearerOptions): Grant {
-  assertOptions("jwtBearer", options);
+export function jwtBearerGrant(options: JwtBearerGrantOptions): Grant {
+  assertOptions("jwtBearerGrant", options);
   return assertionGrant(options, KEY_NAMES);
 }
 
-/** {@link jwtBearer} for a provider, whose options for the key have other names. */
-export function assertionGrant(options: JwtBearerOptions, names: KeyOptionNames): Grant {
+/** {@link jwtBearerGrant} for a provider, whose options for the key have other names. */
+export function assertionGrant(options: JwtBearerGrantOptions, names: KeyOptionNames): Grant {
   const client = tokenClient(options);
   const form = commonForm(options, ["assertion"]);
   const make = assertionMaker(options.assertion, names);
@@ -81,7 +84,7 @@ export function assertionGrant(options: JwtBearerOptions, names: KeyOptionNames)
 }
 
 function assertionMaker(
-  given: JwtBearerOptions["assertion"],
+  given: JwtBearerGrantOptions["assertion"],
   names: KeyOptionNames,
 ): (signal: AbortSignal) => Promise<string> {
   if (typeof given === "object" && given !== null) return signer(given, names);
@@ -118,7 +121,7 @@ function signer(options: SignedAssertion, names: KeyOptionNames): () => Promise<
 }
 
 /** Whose token it is is said by the assertion; of a function's, only by the user. */
-function keyOf(client: TokenClient, form: URLSearchParams, options: JwtBearerOptions): string | undefined {
+function keyOf(client: TokenClient, form: URLSearchParams, options: JwtBearerGrantOptions): string | undefined {
   const { key, assertion } = options;
   if (key === undefined && (typeof assertion === "function" || !isNameable(client, form))) return undefined;
   const tokens = typeof assertion === "string" ? [assertion] : [];

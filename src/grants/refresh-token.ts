@@ -4,19 +4,20 @@
  * @module
  */
 import { TokenEndpointError } from "../base/errors.ts";
-import type { Grant } from "../core/types.ts";
 import { assertFunction, assertOptions, assertString } from "../base/options.ts";
-import { commonForm, grantKey, type GrantOptions } from "../oauth/parameters.ts";
-import { boundToken, proving } from "../oauth/proved-request.ts";
-import { redactedGrant } from "./redacted-grant.ts";
-import { Rotation, type RotatedToken } from "./rotation.ts";
+import { grantOf } from "../core/grant.ts";
+import { tokenClient } from "../oauth/client.ts";
+import { commonForm, grantKey } from "../oauth/parameters.ts";
+import { boundToken, proving, requestToken } from "../oauth/request.ts";
 import { revokeToken } from "../oauth/revocation.ts";
-import { requestToken, tokenClient, type TokenClient } from "../oauth/request.ts";
+import { Rotation } from "./rotation.ts";
+import type { Grant } from "../core/grant.ts";
+import type { TokenClient } from "../oauth/client.ts";
+import type { GrantOptions } from "../oauth/parameters.ts";
+import type { RotatedToken } from "./rotation.ts";
 
-export type { RotatedToken } from "./rotation.ts";
-
-/** Options of {@link refreshToken}. */
-export interface RefreshTokenOptions extends GrantOptions {
+/** Options of {@link refreshTokenGrant}. */
+export interface RefreshTokenGrantOptions extends GrantOptions {
   /** The refresh token to start with. */
   readonly refreshToken: string;
   /**
@@ -55,7 +56,7 @@ export interface RefreshTokenOptions extends GrantOptions {
  * @see [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749.html#section-6)
  * @example
  * ```ts
- * const grant = refreshToken({
+ * const grant = refreshTokenGrant({
  *   tokenEndpoint: "https://auth.example/token",
  *   clientId: "portal",
  *   clientSecret,
@@ -65,8 +66,8 @@ export interface RefreshTokenOptions extends GrantOptions {
  * });
  * ```
  */
-export function refreshToken(options: RefreshTokenOptions): Grant<string> {
-  assertOptions("refreshToken", options);
+export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
+  assertOptions("refreshTokenGrant", options);
   const { refreshToken: first, onRotate, current, key } = options;
   assertString("refreshToken", first);
   assertFunction("onRotate", onRotate);
@@ -86,7 +87,7 @@ export function refreshToken(options: RefreshTokenOptions): Grant<string> {
     },
     first,
   );
-  return redactedGrant({
+  return grantOf({
     // Two users must never share a token: without a name there is no key.
     key: key === undefined ? undefined : grantKey({ grantType, client, form, key }),
     family: grantKey({ grantType, client, form }),

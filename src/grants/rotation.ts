@@ -9,16 +9,17 @@
  *
  * @module
  */
-import { withoutCredentials } from "../core/access-token.ts";
+import { leaveOnAbort } from "../base/abort.ts";
 import { systemClock } from "../base/clock.ts";
 import { isRemintError, RemintError, TokenEndpointError } from "../base/errors.ts";
-import type { MintContext, TokenResponse } from "../core/types.ts";
 import { leaveState } from "../base/left-state.ts";
 import { optionError } from "../base/options.ts";
-import { leaveOnAbort } from "../core/single-flight.ts";
-import { aged, isWorthUsing, patient } from "./late-answer.ts";
+import { withoutCredentials } from "../base/redacted.ts";
 import { redactedCause, redactor } from "../oauth/redaction.ts";
+import { aged, isWorthUsing, patient } from "./late-answer.ts";
 import { UsedTokens } from "./used-tokens.ts";
+import type { MintContext } from "../core/grant.ts";
+import type { TokenResponse } from "../core/types.ts";
 
 /** What a rotation was, for whoever keeps the refresh token. */
 export interface RotatedToken {

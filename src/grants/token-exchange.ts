@@ -4,14 +4,16 @@
  * @module
  */
 import { jwtDecode } from "jwt-decode";
-import { tokenResponseError } from "../core/access-token.ts";
-import { isRemintError } from "../base/errors.ts";
-import type { Grant, MintContext, TokenResponse } from "../core/types.ts";
+import { isRemintError, tokenResponseError } from "../base/errors.ts";
 import { assertOptions, assertString, optionError } from "../base/options.ts";
+import { isNameable, tokenClient } from "../oauth/client.ts";
+import { commonForm, grantKey, strings } from "../oauth/parameters.ts";
+import { requestToken } from "../oauth/request.ts";
 import { endpointGrant } from "./generic.ts";
-import { commonForm, grantKey, strings, type GrantOptions } from "../oauth/parameters.ts";
-import { isNameable } from "../oauth/client.ts";
-import { requestToken, tokenClient, type TokenClient } from "../oauth/request.ts";
+import type { Grant, MintContext } from "../core/grant.ts";
+import type { TokenResponse } from "../core/types.ts";
+import type { TokenClient } from "../oauth/client.ts";
+import type { GrantOptions } from "../oauth/parameters.ts";
 
 /** A token, or a function that is asked for it before every token request: it may have been replaced meanwhile. */
 export type TokenInput = string | ((context: Pick<MintContext, "signal">) => string | Promise<string>);
@@ -19,8 +21,8 @@ export type TokenInput = string | ((context: Pick<MintContext, "signal">) => str
 /** The token types of RFC 8693 section 3 by their last part, or any URI. */
 export type TokenType = "access_token" | "refresh_token" | "id_token" | "saml1" | "saml2" | "jwt" | (string & {});
 
-/** Options of {@link tokenExchange}. */
-export interface TokenExchangeOptions extends GrantOptions {
+/** Options of {@link tokenExchangeGrant}. */
+export interface TokenExchangeGrantOptions extends GrantOptions {
   /** The token that stands for the party on whose behalf the new one is asked for. */
   readonly subjectToken: TokenInput;
   /** @defaultValue "access_token" */
@@ -59,7 +61,7 @@ const OWN = [
  * @see [RFC 8693 section 2](https://www.rfc-editor.org/rfc/rfc8693.html#section-2)
  * @example
  * ```ts
- * const grant = tokenExchange({
+ * const grant = tokenExchangeGrant({
  *   tokenEndpoint: "https://auth.example/token",
  *   clientId: "orders-service",
  *   clientSecret,
@@ -68,15 +70,15 @@ const OWN = [
  * });
  * ```
  */
-export function tokenExchange(options: TokenExchangeOptions): Grant {
-  assertOptions("tokenExchange", options);
+export function tokenExchangeGrant(options: TokenExchangeGrantOptions): Grant {
+  assertOptions("tokenExchangeGrant", options);
   return exchangeGrant(tokenClient(options), options, checkIssuedType);
 }
 
-/** {@link tokenExchange} for a client that was checked already, with the provider's own idea of a good answer. */
+/** {@link tokenExchangeGrant} for a client that was checked already, with the provider's own idea of a good answer. */
 export function exchangeGrant(
   client: TokenClient,
-  options: TokenExchangeOptions,
+  options: TokenExchangeGrantOptions,
   check: (response: TokenResponse, client: TokenClient) => void,
 ): Grant {
   const form = exchangeForm(options);
@@ -95,7 +97,7 @@ export function exchangeGrant(
   });
 }
 
-function exchangeForm(options: TokenExchangeOptions): URLSearchParams {
+function exchangeForm(options: TokenExchangeGrantOptions): URLSearchParams {
   const { actorToken, subjectTokenType = "access_token", actorTokenType, requestedTokenType } = options;
   const { subjectExpiresAt } = options;
   checkToken("subjectToken", options.subjectToken);
@@ -132,7 +134,7 @@ function typeUri(name: string, type: unknown): string {
 }
 
 /** T30: whose token it is is said by the tokens themselves; of functions, only by the user. */
-function keyOf(client: TokenClient, form: URLSearchParams, options: TokenExchangeOptions): string | undefined {
+function keyOf(client: TokenClient, form: URLSearchParams, options: TokenExchangeGrantOptions): string | undefined {
   const { key, subjectToken, actorToken = "" } = options;
   const tokens = [subjectToken, actorToken].filter((token) => typeof token === "string");
   if (key === undefined && (tokens.length < 2 || !isNameable(client, form))) return undefined;
@@ -163,7 +165,7 @@ function checkIssuedType(response: TokenResponse, { endpoint }: TokenClient): vo
 }
 
 /** T31: the end of the subject token, in epoch milliseconds; the earliest of what it says and what the user says. */
-function subjectEnd(token: string, given: TokenExchangeOptions["subjectExpiresAt"]): number | undefined {
+function subjectEnd(token: string, given: TokenExchangeGrantOptions["subjectExpiresAt"]): number | undefined {
   const said = typeof given === "function" ? given() : given;
   const ends = [claimedEnd(token), said === undefined ? undefined : epochMs(said)];
   const known = ends.filter((end) => end !== undefined);

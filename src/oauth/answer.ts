@@ -4,11 +4,11 @@
  * @module
  */
 import { processGenericTokenEndpointResponse } from "oauth4webapi";
-import { tokenResponseError } from "../core/access-token.ts";
 import { systemClock } from "../base/clock.ts";
-import { TokenEndpointError } from "../base/errors.ts";
+import { TokenEndpointError, tokenResponseError } from "../base/errors.ts";
+import { shown } from "./redaction.ts";
 import type { TokenResponse } from "../core/types.ts";
-import { shown, type Redact } from "./redaction.ts";
+import type { Redact } from "./redaction.ts";
 
 /** Which endpoint is asked: what messages call it, and the option that is wrong when its URL is. */
 export interface EndpointRole {

@@ -4,8 +4,11 @@
  *
  * @module
  */
-import { ClientSecretBasic, ClientSecretPost, None, TlsClientAuth, type ClientAuth } from "oauth4webapi";
-import { kindOf, optionError } from "../base/options.ts";
+import { ClientSecretBasic, ClientSecretPost, modifyAssertion, None, PrivateKeyJwt, TlsClientAuth } from "oauth4webapi";
+import { signingKey } from "../base/keys.ts";
+import { assertFunction, assertOptions, assertString, kindOf, optionError } from "../base/options.ts";
+import type { ClientAuth, JsonValue } from "oauth4webapi";
+import type { ImportedKey, SigningKeyOptions } from "../base/keys.ts";
 
 /** A secret, or a function that is asked before every request, so that a rotated secret is picked up. */
 export type ClientSecret = string | (() => string | Promise<string>);
@@ -186,4 +189,125 @@ function rawBasic(secret: string): ClientAuth {
  */
 export function tlsClientAuth(): ClientAuthentication {
   return withoutSecret("tls_client_auth", TlsClientAuth(), true);
+}
+
+// MERGED Clients that authenticate with a JWT: signed here with their own key, or made by somebody else.
+/** What an assertion has to say. */
+export interface ClientAssertionContext {
+  readonly clientId: string;
+  /** Whom it is for: the issuer where that is known (`issuer` is given), else the URL of the token endpoint. */
+  readonly audience: string;
+  /** Fires when nobody waits any more. */
+  readonly signal: AbortSignal;
+}
+
+/** Makes, or fetches, an assertion. Called for every request, because no assertion may be used twice. */
+export type ClientAssertionSource = (context: ClientAssertionContext) => string | Promise<string>;
+
+/** Options of {@link privateKeyJwt}. */
+export interface PrivateKeyJwtOptions extends SigningKeyOptions {
+  /**
+   * The assertion's `aud`, for servers that want another than the default.
+   *
+   * @defaultValue the issuer where that is known (`issuer` is given), else the URL of the token endpoint
+   */
+  readonly audience?: string | undefined;
+}
+
+const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/** S4's alphabet; every JWT is written in it. */
+const VISIBLE_ASCII = /^[\x21-\x7e]+$/;
+
+/**
+ * A JWT that the client signs with its private key: nothing secret is sent. Every request has a new one, with a `jti` of
+ * its own, good for 60 s, and with the server as its only audience.
+ *
+ * @throws {TypeError} When the key can not sign; for older forms of PEM the message has the command that converts them.
+ * @see [RFC 7523 section 2.2](https://www.rfc-editor.org/rfc/rfc7523.html#section-2.2)
+ * @example
+ * ```ts
+ * const grant = clientCredentialsGrant({
+ *   issuer: "https://auth.example",
+ *   clientId: "orders-service",
+ *   clientAuthentication: privateKeyJwt({ key: secretFromFile("/run/secrets/client-key.pem"), kid: "2026-01" }),
+ * });
+ * ```
+ */
+export function privateKeyJwt(options: PrivateKeyJwtOptions): ClientAuthentication {
+  assertOptions("privateKeyJwt", options);
+  const { audience } = options;
+  if (audience !== undefined) assertString("audience", audience);
+  const key = signingKey(options);
+  return withAssertion("private_key_jwt", async ({ clientId, audience: server }) =>
+    signedJwt(await key(), { iss: clientId, sub: clientId, aud: audience ?? server }),
+  );
+}
+
+/**
+ * A JWT that something else makes: a workload identity (`tokenFromFile` of `remint/node`), a key in a vault or an HSM.
+ *
+ * @throws {TypeError} When `source` is not a function.
+ * @see [RFC 7523 section 2.2](https://www.rfc-editor.org/rfc/rfc7523.html#section-2.2)
+ * @example
+ * ```ts
+ * const grant = clientCredentialsGrant({
+ *   issuer: "https://login.example/tenant",
+ *   clientId: "orders-service",
+ *   clientAuthentication: clientAssertion(tokenFromFile("/var/run/secrets/tokens/identity")),
+ * });
+ * ```
+ */
+export function clientAssertion(source: ClientAssertionSource): ClientAuthentication {
+  if (source === undefined) throw optionError("source", source, "a function that returns an assertion");
+  assertFunction("source", source);
+  return withAssertion("private_key_jwt", source);
+}
+
+function withAssertion(method: string, source: ClientAssertionSource): ClientAuthentication {
+  return {
+    method,
+    forClient(client) {
+      refuseSecret(method, client);
+      const { clientId } = client;
+      return {
+        certificate: false,
+        async credentials(request) {
+          const assertion: unknown = await source({ clientId, ...request });
+          if (typeof assertion !== "string" || !VISIBLE_ASCII.test(assertion)) {
+            throw optionError("clientAssertion", assertion, "a function that returns a JWT (visible ASCII, no spaces)");
+          }
+          return { clientAuth: sends(assertion), secrets: [] }; // what is sent by this name is known to be secret
+        },
+      };
+    },
+  };
+}
+
+function sends(assertion: string): ClientAuth {
+  return (_server, client, body) => {
+    body.set("client_id", client.client_id);
+    body.set("client_assertion_type", ASSERTION_TYPE);
+    body.set("client_assertion", assertion);
+  };
+}
+
+/**
+ * A JWT of these claims; `jti`, `iat`, `nbf` and `exp` (60 s) are new in every one, unless the claims say otherwise.
+ * A claim that is `undefined` is left out.
+ */
+export async function signedJwt(
+  { key, alg, kid }: ImportedKey,
+  claims: Readonly<Record<string, JsonValue | undefined>>,
+): Promise<string> {
+  const body = new URLSearchParams();
+  const sign = PrivateKeyJwt(kid === undefined ? { key } : { key, kid }, {
+    [modifyAssertion](header, payload) {
+      header["alg"] = alg; // for Ed25519 keys, oauth4webapi writes the name that few servers know yet
+      Object.assign(payload, claims);
+    },
+  });
+  // A client assertion is the one JWT oauth4webapi signs; what makes it one, the claims replace.
+  await sign({ issuer: "" }, { client_id: "" }, body, new Headers());
+  return body.get("client_assertion") ?? "";
 }

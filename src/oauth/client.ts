@@ -5,19 +5,20 @@
  *
  * @module
  */
-import { assertFunction, assertString, endpointUrl, optionError } from "../base/options.ts";
-import {
-  authenticatorOf,
-  type Authenticator,
-  type ClientAuthentication,
-  type ClientAuthenticationName,
-  type ClientSecret,
-} from "./client-authentication.ts";
-import { Discovery, issuerUrl, type Endpoints } from "./discovery.ts";
+import { assertFunction, assertString, optionError } from "../base/options.ts";
+import { endpointUrl } from "../base/url.ts";
+import { authenticatorOf } from "./client-authentication.ts";
+import { Discovery, issuerUrl } from "./discovery.ts";
 import { CREDENTIAL_NAME } from "./redaction.ts";
-import { checkedProofKey } from "./proved-request.ts";
-import type { ProofKey } from "../core/proof.ts";
-import type { TokenFetch } from "./token-post.ts";
+import type { ProofKey } from "../core/types.ts";
+import type {
+  Authenticator,
+  ClientAuthentication,
+  ClientAuthenticationName,
+  ClientSecret,
+} from "./client-authentication.ts";
+import type { Endpoints } from "./discovery.ts";
+import type { TokenFetch } from "./request.ts";
 
 /** Where a grant asks for its tokens, and as whom. */
 export interface TokenEndpointOptions {
@@ -172,4 +173,20 @@ function checkedHeaders(value: unknown = {}): Readonly<Record<string, string>> {
     throw new TypeError(`"headers" must not have "authorization": it is made from clientId and clientSecret`);
   }
   return headers;
+}
+
+// MERGED Token requests that carry a proof of the key their token is to be bound to (DPoP), and what their answers must say.
+// MERGED
+// MERGED A server that asks for a nonce gets the request once more with it: within the attempt of the mint, because nothing has
+// MERGED failed (C9, C11) and no refresh token was used up.
+/** @throws {TypeError} When `value` is given and no key, or there is a proof among the headers already. */
+export function checkedProofKey(value: unknown, headers: Readonly<Record<string, string>>): ProofKey | undefined {
+  if (value === undefined) return undefined;
+  // Structural: two copies of this package agree, and a key may be a user's own.
+  if (typeof (Object(value) as Partial<ProofKey>).prove !== "function") {
+    throw optionError("dpop", value, `what dpop() of "remint/dpop" returns`);
+  }
+  if (Object.hasOwn(headers, "dpop"))
+    throw new TypeError(`"headers" must not have "dpop": it is made by the option "dpop"`);
+  return value as ProofKey;
 }

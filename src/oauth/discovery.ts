@@ -8,19 +8,20 @@
  */
 import {
   allowInsecureRequests,
-  type AuthorizationServer,
   customFetch,
   discoveryRequest,
   JSON_ATTRIBUTE_COMPARISON,
   processDiscoveryResponse,
 } from "oauth4webapi";
-import { tokenResponseError } from "../core/access-token.ts";
-import { isRemintError, isTransientStatus, RemintError } from "../base/errors.ts";
-import { endpointUrl, optionError } from "../base/options.ts";
-import { leaveOnAbort } from "../core/single-flight.ts";
+import { leaveOnAbort } from "../base/abort.ts";
+import { isRemintError, isTransientStatus, RemintError, tokenResponseError } from "../base/errors.ts";
+import { optionError } from "../base/options.ts";
+import { endpointUrl } from "../base/url.ts";
 import { shown } from "./redaction.ts";
+import { postToken } from "./request.ts";
+import type { AuthorizationServer } from "oauth4webapi";
 import type { EndpointRole, TokenAnswer } from "./answer.ts";
-import { postToken, type TokenFetch } from "./token-post.ts";
+import type { TokenFetch } from "./request.ts";
 
 /** Where the requests of a client go. */
 export interface Endpoints {

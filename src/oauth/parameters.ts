@@ -3,11 +3,11 @@
  *
  * @module
  */
-import type { Origins } from "../core/types.ts";
-import { assertString, duration, kindOf, optionError } from "../base/options.ts";
 import { digest } from "../base/digest.ts";
+import { assertString, duration, kindOf, optionError } from "../base/options.ts";
 import { CREDENTIAL_NAME } from "./redaction.ts";
-import type { TokenClient, TokenEndpointOptions } from "./request.ts";
+import type { Origins } from "../core/types.ts";
+import type { TokenClient, TokenEndpointOptions } from "./client.ts";
 
 /** What every grant that acts for somebody takes beside its own parameters. */
 export interface GrantOptions extends TokenEndpointOptions {

@@ -8,14 +8,18 @@
  *
  * @module
  */
-import { genericTokenEndpointRequest } from "oauth4webapi";
-import type { TokenResponse } from "../core/types.ts";
-import { authenticatedRequest } from "./authenticated-request.ts";
-import { provedRequest } from "./proved-request.ts";
-import { tokenFromAnswer } from "./answer.ts";
+import { allowInsecureRequests, customFetch, genericTokenEndpointRequest } from "oauth4webapi";
+import { isRemintError, RemintError, tokenResponseError } from "../base/errors.ts";
+import { leaveState } from "../base/left-state.ts";
+import { errorOf, TOKEN_ENDPOINT, tokenFromAnswer } from "./answer.ts";
+import { CREDENTIAL_NAME, redactedCause, redactor } from "./redaction.ts";
+import type { AuthorizationServer, Client, ClientAuth, TokenEndpointRequestOptions } from "oauth4webapi";
+import type { GrantDefinition } from "../core/grant.ts";
+import type { Proof, TokenResponse } from "../core/types.ts";
+import type { EndpointRole, TokenAnswer } from "./answer.ts";
 import type { TokenClient } from "./client.ts";
-
-export { tokenClient, type TokenClient, type TokenEndpointOptions } from "./client.ts";
+import type { Endpoints } from "./discovery.ts";
+import type { Redact } from "./redaction.ts";
 
 /** One token request, as a grant describes it. */
 export interface TokenRequest {
@@ -53,4 +57,194 @@ export async function requestToken(client: TokenClient, request: TokenRequest): 
   });
   if (GONE.has(answer.status)) client.server.forget();
   return await tokenFromAnswer(answer, client.clientId);
+}
+
+/** Sends a request to the token endpoint, with a proof if there is a key; `send` gets the headers of it. */
+export async function provedRequest(
+  { dpop }: TokenClient,
+  url: URL,
+  send: (headers: Proof["headers"] | undefined) => Promise<TokenAnswer>,
+): Promise<TokenAnswer> {
+  const proof = await dpop?.prove({ method: "POST", url: url.origin + url.pathname });
+  const answer = await send(proof?.headers);
+  const next = proof && heard(proof, answer);
+  if (next === undefined) return answer;
+  const second = await next();
+  const last = await send(second.headers);
+  heard(second, last);
+  return last;
+}
+
+function heard(proof: Proof, answer: TokenAnswer): (() => Promise<Proof>) | undefined {
+  const { status, headers } = answer;
+  return proof.answered?.({ status, header: (name) => headers.get(name), error: errorOf(answer) });
+}
+
+/**
+ * RFC 9449 section 5: a token that is not bound has none of the protection that was asked for.
+ *
+ * Not looked at before a rotated refresh token is safe: it came with the token, and is good.
+ *
+ * @throws {RemintError} `ERR_TOKEN_RESPONSE` when the token is not bound, and that was not said to be fine.
+ */
+export function boundToken<Token extends TokenResponse>({ dpop, endpoint }: TokenClient, token: Token): Token {
+  if (dpop === undefined || dpop.allowBearer || /^dpop$/i.test(token.token_type ?? "")) return token;
+  const error = tokenResponseError(
+    `the token endpoint ${endpoint} was asked for a DPoP token and answered with a Bearer token: it does not know DPoP, ` +
+      `or not for this client. If that may be, say dpop({ allowBearer: true })`,
+  );
+  throw leaveState(error, token["state"]);
+}
+
+/** What a grant needs so that its tokens are proved: to be spread into it. Empty without a key. */
+export function proving({ dpop }: TokenClient): Pick<GrantDefinition, "prove"> {
+  return dpop === undefined ? {} : { prove: (request) => dpop.prove(request) };
+}
+
+// MERGED One request of an authenticated client to one of its server's endpoints.
+/** Where a request goes. */
+export interface Target {
+  readonly endpoints: Endpoints;
+  readonly url: URL;
+  readonly role: EndpointRole;
+}
+
+/** What one request brings beside its parameters. */
+export interface RequestContext {
+  readonly signal: AbortSignal;
+  /** What no error may show, beside what is known to be secret by its name. */
+  readonly secrets?: readonly string[] | undefined;
+  /** Headers that prove possession of a key; new for every request. */
+  readonly proof?: Readonly<Record<string, string>> | undefined;
+}
+
+/** A request as oauth4webapi makes it; it finds its URL under its own name in `server`. */
+export type RequestFunction = (
+  server: AuthorizationServer,
+  client: Client,
+  clientAuth: ClientAuth,
+  options: Pick<TokenEndpointRequestOptions, "headers" | typeof allowInsecureRequests | typeof customFetch>,
+) => Promise<Response>;
+
+/**
+ * Authenticates a request, sends it and reads the answer.
+ *
+ * @throws {RemintError} As {@link postToken}. When `signal` fires: its reason, unwrapped.
+ */
+export async function authenticatedRequest(
+  client: TokenClient,
+  { endpoints, url, role }: Target,
+  { signal, secrets = [], proof }: RequestContext,
+  request: RequestFunction,
+): Promise<TokenAnswer> {
+  const audience = endpoints.issuer ?? endpoints.token.href;
+  const credentials = await client.authenticator.credentials({ audience, signal });
+  signal.throwIfAborted();
+  const endpoint = url.origin + url.pathname;
+  let answer!: TokenAnswer;
+  await request(
+    { issuer: audience, token_endpoint: url.href, revocation_endpoint: url.href },
+    { client_id: client.clientId },
+    credentials.clientAuth,
+    {
+      headers: { ...client.headers },
+      [allowInsecureRequests]: true, // S1 was judged when the URL came, by a rule that knows loopback
+      [customFetch]: async (target, { body, headers: usual, method }) => {
+        const headers = { ...usual, ...proof };
+        const redact = redactor([...credentials.secrets, ...secrets, ...sentCredentials(target, headers, body)]);
+        const init = { body, headers, method, redirect: "manual", signal } as const;
+        answer = await postToken({ endpoint, role, fetch: client.fetch, redact }, target, init);
+        return new Response(null, { headers: answer.headers });
+      },
+    },
+  );
+  return answer;
+}
+
+// MERGED One request to an authorization server and its answer, read and not judged: S2 (no redirects) and S3 (1 MiB) are kept
+// MERGED here.
+/** The part of `fetch` that a token request uses; every fetch has it. */
+export type TokenFetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** S3. Token responses are a few kB. */
+const LONGEST_BODY = 1024 * 1024;
+
+/** What goes out and is, or may be, a credential: known by its name, or a header too long for a mere setting. */
+export function sentCredentials(url: string, headers: Record<string, string>, body: URLSearchParams): string[] {
+  const parameters = [...new URL(url).searchParams, ...body].filter(([name]) => CREDENTIAL_NAME.test(name));
+  const fields = Object.entries(headers).filter(
+    ([name, value]) => CREDENTIAL_NAME.test(name) || (value.length >= 40 && name !== "content-type"),
+  );
+  return [...parameters, ...fields].map(([, value]) => value.replace(/^Basic /, ""));
+}
+
+/** What {@link postToken} needs beside the request. */
+export interface PostContext {
+  /** Origin and path of the endpoint, for messages. */
+  readonly endpoint: string;
+  /** @defaultValue the token endpoint */
+  readonly role?: EndpointRole | undefined;
+  readonly fetch: TokenFetch | undefined;
+  readonly redact: Redact;
+}
+
+/**
+ * Sends a request to a token endpoint, or to another endpoint of the authorization server, and reads the answer.
+ *
+ * @throws {RemintError} `ERR_TOKEN_NETWORK`, retryable, without an answer; `ERR_TOKEN_RESPONSE` after a redirect. When the
+ *   request's signal fires: its reason, unwrapped.
+ */
+export async function postToken(context: PostContext, url: string, init: RequestInit): Promise<TokenAnswer> {
+  const { endpoint, redact, role = TOKEN_ENDPOINT } = context;
+  try {
+    // Looked up now and not at import: msw, Next.js and APM agents replace it later.
+    const response = await (context.fetch ?? globalThis.fetch)(url, init);
+    if (isRedirect(response)) {
+      abandon(response.body);
+      throw redirectRefused(role, endpoint, response.status);
+    }
+    const { status, headers } = response;
+    return { endpoint, role, status, headers, body: await readBody(response), redact };
+  } catch (error) {
+    if (init.signal?.aborted === true) throw init.signal.reason;
+    if (isRemintError(error)) throw error;
+    const message = `no answer from the ${role.name} ${endpoint}`;
+    throw new RemintError("ERR_TOKEN_NETWORK", message, { cause: redactedCause(error, redact), retryable: true });
+  }
+}
+
+function redirectRefused({ name, option }: EndpointRole, endpoint: string, status: number): RemintError {
+  return tokenResponseError(
+    `the ${name} ${endpoint} answered with a redirect${status > 299 ? ` (${status})` : ""}, ` +
+      `which is not followed: it could take the credentials elsewhere. Set ${option} to the final URL`,
+  );
+}
+
+/** S2; also a custom fetch that followed a redirect, and browsers, which hide the status (`opaqueredirect`). */
+function isRedirect({ status, type, redirected }: Response): boolean {
+  return (status >= 300 && status < 400) || type === "opaqueredirect" || redirected;
+}
+
+/** S3: `undefined` when there is more than {@link LONGEST_BODY}; the rest is not read. */
+async function readBody({ body }: Response): Promise<string | undefined> {
+  if (body === null) return "";
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  for (let size = 0; ;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    size += value.byteLength;
+    if (size > LONGEST_BODY) {
+      reader.releaseLock();
+      abandon(body);
+      return undefined;
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+}
+
+function abandon(body: ReadableStream | null): void {
+  // The answer is judged already; that its stream breaks now changes nothing.
+  body?.cancel().catch(() => undefined);
 }

@@ -5,9 +5,9 @@
  */
 import { revocationRequest } from "oauth4webapi";
 import { RemintError } from "../base/errors.ts";
-import type { Grant } from "../core/types.ts";
-import { authenticatedRequest } from "./authenticated-request.ts";
 import { refusal } from "./answer.ts";
+import { authenticatedRequest } from "./request.ts";
+import type { GrantDefinition } from "../core/grant.ts";
 import type { TokenClient } from "./client.ts";
 
 /** One revocation. */
@@ -51,7 +51,7 @@ export async function revokeToken(client: TokenClient, request: RevocationReques
  * What a grant needs to revoke its access tokens: to be spread into it. Empty without a revocation endpoint; with an issuer,
  * only its metadata can tell.
  */
-export function revocation(client: TokenClient): Pick<Grant, "revoke"> {
+export function revocation(client: TokenClient): Pick<GrantDefinition, "revoke"> {
   if (!client.mayRevoke) return {};
   return {
     async revoke(token, { signal }) {

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import type { AccessToken } from "../core/access-token.ts";
-import type { RejectionRule } from "../core/types.ts";
+import type { AccessToken, RejectionRule } from "../core/types.ts";
 
 /** What the policy has to know of a request; clients add their own. */
 export interface PolicyRequest {
@@ -24,7 +23,7 @@ export interface PolicyRequest {
 export type ExtraHeaders = Readonly<Record<string, string>>;
 
 /** How one client sends requests and what its answers say. One object serves all requests of a client. */
-export interface Exchange<Request extends PolicyRequest, Answer> {
+export interface ClientSeam<Request extends PolicyRequest, Answer> {
   /**
    * Sends the request; without a token, bare. Called once per send. `undefined`: nothing was sent, because the caller
    * set an `Authorization` of his own (Q1); the policy then sends it bare.
@@ -68,12 +67,12 @@ export interface Outcome<Answer> {
 /** Sends once; what the client throws is a rejection, also when it throws at once. */
 export function dispatch<Request extends PolicyRequest, Answer>(
   request: Request,
-  exchange: Exchange<Request, Answer>,
+  client: ClientSeam<Request, Answer>,
   token: AccessToken | undefined,
   headers: ExtraHeaders | undefined,
 ): Promise<Answer> | undefined {
   try {
-    return exchange.send(request, token, headers);
+    return client.send(request, token, headers);
   } catch (error) {
     return Promise.reject(error);
   }
@@ -82,12 +81,12 @@ export function dispatch<Request extends PolicyRequest, Answer>(
 /** The answer of a send, also where it comes inside an error. Rejects when there is none. */
 export async function outcomeOf<Answer>(
   sent: Promise<Answer>,
-  exchange: Pick<Exchange<never, Answer>, "answerOf">,
+  client: Pick<ClientSeam<never, Answer>, "answerOf">,
 ): Promise<Outcome<Answer>> {
   try {
     return { answer: await sent };
   } catch (error) {
-    const answer = exchange.answerOf?.(error);
+    const answer = client.answerOf?.(error);
     if (answer === undefined) throw error;
     return { answer, thrown: error };
   }
@@ -96,9 +95,9 @@ export async function outcomeOf<Answer>(
 /** Sends once more may be asked for this request, and the client can. */
 export function mayResend<Request extends PolicyRequest, Answer>(
   request: Request,
-  exchange: Exchange<Request, Answer>,
+  client: ClientSeam<Request, Answer>,
 ): boolean {
-  return request.retry !== false && exchange.canResend(request);
+  return request.retry !== false && client.canResend(request);
 }
 
 /** Gives the caller an outcome as the client would have. */
@@ -106,3 +105,5 @@ export function unwrapped<Answer>(outcome: Outcome<Answer>): Answer {
   if ("thrown" in outcome) throw outcome.thrown;
   return outcome.answer;
 }
+
+export const PROOF_HEADER = "DPoP";

@@ -8,19 +8,19 @@
  *
  * @module
  */
-import type { Grant, TokenResponse } from "../core/types.ts";
-import { redactedGrant } from "../grants/redacted-grant.ts";
+import { assertFunction, assertOptions, duration, optionError } from "../base/options.ts";
+import { endpointUrl, isLoopback } from "../base/url.ts";
+import { grantOf } from "../core/grant.ts";
+import { tokenFromAnswer } from "../oauth/answer.ts";
 import { redactor, shown } from "../oauth/redaction.ts";
-import { tokenFromAnswer, type TokenAnswer } from "../oauth/answer.ts";
-import { postToken, type TokenFetch } from "../oauth/token-post.ts";
-import { assertFunction, assertOptions, duration, endpointUrl, optionError } from "../base/options.ts";
-import { chalkToken, environmentId, tokenOrigins } from "./chalk-token.ts";
+import { postToken } from "../oauth/request.ts";
+import type { Grant } from "../core/grant.ts";
+import type { AccessToken, TokenResponse } from "../core/types.ts";
+import type { TokenAnswer } from "../oauth/answer.ts";
+import type { TokenFetch } from "../oauth/request.ts";
 
-export { chalkToken } from "./chalk-token.ts";
-export type { ChalkToken } from "./chalk-token.ts";
-
-/** Options of {@link chalk}. Each that is not given is read from the environment variable its description names. */
-export interface ChalkOptions {
+/** Options of {@link chalkGrant}. Each that is not given is read from the environment variable its description names. */
+export interface ChalkGrantOptions {
   /** `CHALK_CLIENT_ID`. */
   readonly clientId?: string | undefined;
   /** `CHALK_CLIENT_SECRET`; or a function that is asked before every token request. */
@@ -57,14 +57,14 @@ const ROLE = { name: "token endpoint", option: "apiServer" } as const;
  * @throws {TypeError} When an option is wrong, or neither given nor in the environment.
  * @example
  * ```ts
- * const tokens = createTokenCache({ grant: chalk() });
+ * const tokens = createTokenCache({ grant: chalkGrant() });
  * const authFetch = createAuthFetch(tokens);
  * const engine = chalkToken(await tokens.get()).engineFor();
  * await authFetch(`${engine}/v1/query/online`, { method: "POST", body });
  * ```
  */
-export function chalk(options: ChalkOptions = {}): Grant {
-  assertOptions("chalk", options);
+export function chalkGrant(options: ChalkGrantOptions = {}): Grant {
+  assertOptions("chalkGrant", options);
   const { fetch, allowHttp = false } = options;
   const clientId = setting("clientId", "CHALK_CLIENT_ID", options.clientId);
   const secret = clientSecret(options.clientSecret);
@@ -73,7 +73,7 @@ export function chalk(options: ChalkOptions = {}): Grant {
   if (environment !== undefined) setting("environment", "CHALK_ACTIVE_ENVIRONMENT", environment);
   assertFunction("fetch", fetch);
   const endpoint = apiServer + TOKEN_PATH;
-  return redactedGrant({
+  return grantOf({
     key: JSON.stringify(["chalk", endpoint, clientId]),
     endpoint,
     origins: (token) => tokenOrigins(chalkToken(token), apiServer, allowHttp),
@@ -159,4 +159,79 @@ function serverUrl(value: unknown, allowHttp: boolean): string {
 function fromEnvironment(variable: string): string | undefined {
   const { process } = globalThis as { process?: { env?: Readonly<Record<string, string | undefined>> } };
   return process?.env?.[variable] || undefined;
+}
+
+// MERGED What Chalk says about a token beside its value: environments, and where their engines are.
+/** What Chalk says about a token beside its value. */
+export interface ChalkToken {
+  readonly primaryEnvironment: string | undefined;
+  /** Environment id to the URL of its query engine. */
+  readonly engines: Readonly<Record<string, string>>;
+  /** Environment id to the address of its gRPC engine. */
+  readonly grpcEngines: Readonly<Record<string, string>>;
+  readonly environmentNames: Readonly<Record<string, string>>;
+  readonly apiServer: string | undefined;
+  /** The URL of an environment's engine; without one named, the primary environment's. By id or by name. */
+  engineFor(environment?: string): string | undefined;
+  /** {@link ChalkToken.engineFor} for gRPC. */
+  grpcEngineFor(environment?: string): string | undefined;
+}
+
+type Strings = Readonly<Record<string, string>>;
+
+/** What Chalk said about a token that a `chalkGrant` obtained. */
+export function chalkToken({ response }: AccessToken): ChalkToken {
+  const { primary_environment: primary, api_server: apiServer } = response;
+  const token = {
+    primaryEnvironment: textOf(primary),
+    engines: stringsOf(response["engines"]),
+    grpcEngines: stringsOf(response["grpc_engines"]),
+    environmentNames: stringsOf(response["environment_id_to_name"]),
+    apiServer: textOf(apiServer),
+  };
+  const from = (engines: Strings, environment: string | undefined): string | undefined => {
+    const id = environmentId(token, environment);
+    return id !== undefined && Object.hasOwn(engines, id) ? engines[id] : undefined;
+  };
+  return {
+    ...token,
+    engineFor: (environment) => from(token.engines, environment),
+    grpcEngineFor: (environment) => from(token.grpcEngines, environment),
+  };
+}
+
+type Environments = Pick<ChalkToken, "primaryEnvironment" | "environmentNames">;
+
+/** The id of an environment that was given by id or name. */
+export function environmentId(
+  { primaryEnvironment, environmentNames }: Environments,
+  named?: string,
+): string | undefined {
+  if (named === undefined) return primaryEnvironment;
+  const [id] = Object.entries(environmentNames).find(([, name]) => name === named) ?? [];
+  return Object.hasOwn(environmentNames, named) ? named : (id ?? named);
+}
+
+/** Where a token may be sent: the API server and the engines, but never in the clear unless that is allowed. */
+export function tokenOrigins(token: ChalkToken, apiServer: string, allowHttp: boolean): string[] {
+  const urls = [apiServer, token.apiServer, ...Object.values(token.engines), ...Object.values(token.grpcEngines)];
+  return urls.flatMap((url) => {
+    try {
+      // A gRPC engine may be a bare host and port.
+      const { origin, protocol, hostname } = new URL(url?.includes("://") === false ? `https://${url}` : url!);
+      const isSafe = protocol === "https:" || (protocol === "http:" && (allowHttp || isLoopback(hostname)));
+      return isSafe ? [origin] : [];
+    } catch {
+      return []; // An engine that has no usable address gets no token; the others do.
+    }
+  });
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+function stringsOf(value: unknown): Strings {
+  const entries = Object.entries(Object(value) as object).filter(([, text]) => textOf(text) !== undefined);
+  return Object.fromEntries(entries) as Strings;
 }

@@ -8,21 +8,24 @@
  *
  * @module
  */
-import type { Grant } from "../core/types.ts";
-import { clientSecretBasic } from "../oauth/client-authentication.ts";
-import { clientCredentials } from "../grants/client-credentials.ts";
+import { RemintError, tokenResponseError } from "../base/errors.ts";
+import { leaveState } from "../base/left-state.ts";
+import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
+import { endpointUrl } from "../base/url.ts";
+import { definitionOf, grantOf } from "../core/grant.ts";
+import { clientCredentialsGrant } from "../grants/client-credentials.ts";
 import { assertionGrant } from "../grants/jwt-bearer.ts";
-import { refreshToken, type RefreshTokenOptions } from "../grants/refresh-token.ts";
+import { refreshTokenGrant } from "../grants/refresh-token.ts";
+import { exchangeGrant } from "../grants/token-exchange.ts";
+import { clientSecretBasic } from "../oauth/client-authentication.ts";
+import { tokenClient } from "../oauth/client.ts";
 import type { SigningKeyOptions } from "../base/keys.ts";
+import type { Grant } from "../core/grant.ts";
+import type { AccessToken, RejectionRule, TokenResponse } from "../core/types.ts";
+import type { RefreshTokenGrantOptions } from "../grants/refresh-token.ts";
+import type { TokenInput, TokenType } from "../grants/token-exchange.ts";
+import type { TokenEndpointOptions } from "../oauth/client.ts";
 import type { GrantOptions } from "../oauth/parameters.ts";
-import { tokenClient, type TokenEndpointOptions } from "../oauth/request.ts";
-import { exchangeGrant, type TokenInput, type TokenType } from "../grants/token-exchange.ts";
-import { assertString, optionError } from "../base/options.ts";
-import { forOrg, orgOf, type Org } from "./salesforce-org.ts";
-import { shortEnough } from "./salesforce-subject.ts";
-
-export { salesforceToken } from "./salesforce-org.ts";
-export type { SalesforceToken } from "./salesforce-org.ts";
 
 /** What every Salesforce grant takes. */
 export interface SalesforceOptions extends Pick<TokenEndpointOptions, "headers" | "fetch" | "allowHttp"> {
@@ -55,8 +58,8 @@ export interface SalesforceOptionalSecretOptions extends SalesforceOptions {
   readonly clientAuthentication?: SalesforceSecretOptions["clientAuthentication"];
 }
 
-/** Options of {@link salesforceJwtBearer}. */
-export interface SalesforceJwtBearerOptions extends SalesforceOptions {
+/** Options of {@link salesforceJwtBearerGrant}. */
+export interface SalesforceJwtBearerGrantOptions extends SalesforceOptions {
   /** The user the token is for. */
   readonly username: string;
   /** The private key whose certificate the connected app has: a `CryptoKey`, a JWK or PEM (PKCS#8). */
@@ -65,12 +68,12 @@ export interface SalesforceJwtBearerOptions extends SalesforceOptions {
   readonly audience?: string | undefined;
 }
 
-/** Options of {@link salesforceRefreshToken}. */
-export interface SalesforceRefreshTokenOptions
-  extends SalesforceOptionalSecretOptions, Pick<RefreshTokenOptions, "refreshToken" | "onRotate" | "current"> {}
+/** Options of {@link salesforceRefreshTokenGrant}. */
+export interface SalesforceRefreshTokenGrantOptions
+  extends SalesforceOptionalSecretOptions, Pick<RefreshTokenGrantOptions, "refreshToken" | "onRotate" | "current"> {}
 
-/** Options of {@link salesforceTokenExchange}. */
-export interface SalesforceTokenExchangeOptions extends SalesforceOptionalSecretOptions {
+/** Options of {@link salesforceTokenExchangeGrant}. */
+export interface SalesforceTokenExchangeGrantOptions extends SalesforceOptionalSecretOptions {
   /** The identity provider's token, at most 10,000 characters. */
   readonly subjectToken: TokenInput;
   /** @defaultValue "access_token" */
@@ -91,7 +94,7 @@ const SHARED_LOGIN_HOSTS = ["login.salesforce.com", "test.salesforce.com"];
  * @example
  * ```ts
  * const tokens = createTokenCache({
- *   grant: salesforceClientCredentials({
+ *   grant: salesforceClientCredentialsGrant({
  *     loginUrl: "https://acme.my.salesforce.com",
  *     instanceUrl: "https://acme.my.salesforce.com",
  *     clientId: consumerKey,
@@ -100,8 +103,8 @@ const SHARED_LOGIN_HOSTS = ["login.salesforce.com", "test.salesforce.com"];
  * });
  * ```
  */
-export function salesforceClientCredentials(options: SalesforceSecretOptions): Grant {
-  const org = orgOf("salesforceClientCredentials", options);
+export function salesforceClientCredentialsGrant(options: SalesforceSecretOptions): Grant {
+  const org = orgOf("salesforceClientCredentialsGrant", options);
   const { hostname } = new URL(org.loginUrl);
   if (SHARED_LOGIN_HOSTS.includes(hostname)) {
     throw new TypeError(
@@ -109,7 +112,7 @@ export function salesforceClientCredentials(options: SalesforceSecretOptions): G
         `${hostname} does not support client credentials`,
     );
   }
-  return forOrg(org, clientCredentials(endpointOptions(org, options)));
+  return forOrg(org, clientCredentialsGrant(endpointOptions(org, options)));
 }
 
 /**
@@ -117,8 +120,8 @@ export function salesforceClientCredentials(options: SalesforceSecretOptions): G
  *
  * @throws {TypeError} When an option is wrong.
  */
-export function salesforceJwtBearer(options: SalesforceJwtBearerOptions): Grant {
-  const org = orgOf("salesforceJwtBearer", options);
+export function salesforceJwtBearerGrant(options: SalesforceJwtBearerGrantOptions): Grant {
+  const org = orgOf("salesforceJwtBearerGrant", options);
   const { clientId, username, privateKey, audience = org.loginUrl } = options;
   assertString("clientId", clientId);
   assertString("username", username);
@@ -132,10 +135,10 @@ export function salesforceJwtBearer(options: SalesforceJwtBearerOptions): Grant 
  *
  * @throws {TypeError} When an option is wrong.
  */
-export function salesforceRefreshToken(options: SalesforceRefreshTokenOptions): Grant<string> {
-  const org = orgOf("salesforceRefreshToken", options);
+export function salesforceRefreshTokenGrant(options: SalesforceRefreshTokenGrantOptions): Grant {
+  const org = orgOf("salesforceRefreshTokenGrant", options);
   const { refreshToken: first, onRotate, current } = options;
-  return forOrg(org, refreshToken({ ...publicOptions(org, options), refreshToken: first, onRotate, current }));
+  return forOrg(org, refreshTokenGrant({ ...publicOptions(org, options), refreshToken: first, onRotate, current }));
 }
 
 /**
@@ -143,8 +146,8 @@ export function salesforceRefreshToken(options: SalesforceRefreshTokenOptions): 
  *
  * @throws {TypeError} When an option is wrong.
  */
-export function salesforceTokenExchange(options: SalesforceTokenExchangeOptions): Grant {
-  const org = orgOf("salesforceTokenExchange", options);
+export function salesforceTokenExchangeGrant(options: SalesforceTokenExchangeGrantOptions): Grant {
+  const org = orgOf("salesforceTokenExchangeGrant", options);
   const { subjectToken, subjectTokenType, subjectExpiresAt, tokenHandler } = options;
   if (tokenHandler !== undefined) assertString("tokenHandler", tokenHandler);
   const endpoint = publicOptions(org, options);
@@ -199,3 +202,143 @@ function publicOptions(org: Org, options: SalesforceOptionalSecretOptions): Gran
     throw optionError("clientSecret", clientSecret, "given for clientAuthentication");
   return { ...endpoint, clientAuthentication: "none" };
 }
+
+// MERGED What all Salesforce grants have in common: the org their tokens belong to.
+const HALF_AN_HOUR = 30 * 60_000;
+
+/** What Salesforce says about a token beside its value. */
+export interface SalesforceToken {
+  readonly instanceUrl: string | undefined;
+  /** The identity URL of the user. */
+  readonly id: string | undefined;
+  /** Epoch milliseconds. */
+  readonly issuedAt: number | undefined;
+}
+
+/** The org, as the options describe it. */
+export interface OrgOptions {
+  readonly loginUrl: string | URL;
+  readonly instanceUrl: string | URL;
+  readonly defaultTtl?: number | undefined;
+  readonly allowHttp?: boolean | undefined;
+}
+
+/** {@link OrgOptions}, checked: URLs without a slash at the end. */
+export interface Org {
+  readonly loginUrl: string;
+  readonly instanceUrl: string;
+  readonly defaultTtl: number;
+}
+
+/** @throws {TypeError} When a URL is missing or wrong. */
+export function orgOf(where: string, options: OrgOptions): Org {
+  assertOptions(where, options);
+  const { allowHttp = false } = options;
+  const loginUrl = baseUrl(endpointUrl("loginUrl", options.loginUrl, allowHttp));
+  const instance = endpointUrl("instanceUrl", options.instanceUrl, allowHttp);
+  if (instance.hostname.endsWith(".lightning.force.com")) {
+    throw new TypeError(
+      `"instanceUrl" must be the org's My Domain, such as https://acme.my.salesforce.com: ` +
+        `${instance.hostname} serves pages, not the API`,
+    );
+  }
+  return {
+    loginUrl,
+    instanceUrl: baseUrl(instance),
+    defaultTtl: duration("defaultTtl", options.defaultTtl, HALF_AN_HOUR),
+  };
+}
+
+function baseUrl({ origin, pathname }: URL): string {
+  return origin + pathname.replace(/\/+$/, "");
+}
+
+/** The grant with what is Salesforce's: where its tokens go, when they are over, which are not the org's. */
+function forOrg(org: Org, grant: Grant): Grant {
+  const definition = definitionOf(grant);
+  return grantOf({
+    ...definition,
+    origins: [new URL(org.instanceUrl).origin],
+    defaultTtl: org.defaultTtl,
+    isRejected: isSessionOver,
+    inspectStatuses: SESSION_STATUSES,
+    async mint(context) {
+      const { signature: _signature, ...token } = await definition.mint(context);
+      checkInstance(token, org);
+      return token;
+    },
+  });
+}
+
+function checkInstance(token: TokenResponse, { instanceUrl }: Org): void {
+  const given = token["instance_url"];
+  try {
+    if (baseUrl(new URL(given as string)).toLowerCase() === instanceUrl.toLowerCase()) return;
+  } catch {
+    // Not a URL at all: told below.
+  }
+  const message = `the token is for another org: its "instance_url" is not the configured instanceUrl ${instanceUrl}`;
+  throw leaveState(tokenResponseError(message), token["state"]);
+}
+
+/** What Salesforce said about a token that one of these grants obtained. */
+export function salesforceToken({ response }: AccessToken): SalesforceToken {
+  const { instance_url: instanceUrl, id, issued_at: issued } = response;
+  const issuedAt = typeof issued === "string" && /^\d+$/.test(issued) ? Number(issued) : undefined;
+  return {
+    instanceUrl: typeof instanceUrl === "string" ? instanceUrl.replace(/\/+$/, "") : undefined,
+    id: typeof id === "string" ? id : undefined,
+    issuedAt,
+  };
+}
+
+const LONGEST_SUBJECT_TOKEN = 10_000;
+
+/**
+ * A subject token that Salesforce would not take is refused before it is sent.
+ *
+ * @throws {TypeError} When it is given, and too long.
+ */
+export function shortEnough(input: TokenInput): TokenInput {
+  const message = `a subject token must not be longer than ${LONGEST_SUBJECT_TOKEN} characters for Salesforce`;
+  if (typeof input === "function") {
+    return async (context) => {
+      const token = await input(context);
+      if (typeof token === "string" && token.length > LONGEST_SUBJECT_TOKEN)
+        throw new RemintError("ERR_GRANT", message);
+      return token;
+    };
+  }
+  if (typeof input === "string" && input.length > LONGEST_SUBJECT_TOKEN) {
+    throw new TypeError(`"subjectToken" is too long: ${message}`);
+  }
+  return input;
+}
+
+// MERGED How Salesforce's APIs say that a session is over, and how they say other things that look like it.
+/** Statuses beside 401 under which a session that is over may hide. */
+export const SESSION_STATUSES: readonly number[] = [400, 500];
+
+/** Errors are short; what comes after this is somebody's data. */
+const LONGEST_ERROR = 16_384;
+
+/** 401 bodies no new token helps against: the app, the user or the network is what is not allowed. */
+const NOT_THE_SESSION = [
+  "Connected app is not attached to Agent",
+  "This session is not valid for use with the REST API",
+  "BlackTab users cannot perform API operations",
+];
+
+/** Bulk API v1: XML or JSON. */
+const BULK_EXPIRED = /<exceptionCode>\s*InvalidSessionId\s*<|"exceptionCode"\s*:\s*"InvalidSessionId"/;
+/** SOAP: the fault's code with whatever prefix its namespace has. */
+const SOAP_EXPIRED = /<(?:[\w.-]+:)?faultcode>\s*(?:[\w.-]+:)?INVALID_SESSION_ID\s*</;
+
+/** Whether an answer of a Salesforce API says that the session is over. */
+export const isSessionOver: RejectionRule = async ({ status, text }) => {
+  const body = await text(LONGEST_ERROR);
+  if (status === 400) return BULK_EXPIRED.test(body);
+  if (status === 500) return SOAP_EXPIRED.test(body);
+  if (status !== 401) return undefined;
+  return NOT_THE_SESSION.some((reason) => body.includes(reason)) ? false : undefined;
+};

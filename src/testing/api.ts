@@ -1,7 +1,7 @@
 import { assertOptions, optionError } from "../base/options.ts";
-import type { Answer } from "./answer.ts";
+import { ScriptedServer } from "./scripted-server.ts";
 import type { AuthServer } from "./auth-server.ts";
-import { type ReceivedRequest, type Scripted, ScriptedServer } from "./scripted-server.ts";
+import type { Answer, ReceivedRequest, Scripted } from "./scripted-server.ts";
 
 /** How a {@link startApi} behaves when no script says otherwise. */
 export interface ApiOptions {

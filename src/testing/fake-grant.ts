@@ -1,9 +1,11 @@
 import { assertOptions, count, optionError } from "../base/options.ts";
-import type { Grant, MintContext, TokenResponse } from "../core/types.ts";
-import { type Hold, type HoldOptions, Holds } from "./hold.ts";
+import { Holds } from "./hold.ts";
+import type { Grant, GrantDefinition, GrantTraits, MintContext } from "../core/grant.ts";
+import type { TokenResponse } from "../core/types.ts";
+import type { Hold, HoldOptions } from "./hold.ts";
 
-/** Any member of a {@link Grant} but `mint`, and what the fake puts into its token responses. */
-export interface FakeGrantOptions extends Omit<Grant, "mint"> {
+/** What a grant may say beside how it mints, and what the fake puts into its token responses. */
+export interface FakeGrantOptions extends GrantTraits {
   /** `expires_in` of the responses, in seconds; `null` leaves it out. @defaultValue 3600 */
   readonly expiresIn?: number | null | undefined;
   /** Further members of the responses (`scope`, `instance_url`, ...); they win over the fake's own. */
@@ -79,7 +81,7 @@ export function fakeGrant(options: FakeGrantOptions = {}): FakeGrant {
   const plan = new Plan();
   const holds = new Holds();
   let last: string | undefined;
-  return {
+  const fake: GrantDefinition & Omit<FakeGrant, keyof Grant> = {
     ...members,
     contexts,
     get mints() {
@@ -107,4 +109,5 @@ export function fakeGrant(options: FakeGrantOptions = {}): FakeGrant {
       return minted;
     },
   };
+  return fake as unknown as FakeGrant;
 }

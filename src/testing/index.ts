@@ -4,7 +4,7 @@
  *
  * @module
  */
-export type { Answer, Script } from "./answer.ts";
+export type { Answer, Script } from "./scripted-server.ts";
 export { startApi } from "./api.ts";
 export type { Api, ApiOptions, ApiRequest } from "./api.ts";
 export { startAuthServer } from "./auth-server.ts";

@@ -1,9 +1,9 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer } from "node:http";
+import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Answer, type Script, withScript } from "./answer.ts";
-import { Holds } from "./hold.ts";
-import { listenOnLoopback, type Loopback, readBody, send } from "./loopback.ts";
 import { count, duration } from "../base/options.ts";
+import { Holds } from "./hold.ts";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 
 /** Request headers as they came, names in lower case. */
 export interface ReceivedHeaders {
@@ -171,4 +171,117 @@ function sayFailure(response: ServerResponse, error: unknown): void {
   for (const name of response.getHeaderNames()) response.removeHeader(name);
   response.statusCode = 500;
   response.end(`A script of this test server failed: ${String(error)}`);
+}
+
+/** What a test server is to do with one request. */
+export interface Answer {
+  /** @defaultValue 200 */
+  readonly status?: number | undefined;
+  /** Beside the server's own, and before them; `undefined` leaves one out that would be sent (`date`, for one). */
+  readonly headers?: Readonly<Record<string, string | readonly string[] | undefined>> | undefined;
+  /**
+   * A string or bytes as they are, a Node.js `Readable` or another async iterable of them chunk by chunk, anything else
+   * as JSON. A stream that fails cuts the connection off in the middle of the body.
+   *
+   * @defaultValue an empty body
+   */
+  readonly body?: string | Uint8Array | AsyncIterable<string | Uint8Array> | object | undefined;
+  /** Milliseconds to wait before answering. @defaultValue the server's `latency` */
+  readonly delay?: number | undefined;
+  /** Never answers. */
+  readonly hang?: true | undefined;
+  /** Destroys the connection instead of answering. */
+  readonly reset?: true | undefined;
+}
+
+/**
+ * An {@link Answer}, or a function of the request that returns one, or `undefined` for the server's normal answer.
+ *
+ * An answer with neither `status` nor `body` is the normal one with those headers and that delay.
+ */
+export type Script<Request> = Answer | ((request: Request) => Answer | undefined | Promise<Answer | undefined>);
+
+/** The normal answer, as far as the scripted one does not replace it. */
+export function withScript(scripted: Answer | undefined, normal: () => Answer): Answer {
+  if (scripted === undefined) return normal();
+  if (scripted.status !== undefined || scripted.body !== undefined) return scripted;
+  const usual = normal();
+  return { ...usual, headers: { ...usual.headers, ...scripted.headers } };
+}
+
+/** A real HTTP server that only this machine reaches. */
+export interface Loopback {
+  /** For example `http://127.0.0.1:40123`. */
+  readonly origin: string;
+  /** Ends every connection, answered or not, and frees the port. */
+  close(): Promise<void>;
+}
+
+/** Thousands of clients may connect at once; with the usual 511 the rest would wait a second for their next attempt. */
+const BACKLOG = 4096;
+
+/** Starts a server on 127.0.0.1, at a port the system picks. */
+export async function listenOnLoopback(listener: RequestListener): Promise<Loopback> {
+  const server = createServer(listener);
+  // An idle connection stays open: closing it after 5 s, Node's default, races with a client that just reused it.
+  server.keepAliveTimeout = 0;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host: "127.0.0.1", port: 0, backlog: BACKLOG }, resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("the server has no port");
+  let closed: Promise<void> | undefined;
+  return {
+    origin: `http://127.0.0.1:${address.port}`,
+    close: () =>
+      (closed ??= new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      })),
+  };
+}
+
+/** The exact bytes of a request's body. Rejects when the client leaves before it has sent all. */
+export async function readBody(incoming: IncomingMessage): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of incoming) chunks.push(chunk);
+  return new Uint8Array(Buffer.concat(chunks));
+}
+
+/**
+ * Sends an answer; resolves when the last byte was handed to the system.
+ *
+ * Rejects when the answer can not be sent, or its stream fails; the connection is then destroyed if the client has got
+ * a part of it.
+ */
+export async function send(response: ServerResponse, answer: Answer): Promise<void> {
+  const { body = "" } = answer;
+  response.statusCode = answer.status ?? 200;
+  setHeaders(response, { "content-type": contentType(body), ...answer.headers });
+  if (isStream(body)) {
+    response.flushHeaders();
+    await pipeline(body, response);
+    return;
+  }
+  const bytes = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
+  await new Promise<void>((resolve) => response.end(bytes, resolve));
+}
+
+function setHeaders(response: ServerResponse, headers: NonNullable<Answer["headers"]>): void {
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) response.setHeader(name, value);
+    else if (name.toLowerCase() === "date") response.sendDate = false;
+    else response.removeHeader(name);
+  }
+}
+
+function contentType(body: NonNullable<Answer["body"]>): string | undefined {
+  if (body === "") return undefined;
+  if (typeof body === "string") return "text/plain; charset=utf-8";
+  return body instanceof Uint8Array || isStream(body) ? "application/octet-stream" : "application/json";
+}
+
+function isStream(body: NonNullable<Answer["body"]>): body is AsyncIterable<string | Uint8Array> {
+  return typeof body === "object" && Symbol.asyncIterator in body;
 }

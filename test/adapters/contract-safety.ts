@@ -98,7 +98,7 @@ export const safetyCases: readonly Case[] = [
     ["cold", "after a 401"].map((when) => ({
       name: `S5: a token endpoint's ${status}, ${when}, shows no secret, though it echoes what it was sent`,
       async run(world: World) {
-        const tokens = world.tokens({ clock: manualClock(), retries: 0 });
+        const tokens = world.tokens({ clock: manualClock(), mintRetries: 0 });
         if (when !== "cold") await tokens.get();
         world.auth.revokeAll();
         world.auth.respondAlways(({ headers, body }) => ({

@@ -1,6 +1,6 @@
 /** Q7: a discarded 401 frees its connection before the mint, which may need that very one. */
 import { expect } from "vitest";
-import { clientCredentials, type TokenCache } from "remint";
+import { clientCredentialsGrant, type TokenCache } from "remint";
 import type { Api } from "remint/testing";
 import { type OneConnection, oneConnection } from "./one-connection.ts";
 import { type Case, CLIENT_ID, CLIENT_SECRET, times, type World } from "./world.ts";
@@ -65,7 +65,7 @@ async function oneServer(
       return { body: { access_token: (live = `t-${++mints}`), token_type: "Bearer", expires_in: 3600 } };
     return token === live ? undefined : { status: 401, body: refusal };
   });
-  const grant = clientCredentials({
+  const grant = clientCredentialsGrant({
     tokenEndpoint: `${server.origin}/token`,
     clientId: CLIENT_ID,
     clientSecret: CLIENT_SECRET,

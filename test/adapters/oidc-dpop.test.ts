@@ -13,7 +13,7 @@ import {
   type JWTPayload,
 } from "jose";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { clientCredentials, createTokenCache, refreshToken, type TokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache, refreshTokenGrant, type TokenCache } from "remint";
 import { dpop } from "remint/dpop";
 import { type Answer, type Api, type ApiRequest, startApi } from "remint/testing";
 import { type GrantingServer, PUBLIC_CLIENT, startGrantingServer } from "../grants/granting-server.ts";
@@ -87,9 +87,9 @@ async function startProvedApi(): Promise<ProvedApi> {
 function boundTokens(api: Api): TokenCache {
   const { tokenEndpoint } = provider;
   const tokens = createTokenCache({
-    grant: clientCredentials({ tokenEndpoint, ...OIDC_CLIENT, resource: RESOURCES.jwt, dpop: dpop() }),
+    grant: clientCredentialsGrant({ tokenEndpoint, ...OIDC_CLIENT, resource: RESOURCES.jwt, dpop: dpop() }),
     origins: [api.origin],
-    retries: 0,
+    mintRetries: 0,
   });
   closing.push(() => tokens.close());
   return tokens;
@@ -153,14 +153,14 @@ describe("the userinfo endpoint, for a public client whose refresh token is boun
     const { privateKey, publicKey } = await generateKeyPair("ES256", { extractable: true });
     const jkt = await calculateJwkThumbprint(await exportJWK(publicKey));
     const saved = [await server.signIn("alice", jkt)];
-    const grant = refreshToken({
+    const grant = refreshTokenGrant({
       issuer: server.issuer,
       ...PUBLIC_CLIENT,
       refreshToken: saved[0]!,
       onRotate: (next) => void saved.push(next),
       dpop: dpop({ privateKey: await exportJWK(privateKey) }),
     });
-    const tokens = createTokenCache({ grant, origins: [server.issuer], retries: 0 });
+    const tokens = createTokenCache({ grant, origins: [server.issuer], mintRetries: 0 });
     closing.push(() => tokens.close());
     const call = client.connect(tokens);
     for (let round = 0; round < 3; round++) {
@@ -176,7 +176,7 @@ describe("the userinfo endpoint, for a public client whose refresh token is boun
     const jkt = await calculateJwkThumbprint(await exportJWK(publicKey));
     const refresh = await server.signIn("alice", jkt);
     const options = { issuer: server.issuer, ...PUBLIC_CLIENT, refreshToken: refresh, dpop: dpop() };
-    const tokens = createTokenCache({ grant: refreshToken(options), origins: [server.issuer], retries: 0 });
+    const tokens = createTokenCache({ grant: refreshTokenGrant(options), origins: [server.issuer], mintRetries: 0 });
     expect(await rejectionOf(tokens.get())).toMatchObject({ error: "invalid_grant", terminal: true });
   });
 });

@@ -1,7 +1,7 @@
 /** The adapters end to end: a certified authorization server, and an API that really checks its tokens. */
 import { type CryptoKey, generateKeyPair, SignJWT } from "jose";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { clientCredentials, createTokenCache, type TokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache, type TokenCache } from "remint";
 import { clients } from "./clients.ts";
 import { type OidcApi, startOidcApi } from "./oidc-api.ts";
 import { OIDC_CLIENT, type OidcProvider, RESOURCES, startOidcProvider, type TokenFormat } from "./oidc-provider.ts";
@@ -31,7 +31,7 @@ async function start(format: TokenFormat): Promise<{ api: OidcApi; tokens: Token
   const api = await startOidcApi(provider, format);
   const { tokenEndpoint } = provider;
   const tokens = createTokenCache({
-    grant: clientCredentials({ tokenEndpoint, ...OIDC_CLIENT, resource: RESOURCES[format] }),
+    grant: clientCredentialsGrant({ tokenEndpoint, ...OIDC_CLIENT, resource: RESOURCES[format] }),
     origins: [api.origin],
   });
   closing.push(

@@ -1,6 +1,12 @@
 /** What every case of the contract starts from: one client, one token endpoint, one API. */
 import { vi } from "vitest";
-import { clientCredentials, createTokenCache, type RemintEvent, type TokenCache, type TokenCacheOptions } from "remint";
+import {
+  clientCredentialsGrant,
+  createTokenCache,
+  type RemintEvent,
+  type TokenCache,
+  type TokenCacheOptions,
+} from "remint";
 import { type Api, type ApiOptions, type AuthServer, startApi, startAuthServer } from "remint/testing";
 import type { Call, ClientName, Setup, Source, TestClient } from "./clients.ts";
 
@@ -50,7 +56,7 @@ export class World {
   tokens(options: Partial<TokenCacheOptions> = {}): TokenCache {
     const { tokenEndpoint } = this.auth;
     const cache = createTokenCache({
-      grant: clientCredentials({ tokenEndpoint, clientId: CLIENT_ID, clientSecret: CLIENT_SECRET }),
+      grant: clientCredentialsGrant({ tokenEndpoint, clientId: CLIENT_ID, clientSecret: CLIENT_SECRET }),
       origins: [this.api.origin],
       onEvent: (event) => this.events.push(event),
       ...options,

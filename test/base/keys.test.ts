@@ -1,13 +1,15 @@
+import { decodeProtectedHeader, exportJWK, exportPKCS8, generateKeyPair, jwtVerify } from "jose";
 import { spawnSync } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { decodeProtectedHeader, exportJWK, exportPKCS8, generateKeyPair, jwtVerify, type JWTVerifyResult } from "jose";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { signedJwt } from "../../src/oauth/signed-jwt.ts";
-import { signingKey, type SigningAlgorithm, type SigningKey } from "../../src/base/keys.ts";
+import { signingKey } from "../../src/base/keys.ts";
+import { signedJwt } from "../../src/oauth/client-authentication.ts";
 import { hasOpenssl } from "../oauth/certificates.ts";
+import type { JWTVerifyResult } from "jose";
+import type { SigningAlgorithm, SigningKey } from "../../src/base/keys.ts";
 
 const ALGORITHMS = [
   "ES256",

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { endpointUrl, isLoopback, kindOf } from "../../src/base/options.ts";
+import { kindOf } from "../../src/base/options.ts";
+import { endpointUrl, isLoopback } from "../../src/base/url.ts";
 
 /** What a call throws; it must be a TypeError. */
 function complaint(call: () => unknown): string {

@@ -1,8 +1,14 @@
 /** `allowHttp` wherever it is taken: what is no boolean is a mistake, most often an environment variable as it came. */
 import { describe, expect, test } from "vitest";
-import { clientCredentials, createTokenCache, jwtBearer, refreshToken, tokenExchange } from "remint";
-import { chalk } from "remint/chalk";
-import { salesforceClientCredentials } from "remint/salesforce";
+import {
+  clientCredentialsGrant,
+  createTokenCache,
+  jwtBearerGrant,
+  refreshTokenGrant,
+  tokenExchangeGrant,
+} from "remint";
+import { chalkGrant } from "remint/chalk";
+import { salesforceClientCredentialsGrant } from "remint/salesforce";
 import { fakeGrant } from "remint/testing";
 
 const client = { clientId: "client", clientSecret: "secret" } as const;
@@ -10,21 +16,27 @@ const client = { clientId: "client", clientSecret: "secret" } as const;
 /** By the URL the grant is given, which makes no difference: a wrong switch is wrong for https too. */
 const takers: [name: string, build: (url: string, allowHttp: boolean) => unknown][] = [
   ["createTokenCache", (url, allowHttp) => createTokenCache({ grant: fakeGrant(), origins: [url], allowHttp })],
-  ["clientCredentials", (tokenEndpoint, allowHttp) => clientCredentials({ ...client, tokenEndpoint, allowHttp })],
-  ["clientCredentials, issuer", (issuer, allowHttp) => clientCredentials({ ...client, issuer, allowHttp })],
   [
-    "refreshToken",
-    (tokenEndpoint, allowHttp) => refreshToken({ ...client, tokenEndpoint, allowHttp, refreshToken: "rt" }),
+    "clientCredentialsGrant",
+    (tokenEndpoint, allowHttp) => clientCredentialsGrant({ ...client, tokenEndpoint, allowHttp }),
   ],
-  ["jwtBearer", (tokenEndpoint, allowHttp) => jwtBearer({ ...client, tokenEndpoint, allowHttp, assertion: "a.b.c" })],
+  ["clientCredentials, issuer", (issuer, allowHttp) => clientCredentialsGrant({ ...client, issuer, allowHttp })],
   [
-    "tokenExchange",
-    (tokenEndpoint, allowHttp) => tokenExchange({ ...client, tokenEndpoint, allowHttp, subjectToken: "s" }),
+    "refreshTokenGrant",
+    (tokenEndpoint, allowHttp) => refreshTokenGrant({ ...client, tokenEndpoint, allowHttp, refreshToken: "rt" }),
   ],
-  ["chalk", (apiServer, allowHttp) => chalk({ ...client, apiServer, allowHttp })],
   [
-    "salesforceClientCredentials",
-    (url, allowHttp) => salesforceClientCredentials({ ...client, loginUrl: url, instanceUrl: url, allowHttp }),
+    "jwtBearerGrant",
+    (tokenEndpoint, allowHttp) => jwtBearerGrant({ ...client, tokenEndpoint, allowHttp, assertion: "a.b.c" }),
+  ],
+  [
+    "tokenExchangeGrant",
+    (tokenEndpoint, allowHttp) => tokenExchangeGrant({ ...client, tokenEndpoint, allowHttp, subjectToken: "s" }),
+  ],
+  ["chalkGrant", (apiServer, allowHttp) => chalkGrant({ ...client, apiServer, allowHttp })],
+  [
+    "salesforceClientCredentialsGrant",
+    (url, allowHttp) => salesforceClientCredentialsGrant({ ...client, loginUrl: url, instanceUrl: url, allowHttp }),
   ],
 ];
 

@@ -1,6 +1,6 @@
 /** What runs inside the page: one cache, and every client that a browser can use over it. Bundled by the test. */
 import axios, { type AxiosInstance } from "axios";
-import { clientCredentials, createTokenCache, type TokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache, type TokenCache } from "remint";
 import { createAuthInterceptor } from "remint/axios";
 import { createAuthFetch } from "remint/fetch";
 import { createAuthOfetch } from "remint/ofetch";
@@ -32,7 +32,11 @@ let tokens: TokenCache | undefined;
 /** The page's one cache; made with the first request. */
 function cacheFor({ origin }: Request): TokenCache {
   return (tokens ??= createTokenCache({
-    grant: clientCredentials({ tokenEndpoint: `${location.origin}/token`, clientId: "page", clientSecret: "s3cret" }),
+    grant: clientCredentialsGrant({
+      tokenEndpoint: `${location.origin}/token`,
+      clientId: "page",
+      clientSecret: "s3cret",
+    }),
     origins: [location.origin, ...(origin === undefined ? [] : [origin])],
   }));
 }

@@ -24,7 +24,7 @@ export function cacheUnderTest(options: CacheUnderTestOptions = {}): CacheUnderT
   const { grant = fakeGrant(), clock = manualClock(), ...rest } = options;
   const events: RemintEvent[] = [];
   const onEvent = (event: RemintEvent): void => void events.push(event);
-  const cache = createTokenCache({ origins: [ORIGIN], retries: 0, onEvent, ...rest, grant, clock });
+  const cache = createTokenCache({ origins: [ORIGIN], mintRetries: 0, onEvent, ...rest, grant, clock });
   return {
     cache,
     grant,

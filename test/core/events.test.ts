@@ -1,9 +1,11 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import { TokenEndpointError, type RemintEvent } from "../../src/index.ts";
-import { quietly } from "../../src/core/events.ts";
+import { quietly } from "../../src/core/options.ts";
+import { TokenEndpointError } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, rejectionOf, settle, SITE } from "./cache-under-test.ts";
+import type { RemintEvent } from "../../src/index.ts";
 
 const HOUR = 3_600_000;
 
@@ -41,7 +43,10 @@ describe("events", () => {
 
   test("C8: rejected and renewal-refused name the site, once per charge and per refusal", async () => {
     const { cache, told } = cacheUnderTest();
-    for (let call = 0; call < 5; call++) await cache.rejected(await cache.get(), SITE)?.next();
+    for (let call = 0; call < 5; call++)
+      await policyHalf(cache)
+        .rejected(await cache.get(), SITE)
+        ?.next();
     expect(told("rejected")).toEqual(Array.from({ length: 3 }, () => ({ name: "rejected", ...SITE })));
     expect(told("renewal-refused")).toEqual(Array.from({ length: 2 }, () => ({ name: "renewal-refused", ...SITE })));
   });
@@ -58,7 +63,7 @@ describe("events", () => {
 
   test("skipped has its reason and a URL without query and credentials", () => {
     const { cache, events } = cacheUnderTest();
-    cache.skipped("authorization-set", "https://u:s3cret@api.example/a?code=s3cret#s3cret");
+    policyHalf(cache).skipped("authorization-set", "https://u:s3cret@api.example/a?code=s3cret#s3cret");
     expect(events).toEqual([{ name: "skipped", reason: "authorization-set", url: "https://api.example/a" }]);
   });
 
@@ -79,7 +84,7 @@ describe("events", () => {
       },
     });
     const token = await cache.get();
-    cache.skipped("opted-out", "https://api.example/");
+    policyHalf(cache).skipped("opted-out", "https://api.example/");
     await cache.invalidate(token.value);
     grant.fail(new Error("down"));
     expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_GRANT" });
@@ -112,7 +117,10 @@ describe("events", () => {
     const grant = fakeGrant({ response: { access_token: "s3cret-token", refresh_token: "s3cret-refresh" } });
     const { cache, events, clock } = cacheUnderTest({ grant });
     await cache.get();
-    for (let call = 0; call < 5; call++) await cache.rejected(await cache.get(), SITE)?.next();
+    for (let call = 0; call < 5; call++)
+      await policyHalf(cache)
+        .rejected(await cache.get(), SITE)
+        ?.next();
     grant.fail(new TokenEndpointError(400, "no", { error: "invalid_client", errorDescription: "s3cret" }));
     await cache.invalidate("s3cret-token");
     await rejectionOf(cache.get());

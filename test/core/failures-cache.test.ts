@@ -1,3 +1,4 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
 import { RemintError, TokenEndpointError, type TokenEndpointErrorOptions } from "../../src/base/errors.ts";
 import { cacheUnderTest, rejectionOf, settle, SITE } from "./cache-under-test.ts";
@@ -72,7 +73,7 @@ describe("C9: the cache and its failures", () => {
     cache.peek();
     await clock.advance(10_000);
     expect(cache.peek()).toBe(token);
-    await expect(cache.rejected(token, SITE)!.next()).rejects.toMatchObject({ terminal: true });
+    await expect(policyHalf(cache).rejected(token, SITE)!.next()).rejects.toMatchObject({ terminal: true });
     await clock.advance(10 * HOUR);
     await expect(cache.get()).rejects.toMatchObject({ terminal: true });
     expect(grant.mints).toBe(2);

@@ -51,7 +51,7 @@ describe("C11: retries", () => {
   });
 
   test.each(failures)("C11: %s", async (_, error, attempts) => {
-    const under = cacheUnderTest({ retries: 2 });
+    const under = cacheUnderTest({ mintRetries: 2 });
     under.grant.fail(error, Infinity);
     expect((await outcome(under)).state).toBe("rejected");
     expect(under.grant.mints).toBe(attempts);
@@ -64,7 +64,7 @@ describe("C11: retries", () => {
     ["most", 1, 500, 1000],
   ])("C11: two retries by default, after 250 ms doubling, with jitter: at %s", async (_, random, first, second) => {
     vi.spyOn(Math, "random").mockReturnValue(random);
-    const under = cacheUnderTest({ retries: undefined });
+    const under = cacheUnderTest({ mintRetries: undefined });
     under.grant.fail(new TokenEndpointError(500, "x"), Infinity);
     const got = watch(under.cache.get());
     const mints: number[] = [];
@@ -79,7 +79,7 @@ describe("C11: retries", () => {
   });
 
   test("C11: a retry that succeeds is a success: no failure is remembered or told", async () => {
-    const under = cacheUnderTest({ retries: 2 });
+    const under = cacheUnderTest({ mintRetries: 2 });
     under.grant.fail(new TokenEndpointError(500, "x"), 2);
     expect((await outcome(under)).value).toMatchObject({ value: "fake-3" });
     const names = under.events.map((event: RemintEvent) => event.name);
@@ -88,7 +88,7 @@ describe("C11: retries", () => {
   });
 
   test("C11: waiters of all attempts share one flight", async () => {
-    const under = cacheUnderTest({ retries: 2 });
+    const under = cacheUnderTest({ mintRetries: 2 });
     under.grant.fail(new TokenEndpointError(500, "x"), 1);
     const first = watch(under.cache.get());
     await settle();
@@ -100,14 +100,14 @@ describe("C11: retries", () => {
   });
 
   test("C11: never for a grant with state: its refresh token may be used up", async () => {
-    const under = cacheUnderTest({ retries: 2, grant: fakeGrant({ state: "refresh-1" }) });
+    const under = cacheUnderTest({ mintRetries: 2, grant: fakeGrant({ state: "refresh-1" }) });
     under.grant.fail(new TokenEndpointError(500, "x"), Infinity);
     await outcome(under);
     expect(under.grant.mints).toBe(1);
   });
 
   test("C11: nor for a grant whose state came with its first token", async () => {
-    const under = cacheUnderTest({ retries: 2 });
+    const under = cacheUnderTest({ mintRetries: 2 });
     under.grant.respond({ access_token: "first", expires_in: 60, state: "refresh-2" });
     const first = await outcome(under);
     expect(first.value).toMatchObject({ value: "first" });
@@ -119,7 +119,7 @@ describe("C11: retries", () => {
   });
 
   test("C10: the time limit covers the pauses: nothing is tried after it", async () => {
-    const under = cacheUnderTest({ retries: 10, mintTimeout: 1000 });
+    const under = cacheUnderTest({ mintRetries: 10, mintTimeout: 1000 });
     under.grant.fail(new TokenEndpointError(500, "x"), Infinity);
     const got = watch(under.cache.get());
     await settle();
@@ -131,7 +131,7 @@ describe("C11: retries", () => {
   });
 
   test("C10: close ends a pause", async () => {
-    const under = cacheUnderTest({ retries: 2 });
+    const under = cacheUnderTest({ mintRetries: 2 });
     under.grant.fail(new TokenEndpointError(500, "x"), Infinity);
     const got = watch(under.cache.get());
     await settle();
@@ -142,7 +142,7 @@ describe("C11: retries", () => {
   });
 
   test("C11: the pauses between attempts keep no process alive; the limit of the whole mint does while somebody waits", async () => {
-    const under = cacheUnderTest({ retries: 2 });
+    const under = cacheUnderTest({ mintRetries: 2 });
     under.grant.fail(new TokenEndpointError(500, "x"), Infinity);
     const controller = new AbortController();
     under.cache.get({ signal: controller.signal }).catch(() => {});

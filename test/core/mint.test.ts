@@ -47,7 +47,7 @@ describe("C10: one time limit", () => {
   });
 
   test("C10: one attempt gets at most half of it when there may be another", async () => {
-    const { cache, grant, clock } = cacheUnderTest({ retries: 1 });
+    const { cache, grant, clock } = cacheUnderTest({ mintRetries: 1 });
     grant.hold();
     cache.get().catch(() => {});
     await clock.advance(4999);
@@ -58,7 +58,7 @@ describe("C10: one time limit", () => {
   });
 
   test("C10: the only attempt gets all of it", async () => {
-    const { cache, grant, clock } = cacheUnderTest({ retries: 0 });
+    const { cache, grant, clock } = cacheUnderTest({ mintRetries: 0 });
     const hold = grant.hold();
     const got = watch(cache.get());
     await clock.advance(9999);

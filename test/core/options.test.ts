@@ -40,10 +40,14 @@ describe("createTokenCache: wrong options", () => {
 
   const wrong: [string, object, RegExp][] = [
     ["mintTimeout 0", { mintTimeout: 0 }, /^"mintTimeout" must be more than 0 milliseconds, got a number$/],
-    ["retries 1.5", { retries: 1.5 }, /^"retries" must be an integer of at least 0, got a number$/],
-    ["retries -1", { retries: -1 }, /^"retries" must be an integer of at least 0, got a negative number$/],
-    ["retries as text", { retries: "2" }, /^"retries" must be an integer of at least 0, got a string$/],
-    ["retries without end", { retries: Infinity }, /^"retries" must be an integer of at least 0, got Infinity$/],
+    ["mintRetries 1.5", { mintRetries: 1.5 }, /^"mintRetries" must be an integer of at least 0, got a number$/],
+    ["mintRetries -1", { mintRetries: -1 }, /^"mintRetries" must be an integer of at least 0, got a negative number$/],
+    ["mintRetries as text", { mintRetries: "2" }, /^"mintRetries" must be an integer of at least 0, got a string$/],
+    [
+      "mintRetries without end",
+      { mintRetries: Infinity },
+      /^"mintRetries" must be an integer of at least 0, got Infinity$/,
+    ],
     ["onEvent", { onEvent: "log" }, /^"onEvent" must be a function, got a string$/],
     ["clock", { clock: {} }, /^"clock" must be a clock \{ now, monotonic, setTimeout \}, got an object$/],
     ["clock null", { clock: null }, /^"clock" must be a clock \{ now, monotonic, setTimeout \}, got null$/],
@@ -124,14 +128,14 @@ describe("createTokenCache: wrong options", () => {
       minValidity: undefined,
       defaultTtl: undefined,
       mintTimeout: undefined,
-      retries: undefined,
+      mintRetries: undefined,
       allowHttp: undefined,
     };
     expect(createTokenCache({ grant: fakeGrant(), ...options }).peek()).toBeUndefined();
   });
 
   test("zero is a legal duration", () => {
-    const zero = { refreshBuffer: 0, minValidity: 0, defaultTtl: 0, retries: 0 };
+    const zero = { refreshBuffer: 0, minValidity: 0, defaultTtl: 0, mintRetries: 0 };
     expect(createTokenCache({ ...base(), ...zero }).peek()).toBeUndefined();
   });
 

@@ -1,3 +1,4 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test, vi } from "vitest";
 import { createTokenCache, type Origins, type TokenCache } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
@@ -5,7 +6,7 @@ import { fakeGrant } from "../../src/testing/index.ts";
 const cacheFor = (origins: Origins, options: { allowHttp?: boolean } = {}): TokenCache =>
   createTokenCache({ grant: fakeGrant(), origins, ...options });
 const allows = (url: string, origins: Origins, options: { allowHttp?: boolean } = {}): boolean =>
-  cacheFor(origins, options).rules.allows(url);
+  policyHalf(cacheFor(origins, options)).rules.allows(url);
 
 describe("Q2: any", () => {
   test.each([
@@ -46,19 +47,19 @@ describe("Q2: origins that depend on the token", () => {
       origins: (token) => [String(token.response["instance_url"])],
     });
     const token = await cache.get();
-    expect(cache.rules.originsFromToken).toBe(true);
-    expect(cache.rules.allows("https://evil.example/")).toBe(true);
-    expect(cache.rules.allows("https://eu1.example/x", token)).toBe(true);
-    expect(cache.rules.allows("https://eu2.example/x", token)).toBe(false);
+    expect(policyHalf(cache).rules.originsFromToken).toBe(true);
+    expect(policyHalf(cache).rules.allows("https://evil.example/")).toBe(true);
+    expect(policyHalf(cache).rules.allows("https://eu1.example/x", token)).toBe(true);
+    expect(policyHalf(cache).rules.allows("https://eu2.example/x", token)).toBe(false);
   });
 
   test("Q2: the function is asked once per token", async () => {
     let asked = 0;
     const cache = createTokenCache({ grant: fakeGrant(), origins: () => (asked++, ["https://api.example"]) });
     const token = await cache.get();
-    for (let time = 0; time < 5; time++) cache.rules.allows("https://api.example/", token);
+    for (let time = 0; time < 5; time++) policyHalf(cache).rules.allows("https://api.example/", token);
     await cache.invalidate(token.value);
-    cache.rules.allows("https://api.example/", await cache.get());
+    policyHalf(cache).rules.allows("https://api.example/", await cache.get());
     expect(asked).toBe(2);
   });
 
@@ -75,7 +76,7 @@ describe("Q2: origins that depend on the token", () => {
   ])("Q2: a function that %s is ERR_ORIGIN, without what it said", async (_, origins) => {
     const cache = createTokenCache({ grant: fakeGrant(), origins });
     const token = await cache.get();
-    const judge = (): boolean => cache.rules.allows("https://api.example/", token);
+    const judge = (): boolean => policyHalf(cache).rules.allows("https://api.example/", token);
     expect(judge).toThrow(
       expect.objectContaining({ code: "ERR_ORIGIN", message: expect.not.stringContaining("s3cret") }),
     );
@@ -85,12 +86,12 @@ describe("Q2: origins that depend on the token", () => {
 describe("Q2: whose origins", () => {
   test("Q2: the grant's, if it brings them; the cache's own come instead", () => {
     const grant = fakeGrant({ origins: ["https://grant.example"] });
-    expect(createTokenCache({ grant }).rules.allows("https://grant.example/")).toBe(true);
+    expect(policyHalf(createTokenCache({ grant })).rules.allows("https://grant.example/")).toBe(true);
     const own = createTokenCache({ grant, origins: ["https://own.example"] });
-    expect([own.rules.allows("https://own.example/"), own.rules.allows("https://grant.example/")]).toEqual([
-      true,
-      false,
-    ]);
+    expect([
+      policyHalf(own).rules.allows("https://own.example/"),
+      policyHalf(own).rules.allows("https://grant.example/"),
+    ]).toEqual([true, false]);
   });
 });
 

@@ -1,12 +1,14 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
-import { leftOrigin, printableUrl, siteOf } from "../../src/core/origins.ts";
-import { createTokenCache, type Origins, type TokenCache } from "../../src/index.ts";
+import { leftOrigin, printableUrl, targetOf } from "../../src/base/url.ts";
+import { createTokenCache } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
+import type { Origins, TokenCache } from "../../src/index.ts";
 
 const cacheFor = (origins: Origins, options: { allowHttp?: boolean } = {}): TokenCache =>
   createTokenCache({ grant: fakeGrant(), origins, ...options });
 const allows = (url: string, origins: Origins, options: { allowHttp?: boolean } = {}): boolean =>
-  cacheFor(origins, options).rules.allows(url);
+  policyHalf(cacheFor(origins, options)).rules.allows(url);
 
 describe("Q2: a list of origins", () => {
   const list = ["https://api.example", "https://eu.api.example:8443", "http://localhost:3000", "http://mesh.internal"];
@@ -63,7 +65,7 @@ describe("Q2: a list of origins", () => {
   });
 
   test("Q2: what was allowed once makes nothing else allowed", () => {
-    const { rules } = cacheFor(list);
+    const { rules } = policyHalf(cacheFor(list));
     expect(rules.allows("https://api.example/a")).toBe(true);
     expect(rules.allows("https://evil.example/a")).toBe(false);
     expect(rules.allows("https://api.example/a")).toBe(true);
@@ -72,7 +74,7 @@ describe("Q2: a list of origins", () => {
 
   test("Q2: the list is copied: changing it later changes nothing", () => {
     const mine = ["https://api.example"];
-    const { rules } = cacheFor(mine);
+    const { rules } = policyHalf(cacheFor(mine));
     mine.push("https://evil.example");
     expect(rules.allows("https://evil.example/")).toBe(false);
   });
@@ -106,9 +108,9 @@ describe("Q3: where a request ended", () => {
 
 describe("C8, S5: sites and printable URLs", () => {
   test("C8: a site is the origin and the path, without the query", () => {
-    expect(siteOf("https://api.example/a/b?secret=1#x")).toEqual({ origin: "https://api.example", path: "/a/b" });
-    expect(siteOf("https://api.example")).toEqual({ origin: "https://api.example", path: "/" });
-    expect(siteOf("/a?x")).toEqual({ origin: "self", path: "/a" });
+    expect(targetOf("https://api.example/a/b?secret=1#x")).toEqual({ origin: "https://api.example", path: "/a/b" });
+    expect(targetOf("https://api.example")).toEqual({ origin: "https://api.example", path: "/" });
+    expect(targetOf("/a?x")).toEqual({ origin: "self", path: "/a" });
   });
 
   test("S5: no query, no fragment, no credentials", () => {

@@ -1,3 +1,4 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
 import { TokenEndpointError } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
@@ -81,8 +82,8 @@ describe("C13: what the caches of a pool share", () => {
     expect(await rejectedRequest(pool.get("d"))).toBe("refused");
     const healthy = pool.get("healthy");
     const token = await healthy.get();
-    expect(healthy.onTrial).toBe(true);
-    healthy.accepted(token, SITE);
+    expect(policyHalf(healthy).onTrial).toBe(true);
+    policyHalf(healthy).accepted(token, SITE);
     expect(await rejectedRequest(pool.get("d"))).toBe("renewed");
   });
 
@@ -90,7 +91,7 @@ describe("C13: what the caches of a pool share", () => {
     const { pool } = poolUnderTest();
     for (const key of ["a", "b", "c", "d"]) await rejectedRequest(pool.get(key));
     const cache = pool.get("e");
-    const renewal = cache.rejected(await cache.get(), { origin: `${ORIGIN}:8443`, path: "/" });
+    const renewal = policyHalf(cache).rejected(await cache.get(), { origin: `${ORIGIN}:8443`, path: "/" });
     expect(renewal).toBeDefined();
   });
 

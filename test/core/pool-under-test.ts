@@ -1,3 +1,4 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { createTokenPool, type TokenCache, type TokenPool } from "../../src/index.ts";
 import { fakeGrant, manualClock, type FakeGrant, type ManualClock } from "../../src/testing/index.ts";
 import { cacheUnderTest, SITE } from "./cache-under-test.ts";
@@ -34,7 +35,7 @@ export function poolUnderTest(
 
 /** One request whose every token is rejected. */
 export async function rejectedRequest(cache: TokenCache): Promise<"renewed" | "refused"> {
-  const renewal = cache.rejected(await cache.get(), SITE);
+  const renewal = policyHalf(cache).rejected(await cache.get(), SITE);
   await renewal?.next();
   return renewal === undefined ? "refused" : "renewed";
 }

@@ -151,8 +151,8 @@ describe("C13: delete and close", () => {
     const { pool, created } = poolUnderTest();
     const old = pool.get("a");
     await old.get();
-    expect(await pool.delete("a")).toBe(true);
-    expect([pool.size, await pool.delete("a"), await pool.delete("never")]).toEqual([0, false, false]);
+    expect(await pool.release("a")).toBe(true);
+    expect([pool.size, await pool.release("a"), await pool.release("never")]).toEqual([0, false, false]);
     await expect(old.get()).rejects.toMatchObject({ code: "ERR_CLOSED" });
     const anew = pool.get("a");
     expect(anew).not.toBe(old);
@@ -164,7 +164,7 @@ describe("C13: delete and close", () => {
     const { pool } = poolUnderTest({ maxSize: 1 });
     const a = pool.get("a");
     pool.get("b");
-    expect(await pool.delete("a")).toBe(true);
+    expect(await pool.release("a")).toBe(true);
     await expect(a.get()).rejects.toMatchObject({ code: "ERR_CLOSED" });
     expect(pool.get("a")).not.toBe(a);
   });
@@ -176,7 +176,7 @@ describe("C13: delete and close", () => {
     grants.get("b")!.hold();
     const other = watch(waiting.get());
     await settle();
-    await pool.delete("b");
+    await pool.release("b");
     await settle();
     expect([got.state, (other.reason as RemintError).code]).toEqual(["fulfilled", "ERR_CLOSED"]);
   });

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 
 const core = new URL("../../src/index.ts", import.meta.url).href;
+const types = new URL("../../src/core/types.ts", import.meta.url).href;
 const policy = new URL("../../src/policy/request-policy.ts", import.meta.url).href;
 
 interface Ended {
@@ -14,6 +15,7 @@ interface Ended {
 function run(body: string): Promise<Ended> {
   const program = `
     import { createTokenCache, createTokenPool } from ${JSON.stringify(core)};
+    import { policyHalf } from ${JSON.stringify(types)};
     import { withToken } from ${JSON.stringify(policy)};
     process.on("unhandledRejection", (reason) => { console.log("unhandled", reason); process.exitCode = 9; });
     const origins = ["https://api.example"];
@@ -49,7 +51,7 @@ describe("C12: in a process of its own", () => {
       stale.peek();
       stale.get().catch(() => {});
       // A renewal that is abandoned, and a cache that is closed under its waiters.
-      stale.rejected(stale.peek() ?? (await stale.get()), { origin: origins[0], path: "/" });
+      policyHalf(stale).rejected(stale.peek() ?? (await stale.get()), { origin: origins[0], path: "/" });
       const hanging = createTokenCache({ grant: { mint: never }, origins });
       hanging.get().catch(() => {});
       await hanging.close();
@@ -116,7 +118,7 @@ describe("C12: in a process of its own", () => {
       for (let user = 0; user < 5; user++) {
         const cache = pool.get("user " + user);
         for (let call = 0; call < 5; call++) {
-          await cache.rejected(await cache.get(), { origin: origins[0], path: "/" })?.next();
+          await policyHalf(cache).rejected(await cache.get(), { origin: origins[0], path: "/" })?.next();
         }
       }
       say(pool.size);

@@ -1,3 +1,4 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
 import type { AccessToken, TokenCache } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
@@ -10,13 +11,16 @@ describe("Q7: once the 401 is gone there is a token or the mint's error", () => 
     const { cache, grant } = cacheUnderTest();
     const token = await cache.get();
     grant.respond({ access_token: token.value, expires_in: 60 });
-    expect(await cache.rejected(token, SITE)!.next()).toMatchObject({ final: true, token: { value: token.value } });
+    expect(await policyHalf(cache).rejected(token, SITE)!.next()).toMatchObject({
+      final: true,
+      token: { value: token.value },
+    });
   });
 
   test("C7: what another has minted after this rejection answers it, even the same value again: no second mint", async () => {
     const { cache, grant, told } = cacheUnderTest({ grant: fakeGrant({ response: { access_token: "same" } }) });
     const token = await cache.get();
-    const [quick, slow] = [cache.rejected(token, SITE)!, cache.rejected(token, SITE)!];
+    const [quick, slow] = [policyHalf(cache).rejected(token, SITE)!, policyHalf(cache).rejected(token, SITE)!];
     const first = await quick.next();
     expect(await slow.next()).toEqual(first);
     expect(first.final).toBe(true);
@@ -27,7 +31,7 @@ describe("Q7: once the 401 is gone there is a token or the mint's error", () => 
     const { cache, grant } = cacheUnderTest();
     const token = await cache.get();
     grant.fail(new Error("down"), Infinity);
-    const [first, second] = [cache.rejected(token, SITE)!, cache.rejected(token, SITE)!];
+    const [first, second] = [policyHalf(cache).rejected(token, SITE)!, policyHalf(cache).rejected(token, SITE)!];
     const failures = await Promise.allSettled([first.next(), second.next(), cache.get()]);
     const reasons = failures.map((result) => (result.status === "rejected" ? (result.reason as unknown) : undefined));
     expect(reasons[0]).toMatchObject({ code: "ERR_GRANT" });
@@ -40,8 +44,8 @@ describe("Q7: once the 401 is gone there is a token or the mint's error", () => 
     const token = await cache.get();
     const hold = grant.hold();
     const controller = new AbortController();
-    const leaver = watch(cache.rejected(token, SITE)!.next({ signal: controller.signal }));
-    const stayer = watch(cache.rejected(token, SITE)!.next());
+    const leaver = watch(policyHalf(cache).rejected(token, SITE)!.next({ signal: controller.signal }));
+    const stayer = watch(policyHalf(cache).rejected(token, SITE)!.next());
     await settle();
     controller.abort("enough");
     await settle();
@@ -55,7 +59,7 @@ describe("Q7: once the 401 is gone there is a token or the mint's error", () => 
   test("C8: a renewal that is abandoned before it begins leaves nothing broken", async () => {
     const { cache, grant } = cacheUnderTest();
     const token = await cache.get();
-    cache.rejected(token, SITE);
+    policyHalf(cache).rejected(token, SITE);
     expect((await cache.get()).value).toBe("fake-2");
     expect(grant.mints).toBe(2);
   });
@@ -65,7 +69,7 @@ describe("Q7: once the 401 is gone there is a token or the mint's error", () => 
 async function closeGuard(cache: TokenCache): Promise<AccessToken> {
   for (let time = 0; time < 20; time++) {
     const token = await cache.get();
-    const renewal = cache.rejected(token, SITE);
+    const renewal = policyHalf(cache).rejected(token, SITE);
     if (renewal === undefined) return token;
     await renewal.next();
   }
@@ -78,7 +82,7 @@ describe("C8: the guard and renewals under way", () => {
     const old = await cache.get();
     const current = await closeGuard(cache);
     const mints = grant.mints;
-    const renewal = cache.rejected(old, SITE)!;
+    const renewal = policyHalf(cache).rejected(old, SITE)!;
     expect((await renewal.next()).token).toBe(current);
     expect(renewal.again(current)).toBe(false);
     expect(cache.peek()).toBe(current);
@@ -91,7 +95,7 @@ describe("C8: the guard and renewals under way", () => {
     const current = await closeGuard(cache);
     const mints = grant.mints;
     for (let late = 0; late < 20; late++) {
-      expect((await cache.rejected(old, SITE)!.next()).token).toBe(current);
+      expect((await policyHalf(cache).rejected(old, SITE)!.next()).token).toBe(current);
     }
     expect(grant.mints).toBe(mints);
   });
@@ -100,12 +104,12 @@ describe("C8: the guard and renewals under way", () => {
     const { cache, grant, clock } = cacheUnderTest();
     const current = await closeGuard(cache);
     const mints = grant.mints;
-    expect(cache.rejected(current, SITE)).toBeUndefined();
+    expect(policyHalf(cache).rejected(current, SITE)).toBeUndefined();
     clock.suspend(HOUR - 30_000);
     const hold = grant.hold();
     cache.peek();
     await settle();
-    const renewed = cache.rejected(current, SITE)!.next();
+    const renewed = policyHalf(cache).rejected(current, SITE)!.next();
     hold.release();
     expect((await renewed).token.value).toBe(grant.last);
     expect(grant.mints).toBe(mints + 1);

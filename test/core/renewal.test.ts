@@ -1,3 +1,4 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
 import type { AccessToken, TokenCache } from "../../src/index.ts";
 import { cacheUnderTest, settle, SITE, watch, type CacheUnderTest } from "./cache-under-test.ts";
@@ -31,7 +32,7 @@ async function twoTokens(cache: TokenCache): Promise<[AccessToken, AccessToken]>
 describe("C7: which flight answers which renewal", () => {
   test("C7: a flight begun before the rejection answers the first renewal, and is not final", async () => {
     const { cache, grant, token, land } = await refreshing();
-    const renewed = cache.rejected(token, SITE)!.next();
+    const renewed = policyHalf(cache).rejected(token, SITE)!.next();
     await land();
     expect(await renewed).toMatchObject({ final: false, token: { value: "fake-2" } });
     expect(grant.mints).toBe(2);
@@ -39,7 +40,7 @@ describe("C7: which flight answers which renewal", () => {
 
   test("C7: it does not answer the second: the re-mint is still owed", async () => {
     const { cache, grant, token, land } = await refreshing();
-    const renewal = cache.rejected(token, SITE)!;
+    const renewal = policyHalf(cache).rejected(token, SITE)!;
     const first = renewal.next();
     await land();
     expect(renewal.again((await first).token)).toBe(true);
@@ -55,7 +56,7 @@ describe("C7: which flight answers which renewal", () => {
     cache.peek();
     await settle();
     // fake-3 is under way. The rejection of fake-1 adopts fake-2, which is dead too.
-    const renewal = cache.rejected(old, SITE)!;
+    const renewal = policyHalf(cache).rejected(old, SITE)!;
     expect((await renewal.next()).token).toBe(adopted);
     expect(renewal.again(adopted)).toBe(true);
     const second = watch(renewal.next());
@@ -69,7 +70,7 @@ describe("C7: which flight answers which renewal", () => {
   test("C7: a flight begun after the rejection is final, whoever began it", async () => {
     const { cache, grant } = cacheUnderTest();
     const token = await cache.get();
-    const renewal = cache.rejected(token, SITE)!;
+    const renewal = policyHalf(cache).rejected(token, SITE)!;
     const other = await cache.get();
     expect(await renewal.next()).toEqual({ token: other, final: true });
     expect(grant.mints).toBe(2);
@@ -78,9 +79,9 @@ describe("C7: which flight answers which renewal", () => {
   test("C7: a second renewal takes what another request has minted after this one's rejection", async () => {
     const { cache, grant, told } = cacheUnderTest();
     const [old, adopted] = await twoTokens(cache);
-    const late = cache.rejected(old, SITE)!;
+    const late = policyHalf(cache).rejected(old, SITE)!;
     expect((await late.next()).token).toBe(adopted);
-    const { token: newest } = await cache.rejected(adopted, SITE)!.next();
+    const { token: newest } = await policyHalf(cache).rejected(adopted, SITE)!.next();
     expect(late.again(adopted)).toBe(true);
     expect(await late.next()).toEqual({ token: newest, final: true });
     expect([grant.mints, told("rejected").length]).toEqual([3, 1]);
@@ -90,16 +91,20 @@ describe("C7: which flight answers which renewal", () => {
     const { cache, clock } = cacheUnderTest();
     const before = clock.now();
     const [old] = await twoTokens(cache);
-    const renewal = cache.rejected(old, SITE)!;
+    const renewal = policyHalf(cache).rejected(old, SITE)!;
     expect(await renewal.next()).toMatchObject({ final: false });
-    expect(await cache.rejected((await renewal.next()).token, SITE)!.next()).toMatchObject({ final: true });
+    expect(
+      await policyHalf(cache)
+        .rejected((await renewal.next()).token, SITE)!
+        .next(),
+    ).toMatchObject({ final: true });
     expect(clock.now()).toBe(before);
   });
 
   test("C7: stepping the wall clock back changes nothing", async () => {
     const { cache, clock, token, land } = await refreshing();
     clock.stepWall(-5 * HOUR);
-    const renewal = cache.rejected(token, SITE)!;
+    const renewal = policyHalf(cache).rejected(token, SITE)!;
     const first = renewal.next();
     await land();
     expect(await first).toMatchObject({ final: false });

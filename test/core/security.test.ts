@@ -1,6 +1,8 @@
+import { definitionOf } from "../../src/core/grant.ts";
+import { policyHalf } from "../../src/core/types.ts";
 import { inspect } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
-import { clientCredentials, createTokenCache, createTokenPool, type TokenCache } from "../../src/index.ts";
+import { clientCredentialsGrant, createTokenCache, createTokenPool, type TokenCache } from "../../src/index.ts";
 import { createAuthFetch } from "../../src/adapters/fetch.ts";
 import { startApi, startAuthServer, type Answer, type Api, type AuthServer } from "../../src/testing/index.ts";
 import { cacheUnderTest, jwt, rejectionOf } from "./cache-under-test.ts";
@@ -28,12 +30,12 @@ async function serverWith(answer: Answer): Promise<TokenCache> {
 }
 
 function cacheOf(tokenEndpoint: string): TokenCache {
-  const grant = clientCredentials({ tokenEndpoint, clientId: "me", clientSecret: SECRET });
-  return createTokenCache({ grant, origins: ["https://api.example"], retries: 0 });
+  const grant = clientCredentialsGrant({ tokenEndpoint, clientId: "me", clientSecret: SECRET });
+  return createTokenCache({ grant, origins: ["https://api.example"], mintRetries: 0 });
 }
 
 const make = (tokenEndpoint: string, allowHttp?: boolean): unknown =>
-  clientCredentials({ tokenEndpoint, clientId: "me", clientSecret: SECRET, allowHttp });
+  clientCredentialsGrant({ tokenEndpoint, clientId: "me", clientSecret: SECRET, allowHttp });
 
 describe("S1: transport", () => {
   test("S1: a token endpoint over plain http is a TypeError, before any I/O; loopback and allowHttp are not", () => {
@@ -45,7 +47,7 @@ describe("S1: transport", () => {
 
   test("S1: a token is not sent over http to an origin that is listed with https", () => {
     const { cache } = cacheUnderTest({ origins: ["https://api.example"] });
-    expect(cache.rules.allows("http://api.example/")).toBe(false);
+    expect(policyHalf(cache).rules.allows("http://api.example/")).toBe(false);
   });
 });
 
@@ -90,15 +92,15 @@ describe("S5: nothing prints a secret", () => {
     const { cache } = cacheUnderTest({ initial: { access_token: SECRET, refresh_token: SECRET } });
     const pool = createTokenPool({ create: () => cache });
     pool.get("user");
-    const grant = clientCredentials({
+    const grant = clientCredentialsGrant({
       tokenEndpoint: "https://auth.example/token",
       clientId: "me",
       clientSecret: SECRET,
     });
-    for (const value of [cache, pool, grant, createAuthFetch(cache), cache.rules, cache.peek()]) {
+    for (const value of [cache, pool, grant, createAuthFetch(cache), policyHalf(cache).rules, cache.peek()]) {
       expect(printed(value)).not.toContain(SECRET);
     }
-    expect(grant.key ?? "").not.toContain(SECRET);
+    expect(definitionOf(grant).key ?? "").not.toContain(SECRET);
   });
 
   test("S5: a token from a JWT, whole or in parts", async () => {

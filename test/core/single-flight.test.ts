@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { Flight, leaveOnAbort } from "../../src/core/single-flight.ts";
+import { leaveOnAbort } from "../../src/base/abort.ts";
+import { Flight } from "../../src/core/single-flight.ts";
 import { cacheUnderTest, settle, watch } from "./cache-under-test.ts";
 
 function flight(): {

@@ -1,3 +1,4 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
 import type { TokenCache } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
@@ -7,7 +8,7 @@ const site = (origin: string, path = "/"): { origin: string; path: string } => (
 
 /** One request to an API that says 401 to everything, resent once. */
 async function request(cache: TokenCache, at = SITE as { origin: string; path: string }): Promise<boolean> {
-  const renewal = cache.rejected(await cache.get(), at);
+  const renewal = policyHalf(cache).rejected(await cache.get(), at);
   await renewal?.next();
   return renewal !== undefined;
 }
@@ -26,7 +27,7 @@ describe("C8: the cache at its guard", () => {
     for (let call = 0; call < 4; call++) await request(cache);
     const current = cache.peek();
     const { mints } = grant;
-    expect(cache.rejected(current!, SITE)).toBeUndefined();
+    expect(policyHalf(cache).rejected(current!, SITE)).toBeUndefined();
     await settle();
     expect(cache.peek()).toBe(current);
     expect(grant.mints).toBe(mints);
@@ -46,7 +47,7 @@ describe("C8: the cache at its guard", () => {
   test("C8: late 401s to earlier mintings of the same value do not mint each", async () => {
     const { cache, grant } = cacheUnderTest({ grant: fakeGrant({ response: { access_token: "same" } }) });
     const first = await cache.get();
-    for (let late = 0; late < 50; late++) await cache.rejected(first, SITE)?.next();
+    for (let late = 0; late < 50; late++) await policyHalf(cache).rejected(first, SITE)?.next();
     expect(grant.mints).toBe(4);
   });
 
@@ -54,7 +55,9 @@ describe("C8: the cache at its guard", () => {
     const { cache, grant } = cacheUnderTest({ grant: fakeGrant({ response: { access_token: "same" } }) });
     const first = await cache.get();
     for (let late = 0; late < 50; late++)
-      await cache.rejected(first, site(`https://${late % 7}.example`, `/${late}`))?.next();
+      await policyHalf(cache)
+        .rejected(first, site(`https://${late % 7}.example`, `/${late}`))
+        ?.next();
     expect(grant.mints).toBeLessThanOrEqual(1 + 10);
   });
 
@@ -62,7 +65,7 @@ describe("C8: the cache at its guard", () => {
     const { cache, grant } = cacheUnderTest({ grant: fakeGrant({ response: { access_token: "same" } }) });
     for (let round = 0; round < 10; round++) {
       const current = await cache.get();
-      await Promise.all(Array.from({ length: 100 }, async () => cache.rejected(current, SITE)?.next()));
+      await Promise.all(Array.from({ length: 100 }, async () => policyHalf(cache).rejected(current, SITE)?.next()));
     }
     expect(grant.mints).toBe(4);
   });
@@ -71,7 +74,7 @@ describe("C8: the cache at its guard", () => {
     const { cache, grant } = cacheUnderTest();
     for (let call = 0; call < 20; call++) {
       const current = await cache.get();
-      cache.rejected(current, SITE);
+      policyHalf(cache).rejected(current, SITE);
       await settle();
     }
     expect(grant.mints).toBeLessThanOrEqual(4);
@@ -81,7 +84,7 @@ describe("C8: the cache at its guard", () => {
     const { cache, grant, told } = cacheUnderTest();
     const current = await cache.get();
     const sites = Array.from({ length: 30 }, (_, index) => site(`https://${index % 3}.example`, `/${index}`));
-    await Promise.all(sites.map((at) => cache.rejected(current, at)!.next()));
+    await Promise.all(sites.map((at) => policyHalf(cache).rejected(current, at)!.next()));
     expect([grant.mints, told("rejected").length]).toEqual([2, 1]);
   });
 
@@ -89,8 +92,8 @@ describe("C8: the cache at its guard", () => {
     const { cache, grant, clock } = cacheUnderTest();
     for (let revocation = 0; revocation < 100; revocation++) {
       expect(await request(cache)).toBe(true);
-      cache.accepted(cache.peek()!, SITE);
-      expect(cache.onTrial).toBe(false);
+      policyHalf(cache).accepted(cache.peek()!, SITE);
+      expect(policyHalf(cache).onTrial).toBe(false);
       await clock.advance(2000);
     }
     expect(grant.mints).toBe(101);

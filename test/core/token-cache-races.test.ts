@@ -1,3 +1,4 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, settle, SITE } from "./cache-under-test.ts";
@@ -37,7 +38,7 @@ describe("C2: single flight", () => {
     const { cache, grant } = cacheUnderTest();
     const token = await cache.get();
     const hold = grant.hold();
-    const renewed = cache.rejected(token, SITE)!.next();
+    const renewed = policyHalf(cache).rejected(token, SITE)!.next();
     const cold = cache.get();
     await settle();
     hold.release();
@@ -51,7 +52,7 @@ describe("C2: single flight", () => {
     await clock.advance(3_600_000 - 30_000);
     const hold = grant.hold();
     expect(cache.peek()).toBe(token);
-    const renewed = cache.rejected(token, SITE)!.next();
+    const renewed = policyHalf(cache).rejected(token, SITE)!.next();
     await settle();
     hold.release();
     expect((await renewed).token.value).toBe("fake-2");
@@ -89,9 +90,9 @@ describe("C5: forgetting by value", () => {
   test("C5: twenty late 401s for an old token mint nothing and leave the new one", async () => {
     const { cache, grant, told } = cacheUnderTest();
     const old = await cache.get();
-    const { token } = await cache.rejected(old, SITE)!.next();
+    const { token } = await policyHalf(cache).rejected(old, SITE)!.next();
     for (let late = 0; late < 20; late++) {
-      const renewal = cache.rejected(old, { ...SITE, path: `/${late}` });
+      const renewal = policyHalf(cache).rejected(old, { ...SITE, path: `/${late}` });
       expect((await renewal!.next()).token).toBe(token);
     }
     expect(cache.peek()).toBe(token);
@@ -125,7 +126,7 @@ describe("C5: forgetting by value", () => {
     await clock.advance(3_600_000 - 30_000);
     const hold = grant.hold();
     cache.peek();
-    const renewed = cache.rejected(token, SITE)!.next();
+    const renewed = policyHalf(cache).rejected(token, SITE)!.next();
     await settle();
     expect(grant.mints).toBe(2);
     hold.release();

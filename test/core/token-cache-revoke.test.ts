@@ -1,17 +1,18 @@
+import { definitionOf, grantOf, type GrantTraits } from "../../src/core/grant.ts";
 import { describe, expect, test } from "vitest";
-import { clientCredentials, createTokenCache, createTokenPool, refreshToken } from "remint";
+import { clientCredentialsGrant, createTokenCache, createTokenPool, refreshTokenGrant } from "remint";
 import { fakeGrant, manualClock, startAuthServer } from "remint/testing";
 import type { AccessToken, Grant, TokenCache } from "remint";
 
 const origins = ["https://api.example"];
 
 /** A grant that writes down what it is told to revoke. */
-function revocable(members: Partial<Grant> = {}): { grant: Grant; revoked: string[] } {
+function revocable(members: GrantTraits = {}): { grant: Grant; revoked: string[] } {
   const revoked: string[] = [];
   const revoke = async (token: AccessToken | undefined): Promise<void> => {
     revoked.push(token?.value ?? "no token");
   };
-  return { grant: { ...fakeGrant(), revoke, ...members }, revoked };
+  return { grant: fakeGrant({ revoke, ...members }), revoked };
 }
 
 const refuse = (): Promise<void> => Promise.reject(new Error("no"));
@@ -38,8 +39,8 @@ describe("RFC 7009: a cache that is closed for good", () => {
 
   test("revokes a state also when nothing was minted with it, and what the last mint left, once", async () => {
     const states: unknown[] = [];
-    const revoke: Grant["revoke"] = async (token, { state }) => void states.push([token?.value, state]);
-    const unused = createTokenCache({ grant: { ...fakeGrant(), revoke, state: "rt-1" }, origins });
+    const revoke: GrantTraits["revoke"] = async (token, { state }) => void states.push([token?.value, state]);
+    const unused = createTokenCache({ grant: fakeGrant({ revoke, state: "rt-1" }), origins });
     await unused.close({ revoke: true });
     await unused.close({ revoke: true });
     const grant = fakeGrant({ revoke, state: "rt-1" });
@@ -55,10 +56,13 @@ describe("RFC 7009: a cache that is closed for good", () => {
 
   test("that could not tell the server is asked again by the next close, until it could", async () => {
     const { grant, revoked } = revocable();
-    const { revoke } = grant;
+    const { revoke } = definitionOf(grant);
     let isDown = true;
     const tokens = createTokenCache({
-      grant: { ...grant, revoke: (token, context) => (isDown ? refuse() : revoke!(token, context)) },
+      grant: grantOf({
+        ...definitionOf(grant),
+        revoke: (token, context) => (isDown ? refuse() : revoke!(token, context)),
+      }),
       origins,
     });
     const { value } = await tokens.get();
@@ -95,7 +99,7 @@ describe("RFC 7009: a cache that is closed for good", () => {
     await using auth = await startAuthServer();
     const options = { tokenEndpoint: auth.tokenEndpoint, clientId: "me", clientSecret: "secret" };
     const revocationEndpoint = `${auth.origin}/revoke`;
-    const tokens = createTokenCache({ grant: clientCredentials({ ...options, revocationEndpoint }), origins });
+    const tokens = createTokenCache({ grant: clientCredentialsGrant({ ...options, revocationEndpoint }), origins });
     const { value } = await tokens.get();
     auth.respond({ status: 200, body: "" });
     await tokens.close({ revoke: true });
@@ -113,7 +117,7 @@ describe("RFC 7009: a cache that is closed for good", () => {
     auth.respond({ body: { access_token: "at", token_type: "Bearer", expires_in: 60, refresh_token: "rt-2" } });
     const create = (user: string): TokenCache =>
       createTokenCache({
-        grant: refreshToken({
+        grant: refreshTokenGrant({
           tokenEndpoint: auth.tokenEndpoint,
           revocationEndpoint: `${auth.origin}/revoke`,
           clientId: "me",
@@ -127,7 +131,7 @@ describe("RFC 7009: a cache that is closed for good", () => {
     if (used) await signedIn.get();
     else auth.respond({ status: 200, body: "" });
     auth.respondAlways({ status: 200, body: "" });
-    expect(await pool.delete("ann", { revoke: true })).toBe(true);
+    expect(await pool.release("ann", { revoke: true })).toBe(true);
     const told = auth.requests.filter(({ path }) => path === "/revoke").map(({ form }) => form.get("token"));
     expect(told).toEqual(expected);
     expect(pool.size).toBe(0);

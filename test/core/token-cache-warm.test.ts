@@ -1,3 +1,4 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
 import { aged, cacheUnderTest, settle, SITE } from "./cache-under-test.ts";
 
@@ -36,9 +37,9 @@ describe("C1: the warm path", () => {
   test("C1: asking whether something is on trial, accepting and skipping start nothing", async () => {
     const { cache, grant } = await aged(0);
     const token = cache.peek()!;
-    expect(cache.onTrial).toBe(false);
-    cache.accepted(token, SITE);
-    cache.skipped("opted-out", "https://api.example/x?secret=1");
+    expect(policyHalf(cache).onTrial).toBe(false);
+    policyHalf(cache).accepted(token, SITE);
+    policyHalf(cache).skipped("opted-out", "https://api.example/x?secret=1");
     await settle();
     expect(grant.mints).toBe(1);
   });

@@ -9,7 +9,7 @@ const { withClients } = inject("consumers");
 /** A test as a CommonJS user writes it: `require`, the own copy of axios, no flag of Node.js. */
 const SUITE = `
 const axios = require("axios");
-const { clientCredentials, createTokenCache } = require("remint");
+const { clientCredentialsGrant, createTokenCache } = require("remint");
 const { createAuthInterceptor } = require("remint/axios");
 const { createAuthFetch } = require("remint/fetch");
 const { createAuthOfetch } = require("remint/ofetch");
@@ -19,7 +19,7 @@ const { startApi, startAuthServer } = require("remint/testing");
 test("a revoked token is replaced, whichever client notices", async () => {
   const auth = await startAuthServer();
   const api = await startApi({ accepts: auth });
-  const grant = clientCredentials({ tokenEndpoint: auth.tokenEndpoint, clientId: "a", clientSecret: "b" });
+  const grant = clientCredentialsGrant({ tokenEndpoint: auth.tokenEndpoint, clientId: "a", clientSecret: "b" });
   const tokens = createTokenCache({ grant, origins: [api.origin] });
   const client = axios.create({ baseURL: api.origin });
   client.interceptors.request.use(createAuthInterceptor(tokens));

@@ -1,7 +1,7 @@
 /** DPoP where the clients differ: how a URL is put together, and what is left behind in their own objects. */
 import axios, { type AxiosError } from "axios";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
-import { clientCredentials, createTokenCache, type TokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache, type TokenCache } from "remint";
 import { createAuthInterceptor } from "remint/axios";
 import { dpop } from "remint/dpop";
 import { createAuthFetch } from "remint/fetch";
@@ -17,7 +17,7 @@ beforeEach(async () => {
   api = await startApi({ accepts: () => true });
   guard = guardApi(api, auth, guardAuth(auth), "rs-1");
   const { tokenEndpoint } = auth;
-  const grant = clientCredentials({ tokenEndpoint, clientId: "a", clientSecret: "s3cret", dpop: dpop() });
+  const grant = clientCredentialsGrant({ tokenEndpoint, clientId: "a", clientSecret: "s3cret", dpop: dpop() });
   tokens = createTokenCache({ grant, origins: [api.origin] });
   onTestFinished(async () => {
     await Promise.all([tokens.close(), api.close(), auth.close()]);

@@ -1,8 +1,9 @@
 /** Which key proofs are made with, what is known of it, and that nothing shows it. */
+import { definitionOf } from "../../src/core/grant.ts";
 import { inspect } from "node:util";
 import { calculateJwkThumbprint, EmbeddedJWK, exportJWK, generateKeyPair, type JWK, jwtVerify } from "jose";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { clientCredentials, createTokenCache, isRemintError, refreshToken } from "remint";
+import { clientCredentialsGrant, createTokenCache, isRemintError, refreshTokenGrant } from "remint";
 import { dpop, type DpopAlgorithm, type DpopKey, type DpopOptions } from "remint/dpop";
 import { rejectionOf } from "../core/cache-under-test.ts";
 
@@ -145,9 +146,11 @@ describe("wrong options", () => {
   test("of a grant: what is no key, and a proof that is there already", () => {
     const options = { tokenEndpoint: "https://auth.example/token", clientId: "a", clientSecret: "b" };
     for (const key of ["jwk", {}, null]) {
-      expect(() => clientCredentials({ ...options, dpop: key as never })).toThrow(/"dpop" must be what dpop\(\)/);
+      expect(() => clientCredentialsGrant({ ...options, dpop: key as never })).toThrow(/"dpop" must be what dpop\(\)/);
     }
-    expect(() => clientCredentials({ ...options, dpop: dpop(), headers: { DPoP: "x" } })).toThrow(/"headers".*"dpop"/);
+    expect(() => clientCredentialsGrant({ ...options, dpop: dpop(), headers: { DPoP: "x" } })).toThrow(
+      /"headers".*"dpop"/,
+    );
   });
 });
 
@@ -157,7 +160,7 @@ describe("nothing of a key is shown", () => {
     const key = dpop({ privateKey: jwk });
     const options = { tokenEndpoint: "https://auth.example/token", clientId: "a", clientSecret: "b", dpop: key };
     await headerOf(key);
-    const grants = [clientCredentials(options), refreshToken({ ...options, refreshToken: "r", key: "user" })];
+    const grants = [clientCredentialsGrant(options), refreshTokenGrant({ ...options, refreshToken: "r", key: "user" })];
     const caches = grants.map((grant) => createTokenCache({ grant, origins: "any" }));
     const held = [key, Object.assign({}, key), options, ...grants, ...grants.map((grant) => ({ ...grant })), ...caches];
     for (const value of held) {
@@ -172,7 +175,7 @@ describe("nothing of a key is shown", () => {
     const options = { tokenEndpoint: "https://auth.example/token", clientId: "a", clientSecret: "b" };
     const keyPair = await generateKeyPair("ES256");
     const keyOf = (key: DpopKey | undefined, name?: string): string | undefined =>
-      clientCredentials({ ...options, dpop: key, key: name }).key;
+      definitionOf(clientCredentialsGrant({ ...options, dpop: key, key: name })).key;
     const named = dpop({ privateKey });
     expect(keyOf(named)).toContain(named.thumbprint);
     expect(keyOf(named)).toBe(keyOf(dpop({ privateKey })));
@@ -180,7 +183,9 @@ describe("nothing of a key is shown", () => {
     expect(new Set([keyOf(undefined), keyOf(named), keyOf(other), keyOf(named, "name")]).size).toBe(4);
     for (const unnamed of [dpop(), dpop({ keyPair })]) {
       expect([keyOf(unnamed), keyOf(unnamed, "name")]).toEqual([undefined, undefined]);
-      expect(refreshToken({ ...options, refreshToken: "r", key: "user", dpop: unnamed }).key).toBeUndefined();
+      expect(
+        definitionOf(refreshTokenGrant({ ...options, refreshToken: "r", key: "user", dpop: unnamed })).key,
+      ).toBeUndefined();
     }
     expect(JSON.stringify(keyOf(named))).not.toContain(privateKey.d);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { isNonce, Nonces } from "../../src/dpop/nonces.ts";
+import { isNonce, Nonces } from "../../src/dpop/index.ts";
 
 describe("Nonces", () => {
   test("T24: of each origin the last one", () => {

@@ -1,13 +1,14 @@
 /** Proofs at the token endpoint: every grant that has one, with servers that verify them (jose). */
+import { definitionOf } from "../../src/core/grant.ts";
 import { decodeJwt, generateKeyPair } from "jose";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import {
-  clientCredentials,
+  clientCredentialsGrant,
   createTokenCache,
-  jwtBearer,
+  jwtBearerGrant,
   privateKeyJwt,
-  refreshToken,
-  tokenExchange,
+  refreshTokenGrant,
+  tokenExchangeGrant,
   type Grant,
   type RemintEvent,
   type TokenEndpointOptions,
@@ -29,17 +30,17 @@ beforeEach(async () => {
 const ISSUED = { issued_token_type: "urn:ietf:params:oauth:token-type:access_token" };
 const SECRET = { clientId: "portal", clientSecret: "s3cret" };
 
-const grants: [name: string, make: (endpoint: TokenEndpointOptions) => Grant | Grant<string>][] = [
-  ["clientCredentials", clientCredentials],
-  ["refreshToken", (endpoint) => refreshToken({ ...endpoint, refreshToken: "refresh-1" })],
-  ["jwtBearer", (endpoint) => jwtBearer({ ...endpoint, assertion: "a.b.c" })],
-  ["tokenExchange", (endpoint) => tokenExchange({ ...endpoint, subjectToken: "subject" })],
+const grants: [name: string, make: (endpoint: TokenEndpointOptions) => Grant][] = [
+  ["clientCredentialsGrant", clientCredentialsGrant],
+  ["refreshTokenGrant", (endpoint) => refreshTokenGrant({ ...endpoint, refreshToken: "refresh-1" })],
+  ["jwtBearerGrant", (endpoint) => jwtBearerGrant({ ...endpoint, assertion: "a.b.c" })],
+  ["tokenExchangeGrant", (endpoint) => tokenExchangeGrant({ ...endpoint, subjectToken: "subject" })],
 ];
 
 describe.each(grants)("%s", (_name, make) => {
   function cacheFor(key: DpopKey, events: RemintEvent[] = []): ReturnType<typeof createTokenCache> {
     const grant = make({ tokenEndpoint: `${auth.tokenEndpoint}?tenant=a`, ...SECRET, dpop: key }) as Grant;
-    return createTokenCache({ grant, origins: "any", retries: 0, onEvent: (event) => events.push(event) });
+    return createTokenCache({ grant, origins: "any", mintRetries: 0, onEvent: (event) => events.push(event) });
   }
 
   test("T22: the request carries a proof for POST and the URL without its query, and the token is a DPoP token", async () => {
@@ -124,14 +125,14 @@ describe("what is made for every request is made for the one with the nonce, too
     const { privateKey: key } = await generateKeyPair("ES256");
     const { tokenEndpoint } = auth;
     const options = { tokenEndpoint, clientId: "portal", clientAuthentication: privateKeyJwt({ key }), dpop: dpop() };
-    await createTokenCache({ grant: clientCredentials(options), origins: "any" }).get();
+    await createTokenCache({ grant: clientCredentialsGrant(options), origins: "any" }).get();
     expect(jtisOf("client_assertion").size).toBe(2);
   });
 
   test("T33: an assertion that is the grant", async () => {
     const { privateKey: key } = await generateKeyPair("ES256");
     const assertion = { key, issuer: "portal", subject: "alice", audience: auth.origin };
-    const grant = jwtBearer({ tokenEndpoint: auth.tokenEndpoint, ...SECRET, assertion, dpop: dpop() });
+    const grant = jwtBearerGrant({ tokenEndpoint: auth.tokenEndpoint, ...SECRET, assertion, dpop: dpop() });
     await createTokenCache({ grant, origins: "any" }).get();
     expect(jtisOf("assertion").size).toBe(2);
   });
@@ -145,7 +146,7 @@ describe("a rotating refresh token", () => {
     const options = { tokenEndpoint: auth.tokenEndpoint, ...SECRET, refreshToken: "refresh-1", onRotate, dpop: dpop() };
     auth.respond({ status: 400, headers: { "dpop-nonce": "as-1" }, body: { error: "use_dpop_nonce" } });
     auth.respond({ body: { access_token: "a", token_type: "DPoP", expires_in: 60, refresh_token: "refresh-2" } });
-    const token = await createTokenCache({ grant: refreshToken(options), origins: "any" }).get();
+    const token = await createTokenCache({ grant: refreshTokenGrant(options), origins: "any" }).get();
     expect([token.value, rotated]).toEqual(["a", ["refresh-2"]]);
     expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["refresh-1", "refresh-1"]);
   });
@@ -154,12 +155,14 @@ describe("a rotating refresh token", () => {
     const rotated: string[] = [];
     const onRotate = (next: string): void => void rotated.push(next);
     const options = { tokenEndpoint: auth.tokenEndpoint, ...SECRET, refreshToken: "refresh-1", onRotate, dpop: dpop() };
-    const grant = refreshToken(options);
+    const grant = refreshTokenGrant(options);
     const signal = new AbortController().signal;
     auth.respond({ body: { access_token: "a", token_type: "Bearer", expires_in: 60, refresh_token: "refresh-2" } });
-    expect(await rejectionOf(grant.mint({ signal, state: "refresh-1" }))).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+    expect(await rejectionOf(definitionOf(grant).mint({ signal, state: "refresh-1" }))).toMatchObject({
+      code: "ERR_TOKEN_RESPONSE",
+    });
     expect(rotated).toEqual(["refresh-2"]);
-    await grant.mint({ signal, state: "refresh-1" });
+    await definitionOf(grant).mint({ signal, state: "refresh-1" });
     expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["refresh-1", "refresh-2"]);
   });
 });
@@ -175,7 +178,7 @@ describe("around it", () => {
       body: { error: "invalid_dpop_proof", error_description: `bad: ${String(headers["dpop"])}`.slice(0, 8000) },
     }));
     const error = await rejectionOf(
-      createTokenCache({ grant: clientCredentials(boundEndpoint()), origins: "any" }).get(),
+      createTokenCache({ grant: clientCredentialsGrant(boundEndpoint()), origins: "any" }).get(),
     );
     expect(error).toMatchObject({ error: "invalid_dpop_proof", errorDescription: "bad: [redacted]" });
     expect(String(error)).toContain("check this machine's clock");
@@ -188,13 +191,13 @@ describe("around it", () => {
       controller.abort(reason);
       return { status: 400, headers: { "dpop-nonce": "as-1" }, body: { error: "use_dpop_nonce" } };
     });
-    const grant = clientCredentials(boundEndpoint());
-    expect(await rejectionOf(grant.mint({ signal: controller.signal }))).toBe(reason);
+    const grant = clientCredentialsGrant(boundEndpoint());
+    expect(await rejectionOf(definitionOf(grant).mint({ signal: controller.signal }))).toBe(reason);
     expect(auth.requests.length).toBe(1);
   });
 
   test("a revocation carries no proof: RFC 7009 knows none", async () => {
-    const grant = clientCredentials({ ...boundEndpoint(), revocationEndpoint: `${auth.origin}/revoke` });
+    const grant = clientCredentialsGrant({ ...boundEndpoint(), revocationEndpoint: `${auth.origin}/revoke` });
     const cache = createTokenCache({ grant, origins: "any" });
     await cache.get();
     auth.respondAlways({ status: 200 });
@@ -210,7 +213,7 @@ describe("around it", () => {
     const key = dpop();
     for (const { tokenEndpoint } of [auth, other, auth, other]) {
       await createTokenCache({
-        grant: clientCredentials({ ...SECRET, tokenEndpoint, dpop: key }),
+        grant: clientCredentialsGrant({ ...SECRET, tokenEndpoint, dpop: key }),
         origins: "any",
       }).get();
     }
@@ -222,7 +225,7 @@ describe("around it", () => {
   test("T24: an authorization server and an API of one origin have a nonce each", async () => {
     const key = dpop();
     const token = await createTokenCache({
-      grant: clientCredentials({ ...boundEndpoint(), dpop: key }),
+      grant: clientCredentialsGrant({ ...boundEndpoint(), dpop: key }),
       origins: "any",
     }).get();
     const url = `${auth.origin}/both`;

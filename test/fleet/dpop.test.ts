@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import {
-  clientCredentials,
+  clientCredentialsGrant,
   createTokenCache,
   createTokenPool,
-  refreshToken,
+  refreshTokenGrant,
   type TokenCache,
 } from "../../src/index.ts";
 import { dpop } from "../../src/dpop/index.ts";
@@ -20,13 +20,13 @@ async function jwk(): Promise<JsonWebKey> {
 
 /** Bound to a key of its own. */
 function cache(): TokenCache {
-  const grant = clientCredentials({ ...endpoint, dpop: dpop(), key: "portal" });
+  const grant = clientCredentialsGrant({ ...endpoint, dpop: dpop(), key: "portal" });
   return createTokenCache({ grant, origins, store });
 }
 
 /** A session, bound to a key of its own. */
 function session(): TokenCache {
-  const grant = refreshToken({ ...endpoint, dpop: dpop(), refreshToken: "rt-1" });
+  const grant = refreshTokenGrant({ ...endpoint, dpop: dpop(), refreshToken: "rt-1" });
   return createTokenCache({ grant, origins, store });
 }
 
@@ -38,10 +38,10 @@ test("T26, S7: a token bound to a key of this process alone is not shared, with 
 
 test("T26: with a key that every process has it is", async () => {
   const privateKey = await jwk();
-  const grant = clientCredentials({ ...endpoint, dpop: dpop({ privateKey }) });
+  const grant = clientCredentialsGrant({ ...endpoint, dpop: dpop({ privateKey }) });
   expect(() => createTokenCache({ grant, origins, store })).not.toThrow();
   const create = (): TokenCache => {
-    const shared = refreshToken({ ...endpoint, dpop: dpop({ privateKey }), refreshToken: "rt-1" });
+    const shared = refreshTokenGrant({ ...endpoint, dpop: dpop({ privateKey }), refreshToken: "rt-1" });
     return createTokenCache({ grant: shared, origins, store });
   };
   expect(() => createTokenPool({ create }).get("alice")).not.toThrow();

@@ -1,3 +1,4 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
 import { isRemintError, TokenEndpointError } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
@@ -84,13 +85,15 @@ describe.each([
   test("fleet: a rejected token costs one mint per process, and one per fleet once the store is back", async () => {
     const { processes, clock, grant } = await warm();
     for (const { store } of processes) store.fault = fault;
-    const renewed = Promise.all(processes.map(({ cache }) => cache.rejected(cache.peek()!, SITE)!.next()));
+    const renewed = Promise.all(processes.map(({ cache }) => policyHalf(cache).rejected(cache.peek()!, SITE)!.next()));
     await clock.advance(wait);
     const tokens = await renewed;
     expect(grant.mints).toBe(1 + processes.length);
     for (const { store } of processes) store.fault = undefined;
     await clock.advance(20_000);
-    const again = Promise.all(processes.map(({ cache }, i) => cache.rejected(tokens[i]!.token, SITE)!.next()));
+    const again = Promise.all(
+      processes.map(({ cache }, i) => policyHalf(cache).rejected(tokens[i]!.token, SITE)!.next()),
+    );
     await clock.advance(2000);
     expect(new Set((await again).map(({ token }) => token.value)).size).toBe(1);
     expect(grant.mints).toBe(2 + processes.length);

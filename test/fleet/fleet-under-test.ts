@@ -59,7 +59,7 @@ export function fleetUnderTest(options: FleetUnderTestOptions = {}): FleetUnderT
     const switched = switchable(store);
     const cache = createTokenCache({
       origins: [ORIGIN],
-      retries: 0,
+      mintRetries: 0,
       onEvent: (event) => void events.push(event),
       grant,
       ...rest,

@@ -2,14 +2,14 @@ import { expect, test } from "vitest";
 import { createTokenCache } from "../../src/index.ts";
 import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
 import { manualClock } from "../../src/testing/index.ts";
-import type { Grant } from "../../src/index.ts";
+import { grantOf } from "../../src/core/grant.ts";
 
 test("C11: a mint that failed after it had replaced its refresh token leaves the next one to the whole fleet", async () => {
   const clock = manualClock();
   const store = memoryStore({ clock });
   const presented: unknown[] = [];
   /** Its first answer holds a refresh token, and an access token that can not be used. */
-  const grant: Grant<string> = {
+  const grant = grantOf<string>({
     key: "alice",
     state: "rt-1",
     async mint({ state }) {
@@ -17,7 +17,7 @@ test("C11: a mint that failed after it had replaced its refresh token leaves the
       const number = presented.length;
       return { access_token: number === 1 ? "no good" : `at-${number}`, expires_in: 3600, state: `rt-${number + 1}` };
     },
-  };
+  });
   const [first, second] = [0, 1].map(() =>
     createTokenCache({
       grant,

@@ -1,3 +1,5 @@
+import { policyHalf } from "../../src/core/types.ts";
+import { definitionOf, type MintContext } from "../../src/core/grant.ts";
 import { expect, test } from "vitest";
 import { fakeGrant, type FakeGrant } from "../../src/testing/index.ts";
 import { fleetUnderTest, SITE, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
@@ -5,9 +7,9 @@ import { fleetUnderTest, SITE, type FleetUnderTest, type Process } from "./fleet
 /** A grant whose mints are called a-1, a-2 and so on: who minted a token can be read off it. */
 function named(name: string): FakeGrant {
   const grant = fakeGrant({ key: "orders" });
-  const mint = grant.mint.bind(grant);
+  const mint = definitionOf(grant).mint.bind(grant);
   return Object.assign(grant, {
-    mint: async (context: Parameters<FakeGrant["mint"]>[0]) => {
+    mint: async (context: MintContext) => {
       const { access_token, ...rest } = await mint(context);
       return { ...rest, access_token: access_token.replace("fake", name) };
     },
@@ -34,7 +36,7 @@ async function twoTokensAndAThirdUnderWay(): Promise<FleetUnderTest & { a: Proce
 
 test("Q5: three tokens revoked at once: the second renewal mints, whatever others publish meanwhile", async () => {
   const { clock, b, land } = await twoTokensAndAThirdUnderWay();
-  const renewal = b.cache.rejected(b.cache.peek()!, SITE)!;
+  const renewal = policyHalf(b.cache).rejected(b.cache.peek()!, SITE)!;
   const first = renewal.next();
   await clock.advance(10);
   const taken = await first;
@@ -51,13 +53,13 @@ test("Q5: three tokens revoked at once: the second renewal mints, whatever other
 
 test("Q5: what another process minted for a rejection settles the second renewal without a mint", async () => {
   const { clock, a, b, land } = await twoTokensAndAThirdUnderWay();
-  const renewal = b.cache.rejected(b.cache.peek()!, SITE)!;
+  const renewal = policyHalf(b.cache).rejected(b.cache.peek()!, SITE)!;
   const first = renewal.next();
   await clock.advance(10);
   const taken = await first;
   land();
   await clock.advance(10);
-  const others = a.cache.rejected(a.cache.peek()!, SITE)!.next();
+  const others = policyHalf(a.cache).rejected(a.cache.peek()!, SITE)!.next();
   await clock.advance(10);
   expect((await others).token.value).toBe("a-3");
   expect(renewal.again(taken.token)).toBe(true);
@@ -69,7 +71,7 @@ test("Q5: what another process minted for a rejection settles the second renewal
 
 test("Q5: a value that this request was rejected with is not taken from others again", async () => {
   const { clock, b } = await twoTokensAndAThirdUnderWay();
-  const renewal = b.cache.rejected(b.cache.peek()!, SITE)!;
+  const renewal = policyHalf(b.cache).rejected(b.cache.peek()!, SITE)!;
   const first = renewal.next();
   await clock.advance(10);
   const taken = await first;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { pollDelay } from "../../src/fleet/polling.ts";
+import { pollDelay } from "../../src/fleet/waits.ts";
 
 /** Halfway between the shortest and the longest. */
 function usual(polls: number): number {

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { createTokenCache, createTokenPool, refreshToken } from "../../src/index.ts";
+import { createTokenCache, createTokenPool, refreshTokenGrant } from "../../src/index.ts";
 import { fleetStore, memoryStore, type Store } from "../../src/fleet/index.ts";
 import { manualClock, type ManualClock } from "../../src/testing/index.ts";
 import type { Grant, TokenCache, TokenPool } from "../../src/index.ts";
@@ -100,7 +100,7 @@ describe("C13: a pool over a store", () => {
     const writes = writesTo(fleet);
     const purposes = ["orders", "billing"].map((family) =>
       fleet.process({
-        grant: () => ({ ...sessionGrant(fleet.server, fleet.server.signIn()), key: undefined, family }),
+        grant: () => sessionGrant(fleet.server, fleet.server.signIn(), { key: undefined, family }),
       }),
     );
     const values = [];
@@ -178,7 +178,7 @@ describe("C13: a pool over a store", () => {
     await valueOf(fleet, one, "ann");
     await valueOf(fleet, two, "ann");
     fleet.server.end();
-    await one.delete("ann");
+    await one.release("ann");
     fleet.sessions.delete("ann");
     expect(await valueOf(fleet, one, "ann")).toBe("at-2-1");
     await fleet.clock.advance(LIFE);
@@ -189,7 +189,7 @@ describe("C13: a pool over a store", () => {
 describe("whose token it is has to be said", () => {
   const store = fleetStore(memoryStore(), { encryptionKey: "none" });
   const unnamed = (): TokenCache => createTokenCache({ grant: bareFunction, origins: [ORIGIN], store });
-  const grants = { bare: bareFunction, refreshToken: refreshToken({ ...ENDPOINT, refreshToken: "rt" }) };
+  const grants = { bare: bareFunction, refreshToken: refreshTokenGrant({ ...ENDPOINT, refreshToken: "rt" }) };
 
   test.each(["bare", "refreshToken"] as const)("C13: %s with a store, without a key or a pool: TypeError", (name) => {
     const create = (): unknown => createTokenCache({ grant: grants[name], origins: [ORIGIN], store });
@@ -241,11 +241,11 @@ describe("revoking what others use", () => {
     const pool = fleet.process();
     await valueOf(fleet, pool, "ann");
     const cache = pool.get("ann");
-    await expect(pool.delete("ann", { revoke: true })).rejects.toThrow(/other processes may be using/);
+    await expect(pool.release("ann", { revoke: true })).rejects.toThrow(/other processes may be using/);
     expect(pool.size).toBe(1);
     expect(pool.get("ann")).toBe(cache);
     expect((await cache.get()).value).toBe("at-1-1");
-    expect(await pool.delete("nobody", { revoke: true })).toBe(false);
+    expect(await pool.release("nobody", { revoke: true })).toBe(false);
   });
 });
 

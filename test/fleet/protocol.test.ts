@@ -1,3 +1,4 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
 import { fleetUnderTest, SITE } from "./fleet-under-test.ts";
 
@@ -33,7 +34,7 @@ describe("one mint per fleet", () => {
     const all = Promise.all(processes.map(({ cache }) => cache.get()));
     await clock.advance(1000);
     const tokens = await all;
-    const renewed = Promise.all(processes.map(({ cache }, i) => cache.rejected(tokens[i]!, SITE)!.next()));
+    const renewed = Promise.all(processes.map(({ cache }, i) => policyHalf(cache).rejected(tokens[i]!, SITE)!.next()));
     await clock.advance(2000);
     expect((await renewed).map(({ token }) => token.value)).toEqual(Array.from({ length: 5 }, () => "fake-2"));
     expect(grant.mints).toBe(2);
@@ -61,7 +62,7 @@ describe("one mint per fleet", () => {
     for (let i = 0; i < 200; i++) {
       const rounds = processes.map(async ({ cache }) => {
         let token = await cache.get();
-        let renewal = cache.rejected(token, SITE);
+        let renewal = policyHalf(cache).rejected(token, SITE);
         for (let sends = 1; renewal !== undefined && sends < 3; sends++) {
           const next = await renewal.next();
           if (next.final) return;

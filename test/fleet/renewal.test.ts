@@ -1,4 +1,5 @@
 /** Issue C, item 6: renewals across processes. A 401 in one of them is the whole fleet's business, and no more than that. */
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
 import { createAuthFetch } from "../../src/adapters/fetch.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
@@ -26,7 +27,7 @@ async function sent(
 
 /** Rejects whatever the processes have, in turn. @returns How often a process was refused the renewal, in order. */
 async function reject(fleet: FleetUnderTest, process: Process): Promise<"renewed" | "refused"> {
-  const renewal = process.cache.rejected(process.cache.peek()!, SITE);
+  const renewal = policyHalf(process.cache).rejected(process.cache.peek()!, SITE);
   if (renewal === undefined) return "refused";
   const next = renewal.next();
   await fleet.clock.advance(1000);
@@ -37,7 +38,9 @@ async function reject(fleet: FleetUnderTest, process: Process): Promise<"renewed
 /** The others take over what was minted last. */
 async function adopt({ processes, clock }: FleetUnderTest, but: Process): Promise<void> {
   const others = processes.filter((process) => process !== but);
-  const renewals = others.map(({ cache }) => cache.rejected(cache.peek()!, SITE)?.next() ?? Promise.resolve());
+  const renewals = others.map(
+    ({ cache }) => policyHalf(cache).rejected(cache.peek()!, SITE)?.next() ?? Promise.resolve(),
+  );
   await clock.advance(1000);
   await Promise.all(renewals);
 }
@@ -65,10 +68,10 @@ describe("a token that another process minted", () => {
     const { processes, clock } = await warm({ size: 2 });
     const [a, b] = processes as [Process, Process];
     const first = a.cache.peek()!;
-    const minted = b.cache.rejected(b.cache.peek()!, SITE)!.next();
+    const minted = policyHalf(b.cache).rejected(b.cache.peek()!, SITE)!.next();
     await clock.advance(1000);
     expect(await minted).toMatchObject({ final: true, token: { value: "fake-2" } });
-    const adopted = a.cache.rejected(first, SITE)!.next();
+    const adopted = policyHalf(a.cache).rejected(first, SITE)!.next();
     await clock.advance(1000);
     expect(await adopted).toMatchObject({ final: false, token: { value: "fake-2" } });
   });
@@ -80,13 +83,13 @@ describe("a token that another process minted", () => {
       await clock.advance(61_000);
       for (const { cache } of [b, a]) {
         const token = cache.peek()!;
-        const renewed = cache.rejected(token, SITE)!.next();
+        const renewed = policyHalf(cache).rejected(token, SITE)!.next();
         await clock.advance(1000);
         expect((await renewed).token.value).toBe(`fake-${round}`);
-        if (cache === b.cache) b.cache.accepted((await renewed).token, SITE);
+        if (cache === b.cache) policyHalf(b.cache).accepted((await renewed).token, SITE);
       }
     }
-    expect(a.cache.onTrial).toBe(false);
+    expect(policyHalf(a.cache).onTrial).toBe(false);
     expect(grant.mints).toBe(7);
   });
 });
@@ -95,7 +98,7 @@ describe("F5: a server that hands out the same live token", () => {
   test("C7: the repeated value is adopted as final, and nobody else mints", async () => {
     const grant = fakeGrant({ key: "orders", response: { access_token: "same" } });
     const { processes, clock } = await warm({ grant, size: 8 });
-    const renewals = Promise.all(processes.map(({ cache }) => cache.rejected(cache.peek()!, SITE)!.next()));
+    const renewals = Promise.all(processes.map(({ cache }) => policyHalf(cache).rejected(cache.peek()!, SITE)!.next()));
     await clock.advance(3000);
     const renewed = await renewals;
     expect(renewed.map(({ token, final }) => `${token.value} ${final}`)).toEqual(processes.map(() => "same true"));
@@ -106,15 +109,15 @@ describe("F5: a server that hands out the same live token", () => {
     const grant = fakeGrant({ key: "orders", response: { access_token: "same" } });
     const { processes, clock } = await warm({ grant, size: 2 });
     const [a, b] = processes as [Process, Process];
-    const first = a.cache.rejected(a.cache.peek()!, SITE)!.next();
+    const first = policyHalf(a.cache).rejected(a.cache.peek()!, SITE)!.next();
     await clock.advance(30_000);
     await first;
-    const second = b.cache.rejected(b.cache.peek()!, SITE)!.next();
+    const second = policyHalf(b.cache).rejected(b.cache.peek()!, SITE)!.next();
     await clock.advance(1000);
     expect(await second).toMatchObject({ final: true });
     expect(grant.mints).toBe(2);
     // Now it knows of that mint: the next rejection is of this one.
-    const third = b.cache.rejected(b.cache.peek()!, SITE)!.next();
+    const third = policyHalf(b.cache).rejected(b.cache.peek()!, SITE)!.next();
     await clock.advance(1000);
     expect(await third).toMatchObject({ final: true });
     expect(grant.mints).toBe(3);

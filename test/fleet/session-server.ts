@@ -1,9 +1,13 @@
+import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
 import { createTokenCache, TokenEndpointError } from "../../src/index.ts";
-import { fleetStore, memoryStore, type FleetOptions, type Store } from "../../src/fleet/index.ts";
-import { manualClock, type ManualClock } from "../../src/testing/index.ts";
+import { manualClock } from "../../src/testing/index.ts";
 import { watch } from "../core/cache-under-test.ts";
-import { ORIGIN, switchable, type SwitchableStore } from "./fleet-under-test.ts";
-import type { Grant, MintContext, RemintEvent, TokenCache, TokenCacheOptions, TokenResponse } from "../../src/index.ts";
+import { ORIGIN, switchable } from "./fleet-under-test.ts";
+import type { GrantDefinition, GrantTraits } from "../../src/core/grant.ts";
+import type { FleetOptions, Store } from "../../src/fleet/index.ts";
+import type { Grant, RemintEvent, TokenCache, TokenCacheOptions, TokenResponse } from "../../src/index.ts";
+import type { ManualClock } from "../../src/testing/index.ts";
+import type { SwitchableStore } from "./fleet-under-test.ts";
 
 type Answer = TokenResponse & { readonly state: string };
 
@@ -61,16 +65,15 @@ export class SessionServer {
 }
 
 /** A grant of one process, and where a test may hold it up. */
-export interface SessionGrant extends Grant<string> {
+export interface SessionGrant extends Grant {
   /** Awaited before the refresh token is presented. */
   beforeSending: (() => Promise<unknown>) | undefined;
   /** Awaited when the server has answered, before anybody hears of it. */
   beforeAnswering: (() => Promise<unknown>) | undefined;
-  mint(context: MintContext<string>): Promise<Answer>;
 }
 
-export function sessionGrant(server: SessionServer, seed: string, members: Partial<Grant> = {}): SessionGrant {
-  return {
+export function sessionGrant(server: SessionServer, seed: string, members: GrantTraits = {}): SessionGrant {
+  const definition: GrantDefinition<string> & Pick<SessionGrant, "beforeSending" | "beforeAnswering"> = {
     key: "session",
     ...members,
     state: seed,
@@ -83,6 +86,7 @@ export function sessionGrant(server: SessionServer, seed: string, members: Parti
       return answer;
     },
   };
+  return definition as unknown as SessionGrant;
 }
 
 /** A process and its own grant. */

@@ -1,6 +1,7 @@
 /** Issue C, item 7: whose session a record holds, when processes begin with different refresh tokens. */
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
-import { createTokenCache, refreshToken } from "../../src/index.ts";
+import { createTokenCache, refreshTokenGrant } from "../../src/index.ts";
 import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 import { FIRST, startRotatingServer } from "../grants/rotating-server.ts";
@@ -174,7 +175,8 @@ describe("a session that is over", () => {
       if (!rejects) await clock.advance(60_000);
       for (const { cache } of [a, b, late]) {
         const token = cache.peek();
-        const call: Promise<unknown> = token === undefined ? cache.get() : cache.rejected(token, SITE)!.next();
+        const call: Promise<unknown> =
+          token === undefined ? cache.get() : policyHalf(cache).rejected(token, SITE)!.next();
         expect(await rejectionOf(during(call))).toMatchObject(REFUSED);
       }
       expect(server.presented).toHaveLength(3);
@@ -192,7 +194,7 @@ describe("refreshToken with a store", () => {
       createTokenCache({
         origins: [ORIGIN],
         store,
-        grant: refreshToken({
+        grant: refreshTokenGrant({
           tokenEndpoint: auth.tokenEndpoint,
           clientId: "portal",
           clientAuthentication: "none",

@@ -1,4 +1,5 @@
 /** Issue C, item 5: a grant with a rotating refresh token. One that two processes present is a session lost. */
+import { policyHalf } from "../../src/core/types.ts";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { isRemintError, RemintError, type AccessToken } from "../../src/index.ts";
@@ -99,7 +100,9 @@ describe("the state is in every record", () => {
     await askAll(); // L T
     const gate = deferred();
     a.grant.beforeSending = () => gate.promise;
-    const renewed = a.cache.rejected(await a.cache.get(), SITE)!.next(); // L, L for each third of a lease
+    const renewed = policyHalf(a.cache)
+      .rejected(await a.cache.get(), SITE)!
+      .next(); // L, L for each third of a lease
     await clock.advance(9000);
     gate.resolve();
     await during(renewed); // T
@@ -181,7 +184,7 @@ describe("every refresh token is presented once", () => {
       await clock.advance(61_000);
       const renewals = processes.flatMap(({ cache }) => {
         const token = cache.peek()!;
-        return Array.from({ length: 20 }, () => cache.rejected(token, SITE)!.next());
+        return Array.from({ length: 20 }, () => policyHalf(cache).rejected(token, SITE)!.next());
       });
       const renewed = await during(Promise.all(renewals));
       expect(new Set(renewed.map(({ token }) => token.value))).toEqual(new Set([`at-1-${round}`]));
@@ -351,7 +354,7 @@ describe("whatever happens, and in whatever order", () => {
       if (step.act === "get") cache.get().catch(() => {});
       if (step.act === "invalidate") void cache.invalidate(cache.peek()?.value ?? "");
       if (step.act === "reject")
-        cache
+        policyHalf(cache)
           .rejected(await this.#any(process), SITE)
           ?.next()
           .catch(() => {});
@@ -468,7 +471,9 @@ describe("a store that fails", () => {
     await askAll();
     setFault(fleet, refused);
     const { cache } = processes[0]!;
-    await expect(during(cache.rejected(cache.peek()!, SITE)!.next())).rejects.toMatchObject({ code: "ERR_STORE" });
+    await expect(during(policyHalf(cache).rejected(cache.peek()!, SITE)!.next())).rejects.toMatchObject({
+      code: "ERR_STORE",
+    });
     expect(server.presented).toEqual(inOrder(1));
   });
 

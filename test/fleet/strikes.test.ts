@@ -1,22 +1,24 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { expect, test } from "vitest";
-import { SITE, warm, type FleetUnderTest } from "./fleet-under-test.ts";
-import type { Site } from "../../src/policy/choose-cache.ts";
+import { SITE, warm } from "./fleet-under-test.ts";
+import type { RequestTarget } from "../../src/core/types.ts";
+import type { FleetUnderTest } from "./fleet-under-test.ts";
 
-const FORBIDDEN: Site = { origin: SITE.origin, path: "/forbidden" };
+const FORBIDDEN: RequestTarget = { origin: SITE.origin, path: "/forbidden" };
 
 /** The token is revoked: every process is rejected with it, gets another, and that is accepted. @returns Who got a 401. */
 async function revoke({ processes, clock }: FleetUnderTest): Promise<number> {
   let surfaced = 0;
   const calls = processes.map(async ({ cache }) => {
     const token = await cache.get();
-    const renewal = cache.rejected(token, SITE);
+    const renewal = policyHalf(cache).rejected(token, SITE);
     if (renewal === undefined) {
       surfaced++;
       return;
     }
     const next = await renewal.next();
     if (next.token.value === token.value) surfaced++;
-    else if (cache.onTrial) cache.accepted(next.token, SITE);
+    else if (policyHalf(cache).onTrial) policyHalf(cache).accepted(next.token, SITE);
   });
   await clock.advance(400);
   await Promise.all(calls);
@@ -37,9 +39,9 @@ test("C8: what one path accepts is no excuse for another that rejects everything
   for (let i = 0; i < 100; i++) {
     const calls = processes.map(async ({ cache }) => {
       const token = await cache.get();
-      await cache.rejected(token, FORBIDDEN)?.next();
+      await policyHalf(cache).rejected(token, FORBIDDEN)?.next();
       const now = await cache.get();
-      if (cache.onTrial) cache.accepted(now, SITE);
+      if (policyHalf(cache).onTrial) policyHalf(cache).accepted(now, SITE);
     });
     await clock.advance(100);
     void Promise.allSettled(calls);
@@ -54,8 +56,8 @@ test("C8: what was forgiven once is not told again", async () => {
   const before = fleet.processes.reduce((sum, { store }) => sum + store.calls, 0);
   for (const { cache } of fleet.processes) {
     const token = await cache.get();
-    if (cache.onTrial) cache.accepted(token, SITE);
-    cache.accepted(token, SITE);
+    if (policyHalf(cache).onTrial) policyHalf(cache).accepted(token, SITE);
+    policyHalf(cache).accepted(token, SITE);
   }
   await fleet.clock.advance(100);
   expect(fleet.processes.reduce((sum, { store }) => sum + store.calls, 0)).toBe(before);

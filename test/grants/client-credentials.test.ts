@@ -1,12 +1,13 @@
+import { definitionOf } from "../../src/core/grant.ts";
 import { inspect } from "node:util";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { tlsClientAuth } from "../../src/oauth/client-authentication.ts";
-import { clientCredentials, type ClientCredentialsOptions } from "../../src/grants/client-credentials.ts";
+import { clientCredentialsGrant, type ClientCredentialsGrantOptions } from "../../src/grants/client-credentials.ts";
 import { startAuthServer } from "../../src/testing/index.ts";
 import { context, json, startTokenServer } from "./token-server.ts";
 
 const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
-const options: ClientCredentialsOptions = {
+const options: ClientCredentialsGrantOptions = {
   tokenEndpoint: "https://auth.example/token",
   clientId: "orders",
   clientSecret: "s3cr3t-value",
@@ -20,7 +21,7 @@ afterEach(() => {
 describe("the token request", () => {
   it("T3, T4: is a POST of a form with the grant type and what was asked for, and nothing empty", async () => {
     const server = await startTokenServer((response) => json(response, 200, token));
-    const grant = clientCredentials({
+    const grant = clientCredentialsGrant({
       ...options,
       tokenEndpoint: `${server.origin}/token?tenant=1`,
       scope: ["orders:read", "orders:write"],
@@ -29,7 +30,7 @@ describe("the token request", () => {
       parameters: { organization: "acme" },
       headers: { "X-Tenant": "t1" },
     });
-    await grant.mint(context());
+    await definitionOf(grant).mint(context());
     const [request] = server.requests;
     expect(request?.method).toBe("POST");
     expect(request?.url).toBe("/token?tenant=1");
@@ -49,8 +50,8 @@ describe("the token request", () => {
   it.each(["plain", awkward])("T1: Basic credentials are form-encoded before base64 (%s)", async (secret) => {
     const server = await startTokenServer((response) => json(response, 200, token));
     const clientId = "id:with space";
-    const grant = clientCredentials({ ...options, tokenEndpoint: server.origin, clientId, clientSecret: secret });
-    await grant.mint(context());
+    const grant = clientCredentialsGrant({ ...options, tokenEndpoint: server.origin, clientId, clientSecret: secret });
+    await definitionOf(grant).mint(context());
     const { headers, form } = server.first();
     const [user, password] = atob((headers.authorization ?? "").replace(/^Basic /, "")).split(":");
     expect([...new URLSearchParams(`${user}=${password}`)]).toEqual([[clientId, secret]]);
@@ -59,12 +60,14 @@ describe("the token request", () => {
 
   it("T2: client_secret_post sends the credentials in the body and no Authorization", async () => {
     const server = await startTokenServer((response) => json(response, 200, token));
-    await clientCredentials({
-      ...options,
-      tokenEndpoint: server.origin,
-      clientSecret: awkward,
-      clientAuthentication: "client_secret_post",
-    }).mint(context());
+    await definitionOf(
+      clientCredentialsGrant({
+        ...options,
+        tokenEndpoint: server.origin,
+        clientSecret: awkward,
+        clientAuthentication: "client_secret_post",
+      }),
+    ).mint(context());
     const { headers, form } = server.first();
     expect(headers.authorization).toBeUndefined();
     expect([form.get("client_id"), form.get("client_secret")]).toEqual(["orders", awkward]);
@@ -73,38 +76,40 @@ describe("the token request", () => {
   it("asks a secret function before every request, so that a rotated secret is picked up", async () => {
     const server = await startTokenServer((response) => json(response, 200, token));
     let count = 0;
-    const grant = clientCredentials({
+    const grant = clientCredentialsGrant({
       ...options,
       tokenEndpoint: server.origin,
       clientSecret: async () => `secret-${++count}`,
       clientAuthentication: "client_secret_post",
     });
     expect(count).toBe(0);
-    await grant.mint(context());
-    await grant.mint(context());
+    await definitionOf(grant).mint(context());
+    await definitionOf(grant).mint(context());
     expect(server.requests.map(({ form }) => form.get("client_secret"))).toEqual(["secret-1", "secret-2"]);
   });
 
   it("names the option when the secret function returns nothing, and passes on what it throws", async () => {
     const fetch = vi.fn<() => Promise<Response>>();
     const broken = { ...options, fetch, clientSecret: vi.fn<() => string>() };
-    await expect(clientCredentials(broken).mint(context())).rejects.toThrow(/"clientSecret" must be .* got undefined/);
+    await expect(definitionOf(clientCredentialsGrant(broken)).mint(context())).rejects.toThrow(
+      /"clientSecret" must be .* got undefined/,
+    );
     const sealed = new Error("vault is sealed");
     const failing = { ...options, fetch, clientSecret: () => Promise.reject(sealed) };
-    await expect(clientCredentials(failing).mint(context())).rejects.toBe(sealed);
+    await expect(definitionOf(clientCredentialsGrant(failing)).mint(context())).rejects.toBe(sealed);
     expect(fetch).not.toHaveBeenCalled();
   });
 
   it("looks globalThis.fetch up when it is called, not before", async () => {
-    const grant = clientCredentials(options);
+    const grant = clientCredentialsGrant(options);
     const fetch = vi.spyOn(globalThis, "fetch").mockResolvedValue(Response.json(token));
-    await expect(grant.mint(context())).resolves.toMatchObject({ access_token: "a" });
+    await expect(definitionOf(grant).mint(context())).resolves.toMatchObject({ access_token: "a" });
     expect(fetch).toHaveBeenCalledOnce();
   });
 
   it("uses the fetch it was given", async () => {
     const fetch = vi.fn(async (_url: string, _init: RequestInit) => Response.json(token));
-    await clientCredentials({ ...options, fetch }).mint(context());
+    await definitionOf(clientCredentialsGrant({ ...options, fetch })).mint(context());
     expect(fetch.mock.calls[0]?.[0]).toBe("https://auth.example/token");
     expect(fetch.mock.calls[0]?.[1]).toMatchObject({ method: "POST", redirect: "manual" });
   });
@@ -113,7 +118,9 @@ describe("the token request", () => {
     await using auth = await startAuthServer();
     const { tokenEndpoint } = auth;
     for (const scope of ["a b c", ["a", "b", "c"], " a  b c ", ["a b", "c "]]) {
-      await clientCredentials({ tokenEndpoint, clientId: "a", clientSecret: "s", scope }).mint(context());
+      await definitionOf(clientCredentialsGrant({ tokenEndpoint, clientId: "a", clientSecret: "s", scope })).mint(
+        context(),
+      );
     }
     expect(auth.requests.map(({ form }) => form.getAll("scope").join("|"))).toEqual(Array(4).fill("a b c"));
   });
@@ -122,7 +129,9 @@ describe("the token request", () => {
     const server = await startTokenServer((response) =>
       json(response, 200, { ...token, refresh_token: "r", id_token: "x" }),
     );
-    const response = await clientCredentials({ ...options, tokenEndpoint: server.origin }).mint(context());
+    const response = await definitionOf(clientCredentialsGrant({ ...options, tokenEndpoint: server.origin })).mint(
+      context(),
+    );
     expect(JSON.stringify(response)).not.toMatch(/refresh_token|id_token/);
   });
 
@@ -131,23 +140,23 @@ describe("the token request", () => {
     const scope = ["a"];
     const parameters = { p: "1" };
     const mutable = { ...options, tokenEndpoint: new URL(server.origin), scope, parameters };
-    const grant = clientCredentials(mutable);
+    const grant = clientCredentialsGrant(mutable);
     scope.push("b");
     parameters.p = "2";
     mutable.tokenEndpoint.pathname = "/elsewhere";
-    await grant.mint(context());
+    await definitionOf(grant).mint(context());
     expect(server.requests[0]?.url).toBe("/");
     expect(String(server.requests[0]?.form)).toBe("scope=a&p=1&grant_type=client_credentials");
   });
 });
 
-function key(more: Partial<ClientCredentialsOptions>): string | undefined {
-  return clientCredentials({ ...options, ...more }).key;
+function key(more: Partial<ClientCredentialsGrantOptions>): string | undefined {
+  return definitionOf(clientCredentialsGrant({ ...options, ...more })).key;
 }
 
 describe("the grant", () => {
   it("passes origins and defaultTtl through, and names its endpoint without the query", () => {
-    const grant = clientCredentials({
+    const grant = clientCredentialsGrant({
       ...options,
       tokenEndpoint: "https://auth.example/t?key=k",
       origins: ["https://api.example"],
@@ -182,7 +191,7 @@ describe("the grant", () => {
     expect(keys).not.toContain(undefined);
   });
 
-  it.each<[string, Partial<ClientCredentialsOptions>]>([
+  it.each<[string, Partial<ClientCredentialsGrantOptions>]>([
     ["a parameter", { parameters: { password: "hush-1" } }],
     ["a header", { headers: { "X-Api-Key": "hush-1" } }],
     ["the query", { tokenEndpoint: "https://auth.example/token?api_key=hush-1" }],
@@ -204,16 +213,16 @@ describe("the grant", () => {
   });
 
   it("S5: neither its key nor its inspection shows a secret", () => {
-    const grant = clientCredentials({
+    const grant = clientCredentialsGrant({
       ...options,
       tokenEndpoint: "https://auth.example/token?api_key=hush-1",
       parameters: { password: "hush-2" },
       headers: { "X-Api-Key": "hush-3", Cookie: "hush-4" },
       key: "named",
     });
-    expect(String(grant.key) + inspect(grant, { depth: 10, showHidden: true }) + JSON.stringify(grant)).not.toMatch(
-      /hush|s3cr3t/,
-    );
+    expect(
+      String(definitionOf(grant).key) + inspect(grant, { depth: 10, showHidden: true }) + JSON.stringify(grant),
+    ).not.toMatch(/hush|s3cr3t/);
   });
 });
 
@@ -253,18 +262,18 @@ describe("wrong options are a TypeError that names the option, before anything i
     ["defaultTtl", { defaultTtl: -1 }, /"defaultTtl" must be a non-negative number of milliseconds/],
   ];
   it.each(cases)("%s", (_name, more, message) => {
-    const build = (): unknown => clientCredentials({ ...options, ...more });
+    const build = (): unknown => clientCredentialsGrant({ ...options, ...more });
     expect(build).toThrow(TypeError);
     expect(build).toThrow(message);
   });
 
   it("no options at all", () => {
     // @ts-expect-error as JavaScript allows it
-    expect(() => clientCredentials()).toThrow('"clientCredentials options" must be an object');
+    expect(() => clientCredentialsGrant()).toThrow('"clientCredentialsGrant options" must be an object');
   });
 
   it("S1: allowHttp says that the network is trusted", () => {
-    const grant = clientCredentials({ ...options, tokenEndpoint: "http://auth.mesh/token", allowHttp: true });
-    expect(grant.endpoint).toBe("http://auth.mesh/token");
+    const grant = clientCredentialsGrant({ ...options, tokenEndpoint: "http://auth.mesh/token", allowHttp: true });
+    expect(definitionOf(grant).endpoint).toBe("http://auth.mesh/token");
   });
 });

@@ -85,7 +85,7 @@ describe("the grant", () => {
   test("what the mint throws becomes an error of ours, without the configs of HTTP clients", async () => {
     const foreign = Object.assign(new Error("no"), { status: 503, config: { auth: "hush" } });
     const grant = customGrant({ mint: () => Promise.reject(foreign), origins: ORIGINS });
-    const error = await rejectionOf(createTokenCache({ grant, retries: 0 }).get());
+    const error = await rejectionOf(createTokenCache({ grant, mintRetries: 0 }).get());
     expect(error).toMatchObject({ code: "ERR_GRANT", retryable: true });
     expect(inspect(error, { depth: 10 })).not.toContain("hush");
   });

@@ -1,6 +1,13 @@
 /** Refresh tokens that rotate, JWT bearer and token exchange against a certified authorization server. */
+import { definitionOf } from "../../src/core/grant.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createTokenCache, jwtBearer, refreshToken, type RefreshTokenOptions, tokenExchange } from "remint";
+import {
+  createTokenCache,
+  jwtBearerGrant,
+  refreshTokenGrant,
+  type RefreshTokenGrantOptions,
+  tokenExchangeGrant,
+} from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { startApi } from "remint/testing";
 import { rejectionOf } from "../core/cache-under-test.ts";
@@ -22,7 +29,7 @@ function endpoint(): { tokenEndpoint: string } & typeof CLIENT {
 /** A user who signed in, the database that keeps the refresh token, and a process that works with it. */
 async function session(): Promise<{
   readonly saved: string[];
-  readonly start: (more?: Partial<RefreshTokenOptions>) => ReturnType<typeof createTokenCache>;
+  readonly start: (more?: Partial<RefreshTokenGrantOptions>) => ReturnType<typeof createTokenCache>;
   readonly presented: () => readonly string[];
 }> {
   const saved = [await server.signIn("alice")];
@@ -32,7 +39,10 @@ async function session(): Promise<{
     start(more = {}) {
       const options = { ...endpoint(), refreshToken: saved.at(-1)!, current: () => saved.at(-1) };
       const onRotate = (token: string): void => void saved.push(token);
-      return createTokenCache({ grant: refreshToken({ ...options, onRotate, origins: "any", ...more }), retries: 0 });
+      return createTokenCache({
+        grant: refreshTokenGrant({ ...options, onRotate, origins: "any", ...more }),
+        mintRetries: 0,
+      });
     },
     presented: () => server.presented.slice(before),
   };
@@ -79,7 +89,7 @@ describe("refresh tokens that rotate, with reuse detection", () => {
     let reached!: () => void;
     const under = { way: new Promise<void>((resolve) => (reached = resolve)) };
     // Its answer has come from the server, and not yet to the grant.
-    const slow: RefreshTokenOptions["fetch"] = async (url, init) => {
+    const slow: RefreshTokenGrantOptions["fetch"] = async (url, init) => {
       const response = await fetch(url, init);
       if (!url.endsWith("/token")) return response;
       const answer = (await response.clone().json()) as { access_token: string; refresh_token: string };
@@ -90,7 +100,7 @@ describe("refresh tokens that rotate, with reuse detection", () => {
     };
     const revocationEndpoint = `${server.tokenEndpoint}/revocation`;
     const options = { ...endpoint(), revocationEndpoint, refreshToken: saved[0]!, fetch: slow };
-    const cache = createTokenCache({ grant: refreshToken({ ...options, origins: "any" }), retries: 0 });
+    const cache = createTokenCache({ grant: refreshTokenGrant({ ...options, origins: "any" }), mintRetries: 0 });
     const minted = rejectionOf(cache.get());
     await under.way;
     await cache.close({ revoke: true });
@@ -107,11 +117,11 @@ describe("refresh tokens that rotate, with reuse detection", () => {
       if (isDown) throw new Error("database is down");
       saved.push(token);
     };
-    const grant = refreshToken({ ...endpoint(), refreshToken: saved[0]!, onRotate });
+    const grant = refreshTokenGrant({ ...endpoint(), refreshToken: saved[0]!, onRotate });
     const signal = new AbortController().signal;
-    expect(await rejectionOf(grant.mint({ signal, state: saved[0] }))).toMatchObject({ retryable: true });
+    expect(await rejectionOf(definitionOf(grant).mint({ signal, state: saved[0] }))).toMatchObject({ retryable: true });
     isDown = false;
-    const { access_token } = await grant.mint({ signal, state: saved[0] });
+    const { access_token } = await definitionOf(grant).mint({ signal, state: saved[0] });
     expect(await server.isActive(access_token)).toBe(true);
     expect(presented()).toEqual([saved[0]]);
     expect((await start().get()).value).not.toBe(access_token);
@@ -133,11 +143,11 @@ describe("refresh tokens that rotate, with reuse detection", () => {
   test("revoking ends the refresh token and the access token, by the server's own account", async () => {
     const { saved } = await session();
     const revocationEndpoint = `${server.tokenEndpoint}/revocation`;
-    const grant = refreshToken({ ...endpoint(), revocationEndpoint, refreshToken: saved[0]!, origins: "any" });
+    const grant = refreshTokenGrant({ ...endpoint(), revocationEndpoint, refreshToken: saved[0]!, origins: "any" });
     const token = await createTokenCache({ grant }).get();
     const next = server.presented.at(-1);
     expect(next).toBe(saved[0]);
-    await grant.revoke?.(token, { signal: new AbortController().signal });
+    await definitionOf(grant).revoke?.(token, { signal: new AbortController().signal });
     expect(await server.isActive(token.value)).toBe(false);
     const again = createTokenCache({ grant });
     expect(await rejectionOf(again.get())).toMatchObject({ error: "invalid_grant", terminal: true });
@@ -155,7 +165,11 @@ describe("refresh tokens that rotate, with reuse detection", () => {
 describe("JWT bearer, as a registered grant", () => {
   test("T33: every mint has an assertion of its own, which the server verifies and takes once", async () => {
     const assertion = { key: server.assertionKey, issuer: "portal", subject: "alice", audience: server.issuer };
-    const cache = createTokenCache({ grant: jwtBearer({ ...endpoint(), assertion }), origins: "any", retries: 0 });
+    const cache = createTokenCache({
+      grant: jwtBearerGrant({ ...endpoint(), assertion }),
+      origins: "any",
+      mintRetries: 0,
+    });
     for (let mint = 0; mint < 3; mint++) {
       const { value } = await cache.get();
       expect(await server.isActive(value)).toBe(true);
@@ -163,9 +177,9 @@ describe("JWT bearer, as a registered grant", () => {
     }
     const used = String(server.asked.at(-1)!["assertion"]);
     const again = createTokenCache({
-      grant: jwtBearer({ ...endpoint(), assertion: used }),
+      grant: jwtBearerGrant({ ...endpoint(), assertion: used }),
       origins: "any",
-      retries: 0,
+      mintRetries: 0,
     });
     expect(await rejectionOf(again.get())).toMatchObject({ error: "invalid_grant", terminal: false });
   });
@@ -173,13 +187,13 @@ describe("JWT bearer, as a registered grant", () => {
 
 describe("token exchange, as a registered grant", () => {
   test("T27, T28: several resources and audiences arrive as they were given", async () => {
-    const grant = tokenExchange({
+    const grant = tokenExchangeGrant({
       ...endpoint(),
       subjectToken: "subject",
       resource: ["https://a.example/", "https://b.example/"],
       audience: ["billing", "stock"],
     });
-    const { value } = await createTokenCache({ grant, origins: "any", retries: 0 }).get();
+    const { value } = await createTokenCache({ grant, origins: "any", mintRetries: 0 }).get();
     expect(await server.isActive(value)).toBe(true);
     expect(server.asked.at(-1)).toMatchObject({
       subject_token: "subject",

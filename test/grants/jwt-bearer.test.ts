@@ -1,8 +1,9 @@
+import { definitionOf } from "../../src/core/grant.ts";
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { inspect } from "node:util";
 import { exportJWK, exportPKCS8, generateKeyPair, jwtVerify } from "jose";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createTokenCache, jwtBearer, type JwtBearerOptions, type SignedAssertion } from "remint";
+import { createTokenCache, jwtBearerGrant, type JwtBearerGrantOptions, type SignedAssertion } from "remint";
 import { type AuthServer, startAuthServer } from "remint/testing";
 import { rejectionOf } from "../core/cache-under-test.ts";
 import { context } from "./token-server.ts";
@@ -17,7 +18,10 @@ beforeEach(async () => {
 });
 afterEach(() => auth.close());
 
-function options(assertion: JwtBearerOptions["assertion"], more: Partial<JwtBearerOptions> = {}): JwtBearerOptions {
+function options(
+  assertion: JwtBearerGrantOptions["assertion"],
+  more: Partial<JwtBearerGrantOptions> = {},
+): JwtBearerGrantOptions {
   return { tokenEndpoint: auth.tokenEndpoint, ...CLIENT, assertion, ...more };
 }
 
@@ -30,7 +34,9 @@ function sent(): string[] {
 
 describe("the token request", () => {
   test("T32: has the assertion as it was given, and what was asked for", async () => {
-    await jwtBearer(options("aaa.bbb.ccc", { scope: ["a", "b"], parameters: { tenant: "t1" } })).mint(context());
+    await definitionOf(
+      jwtBearerGrant(options("aaa.bbb.ccc", { scope: ["a", "b"], parameters: { tenant: "t1" } })),
+    ).mint(context());
     expect([...auth.requests[0]!.form]).toEqual([
       ["scope", "a b"],
       ["tenant", "t1"],
@@ -43,19 +49,21 @@ describe("the token request", () => {
     let count = 0;
     const assertion = vi.fn(async (_context: { signal: AbortSignal }) => `aaa.bbb.${++count}`);
     auth.respond({ status: 503 });
-    const cache = createTokenCache({ grant: jwtBearer(options(assertion)), origins: ["https://api.example"] });
+    const cache = createTokenCache({ grant: jwtBearerGrant(options(assertion)), origins: ["https://api.example"] });
     await cache.get();
     expect(sent()).toEqual(["aaa.bbb.1", "aaa.bbb.2"]);
     expect(assertion.mock.calls[0]![0].signal).toBeInstanceOf(AbortSignal);
   });
 
   test("a function that returns nothing sends nothing", async () => {
-    await expect(jwtBearer(options(() => "")).mint(context())).rejects.toThrow(/"assertion" must be .* empty string/);
+    await expect(definitionOf(jwtBearerGrant(options(() => ""))).mint(context())).rejects.toThrow(
+      /"assertion" must be .* empty string/,
+    );
     expect(auth.requests).toHaveLength(0);
   });
 
   test("a refresh token in the answer is ignored", async () => {
-    expect((await jwtBearer(options("a.b.c")).mint(context()))["refresh_token"]).toBeUndefined();
+    expect((await definitionOf(jwtBearerGrant(options("a.b.c"))).mint(context()))["refresh_token"]).toBeUndefined();
   });
 });
 
@@ -66,7 +74,7 @@ describe("an assertion that is signed here", () => {
       const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
       const before = Math.floor(Date.now() / 1000);
       const assertion = { key: privateKey, alg, kid: "k1", ...PARTIES, claims: { tenant: "acme" } };
-      await jwtBearer(options(assertion)).mint(context());
+      await definitionOf(jwtBearerGrant(options(assertion))).mint(context());
       const { payload, protectedHeader } = await jwtVerify(sent()[0]!, publicKey, { audience: PARTIES.audience });
       expect(protectedHeader).toMatchObject({ alg, kid: "k1" });
       expect(payload).toMatchObject({
@@ -85,7 +93,7 @@ describe("an assertion that is signed here", () => {
   test("T33: has a new jti in every request, retries too", async () => {
     const { privateKey, publicKey } = await generateKeyPair("ES256");
     auth.respond({ status: 503 }, { status: 500 });
-    const grant = jwtBearer(options({ key: privateKey, ...PARTIES }));
+    const grant = jwtBearerGrant(options({ key: privateKey, ...PARTIES }));
     await createTokenCache({ grant, origins: ["https://api.example"] }).get();
     const ids = await Promise.all(sent().map(async (jwt) => (await jwtVerify(jwt, publicKey)).payload.jti));
     expect(ids).toHaveLength(3);
@@ -96,7 +104,9 @@ describe("an assertion that is signed here", () => {
     const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
     for (const pemOrJwk of [await exportPKCS8(privateKey), await exportJWK(privateKey)] as SignedAssertion["key"][]) {
       const audience = ["https://a.example", "https://b.example"];
-      await jwtBearer(options({ key: pemOrJwk, ...PARTIES, audience, lifetime: 30_000 })).mint(context());
+      await definitionOf(jwtBearerGrant(options({ key: pemOrJwk, ...PARTIES, audience, lifetime: 30_000 }))).mint(
+        context(),
+      );
       const { payload } = await jwtVerify(sent().at(-1)!, publicKey);
       expect(payload.aud).toEqual(audience);
       expect(payload.exp! - payload.iat!).toBe(30);
@@ -106,7 +116,7 @@ describe("an assertion that is signed here", () => {
   test("PKCS#1 is a TypeError that prints the openssl command, and nothing of the key", () => {
     const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 }) as { privateKey: KeyObject };
     const pem = String(privateKey.export({ type: "pkcs1", format: "pem" }));
-    const error = errorOf(() => jwtBearer(options({ key: pem, ...PARTIES })));
+    const error = errorOf(() => jwtBearerGrant(options({ key: pem, ...PARTIES })));
     expect(error).toBeInstanceOf(TypeError);
     expect(error.message).toMatch(/openssl pkcs8 -topk8/);
     expect(error.message).not.toContain(pem.split("\n")[1]);
@@ -122,8 +132,8 @@ function errorOf(work: () => unknown): Error {
   return expect.fail("nothing was thrown");
 }
 
-function key(assertion: JwtBearerOptions["assertion"], name?: string): string | undefined {
-  return jwtBearer(options(assertion, { key: name })).key;
+function key(assertion: JwtBearerGrantOptions["assertion"], name?: string): string | undefined {
+  return definitionOf(jwtBearerGrant(options(assertion, { key: name }))).key;
 }
 
 describe("the grant", () => {
@@ -148,9 +158,9 @@ describe("the grant", () => {
   });
 
   test("S5: does not print, and its errors do not repeat the assertion", async () => {
-    const grant = jwtBearer(options("aaa.bbb.ccc"));
+    const grant = jwtBearerGrant(options("aaa.bbb.ccc"));
     auth.respond({ status: 400, body: { error: "invalid_grant", error_description: "aaa.bbb.ccc is too old" } });
-    const error = await rejectionOf(grant.mint(context()));
+    const error = await rejectionOf(definitionOf(grant).mint(context()));
     expect(error).toMatchObject({ error: "invalid_grant", terminal: false });
     const shown = [grant, error].map((value) => inspect(value, { depth: 10, showHidden: true, getters: true }));
     expect(shown.join() + JSON.stringify([grant, error])).not.toMatch(/aaa\.bbb|s3cr3t/);
@@ -174,7 +184,7 @@ describe("the grant", () => {
     ["an empty kid", { key: jwk, ...PARTIES, kid: "" }, /"assertion.kid" must be a non-empty string/],
     ["a key that is no PEM", { key: "x", ...PARTIES }, /"assertion.key" must be a PEM/],
   ])("%s: a TypeError that names the option", (_name, assertion, message) => {
-    const build = (): unknown => jwtBearer(options(assertion as JwtBearerOptions["assertion"]));
+    const build = (): unknown => jwtBearerGrant(options(assertion as JwtBearerGrantOptions["assertion"]));
     expect(build).toThrow(TypeError);
     expect(build).toThrow(message);
   });

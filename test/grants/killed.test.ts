@@ -31,11 +31,11 @@ afterEach(() => {
 function start({ auth }: RotatingServer, onRotate: string, body: string): ReturnType<typeof spawn> {
   const program = `
     import { readFileSync, writeFileSync } from "node:fs";
-    import { createTokenCache, refreshToken } from ${JSON.stringify(core)};
+    import { createTokenCache, refreshTokenGrant } from ${JSON.stringify(core)};
     const saved = () => readFileSync(${JSON.stringify(database)}, "utf8");
     const save = (token) => writeFileSync(${JSON.stringify(database)}, token);
     const never = () => new Promise(() => {});
-    const grant = refreshToken({
+    const grant = refreshTokenGrant({
       tokenEndpoint: ${JSON.stringify(auth.tokenEndpoint)}, clientId: "portal", clientSecret: "secret",
       refreshToken: saved(), current: saved, onRotate: ${onRotate},
     });

@@ -1,6 +1,13 @@
+import { definitionOf } from "../../src/core/grant.ts";
 import { inspect } from "node:util";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { createTokenCache, type Grant, refreshToken, type RefreshTokenOptions, type TokenCache } from "remint";
+import {
+  createTokenCache,
+  type Grant,
+  refreshTokenGrant,
+  type RefreshTokenGrantOptions,
+  type TokenCache,
+} from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { type Answer, manualClock, type ManualClock, startApi } from "remint/testing";
 import { stateLeftBy } from "../../src/base/left-state.ts";
@@ -13,11 +20,11 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-function grantOf({ auth }: RotatingServer, more: Partial<RefreshTokenOptions> = {}): Grant<string> {
-  return refreshToken({ tokenEndpoint: auth.tokenEndpoint, ...CLIENT, refreshToken: FIRST, ...more });
+function grantOf({ auth }: RotatingServer, more: Partial<RefreshTokenGrantOptions> = {}): Grant {
+  return refreshTokenGrant({ tokenEndpoint: auth.tokenEndpoint, ...CLIENT, refreshToken: FIRST, ...more });
 }
 
-function cacheOf(grant: Grant<string>, clock: ManualClock = manualClock()): TokenCache {
+function cacheOf(grant: Grant, clock: ManualClock = manualClock()): TokenCache {
   return createTokenCache({ grant, origins: ["https://api.example"], clock });
 }
 
@@ -55,7 +62,7 @@ describe("the token request", () => {
   test("T7: what a mint leaves for the next one, here or in a store, is the refresh token that is good", async () => {
     for (const rotates of [true, false]) {
       const server = await startRotatingServer(rotates);
-      const minted = await grantOf(server).mint({ signal: new AbortController().signal });
+      const minted = await definitionOf(grantOf(server)).mint({ signal: new AbortController().signal });
       expect(minted).toMatchObject({ state: server.live(), refresh_token: undefined });
       expect(minted.state).toBe(rotates ? "rt-1-next" : FIRST);
     }
@@ -120,7 +127,7 @@ describe("sharing", () => {
     const server = await startRotatingServer();
     const grant = grantOf(server);
     await cacheOf(grant).get();
-    await cacheOf({ ...grant, defaultTtl: 1 }).get();
+    await cacheOf(Object.assign({ ...grant }, { defaultTtl: 1 })).get();
     expect(server.presented).toEqual([FIRST, "rt-1-next"]);
   });
 
@@ -128,9 +135,9 @@ describe("sharing", () => {
     const server = await startRotatingServer();
     const grant = grantOf(server);
     const signal = new AbortController().signal;
-    await grant.mint({ signal, state: FIRST });
+    await definitionOf(grant).mint({ signal, state: FIRST });
     const elsewhere = server.rotate();
-    expect(await grant.mint({ signal, state: elsewhere })).toMatchObject({ state: server.live() });
+    expect(await definitionOf(grant).mint({ signal, state: elsewhere })).toMatchObject({ state: server.live() });
     expect(server.presented).toEqual([FIRST, elsewhere]);
   });
 });
@@ -139,7 +146,7 @@ describe("onRotate", () => {
   test("gets the new refresh token, the replaced one and a response without tokens, before the token is used", async () => {
     const server = await startRotatingServer();
     const saved = deferred();
-    const onRotate = vi.fn<NonNullable<RefreshTokenOptions["onRotate"]>>(() => saved.promise);
+    const onRotate = vi.fn<NonNullable<RefreshTokenGrantOptions["onRotate"]>>(() => saved.promise);
     const cache = cacheOf(grantOf(server, { onRotate }));
     const got = watch(cache.get());
     await vi.waitFor(() => expect(onRotate).toHaveBeenCalledOnce());
@@ -190,7 +197,7 @@ describe("onRotate", () => {
   test("that fails: the error knows the new refresh token for a store to keep, and does not print it", async () => {
     const server = await startRotatingServer();
     const grant = grantOf(server, { onRotate: () => Promise.reject(new Error("down")) });
-    const error = await rejectionOf(grant.mint({ signal: new AbortController().signal, state: FIRST }));
+    const error = await rejectionOf(definitionOf(grant).mint({ signal: new AbortController().signal, state: FIRST }));
     expect(stateLeftBy(error as Error)).toBe("rt-1-next");
     expect(inspect(error, { depth: 5, showHidden: true }) + JSON.stringify(error)).not.toContain("rt-1");
   });
@@ -203,9 +210,9 @@ describe("onRotate", () => {
     const grant = grantOf(server, { onRotate });
     const signal = new AbortController().signal;
     const start = Date.now();
-    await rejectionOf(grant.mint({ signal, state: FIRST }));
+    await rejectionOf(definitionOf(grant).mint({ signal, state: FIRST }));
     vi.spyOn(Date, "now").mockReturnValue(start + 3595_000);
-    expect((await grant.mint({ signal, state: FIRST })).access_token).toBe("at-2");
+    expect((await definitionOf(grant).mint({ signal, state: FIRST })).access_token).toBe("at-2");
     expect(onRotate.mock.calls.map(([token]) => token)).toEqual(["rt-1-next", "rt-1-next", "rt-2-next"]);
     expect(server.presented).toEqual([FIRST, "rt-1-next"]);
   });
@@ -222,9 +229,9 @@ describe("onRotate", () => {
     const grant = grantOf(server, { onRotate });
     const signal = new AbortController().signal;
     const start = Date.now();
-    await rejectionOf(grant.mint({ signal, state: FIRST }));
+    await rejectionOf(definitionOf(grant).mint({ signal, state: FIRST }));
     vi.spyOn(Date, "now").mockReturnValue(start + 600_000);
-    const { access_token, expires_in } = await grant.mint({ signal, state: FIRST });
+    const { access_token, expires_in } = await definitionOf(grant).mint({ signal, state: FIRST });
     expect(access_token).toBe("at-1");
     expect(Number(expires_in)).toBeLessThanOrEqual(3001);
     expect(Number(expires_in)).toBeGreaterThan(2900);
@@ -304,9 +311,9 @@ describe("an answer that comes after its mint gave up", () => {
         signal = init.signal ?? undefined;
         return new Promise<Response>((_, reject) => signal?.addEventListener("abort", () => reject(new Error("x"))));
       });
-      const grant = refreshToken({ tokenEndpoint: "https://auth.example", ...CLIENT, refreshToken: FIRST, fetch });
+      const grant = refreshTokenGrant({ tokenEndpoint: "https://auth.example", ...CLIENT, refreshToken: FIRST, fetch });
       const mint = new AbortController();
-      const failed = rejectionOf(grant.mint({ signal: mint.signal, state: FIRST }));
+      const failed = rejectionOf(definitionOf(grant).mint({ signal: mint.signal, state: FIRST }));
       await settle();
       mint.abort(new Error("the mint's time is up"));
       await failed;
@@ -315,7 +322,9 @@ describe("an answer that comes after its mint gave up", () => {
       expect(signal?.aborted).toBe(true);
       await settle();
       const another = new AbortController();
-      grant.mint({ signal: another.signal, state: FIRST }).catch(() => {});
+      definitionOf(grant)
+        .mint({ signal: another.signal, state: FIRST })
+        .catch(() => {});
       await settle();
       expect(fetch).toHaveBeenCalledTimes(2);
     } finally {
@@ -464,7 +473,7 @@ async function revoked(...answers: Answer[]): Promise<string[][]> {
   const grant = grantOf(server, { revocationEndpoint: `${tokenEndpoint}/revoke` });
   const token = await cacheOf(grant).get();
   server.auth.respond(...answers);
-  await grant.revoke!(token, { signal: new AbortController().signal });
+  await definitionOf(grant).revoke!(token, { signal: new AbortController().signal });
   const { requests } = server.auth;
   return requests.slice(1).map(({ form }) => [form.get("token") ?? "", form.get("token_type_hint") ?? ""]);
 }
@@ -492,7 +501,7 @@ describe("revoking", () => {
     const grant = grantOf(server, { revocationEndpoint: `${server.auth.tokenEndpoint}/revoke` });
     const token = await cacheOf(grant).get();
     server.auth.respond({ status: 400, body: { error: "unsupported_token_type" } }, { status: 200 });
-    const told = grant.revoke!(token, { signal: new AbortController().signal });
+    const told = definitionOf(grant).revoke!(token, { signal: new AbortController().signal });
     await expect(told).rejects.toMatchObject({ error: "unsupported_token_type" });
     expect(server.auth.requests.slice(1).map(({ form }) => form.get("token_type_hint"))).toEqual([
       "refresh_token",
@@ -557,7 +566,7 @@ describe("the grant", () => {
   test("has a key only when it is told whose token it is, and no secret in it", async () => {
     const server = await startRotatingServer();
     const keyFor = (key?: string, token = FIRST): string | undefined =>
-      grantOf(server, { key, refreshToken: token }).key;
+      definitionOf(grantOf(server, { key, refreshToken: token })).key;
     expect(keyFor()).toBeUndefined();
     expect(keyFor("alice")).toBe(keyFor("alice", "another"));
     expect(keyFor("alice")).not.toBe(keyFor("bob"));
@@ -573,15 +582,15 @@ describe("the grant", () => {
     ["clientId", { clientId: undefined }, /"clientId"/],
   ])("a wrong %s is a TypeError that names it", (_name, more, message) => {
     const good = { tokenEndpoint: "https://auth.example", ...CLIENT, refreshToken: FIRST };
-    const build = (): unknown => refreshToken({ ...good, ...more } as RefreshTokenOptions);
+    const build = (): unknown => refreshTokenGrant({ ...good, ...more } as RefreshTokenGrantOptions);
     expect(build).toThrow(TypeError);
     expect(build).toThrow(message);
-    expect(() => refreshToken(undefined as never)).toThrow('"refreshToken options" must be an object');
+    expect(() => refreshTokenGrant(undefined as never)).toThrow('"refreshTokenGrant options" must be an object');
   });
 
   test("passes origins and defaultTtl through, and names its endpoint without the query", () => {
     const tokenEndpoint = "https://auth.example/t?x=1";
-    const grant = refreshToken({ tokenEndpoint, ...CLIENT, refreshToken: FIRST, origins: "any", defaultTtl: 5 });
+    const grant = refreshTokenGrant({ tokenEndpoint, ...CLIENT, refreshToken: FIRST, origins: "any", defaultTtl: 5 });
     expect(grant).toMatchObject({ endpoint: "https://auth.example/t", origins: "any", defaultTtl: 5, state: FIRST });
   });
 });

@@ -1,6 +1,7 @@
+import { definitionOf } from "../../src/core/grant.ts";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createTokenCache, tokenExchange, type TokenExchangeOptions } from "remint";
+import { createTokenCache, tokenExchangeGrant, type TokenExchangeGrantOptions } from "remint";
 import { type AuthServer, manualClock, startAuthServer } from "remint/testing";
 import { jwt, rejectionOf } from "../core/cache-under-test.ts";
 import { context } from "./token-server.ts";
@@ -22,19 +23,19 @@ beforeEach(async () => {
 });
 afterEach(() => auth.close());
 
-function options(more: Partial<TokenExchangeOptions> = {}): TokenExchangeOptions {
+function options(more: Partial<TokenExchangeGrantOptions> = {}): TokenExchangeGrantOptions {
   return { tokenEndpoint: auth.tokenEndpoint, ...CLIENT, subjectToken: SUBJECT, ...more };
 }
 
 /** Milliseconds the cache keeps what was issued. */
-async function kept(more: Partial<TokenExchangeOptions>, clock = manualClock()): Promise<number> {
-  const cache = createTokenCache({ grant: tokenExchange(options(more)), origins: ["https://api.example"], clock });
+async function kept(more: Partial<TokenExchangeGrantOptions>, clock = manualClock()): Promise<number> {
+  const cache = createTokenCache({ grant: tokenExchangeGrant(options(more)), origins: ["https://api.example"], clock });
   return (await cache.get()).expiresAt - clock.now();
 }
 
 describe("the token request", () => {
   test("T28: has the subject token and its type; nothing of an actor without one", async () => {
-    await tokenExchange(options()).mint(context());
+    await definitionOf(tokenExchangeGrant(options())).mint(context());
     expect([...auth.requests[0]!.form]).toEqual([
       ["subject_token_type", `${TYPE}access_token`],
       ["subject_token", SUBJECT],
@@ -43,17 +44,19 @@ describe("the token request", () => {
   });
 
   test("T28: everything else that can be asked for, several audiences and resources too", async () => {
-    await tokenExchange(
-      options({
-        subjectTokenType: "jwt",
-        actorToken: "actor",
-        actorTokenType: "urn:example:type",
-        requestedTokenType: "jwt",
-        audience: ["billing", "stock"],
-        resource: ["https://a.example/", "https://b.example/"],
-        scope: "read write",
-        parameters: { tenant: "t1" },
-      }),
+    await definitionOf(
+      tokenExchangeGrant(
+        options({
+          subjectTokenType: "jwt",
+          actorToken: "actor",
+          actorTokenType: "urn:example:type",
+          requestedTokenType: "jwt",
+          audience: ["billing", "stock"],
+          resource: ["https://a.example/", "https://b.example/"],
+          scope: "read write",
+          parameters: { tenant: "t1" },
+        }),
+      ),
     ).mint(context());
     const { form } = auth.requests[0]!;
     expect(Object.fromEntries(form)).toMatchObject({
@@ -69,17 +72,17 @@ describe("the token request", () => {
   });
 
   test("T28: an actor token gets a type", async () => {
-    await tokenExchange(options({ actorToken: "actor" })).mint(context());
+    await definitionOf(tokenExchangeGrant(options({ actorToken: "actor" }))).mint(context());
     expect(auth.requests[0]!.form.get("actor_token_type")).toBe(`${TYPE}access_token`);
   });
 
   test("functions are asked before every request, with the signal", async () => {
     let count = 0;
     const subjectToken = vi.fn(async (_context: { signal: AbortSignal }) => `subject-${++count}`);
-    const grant = tokenExchange(options({ subjectToken, actorToken: () => `actor-${count}` }));
+    const grant = tokenExchangeGrant(options({ subjectToken, actorToken: () => `actor-${count}` }));
     expect(subjectToken).not.toHaveBeenCalled();
-    await grant.mint(context());
-    await grant.mint(context());
+    await definitionOf(grant).mint(context());
+    await definitionOf(grant).mint(context());
     expect(auth.requests.map(({ form }) => [form.get("subject_token"), form.get("actor_token")])).toEqual([
       ["subject-1", "actor-1"],
       ["subject-2", "actor-2"],
@@ -89,7 +92,7 @@ describe("the token request", () => {
 
   test.each(["subjectToken", "actorToken"])("%s: a function that returns nothing sends nothing", async (name) => {
     const broken = { [name]: () => "" };
-    await expect(tokenExchange(options(broken)).mint(context())).rejects.toThrow(
+    await expect(definitionOf(tokenExchangeGrant(options(broken))).mint(context())).rejects.toThrow(
       `"${name}" must be a non-empty string`,
     );
     expect(auth.requests).toHaveLength(0);
@@ -99,7 +102,7 @@ describe("the token request", () => {
 describe("what was issued", () => {
   test("T29: an answer without issued_token_type is refused", async () => {
     auth.respond({ body: { ...ISSUED, issued_token_type: undefined } });
-    const error = await rejectionOf(tokenExchange(options()).mint(context()));
+    const error = await rejectionOf(definitionOf(tokenExchangeGrant(options())).mint(context()));
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
     expect((error as Error).message).toContain("issued_token_type");
   });
@@ -108,7 +111,7 @@ describe("what was issued", () => {
     "T29: token_type %s is no access token: never attached, and the error says so",
     async (type) => {
       auth.respondAlways({ body: { ...ISSUED, token_type: type, issued_token_type: `${TYPE}id_token` } });
-      const cache = createTokenCache({ grant: tokenExchange(options()), origins: ["https://api.example"] });
+      const cache = createTokenCache({ grant: tokenExchangeGrant(options()), origins: ["https://api.example"] });
       const error = await rejectionOf(cache.get());
       expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
       expect((error as Error).message).toMatch(/N_A.*never attached/);
@@ -118,12 +121,12 @@ describe("what was issued", () => {
 
   test("a refresh token in the answer is ignored", async () => {
     auth.respond({ body: { ...ISSUED, refresh_token: "rt" } });
-    expect((await tokenExchange(options()).mint(context()))["refresh_token"]).toBeUndefined();
+    expect((await definitionOf(tokenExchangeGrant(options())).mint(context()))["refresh_token"]).toBeUndefined();
   });
 
   test("a refusal is the server's, without the tokens that were sent", async () => {
     auth.respond({ status: 400, body: { error: "invalid_request", error_description: `bad token ${SUBJECT}` } });
-    const error = await rejectionOf(tokenExchange(options()).mint(context()));
+    const error = await rejectionOf(definitionOf(tokenExchangeGrant(options())).mint(context()));
     expect(error).toMatchObject({ error: "invalid_request", errorDescription: "bad token [redacted]" });
   });
 });
@@ -177,8 +180,8 @@ const HOUR = 3600_000;
 
 const aToken = (): string => "asked for";
 
-function key(more: Partial<TokenExchangeOptions> = {}): string | undefined {
-  return tokenExchange(options(more)).key;
+function key(more: Partial<TokenExchangeGrantOptions> = {}): string | undefined {
+  return definitionOf(tokenExchangeGrant(options(more))).key;
 }
 
 describe("the grant", () => {
@@ -207,7 +210,7 @@ describe("the grant", () => {
   });
 
   test("S5: does not print", () => {
-    const grant = tokenExchange(options({ actorToken: "actor-token" }));
+    const grant = tokenExchangeGrant(options({ actorToken: "actor-token" }));
     const printed = inspect(grant, { depth: 10, showHidden: true, getters: true }) + JSON.stringify(grant);
     expect(printed).not.toMatch(/subject-token|actor-token|s3cr3t|orders/);
   });
@@ -223,7 +226,7 @@ describe("the grant", () => {
     ["subjectExpiresAt", { subjectExpiresAt: new Date(NaN) }, /"subjectExpiresAt" must be epoch milliseconds/],
     ["a parameter of its own", { parameters: { actor_token: "x" } }, /"parameters" must not have "actor_token"/],
   ])("a wrong %s is a TypeError that names it", (_name, more, message) => {
-    const build = (): unknown => tokenExchange(options(more as Partial<TokenExchangeOptions>));
+    const build = (): unknown => tokenExchangeGrant(options(more as Partial<TokenExchangeGrantOptions>));
     expect(build).toThrow(TypeError);
     expect(build).toThrow(message);
   });

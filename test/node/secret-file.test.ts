@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { exportPKCS8, generateKeyPair } from "jose";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { clientAssertion, clientCredentials, createTokenCache, privateKeyJwt } from "remint";
+import { clientAssertion, clientCredentialsGrant, createTokenCache, privateKeyJwt } from "remint";
 import { secretFromFile, tokenFromFile } from "remint/node";
 import { startAuthServer } from "remint/testing";
 
@@ -125,7 +125,7 @@ describe("with a grant", () => {
     ];
     const sent: string[] = [];
     for (const { contents, options } of cases) {
-      const grant = clientCredentials({ tokenEndpoint, clientId: "me", ...options() });
+      const grant = clientCredentialsGrant({ tokenEndpoint, clientId: "me", ...options() });
       for (const content of contents) {
         writeFileSync(path, content);
         await createTokenCache({ grant, origins: ["https://api.example"] }).get();
@@ -141,7 +141,7 @@ describe("with a grant", () => {
   });
 
   test("a missing file is told as it is, and not as a network failure that would be retried", async () => {
-    const grant = clientCredentials({
+    const grant = clientCredentialsGrant({
       tokenEndpoint: "https://auth.example/token",
       clientId: "me",
       clientSecret: secretFromFile(path),

@@ -1,14 +1,15 @@
 /** Client authentication, discovery and revocation against a certified authorization server. */
+import { definitionOf } from "../../src/core/grant.ts";
 import { exportJWK, exportPKCS8 } from "jose";
 import { Agent, fetch as undiciFetch } from "undici";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
-  clientCredentials,
+  clientCredentialsGrant,
   createTokenCache,
   privateKeyJwt,
   tlsClientAuth,
   type AccessToken,
-  type ClientCredentialsOptions,
+  type ClientCredentialsGrantOptions,
   type TokenFetch,
 } from "remint";
 import { hasOpenssl, makeCertificates, type Certificates } from "./certificates.ts";
@@ -23,9 +24,9 @@ afterAll(async () => {
   expect(server.errors).toEqual([]);
 });
 
-function mint(options: Partial<ClientCredentialsOptions> & { clientId: string }): Promise<AccessToken> {
-  const grant = clientCredentials({ tokenEndpoint: `${server.issuer}/token`, ...options });
-  return createTokenCache({ grant, origins: ["https://api.example"], retries: 0 }).get();
+function mint(options: Partial<ClientCredentialsGrantOptions> & { clientId: string }): Promise<AccessToken> {
+  const grant = clientCredentialsGrant({ tokenEndpoint: `${server.issuer}/token`, ...options });
+  return createTokenCache({ grant, origins: ["https://api.example"], mintRetries: 0 }).get();
 }
 
 describe("the server lets in", () => {
@@ -86,10 +87,10 @@ describe("the server refuses", () => {
 test("T38: discovery is one request, and all mints after it go to the endpoint it named", async () => {
   const before = server.requests.length;
   const { issuer } = server;
-  const grant = clientCredentials({ issuer, clientId: "basic", clientSecret: AWKWARD_SECRET });
+  const grant = clientCredentialsGrant({ issuer, clientId: "basic", clientSecret: AWKWARD_SECRET });
   const signal = new AbortController().signal;
-  const tokens = await Promise.all([grant.mint({ signal }), grant.mint({ signal })]);
-  tokens.push(await grant.mint({ signal }));
+  const tokens = await Promise.all([definitionOf(grant).mint({ signal }), definitionOf(grant).mint({ signal })]);
+  tokens.push(await definitionOf(grant).mint({ signal }));
   expect(new Set(tokens.map(({ access_token: value }) => value)).size).toBe(3);
   const expected = ["/.well-known/openid-configuration", "/token", "/token", "/token"];
   expect(server.requests.slice(before)).toEqual(expected);
@@ -101,13 +102,13 @@ test("RFC 7009: a revoked token is not active any more; the endpoint comes from 
     { issuer: server.issuer },
     { tokenEndpoint: `${server.issuer}/token`, revocationEndpoint: `${server.issuer}/token/revocation` },
   ]) {
-    const grant = clientCredentials({ ...where, ...client });
+    const grant = clientCredentialsGrant({ ...where, ...client });
     const token = await createTokenCache({ grant, origins: ["https://api.example"] }).get();
     expect(await server.isActive(token.value)).toBe(true);
     const signal = new AbortController().signal;
-    await grant.revoke?.(token, { signal });
+    await definitionOf(grant).revoke?.(token, { signal });
     expect(await server.isActive(token.value)).toBe(false);
-    await expect(grant.revoke?.(token, { signal })).resolves.toBeUndefined();
+    await expect(definitionOf(grant).revoke?.(token, { signal })).resolves.toBeUndefined();
   }
 });
 

@@ -1,11 +1,18 @@
-import { inspect } from "node:util";
+import { definitionOf } from "../../src/core/grant.ts";
 import { generateKeyPair } from "jose";
+import { inspect } from "node:util";
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import { clientAssertion, privateKeyJwt, type ClientAssertionSource } from "../../src/oauth/client-assertion.ts";
-import { clientSecretBasic, tlsClientAuth } from "../../src/oauth/client-authentication.ts";
-import { clientCredentials } from "../../src/grants/client-credentials.ts";
+import { clientCredentialsGrant } from "../../src/grants/client-credentials.ts";
+import {
+  clientAssertion,
+  clientSecretBasic,
+  privateKeyJwt,
+  tlsClientAuth,
+} from "../../src/oauth/client-authentication.ts";
+import { context, json, startTokenServer } from "../grants/token-server.ts";
+import type { ClientAssertionSource } from "../../src/oauth/client-authentication.ts";
 import type { TokenEndpointOptions } from "../../src/oauth/client.ts";
-import { context, json, startTokenServer, type SeenRequest } from "../grants/token-server.ts";
+import type { SeenRequest } from "../grants/token-server.ts";
 
 const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
 
@@ -16,7 +23,9 @@ beforeAll(async () => {
 
 async function requestOf(options: Partial<TokenEndpointOptions>): Promise<SeenRequest> {
   const server = await startTokenServer((response) => json(response, 200, token));
-  await clientCredentials({ tokenEndpoint: `${server.origin}/token`, clientId: "orders", ...options }).mint(context());
+  await definitionOf(
+    clientCredentialsGrant({ tokenEndpoint: `${server.origin}/token`, clientId: "orders", ...options }),
+  ).mint(context());
   return server.first();
 }
 
@@ -55,14 +64,14 @@ describe("client_secret_basic", () => {
     const server = await startTokenServer((response) => json(response, 200, token));
     const clientSecret = vi.fn<() => Promise<string>>().mockResolvedValueOnce("one").mockResolvedValueOnce("two");
     const clientAuthentication = clientSecretBasic({ encoding: "raw" });
-    const grant = clientCredentials({
+    const grant = clientCredentialsGrant({
       tokenEndpoint: server.origin,
       clientId: "a",
       clientSecret,
       clientAuthentication,
     });
-    await grant.mint(context());
-    await grant.mint(context());
+    await definitionOf(grant).mint(context());
+    await definitionOf(grant).mint(context());
     expect(server.requests.map(({ headers }) => atob(headers.authorization?.slice(6) ?? ""))).toEqual([
       "a:one",
       "a:two",
@@ -85,11 +94,11 @@ describe("without a secret", () => {
     const source = vi.fn<ClientAssertionSource>(async () => `jwt-${++count}`);
     const tokenEndpoint = `${server.origin}/token`;
     const clientAuthentication = clientAssertion(source);
-    const grant = clientCredentials({ tokenEndpoint, clientId: "orders", clientAuthentication });
+    const grant = clientCredentialsGrant({ tokenEndpoint, clientId: "orders", clientAuthentication });
     expect(source).not.toHaveBeenCalled();
     const { signal } = context();
-    await grant.mint({ signal });
-    await grant.mint({ signal });
+    await definitionOf(grant).mint({ signal });
+    await definitionOf(grant).mint({ signal });
     expect(source.mock.calls[0]?.[0]).toEqual({ clientId: "orders", audience: tokenEndpoint, signal });
     expect(server.requests.map(credentialsIn)).toEqual(
       ["jwt-1", "jwt-2"].map((assertion) => ({
@@ -106,7 +115,9 @@ describe("without a secret", () => {
       const fetch = vi.fn<() => Promise<Response>>();
       const source = (async () => assertion) as () => Promise<string>;
       const options = { tokenEndpoint: "https://auth.example", clientId: "a", fetch };
-      const minted = clientCredentials({ ...options, clientAuthentication: clientAssertion(source) }).mint(context());
+      const minted = definitionOf(
+        clientCredentialsGrant({ ...options, clientAuthentication: clientAssertion(source) }),
+      ).mint(context());
       await expect(minted).rejects.toThrow(/^"clientAssertion" must be a function that returns a JWT/);
       await expect(minted).rejects.not.toThrow(/words|break/);
       expect(fetch).not.toHaveBeenCalled();
@@ -128,8 +139,10 @@ describe("S5: nothing that authenticates is shown", () => {
       assertion = form.get("client_assertion") ?? "";
       json(response, 401, { error: "invalid_client", error_description: `no: ${assertion}` });
     });
-    const grant = clientCredentials({ tokenEndpoint: server.origin, clientId: "a", clientAuthentication });
-    const error: unknown = await grant.mint(context()).catch((reason: unknown) => reason);
+    const grant = clientCredentialsGrant({ tokenEndpoint: server.origin, clientId: "a", clientAuthentication });
+    const error: unknown = await definitionOf(grant)
+      .mint(context())
+      .catch((reason: unknown) => reason);
     expect(error).toMatchObject({ errorDescription: "no: [redacted]" });
     expect(assertion).toMatch(/^\S+\.\S+\.\S+$/);
     const printed = [error, grant, clientAuthentication].map((value) =>
@@ -145,31 +158,31 @@ describe("wrong options are a TypeError", () => {
   const cases: [name: string, build: () => unknown, message: RegExp][] = [
     [
       "nothing that says how",
-      () => clientCredentials(options),
+      () => clientCredentialsGrant(options),
       /"clientSecret" must be .* got undefined.* privateKeyJwt\({ key }\).*"none"/,
     ],
     [
       "a method that needs a secret, without one",
-      () => clientCredentials({ ...options, clientAuthentication: "client_secret_post" }),
+      () => clientCredentialsGrant({ ...options, clientAuthentication: "client_secret_post" }),
       /"clientSecret" must be a non-empty string, .* got undefined/,
     ],
     ...[tlsClientAuth(), clientAssertion(() => "jwt"), "none" as const].map(
       (clientAuthentication): [string, () => unknown, RegExp] => [
         `a secret that is not sent (${typeof clientAuthentication === "string" ? "none" : clientAuthentication.method})`,
-        () => clientCredentials({ ...options, clientSecret: "hush", clientAuthentication }),
+        () => clientCredentialsGrant({ ...options, clientSecret: "hush", clientAuthentication }),
         /^(?!.*hush)"clientSecret" must not be given with the client authentication "\w+".* got a string$/,
       ],
     ),
     [
       "a function that was not called",
-      () => clientCredentials({ ...options, clientAuthentication: tlsClientAuth as never }),
+      () => clientCredentialsGrant({ ...options, clientAuthentication: tlsClientAuth as never }),
       /"clientAuthentication" must be .* got a function/,
     ],
     [
       "a colon in a raw client id",
       () => {
         const clientAuthentication = clientSecretBasic({ encoding: "raw" });
-        return clientCredentials({ ...options, clientId: "a:b", clientSecret: "s", clientAuthentication });
+        return clientCredentialsGrant({ ...options, clientId: "a:b", clientSecret: "s", clientAuthentication });
       },
       /"clientId" must not have a colon/,
     ],

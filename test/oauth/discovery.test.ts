@@ -1,9 +1,12 @@
-import type { ServerResponse } from "node:http";
+import { definitionOf } from "../../src/core/grant.ts";
 import { describe, expect, it, vi } from "vitest";
+import { clientCredentialsGrant } from "../../src/grants/client-credentials.ts";
 import { tlsClientAuth } from "../../src/oauth/client-authentication.ts";
-import { clientCredentials, type ClientCredentialsOptions } from "../../src/grants/client-credentials.ts";
-import type { Grant } from "../../src/core/types.ts";
-import { context, json, startTokenServer, type SeenRequest, type TokenServer } from "../grants/token-server.ts";
+import { context, json, startTokenServer } from "../grants/token-server.ts";
+import type { ServerResponse } from "node:http";
+import type { Grant } from "../../src/core/grant.ts";
+import type { ClientCredentialsGrantOptions } from "../../src/grants/client-credentials.ts";
+import type { SeenRequest, TokenServer } from "../grants/token-server.ts";
 
 const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
 const OPENID = "/.well-known/openid-configuration";
@@ -22,8 +25,8 @@ async function start(answers: Readonly<Record<string, Answer>>): Promise<TokenSe
   return { ...server, paths: () => server.requests.map(({ url }) => url) };
 }
 
-function grantOf(issuer: string, more: Partial<ClientCredentialsOptions> = {}): Grant {
-  return clientCredentials({ issuer, ...client, ...more });
+function grantOf(issuer: string, more: Partial<ClientCredentialsGrantOptions> = {}): Grant {
+  return clientCredentialsGrant({ issuer, ...client, ...more });
 }
 
 const metadata =
@@ -43,21 +46,21 @@ describe("where the metadata is looked for", () => {
     ];
     for (const miss of misses) {
       const server = await start({ ...(miss && { [OPENID]: miss }), [OAUTH]: metadata(), "/token": tokens });
-      await expect(grantOf(server.origin).mint(context())).resolves.toMatchObject({ access_token: "a" });
+      await expect(definitionOf(grantOf(server.origin)).mint(context())).resolves.toMatchObject({ access_token: "a" });
       expect(server.paths()).toEqual([OPENID, OAUTH, "/token"]);
     }
   });
 
   it("an issuer with a path: behind it for OpenID, before it for RFC 8414", async () => {
     const server = await start({ [`${OAUTH}/tenant`]: metadata({}, "/tenant"), "/token": tokens });
-    await grantOf(`${server.origin}/tenant`).mint(context());
+    await definitionOf(grantOf(`${server.origin}/tenant`)).mint(context());
     expect(server.paths()).toEqual([`/tenant${OPENID}`, `${OAUTH}/tenant`, "/token"]);
   });
 
   it("by the fetch that was given, without credentials and without the headers of the token request", async () => {
     const server = await start({ [OPENID]: metadata(), "/token": tokens });
     const fetch = vi.fn<typeof globalThis.fetch>((url, init) => globalThis.fetch(url, init));
-    await grantOf(server.origin, { fetch, headers: { "X-Api-Key": "hush" } }).mint(context());
+    await definitionOf(grantOf(server.origin, { fetch, headers: { "X-Api-Key": "hush" } })).mint(context());
     expect(fetch).toHaveBeenCalledTimes(2);
     const [lookup, post] = server.requests;
     expect(lookup?.method).toBe("GET");
@@ -72,8 +75,12 @@ describe("the lookup", () => {
     const server = await start({ [OPENID]: metadata(), "/token": tokens });
     const grant = grantOf(server.origin);
     expect(server.requests).toHaveLength(0);
-    await Promise.all([grant.mint(context()), grant.mint(context()), grant.mint(context())]);
-    await grant.mint(context());
+    await Promise.all([
+      definitionOf(grant).mint(context()),
+      definitionOf(grant).mint(context()),
+      definitionOf(grant).mint(context()),
+    ]);
+    await definitionOf(grant).mint(context());
     expect(server.paths()).toEqual([OPENID, "/token", "/token", "/token", "/token"]);
   });
 
@@ -83,13 +90,16 @@ describe("the lookup", () => {
       ++attempt === 1 ? response.writeHead(503).end() : metadata()(response, request, origin);
     const server = await start({ [OPENID]: unsteady, "/token": tokens });
     const grant = grantOf(server.origin);
-    const settled = await Promise.allSettled([grant.mint(context()), grant.mint(context())]);
+    const settled = await Promise.allSettled([
+      definitionOf(grant).mint(context()),
+      definitionOf(grant).mint(context()),
+    ]);
     for (const { status, reason } of settled as PromiseRejectedResult[]) {
       expect(status).toBe("rejected");
       expect(reason).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: true });
     }
     expect(server.paths()).toEqual([OPENID, OAUTH]);
-    await expect(grant.mint(context())).resolves.toMatchObject({ access_token: "a" });
+    await expect(definitionOf(grant).mint(context())).resolves.toMatchObject({ access_token: "a" });
   });
 
   it("C10: who leaves does not end it for the others; the last one does", async () => {
@@ -112,8 +122,8 @@ describe("the lookup", () => {
     const server = await start({ [OPENID]: slow, "/token": tokens });
     const grant = grantOf(server.origin);
     const [one, two] = [new AbortController(), new AbortController()];
-    const first = grant.mint(context(one.signal));
-    const second = grant.mint(context(two.signal));
+    const first = definitionOf(grant).mint(context(one.signal));
+    const second = definitionOf(grant).mint(context(two.signal));
     await waiting.arrived;
     one.abort(new Error("first has left"));
     await expect(first).rejects.toThrow("first has left");
@@ -123,7 +133,7 @@ describe("the lookup", () => {
     await waiting.closed;
     expect(gone).toBe(1);
 
-    const third = grant.mint(context());
+    const third = definitionOf(grant).mint(context());
     await vi.waitFor(() => expect(held).toHaveLength(2));
     held[1]?.();
     await expect(third).resolves.toMatchObject({ access_token: "a" });
@@ -133,7 +143,7 @@ describe("the lookup", () => {
     const server = await start({ [OPENID]: metadata(), "/token": tokens });
     const controller = new AbortController();
     controller.abort(new Error("enough"));
-    await expect(grantOf(server.origin).mint(context(controller.signal))).rejects.toThrow("enough");
+    await expect(definitionOf(grantOf(server.origin)).mint(context(controller.signal))).rejects.toThrow("enough");
     expect(server.requests).toHaveLength(0);
   });
 
@@ -144,18 +154,20 @@ describe("the lookup", () => {
     const gone: Answer = (response) => response.writeHead(moved ? status : 200).end(JSON.stringify(token));
     const server = await start({ [OPENID]: changing, "/token": gone, "/new": tokens });
     const grant = grantOf(server.origin);
-    await grant.mint(context());
+    await definitionOf(grant).mint(context());
     moved = true;
-    const error: unknown = await grant.mint(context()).catch((reason: unknown) => reason);
+    const error: unknown = await definitionOf(grant)
+      .mint(context())
+      .catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status });
-    await expect(grant.mint(context())).resolves.toMatchObject({ access_token: "a" });
+    await expect(definitionOf(grant).mint(context())).resolves.toMatchObject({ access_token: "a" });
     expect(server.paths()).toEqual([OPENID, "/token", "/token", OPENID, "/new"]);
   });
 });
 
 const failure = async (answers: Readonly<Record<string, Answer>>, path = ""): Promise<unknown> => {
   const server = await start(answers);
-  const error: unknown = await grantOf(server.origin + path)
+  const error: unknown = await definitionOf(grantOf(server.origin + path))
     .mint(context())
     .catch((reason: unknown) => reason);
   expect(server.paths()).not.toContain("/token");
@@ -177,7 +189,7 @@ describe("what is refused", () => {
 
   it("no server: ERR_TOKEN_NETWORK, after one attempt", async () => {
     const fetch = vi.fn(() => Promise.reject(new TypeError("fetch failed")));
-    const minted = grantOf("https://auth.example", { fetch }).mint(context());
+    const minted = definitionOf(grantOf("https://auth.example", { fetch })).mint(context());
     await expect(minted).rejects.toMatchObject({
       code: "ERR_TOKEN_NETWORK",
       retryable: true,
@@ -206,13 +218,15 @@ describe("what is refused", () => {
         url.endsWith("/token") ? token : { issuer: "http://auth.mesh", token_endpoint: "http://t.mesh/token" },
       ),
     );
-    await grantOf("http://auth.mesh", { allowHttp: true, fetch }).mint(context());
+    await definitionOf(grantOf("http://auth.mesh", { allowHttp: true, fetch })).mint(context());
     expect(fetch.mock.calls.map(([url]) => url)).toEqual([`http://auth.mesh${OPENID}`, "http://t.mesh/token"]);
   });
 
   it("a refused token request points at the issuer, not at an option that is not set", async () => {
     const server = await start({ [OPENID]: metadata() });
-    await expect(grantOf(server.origin).mint(context())).rejects.toThrow(/answered 404: check the issuer's metadata$/);
+    await expect(definitionOf(grantOf(server.origin)).mint(context())).rejects.toThrow(
+      /answered 404: check the issuer's metadata$/,
+    );
   });
 });
 
@@ -222,17 +236,19 @@ const aliases: Answer = (response, request, origin) =>
 describe("the grant", () => {
   it("names the issuer as its endpoint and in its key, exactly as written", () => {
     const grant = grantOf("https://auth.example");
-    expect(grant.endpoint).toBe("https://auth.example");
-    expect(grant.key).toContain('"https://auth.example"');
-    expect(grant.key).not.toBe(grantOf("https://auth.example/").key);
-    expect(grant.key).not.toBe(clientCredentials({ tokenEndpoint: "https://auth.example", ...client }).key);
+    expect(definitionOf(grant).endpoint).toBe("https://auth.example");
+    expect(definitionOf(grant).key).toContain('"https://auth.example"');
+    expect(definitionOf(grant).key).not.toBe(definitionOf(grantOf("https://auth.example/")).key);
+    expect(definitionOf(grant).key).not.toBe(
+      definitionOf(clientCredentialsGrant({ tokenEndpoint: "https://auth.example", ...client })).key,
+    );
   });
 
   it("T36: endpoints for certificates are for who authenticates with one", async () => {
     const server = await start({ [OPENID]: aliases, "/token": tokens, "/mtls/token": tokens });
-    await grantOf(server.origin).mint(context());
+    await definitionOf(grantOf(server.origin)).mint(context());
     const tls = { clientSecret: undefined, clientAuthentication: tlsClientAuth() };
-    await grantOf(server.origin, tls).mint(context());
+    await definitionOf(grantOf(server.origin, tls)).mint(context());
     expect(server.paths()).toEqual([OPENID, "/token", OPENID, "/mtls/token"]);
   });
 });
@@ -247,7 +263,7 @@ describe("wrong issuers are a TypeError, before anything is sent", () => {
     ["no URL", "auth.example", /"issuer" must be an absolute URL/],
     ["nothing", undefined, /"tokenEndpoint" must be an absolute URL \(or "issuer" be given.* got undefined/],
   ])("%s", (_name, issuer, message) => {
-    const build = (): unknown => clientCredentials({ issuer: issuer as string, ...client });
+    const build = (): unknown => clientCredentialsGrant({ issuer: issuer as string, ...client });
     expect(build).toThrow(TypeError);
     expect(build).toThrow(message);
   });

@@ -1,12 +1,16 @@
 import { createServer } from "node:net";
-import type { ServerResponse } from "node:http";
 import { inspect } from "node:util";
 import { describe, expect, it, vi } from "vitest";
 import { isRemintError, RemintError, TokenEndpointError } from "../../src/base/errors.ts";
-import { clientCredentials } from "../../src/grants/client-credentials.ts";
-import { requestToken, tokenClient, type TokenEndpointOptions } from "../../src/oauth/request.ts";
+import { definitionOf } from "../../src/core/grant.ts";
+import { clientCredentialsGrant } from "../../src/grants/client-credentials.ts";
+import { tokenClient } from "../../src/oauth/client.ts";
+import { requestToken } from "../../src/oauth/request.ts";
+import { context, json, originOf, startTokenServer } from "../grants/token-server.ts";
+import type { ServerResponse } from "node:http";
 import type { TokenResponse } from "../../src/core/types.ts";
-import { context, json, originOf, startTokenServer, type SeenRequest } from "../grants/token-server.ts";
+import type { TokenEndpointOptions } from "../../src/oauth/client.ts";
+import type { SeenRequest } from "../grants/token-server.ts";
 
 type Answer = (response: ServerResponse, request: SeenRequest) => void;
 const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
@@ -14,9 +18,9 @@ const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
 async function mint(answer: Answer, more: Partial<TokenEndpointOptions> = {}): Promise<TokenResponse> {
   const server = await startTokenServer(answer);
   const tokenEndpoint = `${server.origin}/token?key=hush`;
-  return clientCredentials({ tokenEndpoint, clientId: "orders", clientSecret: "s3cr3t-value", ...more }).mint(
-    context(),
-  );
+  return definitionOf(
+    clientCredentialsGrant({ tokenEndpoint, clientId: "orders", clientSecret: "s3cr3t-value", ...more }),
+  ).mint(context());
 }
 
 async function failure(answer: Answer, more: Partial<TokenEndpointOptions> = {}): Promise<TokenEndpointError> {
@@ -393,7 +397,7 @@ describe("the exchange", () => {
     before.abort(reason);
     const fetch = vi.fn<() => Promise<Response>>();
     const options = { tokenEndpoint: "https://auth.example", clientId: "a", clientSecret: "b", fetch };
-    await expect(clientCredentials(options).mint(context(before.signal))).rejects.toBe(reason);
+    await expect(definitionOf(clientCredentialsGrant(options)).mint(context(before.signal))).rejects.toBe(reason);
     expect(fetch).not.toHaveBeenCalled();
 
     for (const start of [false, true]) {
@@ -402,8 +406,8 @@ describe("the exchange", () => {
         if (start) response.writeHead(200).write("{");
         setTimeout(() => controller.abort(reason), 30);
       });
-      const grant = clientCredentials({ tokenEndpoint: server.origin, clientId: "a", clientSecret: "b" });
-      await expect(grant.mint(context(controller.signal))).rejects.toBe(reason);
+      const grant = clientCredentialsGrant({ tokenEndpoint: server.origin, clientId: "a", clientSecret: "b" });
+      await expect(definitionOf(grant).mint(context(controller.signal))).rejects.toBe(reason);
     }
   });
 });

@@ -1,11 +1,15 @@
 import { inspect } from "node:util";
-import type { ServerResponse } from "node:http";
 import { describe, expect, it } from "vitest";
-import { revokeToken } from "../../src/oauth/revocation.ts";
-import { tokenClient, type TokenEndpointOptions } from "../../src/oauth/request.ts";
-import { clientCredentials } from "../../src/grants/client-credentials.ts";
+import { definitionOf } from "../../src/core/grant.ts";
+import { clientCredentialsGrant } from "../../src/grants/client-credentials.ts";
+import { customGrant } from "../../src/grants/custom.ts";
 import { createTokenCache } from "../../src/index.ts";
-import { context, json, startTokenServer, type SeenRequest, type TokenServer } from "../grants/token-server.ts";
+import { tokenClient } from "../../src/oauth/client.ts";
+import { revokeToken } from "../../src/oauth/revocation.ts";
+import { context, json, startTokenServer } from "../grants/token-server.ts";
+import type { ServerResponse } from "node:http";
+import type { TokenEndpointOptions } from "../../src/oauth/client.ts";
+import type { SeenRequest, TokenServer } from "../grants/token-server.ts";
 
 const client = { clientId: "orders", clientSecret: "s3cr3t-value" };
 const TOKEN = "t0k3n-value";
@@ -104,9 +108,9 @@ describe("a grant", () => {
   const tokenEndpoint = "https://auth.example/token";
 
   it("has no revoke without a revocation endpoint", () => {
-    expect(clientCredentials({ tokenEndpoint, ...client })).not.toHaveProperty("revoke");
+    expect(clientCredentialsGrant({ tokenEndpoint, ...client })).not.toHaveProperty("revoke");
     const revocationEndpoint = "https://auth.example/revoke";
-    expect(clientCredentials({ tokenEndpoint, revocationEndpoint, ...client })).toHaveProperty("revoke");
+    expect(clientCredentialsGrant({ tokenEndpoint, revocationEndpoint, ...client })).toHaveProperty("revoke");
   });
 
   it("with an issuer, only the metadata can tell: without an endpoint there, revoke says so and minting goes on", async () => {
@@ -123,9 +127,9 @@ describe("a grant", () => {
             : { issuer: server.origin, token_endpoint: `${server.origin}/token`, ...revocation },
         ),
       );
-      const grant = clientCredentials({ issuer: server.origin, ...client });
+      const grant = clientCredentialsGrant({ issuer: server.origin, ...client });
       const token = await createTokenCache({ grant, origins: ["https://api.example"] }).get();
-      const revoked = grant.revoke?.(token, context()) ?? expect.fail("there is no revoke");
+      const revoked = definitionOf(grant).revoke?.(token, context()) ?? expect.fail("there is no revoke");
       await expect(revoked).rejects.toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
       await expect(revoked).rejects.toThrow(message);
     }
@@ -144,7 +148,7 @@ describe("a grant", () => {
   });
 
   it("that is the user's own: a revoke that is no function is a TypeError", () => {
-    const grant = { mint: async () => ({ access_token: "a" }), revoke: true as never };
+    const grant = customGrant({ mint: async () => ({ access_token: "a" }), revoke: true as never });
     expect(() => createTokenCache({ grant, origins: ["https://api.example"] })).toThrow(
       /"grant.revoke" must be a function/,
     );

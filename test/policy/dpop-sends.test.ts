@@ -1,9 +1,15 @@
-/** Requests whose token wants a proof beside it, with a client and a `prove` made by hand. */
 import { describe, expect, test } from "vitest";
-import { withToken, type Exchange, type Proof, type Prove } from "../../src/policy/request-policy.ts";
+import { policyHalf } from "../../src/core/types.ts";
+import { withToken } from "../../src/policy/request-policy.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { cacheUnderTest, rejectionOf, type CacheUnderTest } from "../core/cache-under-test.ts";
-import { type Answer, type Call, client, ok, only, ORDERS } from "./hand-made-client.ts";
+import { cacheUnderTest, rejectionOf } from "../core/cache-under-test.ts";
+import { client, ok, only, ORDERS } from "./hand-made-client.ts";
+import type { Proof, Prove } from "../../src/core/types.ts";
+import type { ClientSeam } from "../../src/policy/request-policy.ts";
+import type { CacheUnderTest } from "../core/cache-under-test.ts";
+import type { Answer, Call } from "./hand-made-client.ts";
+
+/** Requests whose token wants a proof beside it, with a client and a `prove` made by hand. */
 
 const again: Answer = { status: 401, headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"' } };
 const bad: Answer = { status: 401, headers: { "www-authenticate": 'DPoP error="invalid_dpop_proof"' } };
@@ -102,7 +108,7 @@ describe("a proof for every send", () => {
 
   test("Q1: a client that can only say so when it sends is told what it lacks", async () => {
     const { cache } = await warm(numbered().prove);
-    const own: Exchange<Call, Answer> = { ...client(() => ok).exchange, send: () => undefined };
+    const own: ClientSeam<Call, Answer> = { ...client(() => ok).exchange, send: () => undefined };
     await expect(withToken(cache, { url: ORDERS }, own)).rejects.toThrow(/isAuthorized/);
   });
 
@@ -125,17 +131,17 @@ describe("an answer that asks for another proof", () => {
     expect(await withToken(cache, { url: ORDERS }, exchange)).toBe(ok);
     expect(log).toEqual([`prove GET ${ORDERS} fake-1`, "answered 401", "discard 401", "prove again", "answered 200"]);
     expect(sends).toEqual(["send fake-1", "send fake-1", "finish 200"]);
-    expect([grant.mints, cache.onTrial, told("rejected")]).toEqual([1, false, []]);
+    expect([grant.mints, policyHalf(cache).onTrial, told("rejected")]).toEqual([1, false, []]);
   });
 
   test("T24: the second one goes to the caller untouched; the token is kept and no trial is cleared by it", async () => {
     const { cache, grant } = await warm(numbered().prove);
     await withToken(cache, { url: ORDERS }, client(() => dead).exchange);
-    expect(cache.onTrial).toBe(true);
+    expect(policyHalf(cache).onTrial).toBe(true);
     const { exchange, log } = client(() => again);
     expect(await withToken(cache, { url: ORDERS }, exchange)).toBe(again);
     expect(log).toEqual(["send fake-2", "discard 401", "send fake-2", "finish 401"]);
-    expect([grant.mints, cache.onTrial, cache.peek()?.value]).toEqual([2, true, "fake-2"]);
+    expect([grant.mints, policyHalf(cache).onTrial, cache.peek()?.value]).toEqual([2, true, "fake-2"]);
   });
 
   test("Q5: at most three sends with a token and one for a nonce, whatever the API says", async () => {
@@ -191,7 +197,7 @@ describe("an answer that asks for another proof", () => {
     const { exchange, log } = client(async (_, send) => {
       throw Object.assign(new Error(`answer ${send}`), { answer: again });
     });
-    const throwing: Exchange<Call, Answer> = {
+    const throwing: ClientSeam<Call, Answer> = {
       ...exchange,
       answerOf: (error) => (error as { answer?: Answer }).answer,
     };

@@ -1,5 +1,5 @@
 import type { AccessToken } from "../../src/index.ts";
-import type { Exchange, ExtraHeaders } from "../../src/policy/request-policy.ts";
+import type { ClientSeam, ExtraHeaders } from "../../src/policy/request-policy.ts";
 import { cacheUnderTest, ORIGIN, type CacheUnderTest } from "../core/cache-under-test.ts";
 
 export interface Call {
@@ -21,17 +21,17 @@ export type Server = (token: string | undefined, send: number) => Answer | Promi
 
 /** A client made by hand: everything it was asked to do, in order. */
 export interface Client {
-  readonly exchange: Exchange<Call, Answer>;
+  readonly exchange: ClientSeam<Call, Answer>;
   readonly log: string[];
   readonly sent: (AccessToken | undefined)[];
   readonly extra: (ExtraHeaders | undefined)[];
 }
 
-export function client(server: Server, more: Partial<Exchange<Call, Answer>> = {}): Client {
+export function client(server: Server, more: Partial<ClientSeam<Call, Answer>> = {}): Client {
   const log: string[] = [];
   const sent: (AccessToken | undefined)[] = [];
   const extra: (ExtraHeaders | undefined)[] = [];
-  const exchange: Exchange<Call, Answer> = {
+  const exchange: ClientSeam<Call, Answer> = {
     async send(_, token, headers) {
       log.push(`send ${token?.value ?? "bare"}`);
       extra.push(headers);

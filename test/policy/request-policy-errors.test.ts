@@ -1,6 +1,7 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
 import type { AccessToken, RemintError, TokenCache } from "../../src/index.ts";
-import { sendBare, withToken, type Exchange } from "../../src/policy/request-policy.ts";
+import { sendBare, withToken, type ClientSeam } from "../../src/policy/request-policy.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import {
@@ -101,9 +102,9 @@ describe("clients that throw on a 401", () => {
   test("C8: another error's answer is an acceptance", async () => {
     const { cache } = await warm();
     await rejectionOf(withToken(cache, { url: ORDERS }, throwing(() => no).exchange));
-    expect(cache.onTrial).toBe(true);
+    expect(policyHalf(cache).onTrial).toBe(true);
     await rejectionOf(withToken(cache, { url: ORDERS }, throwing(() => ({ status: 404 })).exchange));
-    expect(cache.onTrial).toBe(false);
+    expect(policyHalf(cache).onTrial).toBe(false);
   });
 
   test("Q5: an error without an answer, of the first send or the resend, is the caller's", async () => {
@@ -160,7 +161,7 @@ describe("what a client is told", () => {
     const call = Object.freeze({ url: ORDERS });
     const seen: Call[] = [];
     const { exchange } = client(only("fake-2"));
-    const spy: Exchange<Call, Answer> = {
+    const spy: ClientSeam<Call, Answer> = {
       ...exchange,
       send: (request, ...rest) => (seen.push(request), exchange.send(request, ...rest)),
     };
@@ -173,6 +174,11 @@ describe("what a client is told", () => {
     const caches: TokenCache[] = [one.cache, two.cache];
     const { exchange } = client(() => no);
     await withToken(caches[1]!, { url: "https://two.example/" }, exchange);
-    expect([one.grant.mints, two.grant.mints, one.cache.onTrial, two.cache.onTrial]).toEqual([1, 2, false, true]);
+    expect([one.grant.mints, two.grant.mints, policyHalf(one.cache).onTrial, policyHalf(two.cache).onTrial]).toEqual([
+      1,
+      2,
+      false,
+      true,
+    ]);
   });
 });

@@ -1,5 +1,6 @@
+import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
-import { withToken, type Exchange } from "../../src/policy/request-policy.ts";
+import { withToken, type ClientSeam } from "../../src/policy/request-policy.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, ORIGIN, rejectionOf } from "../core/cache-under-test.ts";
 import { type Call, type Answer, client, ORDERS, ok, no, only, warm } from "./hand-made-client.ts";
@@ -85,7 +86,7 @@ describe("the way of a request", () => {
       const { exchange } = client((_, send) => (send === 1 ? no : { status }));
       expect((await withToken(cache, { url: ORDERS }, exchange)).status).toBe(status);
       await withToken(cache, { url: ORDERS }, client(() => ({ status })).exchange);
-      expect(cache.onTrial).toBe(false);
+      expect(policyHalf(cache).onTrial).toBe(false);
     }
   });
 
@@ -94,7 +95,7 @@ describe("the way of a request", () => {
     await withToken(cache, { url: ORDERS }, client(only()).exchange);
     const broken = client(() => Promise.reject(new Error("connection reset")));
     await expect(withToken(cache, { url: ORDERS }, broken.exchange)).rejects.toThrow("connection reset");
-    expect(cache.onTrial).toBe(true);
+    expect(policyHalf(cache).onTrial).toBe(true);
   });
 });
 
@@ -102,7 +103,7 @@ describe("Q1: the caller's own Authorization", () => {
   test("Q1: a send that finds one goes out bare, and its 401 is the caller's", async () => {
     const { cache, grant, told } = await warm();
     const { exchange, log } = client(() => no);
-    const own: Exchange<Call, Answer> = {
+    const own: ClientSeam<Call, Answer> = {
       ...exchange,
       send: (call, token, headers) => (token === undefined ? exchange.send(call, token, headers) : undefined),
     };

@@ -1,9 +1,11 @@
+import { policyHalf } from "../../src/core/types.ts";
+import { definitionOf } from "../../src/core/grant.ts";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createTokenCache, type InitialToken, type TokenCache } from "remint";
 import { createAuthInterceptor } from "remint/axios";
 import axios from "axios";
-import { chalk, chalkToken, type ChalkOptions } from "remint/chalk";
+import { chalkGrant, chalkToken, type ChalkGrantOptions } from "remint/chalk";
 import { createAuthFetch } from "remint/fetch";
 import { type Api, type AuthServer, manualClock, type ManualClock, startApi, startAuthServer } from "remint/testing";
 import { rejectionOf } from "../core/cache-under-test.ts";
@@ -42,11 +44,11 @@ function answerWith(more: Record<string, unknown> = {}): void {
 }
 
 function cacheOf(
-  more: Partial<ChalkOptions> = {},
+  more: Partial<ChalkGrantOptions> = {},
   rest: { clock?: ManualClock; initial?: InitialToken } = {},
 ): TokenCache {
-  const grant = chalk({ ...CLIENT, apiServer: auth.origin, ...more });
-  return createTokenCache({ grant, retries: 0, ...rest });
+  const grant = chalkGrant({ ...CLIENT, apiServer: auth.origin, ...more });
+  return createTokenCache({ grant, mintRetries: 0, ...rest });
 }
 
 describe("the token request", () => {
@@ -83,8 +85,8 @@ describe("the token request", () => {
 
   test("a refresh token in the answer is ignored: the next exchange needs none", async () => {
     answerWith({ refresh_token: "rt" });
-    const grant = chalk({ ...CLIENT, apiServer: auth.origin });
-    const minted = await grant.mint({ signal: new AbortController().signal });
+    const grant = chalkGrant({ ...CLIENT, apiServer: auth.origin });
+    const minted = await definitionOf(grant).mint({ signal: new AbortController().signal });
     expect(minted["refresh_token"]).toBeUndefined();
     expect(minted.state).toBeUndefined();
   });
@@ -102,13 +104,13 @@ describe("settings", () => {
     vi.stubEnv("CHALK_CLIENT_SECRET", "secret-of-env");
     vi.stubEnv("CHALK_API_SERVER", auth.origin);
     vi.stubEnv("CHALK_ACTIVE_ENVIRONMENT", "env-dev");
-    const grant = chalk();
+    const grant = chalkGrant();
     const token = await createTokenCache({ grant }).get();
     expect(JSON.parse(auth.requests[0]?.body ?? "")).toMatchObject({
       client_id: "id-of-env",
       client_secret: "secret-of-env",
     });
-    expect(grant.headers?.(token)).toEqual({ "X-Chalk-Env-Id": "env-dev" });
+    expect(definitionOf(grant).headers?.(token)).toEqual({ "X-Chalk-Env-Id": "env-dev" });
   });
 
   test("that are given come before the environment", async () => {
@@ -118,14 +120,14 @@ describe("settings", () => {
   });
 
   test("the API server is https://api.chalk.ai by default", () => {
-    expect(chalk(CLIENT).endpoint).toBe("https://api.chalk.ai/v1/oauth/token");
+    expect(definitionOf(chalkGrant(CLIENT)).endpoint).toBe("https://api.chalk.ai/v1/oauth/token");
   });
 
   test("nothing needs Node.js: without a process, options do", () => {
     vi.stubGlobal("process", undefined);
     try {
-      expect(chalk(CLIENT).endpoint).toContain("api.chalk.ai");
-      expect(() => chalk({ clientId: "id" })).toThrow(/"clientSecret".*CHALK_CLIENT_SECRET/);
+      expect(definitionOf(chalkGrant(CLIENT)).endpoint).toContain("api.chalk.ai");
+      expect(() => chalkGrant({ clientId: "id" })).toThrow(/"clientSecret".*CHALK_CLIENT_SECRET/);
     } finally {
       vi.unstubAllGlobals();
     }
@@ -143,13 +145,13 @@ describe("settings", () => {
     ["defaultTtl", { defaultTtl: -1 }, /"defaultTtl" must be/],
     ["fetch", { fetch: 1 }, /"fetch" must be a function/],
   ])("a wrong %s is a TypeError that names it", (_name, more, message) => {
-    const build = (): unknown => chalk({ ...CLIENT, ...more } as ChalkOptions);
+    const build = (): unknown => chalkGrant({ ...CLIENT, ...more } as ChalkGrantOptions);
     expect(build).toThrow(TypeError);
     expect(build).toThrow(message);
   });
 });
 
-async function left(more: Record<string, unknown>, options: Partial<ChalkOptions> = {}): Promise<number> {
+async function left(more: Record<string, unknown>, options: Partial<ChalkGrantOptions> = {}): Promise<number> {
   const clock = manualClock();
   answerWith(more);
   return (await cacheOf(options, { clock }).get()).expiresAt - clock.now();
@@ -237,7 +239,7 @@ describe("what Chalk says with a token", () => {
     const token = await cacheOf().get();
     const said = chalkToken(token);
     expect([said.primaryEnvironment, said.engines, said.engineFor()]).toEqual([undefined, {}, undefined]);
-    expect(cacheOf().rules.headers?.(token)).toEqual({});
+    expect(policyHalf(cacheOf()).rules.headers?.(token)).toEqual({});
   });
 
   test.each([null, "x", 1, [], { "env-abc": 1 }])(
@@ -258,7 +260,7 @@ describe("what Chalk says with a token", () => {
 });
 
 /** A Chalk whose only engine is ours. */
-function withEngine(more: Partial<ChalkOptions> = {}): TokenCache {
+function withEngine(more: Partial<ChalkGrantOptions> = {}): TokenCache {
   answerWith({ engines: { "env-abc": engine.origin } });
   return cacheOf(more);
 }
@@ -295,10 +297,10 @@ describe("requests", () => {
     const token = await cache.get();
     const allowed = [auth.origin, ...Object.values(ANSWER.engines), ANSWER.api_server];
     for (const url of [...allowed, "https://grpc.chalk.example", "https://grpc-dev.chalk.example"]) {
-      expect([url, cache.rules.allows(`${url}/v1/x`, token)]).toEqual([url, true]);
+      expect([url, policyHalf(cache).rules.allows(`${url}/v1/x`, token)]).toEqual([url, true]);
     }
     for (const url of ["https://chalk.example", "http://engine.chalk.example", engine.origin, "https://evil.example"]) {
-      expect([url, cache.rules.allows(`${url}/v1/x`, token)]).toEqual([url, false]);
+      expect([url, policyHalf(cache).rules.allows(`${url}/v1/x`, token)]).toEqual([url, false]);
     }
   });
 
@@ -309,10 +311,10 @@ describe("requests", () => {
     });
     const cache = cacheOf();
     const token = await cache.get();
-    expect(cache.rules.allows("https://good.example/", token)).toBe(true);
-    expect(cache.rules.allows("http://plain.example/", token)).toBe(false);
+    expect(policyHalf(cache).rules.allows("https://good.example/", token)).toBe(true);
+    expect(policyHalf(cache).rules.allows("http://plain.example/", token)).toBe(false);
     const trusting = cacheOf({ allowHttp: true });
-    expect(trusting.rules.allows("http://plain.example/", await trusting.get())).toBe(true);
+    expect(policyHalf(trusting).rules.allows("http://plain.example/", await trusting.get())).toBe(true);
   });
 });
 
@@ -363,12 +365,12 @@ describe("a refusal", () => {
 });
 
 test("S5: neither the grant nor the cache prints the client or the token", async () => {
-  const grant = chalk({ ...CLIENT, apiServer: auth.origin });
+  const grant = chalkGrant({ ...CLIENT, apiServer: auth.origin });
   const cache = createTokenCache({ grant });
   await cache.get();
   const printed = [grant, { ...grant }, cache, await cache.get()].map(
     (value) => inspect(value, { depth: 10, showHidden: true, getters: true }) + JSON.stringify(value),
   );
   expect(printed.join()).not.toMatch(/of-chalk|chalk-token/);
-  expect(grant.key).not.toContain(CLIENT.clientSecret);
+  expect(definitionOf(grant).key).not.toContain(CLIENT.clientSecret);
 });

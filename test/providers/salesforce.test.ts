@@ -1,3 +1,5 @@
+import { definitionOf } from "../../src/core/grant.ts";
+import { policyHalf } from "../../src/core/types.ts";
 import { generateKeyPairSync } from "node:crypto";
 import { inspect } from "node:util";
 import axios from "axios";
@@ -8,11 +10,11 @@ import { createAuthInterceptor } from "remint/axios";
 import { createAuthFetch } from "remint/fetch";
 import { createAuthOfetch } from "remint/ofetch";
 import {
-  salesforceClientCredentials,
-  salesforceJwtBearer,
-  salesforceRefreshToken,
+  salesforceClientCredentialsGrant,
+  salesforceJwtBearerGrant,
+  salesforceRefreshTokenGrant,
   salesforceToken,
-  salesforceTokenExchange,
+  salesforceTokenExchangeGrant,
 } from "remint/salesforce";
 import { type Api, type AuthServer, manualClock, startApi, startAuthServer } from "remint/testing";
 import { stateLeftBy } from "../../src/base/left-state.ts";
@@ -57,8 +59,8 @@ function orgOptions(): { loginUrl: string; instanceUrl: string; clientId: string
   return { loginUrl: auth.origin, instanceUrl: api.origin, clientId: KEY, clientSecret: SECRET };
 }
 
-function cacheOf(grant: Grant = salesforceClientCredentials(orgOptions())): TokenCache {
-  return createTokenCache({ grant, retries: 0, clock: manualClock() });
+function cacheOf(grant: Grant = salesforceClientCredentialsGrant(orgOptions())): TokenCache {
+  return createTokenCache({ grant, mintRetries: 0, clock: manualClock() });
 }
 
 describe("client credentials", () => {
@@ -68,13 +70,13 @@ describe("client credentials", () => {
     ["loginUrl", { loginUrl: undefined }],
     ["instanceUrl", { instanceUrl: undefined }],
   ])("a missing %s is a TypeError naming it", (name, more) => {
-    const build = (): unknown => salesforceClientCredentials({ ...orgOptions(), ...more } as never);
+    const build = (): unknown => salesforceClientCredentialsGrant({ ...orgOptions(), ...more } as never);
     expect(build).toThrow(TypeError);
     expect(build).toThrow(`"${name}"`);
   });
 
   test("trailing slashes go", async () => {
-    const grant = salesforceClientCredentials({
+    const grant = salesforceClientCredentialsGrant({
       ...orgOptions(),
       loginUrl: `${auth.origin}//`,
       instanceUrl: `${api.origin}/`,
@@ -97,7 +99,7 @@ describe("client credentials", () => {
 
   test("or the form has key and secret too, where that is configured", async () => {
     const clientAuthentication = "client_secret_post";
-    await cacheOf(salesforceClientCredentials({ ...orgOptions(), clientAuthentication })).get();
+    await cacheOf(salesforceClientCredentialsGrant({ ...orgOptions(), clientAuthentication })).get();
     const { form, headers } = auth.requests[0]!;
     expect(Object.fromEntries(form)).toEqual({
       grant_type: "client_credentials",
@@ -120,7 +122,7 @@ describe("client credentials", () => {
   test.each(["https://login.salesforce.com", "https://test.salesforce.com/", "https://LOGIN.salesforce.com"])(
     "refuses %s, and says My Domain",
     (loginUrl) => {
-      const build = (): unknown => salesforceClientCredentials({ ...orgOptions(), loginUrl });
+      const build = (): unknown => salesforceClientCredentialsGrant({ ...orgOptions(), loginUrl });
       expect(build).toThrow(TypeError);
       expect(build).toThrow(/"loginUrl" must be the org's My Domain/);
     },
@@ -148,7 +150,9 @@ describe("the org", () => {
   });
 
   test("Q2: tokens go to the instance, and nowhere else, the login server included", async () => {
-    const { rules } = cacheOf(salesforceClientCredentials({ ...orgOptions(), loginUrl: ORG, instanceUrl: ORG }));
+    const { rules } = policyHalf(
+      cacheOf(salesforceClientCredentialsGrant({ ...orgOptions(), loginUrl: ORG, instanceUrl: ORG })),
+    );
     expect(rules.allows(`${ORG}/services/data/v60.0/`)).toBe(true);
     for (const url of [
       "https://acme.lightning.force.com/",
@@ -161,7 +165,7 @@ describe("the org", () => {
   test.each(["https://acme.lightning.force.com", "https://acme--dev.sandbox.LIGHTNING.force.com/"])(
     "%s is refused as an API base",
     (instanceUrl) => {
-      const build = (): unknown => salesforceClientCredentials({ ...orgOptions(), instanceUrl });
+      const build = (): unknown => salesforceClientCredentialsGrant({ ...orgOptions(), instanceUrl });
       expect(build).toThrow(TypeError);
       expect(build).toThrow(/"instanceUrl" must be the org's My Domain/);
     },
@@ -169,7 +173,7 @@ describe("the org", () => {
 
   test.each(["loginUrl", "instanceUrl"])("S1: %s must be https", (name) => {
     const build = (): unknown =>
-      salesforceClientCredentials({ ...orgOptions(), [name]: "http://acme.my.salesforce.com" });
+      salesforceClientCredentialsGrant({ ...orgOptions(), [name]: "http://acme.my.salesforce.com" });
     expect(build).toThrow(`"${name}" must be an https URL`);
   });
 });
@@ -177,7 +181,7 @@ describe("the org", () => {
 /** Milliseconds a token is kept. */
 async function left(defaultTtl?: number): Promise<number> {
   const clock = manualClock();
-  const grant = salesforceClientCredentials({ ...orgOptions(), defaultTtl });
+  const grant = salesforceClientCredentialsGrant({ ...orgOptions(), defaultTtl });
   return (await createTokenCache({ grant, clock }).get()).expiresAt - clock.now();
 }
 
@@ -189,7 +193,7 @@ describe("lifetime", () => {
   });
 
   test("`defaultTtl: 0` mints on every call", async () => {
-    const cache = cacheOf(salesforceClientCredentials({ ...orgOptions(), defaultTtl: 0 }));
+    const cache = cacheOf(salesforceClientCredentialsGrant({ ...orgOptions(), defaultTtl: 0 }));
     const tokens = [await cache.get(), await cache.get()];
     expect(tokens.map(({ value }) => value)).toEqual([`${TOKEN}1`, `${TOKEN}2`]);
   });
@@ -293,7 +297,7 @@ describe("JWT bearer", () => {
     const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
     const { loginUrl, instanceUrl, clientId } = orgOptions();
     const user = { username: "alice@acme.example", privateKey: await exportPKCS8(privateKey) };
-    const grant = salesforceJwtBearer({ loginUrl: `${loginUrl}/`, instanceUrl, clientId, ...user });
+    const grant = salesforceJwtBearerGrant({ loginUrl: `${loginUrl}/`, instanceUrl, clientId, ...user });
     expect((await cacheOf(grant).get()).value).toBe(`${TOKEN}1`);
     const { form, path, headers } = auth.requests[0]!;
     expect([path, headers.authorization]).toEqual([PATH, undefined]);
@@ -311,8 +315,8 @@ describe("JWT bearer", () => {
     );
     const user = { username: "alice@acme.example", privateKey };
     const org = { loginUrl: "https://login.salesforce.com", instanceUrl: ORG, clientId: KEY };
-    await cacheOf(salesforceJwtBearer({ ...org, ...user, fetch })).get();
-    await cacheOf(salesforceJwtBearer({ ...org, ...user, fetch, audience: "https://test.salesforce.com" })).get();
+    await cacheOf(salesforceJwtBearerGrant({ ...org, ...user, fetch })).get();
+    await cacheOf(salesforceJwtBearerGrant({ ...org, ...user, fetch, audience: "https://test.salesforce.com" })).get();
     const audiences = fetch.mock.calls.map(async ([url, init]) => {
       expect(url).toBe(`https://login.salesforce.com${PATH}`);
       const form = new URLSearchParams(init.body as URLSearchParams);
@@ -332,15 +336,15 @@ describe("JWT bearer", () => {
   ])("a wrong %s is a TypeError naming it, and no option that is another's", (name, more) => {
     const privateKey = { kty: "RSA", n: "x", e: "AQAB", d: "x" };
     const good = { ...orgOptions(), clientSecret: undefined, username: "a@b.example", privateKey };
-    expect(() => salesforceJwtBearer(good as never)).not.toThrow();
-    const build = (): unknown => salesforceJwtBearer({ ...good, ...more } as never);
+    expect(() => salesforceJwtBearerGrant(good as never)).not.toThrow();
+    const build = (): unknown => salesforceJwtBearerGrant({ ...good, ...more } as never);
     expect(build).toThrow(TypeError);
     expect(build).toThrow(new RegExp(`^"${name}" `));
   });
 
   test("a key that is only known later is a TypeError naming privateKey too", async () => {
     const { clientSecret: _secret, ...org } = orgOptions();
-    const grant = salesforceJwtBearer({ ...org, username: "a@b.example", privateKey: async () => "no PEM" });
+    const grant = salesforceJwtBearerGrant({ ...org, username: "a@b.example", privateKey: async () => "no PEM" });
     const error = await rejectionOf(cacheOf(grant).get());
     expect(error).toMatchObject({ code: "ERR_GRANT", cause: { name: "TypeError" } });
     expect((error as { cause: Error }).cause.message).toMatch(/^"privateKey" must be a PEM/);
@@ -353,8 +357,8 @@ describe("refresh token", () => {
     answerWith({ refresh_token: "rt-2" });
     const onRotate = vi.fn<(token: string) => void>();
     const { clientSecret: _secret, ...org } = orgOptions();
-    await cacheOf(salesforceRefreshToken({ ...org, refreshToken: "rt-1", onRotate })).get();
-    await cacheOf(salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-1" })).get();
+    await cacheOf(salesforceRefreshTokenGrant({ ...org, refreshToken: "rt-1", onRotate })).get();
+    await cacheOf(salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1" })).get();
     expect(onRotate.mock.calls[0]?.[0]).toBe("rt-2");
     const [without, withSecret] = auth.requests;
     expect(Object.fromEntries(without!.form)).toEqual({
@@ -368,14 +372,14 @@ describe("refresh token", () => {
   test("C9: asks current() when the refresh token is refused", async () => {
     auth.respond({ status: 400, body: { error: "invalid_grant", error_description: "expired access/refresh token" } });
     const options = { ...orgOptions(), refreshToken: "rt-1", current: () => "rt-2" };
-    expect((await cacheOf(salesforceRefreshToken(options)).get()).value).toBe(`${TOKEN}1`);
+    expect((await cacheOf(salesforceRefreshTokenGrant(options)).get()).value).toBe(`${TOKEN}1`);
     expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["rt-1", "rt-2"]);
   });
 
   test("the token of another org is refused; what it came with is not lost", async () => {
     answerWith({ refresh_token: "rt-2", instance_url: "https://evil.my.salesforce.com" });
     const onRotate = vi.fn<(token: string) => void>();
-    const cache = cacheOf(salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-1", onRotate }));
+    const cache = cacheOf(salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1", onRotate }));
     const error = await rejectionOf(cache.get());
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
     expect([onRotate.mock.calls.length, stateLeftBy(error as Error)]).toEqual([1, "rt-2"]);
@@ -383,8 +387,8 @@ describe("refresh token", () => {
 });
 
 test.each([
-  ["refresh token", (more: object) => salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt", ...more })],
-  ["token exchange", (more: object) => salesforceTokenExchange({ ...orgOptions(), subjectToken: "s", ...more })],
+  ["refresh token", (more: object) => salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt", ...more })],
+  ["token exchange", (more: object) => salesforceTokenExchangeGrant({ ...orgOptions(), subjectToken: "s", ...more })],
 ])("%s: a way to send the secret without a secret is a TypeError, not a request without one", (_name, build) => {
   for (const clientAuthentication of ["client_secret_basic", "client_secret_post"]) {
     expect(() => build({ clientSecret: undefined, clientAuthentication })).toThrow(/^"clientSecret" must be given/);
@@ -395,14 +399,17 @@ describe("what all grants take", () => {
   const pair = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const privateKey = String(pair.privateKey.export({ type: "pkcs8", format: "pem" }));
   const grants: [name: string, build: (more: object) => Grant][] = [
-    ["client credentials", (more) => salesforceClientCredentials({ ...orgOptions(), ...more })],
-    ["refresh token", (more) => salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt", key: "alice", ...more })],
-    ["token exchange", (more) => salesforceTokenExchange({ ...orgOptions(), subjectToken: "s", ...more })],
+    ["client credentials", (more) => salesforceClientCredentialsGrant({ ...orgOptions(), ...more })],
+    [
+      "refresh token",
+      (more) => salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt", key: "alice", ...more }),
+    ],
+    ["token exchange", (more) => salesforceTokenExchangeGrant({ ...orgOptions(), subjectToken: "s", ...more })],
     [
       "JWT bearer",
       (more) => {
         const { clientSecret: _secret, ...org } = orgOptions();
-        return salesforceJwtBearer({ ...org, username: "alice@acme.example", privateKey, ...more });
+        return salesforceJwtBearerGrant({ ...org, username: "alice@acme.example", privateKey, ...more });
       },
     ],
   ];
@@ -415,7 +422,9 @@ describe("what all grants take", () => {
   });
 
   test.each(grants)("%s: key, scope and clientId tell its tokens apart; no secret is in the key", (_name, build) => {
-    const keys = [{}, { key: "bob" }, { scope: "api" }, { clientId: "another" }].map((more) => build(more).key);
+    const keys = [{}, { key: "bob" }, { scope: "api" }, { clientId: "another" }].map(
+      (more) => definitionOf(build(more)).key,
+    );
     expect(new Set(keys).size).toBe(4);
     expect(keys).not.toContain(undefined);
     expect(keys.join()).not.toContain(SECRET);
@@ -425,16 +434,20 @@ describe("what all grants take", () => {
 describe("revoking", () => {
   const subject = { subjectToken: "subject", clientSecret: undefined };
   const grants: [name: string, build: () => Grant, tokens: string[][]][] = [
-    ["client credentials", () => salesforceClientCredentials(orgOptions()), [[`${TOKEN}1`, "access_token"]]],
+    ["client credentials", () => salesforceClientCredentialsGrant(orgOptions()), [[`${TOKEN}1`, "access_token"]]],
     [
       "refresh token",
-      () => salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-1" }),
+      () => salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1" }),
       [
         ["rt-1", "refresh_token"],
         [`${TOKEN}1`, "access_token"],
       ],
     ],
-    ["token exchange", () => salesforceTokenExchange({ ...orgOptions(), ...subject }), [[`${TOKEN}1`, "access_token"]]],
+    [
+      "token exchange",
+      () => salesforceTokenExchangeGrant({ ...orgOptions(), ...subject }),
+      [[`${TOKEN}1`, "access_token"]],
+    ],
   ];
   test.each(grants)("%s: tells /services/oauth2/revoke of the login server", async (_name, build, tokens) => {
     const cache = cacheOf(build());
@@ -450,7 +463,7 @@ describe("revoking", () => {
     const { privateKey } = await generateKeyPair("RS256");
     const { clientSecret: _secret, ...org } = orgOptions();
     const user = { username: "alice@acme.example", privateKey };
-    const cache = cacheOf(salesforceJwtBearer({ ...org, loginUrl: `${auth.origin}/community/`, ...user }));
+    const cache = cacheOf(salesforceJwtBearerGrant({ ...org, loginUrl: `${auth.origin}/community/`, ...user }));
     await cache.get();
     auth.respondAlways({ status: 200, body: "" });
     await cache.close({ revoke: true });
@@ -461,7 +474,7 @@ describe("revoking", () => {
 
   // As documented: with the refresh token its access tokens are revoked, and a token that is no good is a 400.
   test("the access token that went with its refresh token is no failure", async () => {
-    const cache = cacheOf(salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-1" }));
+    const cache = cacheOf(salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1" }));
     await cache.get();
     const refused = { status: 400, body: { error: "invalid_token", error_description: "invalid token" } };
     auth.respond({ status: 200, body: "" }, refused);
@@ -479,7 +492,7 @@ describe("revoking", () => {
 
 describe("token exchange", () => {
   test("sends the identity provider's token and the handler; its answer needs no issued_token_type", async () => {
-    const grant = salesforceTokenExchange({
+    const grant = salesforceTokenExchangeGrant({
       ...orgOptions(),
       subjectToken: async () => "idp-token",
       subjectTokenType: "id_token",
@@ -499,17 +512,17 @@ describe("token exchange", () => {
   test("T31: what was issued is kept no longer than the subject token is good", async () => {
     const clock = manualClock();
     const subjectExpiresAt = clock.now() + 120_000;
-    const grant = salesforceTokenExchange({ ...orgOptions(), subjectToken: "opaque", subjectExpiresAt });
+    const grant = salesforceTokenExchangeGrant({ ...orgOptions(), subjectToken: "opaque", subjectExpiresAt });
     expect((await createTokenCache({ grant, clock }).get()).expiresAt).toBe(subjectExpiresAt);
   });
 
   test("a subject token over 10,000 characters is refused before any request", async () => {
     const tooLong = "x".repeat(10_001);
-    expect(() => salesforceTokenExchange({ ...orgOptions(), subjectToken: tooLong })).toThrow(/10000 characters/);
-    const cache = cacheOf(salesforceTokenExchange({ ...orgOptions(), subjectToken: () => tooLong }));
+    expect(() => salesforceTokenExchangeGrant({ ...orgOptions(), subjectToken: tooLong })).toThrow(/10000 characters/);
+    const cache = cacheOf(salesforceTokenExchangeGrant({ ...orgOptions(), subjectToken: () => tooLong }));
     expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_GRANT", retryable: false });
     expect(auth.requests).toHaveLength(0);
-    await cacheOf(salesforceTokenExchange({ ...orgOptions(), subjectToken: "x".repeat(10_000) })).get();
+    await cacheOf(salesforceTokenExchangeGrant({ ...orgOptions(), subjectToken: "x".repeat(10_000) })).get();
     expect(auth.requests).toHaveLength(1);
   });
 });
@@ -519,10 +532,10 @@ test("S5: inspecting the grant, the cache or an error shows no key, secret or to
   const pem = await exportPKCS8(privateKey);
   const { clientSecret: _secret, ...org } = orgOptions();
   const grants: [grant: Grant, sent: string][] = [
-    [salesforceJwtBearer({ ...org, username: "alice@acme.example", privateKey: pem }), "assertion"],
-    [salesforceClientCredentials(orgOptions()), SECRET],
-    [salesforceRefreshToken({ ...orgOptions(), refreshToken: "rt-secret" }), "rt-secret"],
-    [salesforceTokenExchange({ ...orgOptions(), subjectToken: "subject-secret" }), "subject-secret"],
+    [salesforceJwtBearerGrant({ ...org, username: "alice@acme.example", privateKey: pem }), "assertion"],
+    [salesforceClientCredentialsGrant(orgOptions()), SECRET],
+    [salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-secret" }), "rt-secret"],
+    [salesforceTokenExchangeGrant({ ...orgOptions(), subjectToken: "subject-secret" }), "subject-secret"],
   ];
   const shown: string[] = [];
   for (const [grant, sent] of grants) {

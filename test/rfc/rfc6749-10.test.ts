@@ -2,13 +2,13 @@
 import { inspect } from "node:util";
 import { expect, test } from "vitest";
 import {
-  clientCredentials,
+  clientCredentialsGrant,
   createTokenCache,
   type Grant,
-  jwtBearer,
-  refreshToken,
+  jwtBearerGrant,
+  refreshTokenGrant,
   type RemintEvent,
-  tokenExchange,
+  tokenExchangeGrant,
 } from "remint";
 import { startAuthServer } from "remint/testing";
 import { rejectionOf } from "../core/cache-under-test.ts";
@@ -18,10 +18,10 @@ const SECRETS = ["hush-client", "hush-refresh", "hush.asser.tion", "hush-subject
 function grants(tokenEndpoint: string): Grant[] {
   const common = { tokenEndpoint, clientId: "client", clientSecret: "hush-client" };
   return [
-    clientCredentials(common),
-    refreshToken({ ...common, refreshToken: "hush-refresh" }),
-    jwtBearer({ ...common, assertion: "hush.asser.tion" }),
-    tokenExchange({ ...common, subjectToken: "hush-subject", actorToken: "hush-actor" }),
+    clientCredentialsGrant(common),
+    refreshTokenGrant({ ...common, refreshToken: "hush-refresh" }),
+    jwtBearerGrant({ ...common, assertion: "hush.asser.tion" }),
+    tokenExchangeGrant({ ...common, subjectToken: "hush-subject", actorToken: "hush-actor" }),
   ];
 }
 

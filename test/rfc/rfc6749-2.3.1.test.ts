@@ -1,14 +1,15 @@
 /** RFC 6749 section 2.3.1: Client Password. */
+import { definitionOf } from "../../src/core/grant.ts";
 import { describe, expect, test } from "vitest";
-import { clientCredentials, type ClientCredentialsOptions } from "remint";
+import { clientCredentialsGrant, type ClientCredentialsGrantOptions } from "remint";
 import { startAuthServer, type TokenRequest } from "remint/testing";
 
 const SECRETS = ["plain", ":", "+", "%", " ", "é", "/", "s:e+c%r é/t", "-_.!~*'()", "%41", "ключ"];
 
-async function requestOf(options: Partial<ClientCredentialsOptions>): Promise<TokenRequest> {
+async function requestOf(options: Partial<ClientCredentialsGrantOptions>): Promise<TokenRequest> {
   await using auth = await startAuthServer();
-  const grant = clientCredentials({ tokenEndpoint: `${auth.tokenEndpoint}?p=1`, clientId: "a b:c", ...options });
-  await grant.mint({ signal: new AbortController().signal });
+  const grant = clientCredentialsGrant({ tokenEndpoint: `${auth.tokenEndpoint}?p=1`, clientId: "a b:c", ...options });
+  await definitionOf(grant).mint({ signal: new AbortController().signal });
   return auth.requests[0] ?? expect.fail("nothing was sent");
 }
 
@@ -28,8 +29,10 @@ describe("T1: id and secret are each form-encoded before they are joined and bas
   test("a server with a strict decoder (decodeURIComponent after + became a space) lets them in", async () => {
     for (const clientSecret of SECRETS) {
       await using auth = await startAuthServer({ clientId: "a b:c", clientSecret });
-      const grant = clientCredentials({ tokenEndpoint: auth.tokenEndpoint, clientId: "a b:c", clientSecret });
-      await expect(grant.mint({ signal: new AbortController().signal })).resolves.toHaveProperty("access_token");
+      const grant = clientCredentialsGrant({ tokenEndpoint: auth.tokenEndpoint, clientId: "a b:c", clientSecret });
+      await expect(definitionOf(grant).mint({ signal: new AbortController().signal })).resolves.toHaveProperty(
+        "access_token",
+      );
     }
   });
 });
@@ -48,8 +51,8 @@ describe("T2: one method per request, and never in the URI", () => {
 
   test("a second method can not be said: a secret beside it, or parameters and headers that are credentials", () => {
     const options = { tokenEndpoint: "https://auth.example/token", clientId: "a" };
-    const build = (more: Partial<ClientCredentialsOptions>) => (): unknown =>
-      clientCredentials({ ...options, ...more });
+    const build = (more: Partial<ClientCredentialsGrantOptions>) => (): unknown =>
+      clientCredentialsGrant({ ...options, ...more });
     expect(build({ clientSecret: "s", clientAuthentication: "none" })).toThrow(/"clientSecret" must not be given/);
     for (const name of ["client_id", "client_secret", "client_assertion", "client_assertion_type"]) {
       expect(build({ clientSecret: "s", parameters: { [name]: "x" } })).toThrow(`"parameters" must not have "${name}"`);
@@ -65,7 +68,9 @@ describe("T2: one method per request, and never in the URI", () => {
     };
     for (const clientAuthentication of ["client_secret_basic", "client_secret_post"] as const) {
       const options = { tokenEndpoint: "https://auth.example/token?p=1", clientId: "a", clientSecret: "s", fetch };
-      await clientCredentials({ ...options, clientAuthentication }).mint({ signal: new AbortController().signal });
+      await definitionOf(clientCredentialsGrant({ ...options, clientAuthentication })).mint({
+        signal: new AbortController().signal,
+      });
     }
     expect(seen).toEqual(["https://auth.example/token?p=1", "https://auth.example/token?p=1"]);
   });

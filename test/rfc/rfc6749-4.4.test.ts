@@ -1,6 +1,6 @@
 /** RFC 6749 section 4.4: client credentials. */
 import { expect, test } from "vitest";
-import { clientCredentials, createTokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache } from "remint";
 import { manualClock } from "remint/testing";
 import { settle } from "../core/cache-under-test.ts";
 import { json, startTokenServer } from "../grants/token-server.ts";
@@ -9,7 +9,7 @@ const CLIENT = { clientId: "client", clientSecret: "secret" } as const;
 
 test("T4, 4.4.2: the body is grant_type and scope, and the client authenticates", async () => {
   const server = await startTokenServer((response) => json(response, 200, { access_token: "a", token_type: "Bearer" }));
-  const grant = clientCredentials({ tokenEndpoint: server.origin, ...CLIENT, scope: "read" });
+  const grant = clientCredentialsGrant({ tokenEndpoint: server.origin, ...CLIENT, scope: "read" });
   await createTokenCache({ grant, origins: "any" }).get();
   const { form, headers, method } = server.first();
   expect(method).toBe("POST");
@@ -22,7 +22,7 @@ test("T4, 4.4.3: a refresh token that should not be there is ignored; renewal is
     json(response, 200, { access_token: "a", token_type: "Bearer", expires_in: 60, refresh_token: "rt" }),
   );
   const clock = manualClock();
-  const grant = clientCredentials({ tokenEndpoint: server.origin, ...CLIENT });
+  const grant = clientCredentialsGrant({ tokenEndpoint: server.origin, ...CLIENT });
   const cache = createTokenCache({ grant, origins: "any", clock });
   await cache.get();
   await settle();

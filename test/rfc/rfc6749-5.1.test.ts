@@ -2,12 +2,12 @@
 import { describe, expect, test } from "vitest";
 import {
   type AccessToken,
-  clientCredentials,
+  clientCredentialsGrant,
   createTokenCache,
   type Grant,
-  jwtBearer,
-  refreshToken,
-  tokenExchange,
+  jwtBearerGrant,
+  refreshTokenGrant,
+  tokenExchangeGrant,
 } from "remint";
 import { manualClock } from "remint/testing";
 import { rejectionOf } from "../core/cache-under-test.ts";
@@ -23,10 +23,10 @@ const EXAMPLE = {
 const ISSUED = { issued_token_type: "urn:ietf:params:oauth:token-type:access_token" };
 
 const grants: [name: string, make: (tokenEndpoint: string) => Grant][] = [
-  ["clientCredentials", (tokenEndpoint) => clientCredentials({ ...common, tokenEndpoint })],
-  ["refreshToken", (tokenEndpoint) => refreshToken({ ...common, tokenEndpoint, refreshToken: "rt" })],
-  ["jwtBearer", (tokenEndpoint) => jwtBearer({ ...common, tokenEndpoint, assertion: "a.b.c" })],
-  ["tokenExchange", (tokenEndpoint) => tokenExchange({ ...common, tokenEndpoint, subjectToken: "s" })],
+  ["clientCredentialsGrant", (tokenEndpoint) => clientCredentialsGrant({ ...common, tokenEndpoint })],
+  ["refreshTokenGrant", (tokenEndpoint) => refreshTokenGrant({ ...common, tokenEndpoint, refreshToken: "rt" })],
+  ["jwtBearerGrant", (tokenEndpoint) => jwtBearerGrant({ ...common, tokenEndpoint, assertion: "a.b.c" })],
+  ["tokenExchangeGrant", (tokenEndpoint) => tokenExchangeGrant({ ...common, tokenEndpoint, subjectToken: "s" })],
 ];
 const common = { clientId: "client", clientSecret: "secret", scope: "read write" } as const;
 

@@ -1,6 +1,6 @@
 /** RFC 6749 section 5.2: error responses. */
 import { describe, expect, test } from "vitest";
-import { createTokenCache, refreshToken } from "remint";
+import { createTokenCache, refreshTokenGrant } from "remint";
 import { startAuthServer, type Answer } from "remint/testing";
 import { rejectionOf } from "../core/cache-under-test.ts";
 
@@ -9,7 +9,7 @@ async function failure(answer: Answer, token = "rt-0"): Promise<unknown> {
   const auth = await startAuthServer();
   auth.respondAlways(answer);
   const client = { clientId: "client", clientSecret: "secret" };
-  const grant = refreshToken({ tokenEndpoint: auth.tokenEndpoint, ...client, refreshToken: token });
+  const grant = refreshTokenGrant({ tokenEndpoint: auth.tokenEndpoint, ...client, refreshToken: token });
   const cache = createTokenCache({ grant, origins: "any" });
   const error = await rejectionOf(cache.get());
   expect(cache.peek()).toBeUndefined();

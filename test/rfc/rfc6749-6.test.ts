@@ -1,6 +1,6 @@
 /** RFC 6749 section 6: refreshing an access token; section 10.4: refresh tokens. */
 import { expect, test } from "vitest";
-import { createTokenCache, refreshToken } from "remint";
+import { createTokenCache, refreshTokenGrant } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { manualClock, startApi } from "remint/testing";
 import { settle } from "../core/cache-under-test.ts";
@@ -12,7 +12,7 @@ const CLIENT = { clientId: "client", clientSecret: "secret" } as const;
 test("T7: the request has the refresh token and the scope, and the client authenticates", async () => {
   const { auth } = await startRotatingServer();
   const { tokenEndpoint } = auth;
-  const grant = refreshToken({ tokenEndpoint, ...CLIENT, refreshToken: FIRST, scope: "read" });
+  const grant = refreshTokenGrant({ tokenEndpoint, ...CLIENT, refreshToken: FIRST, scope: "read" });
   await createTokenCache({ grant, origins: "any" }).get();
   const { form, headers } = auth.requests[0]!;
   expect(Object.fromEntries(form)).toEqual({ grant_type: "refresh_token", refresh_token: FIRST, scope: "read" });
@@ -25,7 +25,7 @@ test.each([true, false])(
     const server = await startRotatingServer(rotates);
     const { tokenEndpoint } = server.auth;
     const clock = manualClock();
-    const grant = refreshToken({ tokenEndpoint, ...CLIENT, refreshToken: FIRST });
+    const grant = refreshTokenGrant({ tokenEndpoint, ...CLIENT, refreshToken: FIRST });
     const cache = createTokenCache({ grant, origins: "any", clock });
     for (let mint = 0; mint < 3; mint++) {
       await cache.get();
@@ -40,7 +40,7 @@ test("T7, 10.4: the refresh token goes to the token endpoint only", async () => 
   const { auth } = await startRotatingServer();
   const api = await startApi({ accepts: auth });
   const { tokenEndpoint } = auth;
-  const grant = refreshToken({ tokenEndpoint, ...CLIENT, refreshToken: FIRST, origins: [api.origin] });
+  const grant = refreshTokenGrant({ tokenEndpoint, ...CLIENT, refreshToken: FIRST, origins: [api.origin] });
   const authFetch = createAuthFetch(createTokenCache({ grant }));
   await authFetch(`${api.origin}/a`);
   auth.revokeAll();

@@ -5,17 +5,25 @@
  *
  * Section 2.3 only advises against a token in the query; RFC 9700 section 4.3.2 forbids it (T19).
  */
+import { policyHalf } from "../../src/core/types.ts";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { clientCredentials, createTokenCache, type Grant, jwtBearer, refreshToken, tokenExchange } from "remint";
+import {
+  clientCredentialsGrant,
+  createTokenCache,
+  type Grant,
+  jwtBearerGrant,
+  refreshTokenGrant,
+  tokenExchangeGrant,
+} from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { type Api, type AuthServer, startApi, startAuthServer } from "remint/testing";
 
 const common = { clientId: "client", clientSecret: "secret" } as const;
 const grants: [name: string, make: (tokenEndpoint: string) => Grant][] = [
-  ["clientCredentials", (tokenEndpoint) => clientCredentials({ ...common, tokenEndpoint })],
-  ["refreshToken", (tokenEndpoint) => refreshToken({ ...common, tokenEndpoint, refreshToken: "rt" })],
-  ["jwtBearer", (tokenEndpoint) => jwtBearer({ ...common, tokenEndpoint, assertion: "a.b.c" })],
-  ["tokenExchange", (tokenEndpoint) => tokenExchange({ ...common, tokenEndpoint, subjectToken: "s" })],
+  ["clientCredentialsGrant", (tokenEndpoint) => clientCredentialsGrant({ ...common, tokenEndpoint })],
+  ["refreshTokenGrant", (tokenEndpoint) => refreshTokenGrant({ ...common, tokenEndpoint, refreshToken: "rt" })],
+  ["jwtBearerGrant", (tokenEndpoint) => jwtBearerGrant({ ...common, tokenEndpoint, assertion: "a.b.c" })],
+  ["tokenExchangeGrant", (tokenEndpoint) => tokenExchangeGrant({ ...common, tokenEndpoint, subjectToken: "s" })],
 ];
 
 function challenge(error: string): object {
@@ -23,7 +31,7 @@ function challenge(error: string): object {
 }
 
 function restrictedTo(origins: readonly string[]): Grant {
-  return clientCredentials({ ...common, tokenEndpoint: "https://auth.example", origins });
+  return clientCredentialsGrant({ ...common, tokenEndpoint: "https://auth.example", origins });
 }
 
 let auth: AuthServer;
@@ -76,7 +84,7 @@ describe("T10, 3: the challenge is found among others, in whatever order and cas
     [true, `Bearer realm="a, Bearer \\"b\\"", error="invalid_token", error_description="The access token expired"`],
   ];
   test.each(challenges)("renewed: %j, %j", async (renews, header) => {
-    const grant = clientCredentials({ ...common, tokenEndpoint: auth.tokenEndpoint });
+    const grant = clientCredentialsGrant({ ...common, tokenEndpoint: auth.tokenEndpoint });
     const authFetch = createAuthFetch(createTokenCache({ grant, origins: [api.origin] }));
     api.respond({ status: 401, headers: { "www-authenticate": header } });
     expect((await authFetch(api.origin)).status).toBe(renews ? 200 : 401);
@@ -85,7 +93,7 @@ describe("T10, 3: the challenge is found among others, in whatever order and cas
 });
 
 test("T12, 5.3: a grant's own origins are https, or named; its tokens go nowhere else", () => {
-  const { rules } = createTokenCache({ grant: restrictedTo(["https://api.example"]) });
+  const { rules } = policyHalf(createTokenCache({ grant: restrictedTo(["https://api.example"]) }));
   const urls = [
     "https://api.example/x",
     "http://api.example/x",

@@ -7,7 +7,7 @@
  */
 import { generateKeyPair, jwtVerify } from "jose";
 import { expect, onTestFinished, test } from "vitest";
-import { createTokenCache, jwtBearer, type JwtBearerOptions } from "remint";
+import { createTokenCache, jwtBearerGrant, type JwtBearerGrantOptions } from "remint";
 import { type AuthServer, startAuthServer } from "remint/testing";
 
 async function server(): Promise<AuthServer> {
@@ -17,8 +17,14 @@ async function server(): Promise<AuthServer> {
   return auth;
 }
 
-async function mint({ tokenEndpoint }: AuthServer, more: Partial<JwtBearerOptions>): Promise<void> {
-  const grant = jwtBearer({ tokenEndpoint, clientId: "client", clientSecret: "secret", assertion: "a.b.c", ...more });
+async function mint({ tokenEndpoint }: AuthServer, more: Partial<JwtBearerGrantOptions>): Promise<void> {
+  const grant = jwtBearerGrant({
+    tokenEndpoint,
+    clientId: "client",
+    clientSecret: "secret",
+    assertion: "a.b.c",
+    ...more,
+  });
   await createTokenCache({ grant, origins: "any" }).get();
 }
 

@@ -5,14 +5,15 @@
  * minute and is sent once is this package's rule. T34: the RFC allows the URL of the token endpoint as `aud`; that it is the
  * issuer alone comes from the draft that replaces it (draft-ietf-oauth-rfc7523bis; paraphrased, its text was not at hand).
  */
+import { definitionOf } from "../../src/core/grant.ts";
 import { generateKeyPair, jwtVerify, type JWTVerifyResult } from "jose";
 import { beforeAll, describe, expect, test } from "vitest";
 import {
   clientAssertion,
-  clientCredentials,
+  clientCredentialsGrant,
   createTokenCache,
   privateKeyJwt,
-  type ClientCredentialsOptions,
+  type ClientCredentialsGrantOptions,
   type PrivateKeyJwtOptions,
 } from "remint";
 import { startAuthServer, type TokenRequest } from "remint/testing";
@@ -37,9 +38,13 @@ function verified({ form }: Pick<TokenRequest, "form">): Promise<JWTVerifyResult
   return jwtVerify(form.get("client_assertion") ?? "", pair.publicKey);
 }
 
-async function requestOf(options: Partial<ClientCredentialsOptions>): Promise<TokenRequest> {
+async function requestOf(options: Partial<ClientCredentialsGrantOptions>): Promise<TokenRequest> {
   await using auth = await startAuthServer();
-  await clientCredentials({ tokenEndpoint: auth.tokenEndpoint, clientId: "orders", ...options }).mint({ signal });
+  await definitionOf(
+    clientCredentialsGrant({ tokenEndpoint: auth.tokenEndpoint, clientId: "orders", ...options }),
+  ).mint({
+    signal,
+  });
   return auth.requests[0] ?? expect.fail("nothing was sent");
 }
 
@@ -76,8 +81,8 @@ describe("section 3", () => {
     await using auth = await startAuthServer();
     auth.respond({ status: 503 }, { status: 503 });
     const { tokenEndpoint } = auth;
-    const grant = clientCredentials({ tokenEndpoint, clientId: "orders", clientAuthentication: method() });
-    await createTokenCache({ grant, origins: ["https://api.example"], retries: 2 }).get();
+    const grant = clientCredentialsGrant({ tokenEndpoint, clientId: "orders", clientAuthentication: method() });
+    await createTokenCache({ grant, origins: ["https://api.example"], mintRetries: 2 }).get();
     const ids = await Promise.all(auth.requests.map(async (request) => (await verified(request)).payload.jti));
     expect(ids).toHaveLength(3);
     expect(new Set(ids).size).toBe(3);
@@ -86,7 +91,11 @@ describe("section 3", () => {
   test("T34: without an issuer, aud is the token endpoint, as a string", async () => {
     await using auth = await startAuthServer();
     const { tokenEndpoint } = auth;
-    await clientCredentials({ tokenEndpoint, clientId: "orders", clientAuthentication: method() }).mint({ signal });
+    await definitionOf(
+      clientCredentialsGrant({ tokenEndpoint, clientId: "orders", clientAuthentication: method() }),
+    ).mint({
+      signal,
+    });
     expect((await verified(auth.requests[0]!)).payload.aud).toBe(tokenEndpoint);
   });
 
@@ -98,11 +107,13 @@ describe("section 3", () => {
       return Response.json({ access_token: "a", token_type: "Bearer" });
     };
     const options = { issuer: METADATA.issuer, clientId: "orders", fetch };
-    const grant = clientCredentials({ ...options, clientAuthentication: method() });
+    const grant = clientCredentialsGrant({ ...options, clientAuthentication: method() });
     const token = await createTokenCache({ grant, origins: ["https://api.example"] }).get();
-    await grant.revoke?.(token, { signal });
+    await definitionOf(grant).revoke?.(token, { signal });
     const old = "https://auth.example/legacy";
-    await clientCredentials({ ...options, clientAuthentication: method({ audience: old }) }).mint({ signal });
+    await definitionOf(clientCredentialsGrant({ ...options, clientAuthentication: method({ audience: old }) })).mint({
+      signal,
+    });
     const audiences = await Promise.all(seen.map(async (form) => (await verified({ form })).payload.aud));
     expect(audiences).toEqual([METADATA.issuer, METADATA.issuer, old]);
   });

@@ -2,8 +2,9 @@
  * RFC 8414 section 3.3: Authorization Server Metadata Validation. That a failed lookup is made again (T38's second half) is
  * this package's rule, not the RFC's.
  */
+import { definitionOf } from "../../src/core/grant.ts";
 import { describe, expect, test } from "vitest";
-import { clientCredentials, createTokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache } from "remint";
 
 const client = { clientId: "orders", clientSecret: "s3cr3t" };
 const signal = new AbortController().signal;
@@ -41,7 +42,7 @@ describe("T38: the issuer of the metadata is the one that was asked for", () => 
     ["https://auth.example", "https://attacker.example"],
   ])("%s is not %s: nothing is sent to the endpoints of the latter", async (issuer, other) => {
     const { fetch, asked } = world(metadataOf(other));
-    const minted = clientCredentials({ issuer, ...client, fetch }).mint({ signal });
+    const minted = definitionOf(clientCredentialsGrant({ issuer, ...client, fetch })).mint({ signal });
     await expect(minted).rejects.toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
     await expect(minted).rejects.toThrow(`is the metadata of another issuer, "${other}"`);
     expect(asked.filter((url) => !url.includes("/.well-known/"))).toEqual([]);
@@ -51,7 +52,9 @@ describe("T38: the issuer of the metadata is the one that was asked for", () => 
     "metadata with %j as issuer is none",
     async (other) => {
       const { fetch, asked } = world(metadataOf(other));
-      const minted = clientCredentials({ issuer: "https://auth.example", ...client, fetch }).mint({ signal });
+      const minted = definitionOf(clientCredentialsGrant({ issuer: "https://auth.example", ...client, fetch })).mint({
+        signal,
+      });
       await expect(minted).rejects.toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
       expect(asked).toHaveLength(2);
     },
@@ -61,7 +64,7 @@ describe("T38: the issuer of the metadata is the one that was asked for", () => 
     "%s is %s",
     async (issuer) => {
       const { fetch } = world(metadataOf(issuer));
-      const minted = clientCredentials({ issuer, ...client, fetch }).mint({ signal });
+      const minted = definitionOf(clientCredentialsGrant({ issuer, ...client, fetch })).mint({ signal });
       await expect(minted).resolves.toMatchObject({ access_token: "a" });
     },
   );
@@ -70,9 +73,9 @@ describe("T38: the issuer of the metadata is the one that was asked for", () => 
 test("T38: a failed lookup is not sticky: another issuer's metadata today, the right one tomorrow", async () => {
   const issuer = "https://auth.example";
   const { fetch, asked } = world(metadataOf("https://attacker.example"), metadataOf(issuer));
-  const grant = clientCredentials({ issuer, ...client, fetch });
-  await expect(grant.mint({ signal })).rejects.toThrow(/another issuer/);
-  await expect(grant.mint({ signal })).resolves.toMatchObject({ access_token: "a" });
+  const grant = clientCredentialsGrant({ issuer, ...client, fetch });
+  await expect(definitionOf(grant).mint({ signal })).rejects.toThrow(/another issuer/);
+  await expect(definitionOf(grant).mint({ signal })).resolves.toMatchObject({ access_token: "a" });
   expect(asked).toHaveLength(3);
 });
 
@@ -81,7 +84,7 @@ const down = (): Response => new Response(null, { status: 503 });
 test("T38: a lookup that fails for a moment is retried within one mint, as C11 says", async () => {
   const issuer = "https://auth.example";
   const { fetch } = world(down, down, metadataOf(issuer));
-  const grant = clientCredentials({ issuer, ...client, fetch });
-  const tokens = createTokenCache({ grant, origins: ["https://api.example"], retries: 1 });
+  const grant = clientCredentialsGrant({ issuer, ...client, fetch });
+  const tokens = createTokenCache({ grant, origins: ["https://api.example"], mintRetries: 1 });
   expect((await tokens.get()).value).toBe("a");
 });

@@ -3,8 +3,9 @@
  * everything else about the grant is in test/grants/token-exchange.test.ts. T30 and T31 are no sentences of the RFC, which
  * leaves caching to the client: what was issued for one subject is not another's, and ends with it at the latest.
  */
+import { definitionOf } from "../../src/core/grant.ts";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createTokenCache, tokenExchange, type TokenExchangeOptions } from "remint";
+import { createTokenCache, tokenExchangeGrant, type TokenExchangeGrantOptions } from "remint";
 import { type AuthServer, manualClock, startAuthServer } from "remint/testing";
 import { jwt, rejectionOf } from "../core/cache-under-test.ts";
 
@@ -23,7 +24,7 @@ beforeEach(async () => {
 });
 afterEach(() => auth.close());
 
-function options(more: Partial<TokenExchangeOptions> = {}): TokenExchangeOptions {
+function options(more: Partial<TokenExchangeGrantOptions> = {}): TokenExchangeGrantOptions {
   const { tokenEndpoint } = auth;
   return {
     tokenEndpoint,
@@ -34,8 +35,8 @@ function options(more: Partial<TokenExchangeOptions> = {}): TokenExchangeOptions
   };
 }
 
-async function exchange(more: Partial<TokenExchangeOptions> = {}): Promise<URLSearchParams> {
-  await createTokenCache({ grant: tokenExchange(options(more)), origins: "any" }).get();
+async function exchange(more: Partial<TokenExchangeGrantOptions> = {}): Promise<URLSearchParams> {
+  await createTokenCache({ grant: tokenExchangeGrant(options(more)), origins: "any" }).get();
   return auth.requests.at(-1)!.form;
 }
 
@@ -50,8 +51,8 @@ test("T28, 2.3: the RFC's example", async () => {
 });
 
 test("T28, 2.1: subject_token and its type are required, actor_token_type is there exactly with actor_token", async () => {
-  expect(() => tokenExchange(options({ subjectToken: "" }))).toThrow(/"subjectToken"/);
-  expect(() => tokenExchange(options({ actorTokenType: "jwt" }))).toThrow(/"actorTokenType"/);
+  expect(() => tokenExchangeGrant(options({ subjectToken: "" }))).toThrow(/"subjectToken"/);
+  expect(() => tokenExchangeGrant(options({ actorTokenType: "jwt" }))).toThrow(/"actorTokenType"/);
   const without = await exchange();
   expect([without.has("subject_token_type"), without.has("actor_token"), without.has("actor_token_type")]).toEqual([
     true,
@@ -76,7 +77,7 @@ test("T29, 2.2.1: token_type N_A is no access token, and is never attached", asy
 
 test("T30: the key has digests of subject and actor, not the tokens", () => {
   const keys = [options(), options({ subjectToken: "another" }), options({ actorToken: "actor-1" })].map(
-    (given) => tokenExchange(given).key,
+    (given) => definitionOf(tokenExchangeGrant(given)).key,
   );
   expect(new Set(keys).size).toBe(3);
   for (const key of keys) {
@@ -89,7 +90,7 @@ test("T31: the entry never outlives the subject token", async () => {
   const clock = manualClock();
   auth.respondAlways({ headers: { date: undefined }, body: { ...EXAMPLE, access_token: "opaque", expires_in: 3600 } });
   const subjectToken = jwt({ exp: clock.now() / 1000 + 90 });
-  const grant = tokenExchange(options({ subjectToken, subjectTokenType: "jwt" }));
+  const grant = tokenExchangeGrant(options({ subjectToken, subjectTokenType: "jwt" }));
   const cache = createTokenCache({ grant, origins: "any", clock });
   expect((await cache.get()).expiresAt).toBe(clock.now() + 90_000);
 });

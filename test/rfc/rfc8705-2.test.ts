@@ -6,8 +6,9 @@
  * user's client. What is done is that a token that may be bound to a certificate gets no key by itself, and so is not
  * shared with a process that has another certificate.
  */
+import { definitionOf } from "../../src/core/grant.ts";
 import { describe, expect, test } from "vitest";
-import { clientCredentials, createTokenCache, tlsClientAuth, type ClientCredentialsOptions } from "remint";
+import { clientCredentialsGrant, createTokenCache, tlsClientAuth, type ClientCredentialsGrantOptions } from "remint";
 
 const signal = new AbortController().signal;
 const issuer = "https://auth.example";
@@ -28,7 +29,7 @@ interface Sent {
 }
 
 /** Mints, and revokes where that can be done. */
-async function sentBy(more: Partial<ClientCredentialsOptions>, metadata: object = METADATA): Promise<Sent[]> {
+async function sentBy(more: Partial<ClientCredentialsGrantOptions>, metadata: object = METADATA): Promise<Sent[]> {
   const sent: Sent[] = [];
   const fetch = async (url: string, { body, headers }: RequestInit): Promise<Response> => {
     if (url.includes("/.well-known/")) return Response.json(metadata);
@@ -36,9 +37,9 @@ async function sentBy(more: Partial<ClientCredentialsOptions>, metadata: object 
     return Response.json({ access_token: "a", token_type: "Bearer" });
   };
   const options = { clientId: "orders", clientAuthentication: tlsClientAuth(), fetch };
-  const grant = clientCredentials({ ...options, ...more });
+  const grant = clientCredentialsGrant({ ...options, ...more });
   const token = await createTokenCache({ grant, origins: ["https://api.example"] }).get();
-  await grant.revoke?.(token, { signal });
+  await definitionOf(grant).revoke?.(token, { signal });
   return sent;
 }
 
@@ -92,8 +93,8 @@ describe("section 5", () => {
 
 test("T37: a token that may be bound to a certificate is not shared unless the certificate is named", () => {
   const options = { issuer, clientId: "orders", clientAuthentication: tlsClientAuth() };
-  expect(clientCredentials(options).key).toBeUndefined();
-  const [one, other] = ["cert-1", "cert-2"].map((key) => clientCredentials({ ...options, key }).key);
+  expect(definitionOf(clientCredentialsGrant(options)).key).toBeUndefined();
+  const [one, other] = ["cert-1", "cert-2"].map((key) => definitionOf(clientCredentialsGrant({ ...options, key })).key);
   expect(one).toBeDefined();
   expect(one).not.toBe(other);
 });

@@ -1,6 +1,14 @@
 /** RFC 8707 section 2: resource indicators. */
+import { definitionOf } from "../../src/core/grant.ts";
 import { describe, expect, test } from "vitest";
-import { clientCredentials, createTokenCache, type Grant, jwtBearer, refreshToken, tokenExchange } from "remint";
+import {
+  clientCredentialsGrant,
+  createTokenCache,
+  type Grant,
+  jwtBearerGrant,
+  refreshTokenGrant,
+  tokenExchangeGrant,
+} from "remint";
 import { startAuthServer } from "remint/testing";
 import { rejectionOf } from "../core/cache-under-test.ts";
 
@@ -8,10 +16,13 @@ type Resource = string | readonly string[];
 const common = { tokenEndpoint: "https://auth.example/token", clientId: "client", clientSecret: "secret" } as const;
 
 const grants: [name: string, make: (resource: Resource, tokenEndpoint?: string) => Grant][] = [
-  ["clientCredentials", (resource, endpoint) => clientCredentials({ ...at(endpoint), resource })],
-  ["refreshToken", (resource, endpoint) => refreshToken({ ...at(endpoint), resource, refreshToken: "rt", key: "k" })],
-  ["jwtBearer", (resource, endpoint) => jwtBearer({ ...at(endpoint), resource, assertion: "a.b.c" })],
-  ["tokenExchange", (resource, endpoint) => tokenExchange({ ...at(endpoint), resource, subjectToken: "s" })],
+  ["clientCredentialsGrant", (resource, endpoint) => clientCredentialsGrant({ ...at(endpoint), resource })],
+  [
+    "refreshTokenGrant",
+    (resource, endpoint) => refreshTokenGrant({ ...at(endpoint), resource, refreshToken: "rt", key: "k" }),
+  ],
+  ["jwtBearerGrant", (resource, endpoint) => jwtBearerGrant({ ...at(endpoint), resource, assertion: "a.b.c" })],
+  ["tokenExchangeGrant", (resource, endpoint) => tokenExchangeGrant({ ...at(endpoint), resource, subjectToken: "s" })],
 ];
 
 function at(tokenEndpoint: string = common.tokenEndpoint): typeof common & { tokenEndpoint: string } {
@@ -22,7 +33,7 @@ describe.each(grants)("%s", (_name, make) => {
   test.each(["https://api.example/app/", "https://api.example/?tenant=1", "urn:example:api"])(
     "T27: %s is an absolute URI",
     (resource) => {
-      expect(make(resource).key).toContain(encodeURIComponent(resource));
+      expect(definitionOf(make(resource)).key).toContain(encodeURIComponent(resource));
     },
   );
 
@@ -36,8 +47,8 @@ describe.each(grants)("%s", (_name, make) => {
 
   test("T27: may be repeated; in the key the order does not matter", () => {
     const [a, b] = ["https://a.example/", "https://b.example/"] as const;
-    expect(make([a, b]).key).toBe(make([b, a]).key);
-    expect(make([a, b]).key).not.toBe(make(a).key);
+    expect(definitionOf(make([a, b])).key).toBe(definitionOf(make([b, a])).key);
+    expect(definitionOf(make([a, b])).key).not.toBe(definitionOf(make(a)).key);
   });
 
   test("T27: every one is sent, and invalid_target is not retried", async () => {

@@ -2,9 +2,10 @@
  * RFC 9449 section 5: the token request and its answer (figures 5 to 7). What holds for every grant, and for refresh tokens
  * that rotate, is in test/dpop/token-request.test.ts.
  */
+import { definitionOf } from "../../src/core/grant.ts";
 import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader, exportJWK, generateKeyPair } from "jose";
 import { describe, expect, test } from "vitest";
-import { clientCredentials, createTokenCache, refreshToken } from "remint";
+import { clientCredentialsGrant, createTokenCache, refreshTokenGrant } from "remint";
 import { dpop, type DpopKey } from "remint/dpop";
 import { rejectionOf } from "../core/cache-under-test.ts";
 
@@ -33,7 +34,7 @@ function endpoint(answer: object = ANSWER): { readonly options: Endpoint; readon
 }
 
 function tokensOf({ options }: ReturnType<typeof endpoint>, key: DpopKey): ReturnType<typeof createTokenCache> {
-  return createTokenCache({ grant: clientCredentials({ ...options, dpop: key }), origins: "any", retries: 0 });
+  return createTokenCache({ grant: clientCredentialsGrant({ ...options, dpop: key }), origins: "any", mintRetries: 0 });
 }
 
 test("T22: the proof of a token request is for POST and the endpoint, and has no ath", async () => {
@@ -63,7 +64,7 @@ test("T23: a public client's refresh token is presented with a proof of the key 
   const { proofs, options: server } = endpoint();
   const isPublic = { clientSecret: undefined, clientAuthentication: "none" } as const;
   const options = { ...server, ...isPublic, refreshToken: "bound", dpop: dpop({ keyPair }) };
-  const tokens = createTokenCache({ grant: refreshToken(options), origins: "any" });
+  const tokens = createTokenCache({ grant: refreshTokenGrant(options), origins: "any" });
   await tokens.invalidate((await tokens.get()).value);
   await tokens.get();
   const expected = await calculateJwkThumbprint(await exportJWK(keyPair.publicKey));
@@ -76,11 +77,11 @@ describe("section 6", () => {
     const { privateKey } = await generateKeyPair("ES256", { extractable: true });
     const jwk = await exportJWK(privateKey);
     const { options } = endpoint();
-    const plain = clientCredentials(options).key;
-    const bound = clientCredentials({ ...options, dpop: dpop({ privateKey: jwk }) }).key;
+    const plain = definitionOf(clientCredentialsGrant(options)).key;
+    const bound = definitionOf(clientCredentialsGrant({ ...options, dpop: dpop({ privateKey: jwk }) })).key;
     expect([plain, bound]).toEqual([expect.any(String), expect.stringContaining(await calculateJwkThumbprint(jwk))]);
     expect(bound).not.toBe(plain);
     expect(bound).not.toContain(jwk.d);
-    expect(clientCredentials({ ...options, dpop: dpop() }).key).toBeUndefined();
+    expect(definitionOf(clientCredentialsGrant({ ...options, dpop: dpop() })).key).toBeUndefined();
   });
 });

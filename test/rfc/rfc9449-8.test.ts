@@ -4,7 +4,7 @@
  */
 import { decodeJwt } from "jose";
 import { describe, expect, test } from "vitest";
-import { clientCredentials, createTokenCache } from "remint";
+import { clientCredentialsGrant, createTokenCache } from "remint";
 import { dpop } from "remint/dpop";
 import { createAuthFetch } from "remint/fetch";
 import { manualClock, type ManualClock } from "remint/testing";
@@ -42,7 +42,7 @@ function scene(fromServer: Response[], fromApi: Response[] = []): Scene {
   const clock = manualClock();
   const toServer: unknown[] = [];
   const toApi: unknown[] = [];
-  const grant = clientCredentials({
+  const grant = clientCredentialsGrant({
     tokenEndpoint: "https://server.example.com/token",
     clientId: "s6BhdRkqt",
     clientSecret: "s3cret",
@@ -52,7 +52,7 @@ function scene(fromServer: Response[], fromApi: Response[] = []): Scene {
       return fromServer.shift() ?? token();
     },
   });
-  const tokens = createTokenCache({ grant, origins: [new URL(API).origin], retries: 0, clock });
+  const tokens = createTokenCache({ grant, origins: [new URL(API).origin], mintRetries: 0, clock });
   const authFetch = createAuthFetch(tokens, {
     fetch: async (_url, init) => {
       toApi.push(nonceIn(init));

@@ -8,22 +8,23 @@
  *   fleet's; within a process: here, in test/grants/granting.test.ts, against a server with reuse detection, and in
  *   test/grants/killed.test.ts.
  */
+import { definitionOf } from "../../src/core/grant.ts";
 import { decodeJwt, generateKeyPair } from "jose";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
-  clientCredentials,
+  clientCredentialsGrant,
   createTokenCache,
   type Grant,
-  jwtBearer,
+  jwtBearerGrant,
   privateKeyJwt,
-  refreshToken,
+  refreshTokenGrant,
   tlsClientAuth,
-  tokenExchange,
+  tokenExchangeGrant,
   type TokenFetch,
 } from "remint";
-import { chalk } from "remint/chalk";
+import { chalkGrant } from "remint/chalk";
 import { createAuthFetch } from "remint/fetch";
-import { salesforceClientCredentials } from "remint/salesforce";
+import { salesforceClientCredentialsGrant } from "remint/salesforce";
 import { startApi, startAuthServer } from "remint/testing";
 import { rejectionOf } from "../core/cache-under-test.ts";
 import { FIRST, startRotatingServer } from "../grants/rotating-server.ts";
@@ -36,7 +37,7 @@ describe("T14, 4.14: refresh token rotation", () => {
     const { tokenEndpoint } = server.auth;
     server.auth.respond({ status: 400, body: { error: "invalid_grant" } }); // lost the race
     const winner = server.rotate();
-    const grant = refreshToken({
+    const grant = refreshTokenGrant({
       tokenEndpoint,
       ...common,
       refreshToken: FIRST,
@@ -63,14 +64,19 @@ describe("T15, 2.3: tokens are restricted, and so is what may share one", () => 
     { key: "alice" },
   ];
   const grants: [name: string, make: (more: object) => Grant][] = [
-    ["clientCredentials", (more) => clientCredentials({ tokenEndpoint, ...common, ...more })],
-    ["refreshToken", (more) => refreshToken({ tokenEndpoint, ...common, refreshToken: "rt", key: "u", ...more })],
-    ["jwtBearer", (more) => jwtBearer({ tokenEndpoint, ...common, assertion: "a.b.c", ...more })],
-    ["tokenExchange", (more) => tokenExchange({ tokenEndpoint, ...common, subjectToken: "s", ...more })],
+    ["clientCredentialsGrant", (more) => clientCredentialsGrant({ tokenEndpoint, ...common, ...more })],
+    [
+      "refreshTokenGrant",
+      (more) => refreshTokenGrant({ tokenEndpoint, ...common, refreshToken: "rt", key: "u", ...more }),
+    ],
+    ["jwtBearerGrant", (more) => jwtBearerGrant({ tokenEndpoint, ...common, assertion: "a.b.c", ...more })],
+    ["tokenExchangeGrant", (more) => tokenExchangeGrant({ tokenEndpoint, ...common, subjectToken: "s", ...more })],
   ];
   test("every server, client, grant, subject, scope, resource and parameter makes another key", () => {
-    const keys = grants.flatMap(([, make]) => variants.map((more) => make(more).key));
-    const subjects = ["a.b.d", "a.b.e"].map((assertion) => jwtBearer({ tokenEndpoint, ...common, assertion }).key);
+    const keys = grants.flatMap(([, make]) => variants.map((more) => definitionOf(make(more)).key));
+    const subjects = ["a.b.d", "a.b.e"].map(
+      (assertion) => definitionOf(jwtBearerGrant({ tokenEndpoint, ...common, assertion })).key,
+    );
     expect(new Set([...keys, ...subjects]).size).toBe(keys.length + 2);
     expect(keys).not.toContain(undefined);
   });
@@ -80,7 +86,7 @@ describe("T15, 2.3: tokens are restricted, and so is what may share one", () => 
     const [a, b] = [await startApi({ accepts: auth }), await startApi({ accepts: auth })];
     onTestFinished(() => Promise.all([auth, a, b].map((server) => server.close())).then(() => undefined));
     const tokensFor = (origin: string, audience: string): ReturnType<typeof createTokenCache> => {
-      const grant = clientCredentials({ tokenEndpoint: auth.tokenEndpoint, ...common, audience });
+      const grant = clientCredentialsGrant({ tokenEndpoint: auth.tokenEndpoint, ...common, audience });
       return createTokenCache({ grant, origins: [origin] });
     };
     const authFetch = createAuthFetch([tokensFor(a.origin, "a"), tokensFor(b.origin, "b")]);
@@ -94,10 +100,16 @@ describe("T15, 2.3: tokens are restricted, and so is what may share one", () => 
 describe("T16, 2.4: the password grant must not be used", () => {
   const tokenEndpoint = "https://auth.example/token";
   const grants: [name: string, make: (parameters: Record<string, string>) => Grant][] = [
-    ["clientCredentials", (parameters) => clientCredentials({ ...common, tokenEndpoint, parameters })],
-    ["refreshToken", (parameters) => refreshToken({ ...common, tokenEndpoint, refreshToken: "rt", parameters })],
-    ["jwtBearer", (parameters) => jwtBearer({ ...common, tokenEndpoint, assertion: "a.b.c", parameters })],
-    ["tokenExchange", (parameters) => tokenExchange({ ...common, tokenEndpoint, subjectToken: "s", parameters })],
+    ["clientCredentialsGrant", (parameters) => clientCredentialsGrant({ ...common, tokenEndpoint, parameters })],
+    [
+      "refreshTokenGrant",
+      (parameters) => refreshTokenGrant({ ...common, tokenEndpoint, refreshToken: "rt", parameters }),
+    ],
+    ["jwtBearerGrant", (parameters) => jwtBearerGrant({ ...common, tokenEndpoint, assertion: "a.b.c", parameters })],
+    [
+      "tokenExchangeGrant",
+      (parameters) => tokenExchangeGrant({ ...common, tokenEndpoint, subjectToken: "s", parameters }),
+    ],
   ];
   test.each(grants)("%s can not be made into it", (_name, make) => {
     expect(() => make({ grant_type: "password", username: "alice", password: "x" })).toThrow(
@@ -137,7 +149,9 @@ test("T17, 2.5: a client can authenticate with an asymmetric key or a certificat
   const { fetch, sent } = servers({ [issuer]: { token_endpoint: `${issuer}/token` } });
   const { privateKey: key } = await generateKeyPair("ES256");
   for (const clientAuthentication of [privateKeyJwt({ key }), tlsClientAuth()]) {
-    await clientCredentials({ issuer, clientId: "client", clientAuthentication, fetch }).mint({ signal });
+    await definitionOf(clientCredentialsGrant({ issuer, clientId: "client", clientAuthentication, fetch })).mint({
+      signal,
+    });
   }
   expect(sent.map(({ form }) => new Set(form.keys()))).toEqual([
     new Set(["grant_type", "client_id", "client_assertion", "client_assertion_type"]),
@@ -151,7 +165,7 @@ test("T18, 2.6: a client configures itself from the server's metadata", async ()
   const issuer = "https://auth.example";
   const endpoints = { token_endpoint: `${issuer}/t1`, revocation_endpoint: `${issuer}/r1` };
   const { fetch, sent } = servers({ [issuer]: endpoints });
-  const grant = clientCredentials({ issuer, ...common, fetch });
+  const grant = clientCredentialsGrant({ issuer, ...common, fetch });
   const cache = createTokenCache({ grant, origins: ["https://api.example"] });
   await cache.get();
   await cache.close({ revoke: true });
@@ -160,10 +174,10 @@ test("T18, 2.6: a client configures itself from the server's metadata", async ()
 
 describe("T19, 4.3.2: no token in a URL", () => {
   const grants: [name: string, make: (where: { tokenEndpoint: string; fetch: TokenFetch }) => Grant][] = [
-    ["clientCredentials", (where) => clientCredentials({ ...common, ...where })],
-    ["refreshToken", (where) => refreshToken({ ...common, ...where, refreshToken: "rt-secret" })],
-    ["jwtBearer", (where) => jwtBearer({ ...common, ...where, assertion: "aaa.bbb.ccc" })],
-    ["tokenExchange", (where) => tokenExchange({ ...common, ...where, subjectToken: "subject-1" })],
+    ["clientCredentialsGrant", (where) => clientCredentialsGrant({ ...common, ...where })],
+    ["refreshTokenGrant", (where) => refreshTokenGrant({ ...common, ...where, refreshToken: "rt-secret" })],
+    ["jwtBearerGrant", (where) => jwtBearerGrant({ ...common, ...where, assertion: "aaa.bbb.ccc" })],
+    ["tokenExchangeGrant", (where) => tokenExchangeGrant({ ...common, ...where, subjectToken: "subject-1" })],
   ];
   test.each(grants)("%s: neither of an API, also after a renewal, nor of the endpoint", async (_name, make) => {
     const auth = await startAuthServer();
@@ -198,7 +212,7 @@ describe("T20, 4.4: what is for one server is not good at another", () => {
       [honest, "for-honest"],
       [attacker, "for-attacker"],
     ] as const) {
-      const grant = clientCredentials({ issuer, clientId: "client", clientSecret, fetch });
+      const grant = clientCredentialsGrant({ issuer, clientId: "client", clientSecret, fetch });
       const cache = createTokenCache({ grant, origins: ["https://api.example"] });
       await cache.get();
       await cache.close({ revoke: true });
@@ -219,7 +233,11 @@ describe("T20, 4.4: what is for one server is not good at another", () => {
     const { fetch, sent } = servers({ [attacker]: { token_endpoint: `${honest}/token` } });
     const { privateKey: key } = await generateKeyPair("ES256");
     const clientAuthentication = privateKeyJwt({ key });
-    await clientCredentials({ issuer: attacker, clientId: "client", clientAuthentication, fetch }).mint({ signal });
+    await definitionOf(
+      clientCredentialsGrant({ issuer: attacker, clientId: "client", clientAuthentication, fetch }),
+    ).mint({
+      signal,
+    });
     expect(sent[0]?.url).toBe(`${honest}/token`);
     expect(decodeJwt(sent[0]?.form.get("client_assertion") ?? "").aud).toBe(attacker);
   });
@@ -229,12 +247,12 @@ describe("T20, 4.4: what is for one server is not good at another", () => {
 // a 307 or 308 would have it repeated elsewhere just so: S2.
 describe("T21, after 4.12: a redirect of the token endpoint is not followed", () => {
   const grants: [name: string, make: (origin: string) => Grant][] = [
-    ["clientCredentials", (origin) => clientCredentials({ ...common, tokenEndpoint: origin })],
-    ["refreshToken", (origin) => refreshToken({ ...common, tokenEndpoint: origin, refreshToken: "rt" })],
-    ["jwtBearer", (origin) => jwtBearer({ ...common, tokenEndpoint: origin, assertion: "a.b.c" })],
-    ["tokenExchange", (origin) => tokenExchange({ ...common, tokenEndpoint: origin, subjectToken: "s" })],
-    ["chalk", (origin) => chalk({ ...common, apiServer: origin })],
-    ["salesforce", (origin) => salesforceClientCredentials({ ...common, loginUrl: origin, instanceUrl: origin })],
+    ["clientCredentialsGrant", (origin) => clientCredentialsGrant({ ...common, tokenEndpoint: origin })],
+    ["refreshTokenGrant", (origin) => refreshTokenGrant({ ...common, tokenEndpoint: origin, refreshToken: "rt" })],
+    ["jwtBearerGrant", (origin) => jwtBearerGrant({ ...common, tokenEndpoint: origin, assertion: "a.b.c" })],
+    ["tokenExchangeGrant", (origin) => tokenExchangeGrant({ ...common, tokenEndpoint: origin, subjectToken: "s" })],
+    ["chalkGrant", (origin) => chalkGrant({ ...common, apiServer: origin })],
+    ["salesforce", (origin) => salesforceClientCredentialsGrant({ ...common, loginUrl: origin, instanceUrl: origin })],
   ];
   test.each(grants)("%s", async (_name, make) => {
     const auth = await startAuthServer();

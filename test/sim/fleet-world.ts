@@ -1,12 +1,18 @@
+import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
+import { createTokenCache, isRemintError } from "../../src/index.ts";
+import { withToken } from "../../src/policy/request-policy.ts";
+import { manualClock } from "../../src/testing/index.ts";
+import type { Clock } from "../../src/base/clock.ts";
+import { grantOf } from "../../src/core/grant.ts";
+import type { Store } from "../../src/fleet/index.ts";
+import type { TokenCache } from "../../src/index.ts";
+import type { ClientSeam, PolicyRequest } from "../../src/policy/request-policy.ts";
+import type { ManualClock } from "../../src/testing/index.ts";
+
 /**
  * A fleet on virtual time: the real cache, request policy and fleet protocol in several processes that crash, pause and
  * lose their store, an authorization server, an API, and somebody who watches every write.
  */
-import { fleetStore, memoryStore, type Store } from "../../src/fleet/index.ts";
-import { createTokenCache, isRemintError, type TokenCache } from "../../src/index.ts";
-import { withToken, type Exchange, type PolicyRequest } from "../../src/policy/request-policy.ts";
-import { manualClock, type ManualClock } from "../../src/testing/index.ts";
-import type { Clock } from "../../src/base/clock.ts";
 
 const URL = "https://api.example/orders";
 
@@ -151,15 +157,15 @@ class SimulatedProcess {
       return result;
     };
     this.cache = createTokenCache({
-      grant: {
+      grant: grantOf({
         key: "orders",
         mint: async () => {
           const access_token = await servers.mint().finally(() => this.#running());
           return { access_token, expires_in: plan.expiresIn };
         },
-      },
+      }),
       origins: ["https://api.example"],
-      retries: 0,
+      mintRetries: 0,
       mintTimeout: 30_000,
       clock: { now: () => clock.now(), monotonic: () => clock.monotonic(), setTimeout: this.#setTimeout },
       store: fleetStore({ swap: reach }, { encryptionKey: "none", lease: 3000, callTimeout: 500 }),
@@ -280,7 +286,7 @@ async function revokeOnceMore(
   return servers.mints - before;
 }
 
-function exchangeOf(servers: Servers): Exchange<PolicyRequest, number> {
+function exchangeOf(servers: Servers): ClientSeam<PolicyRequest, number> {
   return {
     send: async (_, token) => servers.status(token?.value),
     status: (answer) => answer,

@@ -1,5 +1,12 @@
-import type { AccessToken } from "../../src/core/access-token.ts";
-import type { Renewal, RequestRules, Site, SkipReason, TokenCache } from "../../src/policy/choose-cache.ts";
+import { policyHalf } from "../../src/core/types.ts";
+import type {
+  AccessToken,
+  Renewal,
+  RequestRules,
+  RequestTarget,
+  SkipReason,
+  TokenCache,
+} from "../../src/core/types.ts";
 import type { AuthorizationServer } from "./world.ts";
 
 /** A cache that is watched: which value was let go of when, and whether it was handed out again after that. */
@@ -22,7 +29,7 @@ export class ObservedCache implements TokenCache {
     this.#cache = cache;
     this.#server = server;
     this.#violations = violations;
-    this.rules = cache.rules;
+    this.rules = policyHalf(cache).rules;
     server.onMint = () => (this.#mintBegun = this.step());
   }
 
@@ -60,7 +67,7 @@ export class ObservedCache implements TokenCache {
   }
 
   get onTrial(): boolean {
-    return this.#cache.onTrial;
+    return policyHalf(this.#cache).onTrial;
   }
 
   peek(): AccessToken | undefined {
@@ -83,20 +90,20 @@ export class ObservedCache implements TokenCache {
     return this.#cache.close();
   }
 
-  accepted(token: AccessToken, site: Site): void {
-    this.#cache.accepted(token, site);
+  accepted(token: AccessToken, site: RequestTarget): void {
+    policyHalf(this.#cache).accepted(token, site);
   }
 
-  rejected(token: AccessToken, site: Site): Renewal | undefined {
+  rejected(token: AccessToken, site: RequestTarget): Renewal | undefined {
     // On trial, or while nothing can be minted, a rejected token stays until there is another one (C6).
-    const stays = this.#cache.onTrial || this.#failing;
-    const renewal = this.#cache.rejected(token, site);
+    const stays = policyHalf(this.#cache).onTrial || this.#failing;
+    const renewal = policyHalf(this.#cache).rejected(token, site);
     if (renewal !== undefined) this.letGo++;
     if (renewal !== undefined && !stays) this.#goneAt.set(token.value, this.step());
     return renewal;
   }
 
   skipped(reason: SkipReason, url: string): void {
-    this.#cache.skipped(reason, url);
+    policyHalf(this.#cache).skipped(reason, url);
   }
 }

@@ -80,7 +80,7 @@ class Race {
     const options: TokenCacheOptions = {
       grant: this.#server.mint,
       origins: ORIGINS,
-      retries: 0,
+      mintRetries: 0,
       clock: this.#clock,
       onEvent: (event) => {
         this.#events.push(event);

@@ -47,7 +47,7 @@ function scenario(options: Omit<AuthorizationServerOptions, "pause"> = {}): Scen
   const cache = createTokenCache({
     grant: server.mint,
     origins: ["https://api.example"],
-    retries: 0,
+    mintRetries: 0,
     clock,
     onEvent: (event) => void events.push(event),
   });

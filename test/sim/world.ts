@@ -1,5 +1,6 @@
-import type { AccessToken, Exchange } from "../../src/policy/request-policy.ts";
-import type { MintContext, TokenResponse } from "../../src/core/types.ts";
+import type { MintContext } from "../../src/core/grant.ts";
+import type { AccessToken, TokenResponse } from "../../src/core/types.ts";
+import type { ClientSeam } from "../../src/policy/request-policy.ts";
 
 /** Lets some time pass, or another task run: virtual time in the one kind of simulation, a scheduler in the other. */
 export type Pause = (label: string, ms: number) => Promise<void>;
@@ -95,7 +96,7 @@ export interface SimAnswer {
 export type Accepts = (token: string | undefined, url: URL) => boolean;
 
 /** A client of an API that answers 200 or 401. */
-export function simulatedApi(pause: Pause, accepts: Accepts): Exchange<SimRequest, SimAnswer> {
+export function simulatedApi(pause: Pause, accepts: Accepts): ClientSeam<SimRequest, SimAnswer> {
   return {
     async send(request: SimRequest, token: AccessToken | undefined) {
       const [there, back] = bothWays(request.latency ?? 10);

@@ -1,17 +1,21 @@
+import { definitionOf } from "../../src/core/grant.ts";
 import { describe, expect, test } from "vitest";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { toGrant } from "../../src/core/types.ts";
 
 const context = () => ({ signal: new AbortController().signal });
 
 describe("fakeGrant", () => {
   test("is a grant and answers fake-1, fake-2 and so on", async () => {
     const grant = fakeGrant();
-    expect(toGrant(grant)).toBe(grant);
+    expect(definitionOf(grant)).toBe(grant);
     const [first, second] = [context(), { ...context(), state: "s" }];
-    expect(await grant.mint(first)).toEqual({ access_token: "fake-1", token_type: "Bearer", expires_in: 3600 });
+    expect(await definitionOf(grant).mint(first)).toEqual({
+      access_token: "fake-1",
+      token_type: "Bearer",
+      expires_in: 3600,
+    });
     expect(grant.last).toBe("fake-1");
-    expect((await grant.mint(second)).access_token).toBe("fake-2");
+    expect((await definitionOf(grant).mint(second)).access_token).toBe("fake-2");
     expect([grant.mints, grant.last]).toEqual([2, "fake-2"]);
     expect(grant.contexts).toEqual([first, second]);
   });
@@ -23,8 +27,12 @@ describe("fakeGrant", () => {
       expiresIn: null,
       response: { scope: "read" },
     });
-    expect([grant.key, grant.origins]).toEqual(["k", ["https://api.example"]]);
-    expect(await grant.mint(context())).toEqual({ access_token: "fake-1", token_type: "Bearer", scope: "read" });
+    expect([definitionOf(grant).key, definitionOf(grant).origins]).toEqual(["k", ["https://api.example"]]);
+    expect(await definitionOf(grant).mint(context())).toEqual({
+      access_token: "fake-1",
+      token_type: "Bearer",
+      scope: "read",
+    });
   });
 
   test("queued failures and responses come first, in order, and a failed mint uses up its number", async () => {
@@ -33,44 +41,44 @@ describe("fakeGrant", () => {
     grant.fail(error, 2);
     grant.respond({ access_token: "special" });
     grant.respond({ error: "not a token response" });
-    await expect(grant.mint(context())).rejects.toBe(error);
-    await expect(grant.mint(context())).rejects.toBe(error);
-    expect(await grant.mint(context())).toEqual({ access_token: "special" });
+    await expect(definitionOf(grant).mint(context())).rejects.toBe(error);
+    await expect(definitionOf(grant).mint(context())).rejects.toBe(error);
+    expect(await definitionOf(grant).mint(context())).toEqual({ access_token: "special" });
     expect(grant.last).toBe("special");
-    expect(await grant.mint(context())).toEqual({ error: "not a token response" });
-    expect((await grant.mint(context())).access_token).toBe("fake-5");
+    expect(await definitionOf(grant).mint(context())).toEqual({ error: "not a token response" });
+    expect((await definitionOf(grant).mint(context())).access_token).toBe("fake-5");
     expect(grant.mints).toBe(5);
   });
 
   test("fails until recover when told to fail infinitely often", async () => {
     const grant = fakeGrant();
     grant.fail(new Error("down"), Infinity);
-    await expect(grant.mint(context())).rejects.toThrow("down");
-    await expect(grant.mint(context())).rejects.toThrow("down");
+    await expect(definitionOf(grant).mint(context())).rejects.toThrow("down");
+    await expect(definitionOf(grant).mint(context())).rejects.toThrow("down");
     grant.recover();
-    expect((await grant.mint(context())).access_token).toBe("fake-3");
+    expect((await definitionOf(grant).mint(context())).access_token).toBe("fake-3");
   });
 
   test("held mints wait for release, later ones do not", async () => {
     const grant = fakeGrant();
     const hold = grant.hold();
-    const held = [grant.mint(context()), grant.mint(context())];
+    const held = [definitionOf(grant).mint(context()), definitionOf(grant).mint(context())];
     expect([grant.mints, hold.waiting, grant.last]).toEqual([2, 2, undefined]);
     hold.release();
     expect((await Promise.all(held)).map((token) => token.access_token)).toEqual(["fake-1", "fake-2"]);
-    expect((await grant.mint(context())).access_token).toBe("fake-3");
+    expect((await definitionOf(grant).mint(context())).access_token).toBe("fake-3");
   });
 
   test("a hold can fail those who wait, and each mint waits for the newest hold there was when it began", async () => {
     const grant = fakeGrant();
     const older = grant.hold();
-    const first = grant.mint(context());
+    const first = definitionOf(grant).mint(context());
     const newer = grant.hold();
-    const second = grant.mint(context());
+    const second = definitionOf(grant).mint(context());
     expect([older.waiting, newer.waiting]).toEqual([1, 1]);
     newer.fail(new Error("refused"));
     await expect(second).rejects.toThrow("refused");
-    const third = grant.mint(context());
+    const third = definitionOf(grant).mint(context());
     expect(older.waiting).toBe(2);
     older.release();
     expect((await first).access_token).toBe("fake-1");
@@ -82,13 +90,13 @@ describe("fakeGrant", () => {
     const reason = new Error("time is up");
     const obeying = grant.hold();
     const controller = new AbortController();
-    const abandoned = grant.mint({ signal: controller.signal });
+    const abandoned = definitionOf(grant).mint({ signal: controller.signal });
     controller.abort(reason);
     await expect(abandoned).rejects.toBe(reason);
     expect(obeying.waiting).toBe(0);
     obeying.release();
     const deaf = grant.hold({ ignoreSignal: true });
-    const ignoring = grant.mint({ signal: AbortSignal.abort(reason) });
+    const ignoring = definitionOf(grant).mint({ signal: AbortSignal.abort(reason) });
     expect(deaf.waiting).toBe(1);
     deaf.release();
     expect((await ignoring).access_token).toBe("fake-2");

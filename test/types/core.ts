@@ -1,8 +1,9 @@
 // The public surface of `remint`, as a user's compiler sees it.
 import {
-  clientCredentials,
+  clientCredentialsGrant,
   createTokenCache,
   createTokenPool,
+  customGrant,
   findRemintError,
   isRemintError,
   RemintError,
@@ -11,6 +12,7 @@ import {
 import type {
   AccessToken,
   Clock,
+  CustomGrantOptions,
   EventListener,
   Grant,
   InitialToken,
@@ -18,7 +20,6 @@ import type {
   Origins,
   RemintErrorCode,
   RemintEvent,
-  RequestRules,
   TokenCache,
   TokenCacheOptions,
   TokenPool,
@@ -48,7 +49,8 @@ same<AccessToken["value"], string>(true);
 same<AccessToken["expiresAt"], number>(true);
 same<AccessToken["scheme"], "Bearer" | "DPoP">(true);
 same<AccessToken["response"], Readonly<Record<string, unknown>>>(true);
-same<TokenCache["rules"], RequestRules>(true);
+// @ts-expect-error the request policy's half of a cache is not for users
+bare.rules;
 void bare.get({ signal });
 void bare.get();
 
@@ -63,7 +65,7 @@ declare const maybe: {
   readonly pool: Clock | undefined;
 };
 createTokenCache({
-  grant: clientCredentials({
+  grant: clientCredentialsGrant({
     tokenEndpoint: "https://auth.example/token",
     clientId: "client",
     clientSecret: () => Promise.resolve("secret"),
@@ -86,7 +88,7 @@ createTokenCache({
   minValidity: maybe.number,
   defaultTtl: maybe.number,
   mintTimeout: maybe.number,
-  retries: maybe.number,
+  mintRetries: maybe.number,
   allowHttp: maybe.flag,
 });
 createTokenPool({ create: () => bare, maxSize: maybe.number, idleTtl: maybe.number, clock: maybe.clock });
@@ -96,7 +98,11 @@ createTokenCache({ origins });
 // @ts-expect-error nor may it be undefined
 createTokenCache({ grant: undefined, origins });
 // Optional, because not every client authentication has one: what is missing is a TypeError at construction.
-clientCredentials({ tokenEndpoint: "https://auth.example/token", clientId: "client", clientSecret: fromEnvironment });
+clientCredentialsGrant({
+  tokenEndpoint: "https://auth.example/token",
+  clientId: "client",
+  clientSecret: fromEnvironment,
+});
 // @ts-expect-error durations are numbers of milliseconds
 createTokenCache({ grant: async () => ({ access_token: "a" }), origins, refreshBuffer: "60s" });
 // @ts-expect-error a misspelt option is not swallowed
@@ -130,7 +136,7 @@ createTokenCache({ grant: async () => ({ access_token: "a" }), origins, initial:
 interface Rotation {
   readonly refreshToken: string;
 }
-const rotating: Grant<Rotation> = {
+const rotating: Grant = customGrant<Rotation>({
   key: "rotating",
   state: { refreshToken: "first" },
   async mint({ signal: limit, previous, state }) {
@@ -139,12 +145,13 @@ const rotating: Grant<Rotation> = {
     same<typeof state, Rotation | undefined>(true);
     return { access_token: "a", state: { refreshToken: `${state?.refreshToken}+` } };
   },
-};
-known<Grant["mint"]>(true);
-same<Parameters<Grant<Rotation>["mint"]>[0], MintContext<Rotation>>(true);
+});
+same<Parameters<CustomGrantOptions<Rotation>["mint"]>[0], MintContext<Rotation>>(true);
+// @ts-expect-error a grant is opaque
+rotating.mint;
 createTokenCache({ grant: rotating, origins });
 // @ts-expect-error the state that is left must be the state that is wanted
-const confused: Grant<Rotation> = { mint: async () => ({ access_token: "a", state: { refreshToken: 1 } }) };
+const confused = customGrant<Rotation>({ mint: async () => ({ access_token: "a", state: { refreshToken: 1 } }) });
 
 // What a server says beside the known members stays reachable, and is not trusted.
 declare const response: TokenResponse;
@@ -181,7 +188,7 @@ same<Extract<RemintEvent, { name: "skipped" }>["url"], string>(true);
 // A pool gives caches by key.
 const pool: TokenPool = createTokenPool({ create: (key) => (same<typeof key, string>(true), bare) });
 same<ReturnType<TokenPool["get"]>, TokenCache>(true);
-same<ReturnType<TokenPool["delete"]>, Promise<boolean>>(true);
+same<ReturnType<TokenPool["release"]>, Promise<boolean>>(true);
 
 // A source: a cache, several, or a function.
 export const sources: TokenSource<[url: string]>[] = [

@@ -1,5 +1,5 @@
 // `remint/dpop`: keys, the option of the grants, and a grant of one's own.
-import { clientCredentials, customGrant } from "remint";
+import { clientCredentialsGrant, customGrant } from "remint";
 import { dpop } from "remint/dpop";
 import type { Grant } from "remint";
 import type { DpopKey, DpopKeyPair, Proof, ProofKey, Prove } from "remint/dpop";
@@ -12,12 +12,12 @@ const key = dpop();
 same<typeof key, DpopKey>(true);
 same<typeof key.thumbprint, string | undefined>(true);
 const asKey: ProofKey = dpop({ keyPair, allowBearer: true });
-const bound = clientCredentials({
+const bound = clientCredentialsGrant({
   ...endpoint,
   dpop: dpop({ privateKey: { kty: "EC", crv: "P-256", x: "", y: "", d: "" } }),
 });
 same<typeof bound, Grant>(true);
-clientCredentials({ ...endpoint, dpop: undefined });
+clientCredentialsGrant({ ...endpoint, dpop: undefined });
 customGrant({ mint: () => ({ access_token: "a", token_type: "DPoP" }), prove: asKey.prove });
 
 // A proof of one's own.
@@ -29,4 +29,4 @@ customGrant({ mint: () => "a", prove });
 // @ts-expect-error an algorithm that proofs are not made with
 dpop({ algorithm: "HS256" });
 // @ts-expect-error no key
-clientCredentials({ ...endpoint, dpop: "key" });
+clientCredentialsGrant({ ...endpoint, dpop: "key" });

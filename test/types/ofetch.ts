@@ -4,7 +4,8 @@ import { createTokenCache } from "remint";
 import { createAuthOfetch } from "remint/ofetch";
 import type { $Fetch } from "ofetch";
 import type { TokenCache } from "remint";
-import type { AuthOfetchOptions, AuthRequestInit } from "remint/ofetch";
+import type { AuthRequestInit } from "remint/fetch";
+import type { AuthOfetchOptions } from "remint/ofetch";
 import { fromEnvironment, known, same } from "./expect.ts";
 
 declare const maybeCache: TokenCache | undefined;

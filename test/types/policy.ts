@@ -2,7 +2,7 @@
 import { createTokenCache } from "remint";
 import { withToken } from "remint/policy";
 import type { AccessToken } from "remint";
-import type { Exchange, PolicyRequest } from "remint/policy";
+import type { ClientSeam, PolicyRequest } from "remint/policy";
 import { same } from "./expect.ts";
 
 declare const signal: AbortSignal | undefined;
@@ -11,7 +11,7 @@ const cache = createTokenCache({ grant: async () => ({ access_token: "a" }), ori
 interface Call extends PolicyRequest {
   readonly payload: number;
 }
-const exchange: Exchange<Call, { readonly code: number }> = {
+const exchange: ClientSeam<Call, { readonly code: number }> = {
   async send(call, token, headers) {
     same<typeof call.payload, number>(true);
     same<typeof token, AccessToken | undefined>(true);

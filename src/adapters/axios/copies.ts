@@ -7,7 +7,7 @@
 import installedAxios from "axios";
 import { optionError } from "../../base/options.ts";
 import type { AxiosStatic } from "axios";
-import type { AxiosCallConfig, AxiosFacts, AxiosSend } from "./config.ts";
+import type { AxiosCallConfig, AxiosFacts, AxiosSend } from "./call.ts";
 
 /** The parts of axios that are needed: structural, so that any copy and version serves. */
 export type AxiosLike = Pick<AxiosStatic, "AxiosError" | "AxiosHeaders" | "getAdapter" | "VERSION" | "defaults">;

@@ -4,23 +4,27 @@
  * @module
  */
 /// <reference path="./axios-commonjs.d.cts" preserve="true" />
+import { leaveOnAbort } from "../../base/abort.ts";
+import { isRemintError } from "../../base/errors.ts";
 import { assertFunction, assertOptions, assertStatuses } from "../../base/options.ts";
+import { policyHalf } from "../../core/types.ts";
+import {
+  assertTokenSource,
+  chooseCache,
+  isTokenCache,
+  overrideOptions,
+  overridingCache,
+} from "../../policy/choose-cache.ts";
 import { sendBare, withToken } from "../../policy/request-policy.ts";
-import { leaveOnAbort } from "../../core/single-flight.ts";
-import { assertTokenSource, chooseCache, isTokenCache, overrideOptions, overridingCache } from "../../policy/choose-cache.ts";
+import { drain, drainNodeStream, isNodeStream, isOneShot } from "../body.ts";
 import { AxiosCall } from "./call.ts";
 import { axiosOf, factsOf } from "./copies.ts";
-import { hideRequest, throwCopy } from "./errors.ts";
-import { drain, drainNodeStream, isNodeStream, isOneShot } from "../body.ts";
 import type { InternalAxiosRequestConfig } from "axios";
-import type { AccessToken } from "../../core/access-token.ts";
-import type { RejectionRule } from "../../core/types.ts";
-import type { Exchange, ExtraHeaders } from "../../policy/request-policy.ts";
-import type { RequestOverride, TokenCache, TokenSource } from "../../policy/choose-cache.ts";
-import type { AxiosCallConfig, AxiosSend } from "./config.ts";
+import type { AccessToken, RejectionRule, TokenCache } from "../../core/types.ts";
+import type { RequestOverride, TokenSource } from "../../policy/choose-cache.ts";
+import type { ClientSeam, ExtraHeaders } from "../../policy/client-seam.ts";
+import type { AxiosCallConfig, AxiosSend } from "./call.ts";
 import type { AxiosLike, CopyFacts, FactsOfCopies } from "./copies.ts";
-
-export type { RequestOverride, RequestOverrideOptions, TokenCache, TokenSource } from "../../policy/choose-cache.ts";
 
 declare module "axios" {
   // Without type parameters: their number differs between axios versions, and this form compiles with all of them.
@@ -83,7 +87,7 @@ export function createAuthInterceptor(
 }
 
 /** One interceptor's side of the policy. */
-class AxiosClient implements Exchange<AxiosCall, Answer> {
+class AxiosClient implements ClientSeam<AxiosCall, Answer> {
   readonly isRejected: RejectionRule | undefined;
   readonly inspectStatuses: readonly number[] | undefined;
   readonly #source: AxiosTokenSource;
@@ -192,7 +196,8 @@ class AxiosClient implements Exchange<AxiosCall, Answer> {
     const ours = this.#only?.peek()?.header;
     // The same cache registered twice acts once: its second pass is no news, and its body is there (Q13).
     const isSecondPass = ours !== undefined && headers["Authorization"] === ours;
-    if (!isSecondPass) this.#only?.skipped(remint === false ? "opted-out" : "authorization-set", call.url);
+    if (!isSecondPass && this.#only !== undefined)
+      policyHalf(this.#only).skipped(remint === false ? "opted-out" : "authorization-set", call.url);
     return call.sendAsIs(!isSecondPass);
   }
 
@@ -219,4 +224,38 @@ function textOf(data: unknown): string {
   if (typeof data === "string") return data;
   if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) return new TextDecoder().decode(data);
   return "";
+}
+
+// MERGED What an axios error may show, and a failed mint's error for versions of axios that write to it.
+/** Q11: axios keeps the header it sent inside `request`; hidden from JSON and `inspect`, it can still be read. */
+export function hideRequest(error: Error): void {
+  hide(error, "request");
+  // axios' fetch adapter wraps its own errors.
+  if (error.cause instanceof Error) hideRequest(error.cause);
+  const { response } = error as { response?: { data?: unknown } };
+  if (response === undefined) return;
+  hide(response, "request");
+  // A response handed out as a stream leads to the request and to its socket.
+  if (isNodeStream(response.data)) for (const name of ["req", "socket", "client"]) hide(response.data, name);
+}
+
+function hide(holder: object, name: string): void {
+  if (!Object.hasOwn(holder, name)) return;
+  const value = (holder as Record<string, unknown>)[name];
+  Object.defineProperty(holder, name, { value, enumerable: false, configurable: true, writable: true });
+}
+
+/**
+ * The error of a failed mint is shared and frozen (C9), but axios from 1.6.3 to 1.7.2 writes to the stack of what it
+ * throws, and fails when it can not: there each caller gets a copy.
+ */
+export function throwCopy(error: unknown): never {
+  if (!isRemintError(error) || !Object.isFrozen(error)) throw error;
+  const copy = Object.setPrototypeOf(new Error(error.message), Object.getPrototypeOf(error) as object) as Error;
+  for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(error))) {
+    const { enumerable = false } = property;
+    const value = (error as unknown as Record<string, unknown>)[name];
+    Object.defineProperty(copy, name, { value, enumerable, configurable: true, writable: true });
+  }
+  throw copy;
 }

@@ -1,6 +1,7 @@
 /** What one request can say: where it goes, what it brings, what it wants of us. */
 import axios, { type AxiosError, type AxiosRequestConfig } from "axios";
-import { createAuthInterceptor, type RequestOverride, type TokenCache } from "remint/axios";
+import { createAuthInterceptor } from "remint/axios";
+import type { RequestOverride, TokenCache } from "remint";
 import { fakeGrant } from "remint/testing";
 import { describe, expect, test } from "vitest";
 import { failureOf, Stage } from "./stage.ts";

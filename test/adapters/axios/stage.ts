@@ -32,7 +32,7 @@ export class Stage implements AsyncDisposable {
       grant: this.grant,
       origins: [this.api.origin],
       clock: manualClock(),
-      retries: 0,
+      mintRetries: 0,
       onEvent: (event) => this.events.push(event),
       ...options,
     });

@@ -2,7 +2,7 @@
 import { ofetch as ofetch140 } from "ofetch-1.4.0";
 import { ofetch as ofetch2 } from "ofetch-2";
 import { ofetch as installed } from "ofetch";
-import { findRemintError, TokenEndpointError, clientCredentials } from "remint";
+import { findRemintError, TokenEndpointError, clientCredentialsGrant } from "remint";
 import { type AuthOfetchOptions, createAuthOfetch, type OfetchLike } from "remint/ofetch";
 import { fakeGrant, startApi, startAuthServer } from "remint/testing";
 import { describe, expect, test, vi } from "vitest";
@@ -122,8 +122,8 @@ describe.each([
       await using auth = await startAuthServer();
       await using stage = await Stage.open();
       auth.respondAlways(answer);
-      const grant = clientCredentials({ tokenEndpoint: auth.tokenEndpoint, clientId: "c", clientSecret: "s" });
-      const api = createAuthOfetch(stage.cache({ grant, retries: 0 }), { baseURL: stage.api.origin }, options);
+      const grant = clientCredentialsGrant({ tokenEndpoint: auth.tokenEndpoint, clientId: "c", clientSecret: "s" });
+      const api = createAuthOfetch(stage.cache({ grant, mintRetries: 0 }), { baseURL: stage.api.origin }, options);
       const error = await failureOf(api("/orders"));
       expect(findRemintError(error)).toBeInstanceOf(TokenEndpointError);
       expect([auth.requests.length, stage.sends]).toEqual([1, []]);

@@ -1,11 +1,14 @@
-/** A process that is too busy to read Redis' answer in time has no reason to think that Redis failed. */
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createTokenCache, type RemintEvent } from "../../../src/index.ts";
-import { redisStore, type FleetStore } from "../../../src/fleet/redis.ts";
+import { redisStore } from "../../../src/fleet/redis.ts";
+import { createTokenCache } from "../../../src/index.ts";
 import { fakeGrant } from "../../../src/testing/index.ts";
-import type { EvalFunction } from "../../../src/fleet/redis-swap.ts";
 import { redisAvailable, RedisServer } from "./redis-server.ts";
+import type { FleetStore } from "../../../src/core/supply.ts";
+import type { EvalFunction } from "../../../src/fleet/redis.ts";
+import type { RemintEvent } from "../../../src/index.ts";
+
+/** A process that is too busy to read Redis' answer in time has no reason to think that Redis failed. */
 
 const CALL_TIMEOUT = 100;
 const BUSY = 3 * CALL_TIMEOUT;

@@ -1,12 +1,14 @@
-/** The store contract through every client we say works, against real servers, clusters and sentinels. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { redisSwap } from "../../../src/fleet/redis.ts";
 import { storeContract } from "../../../src/fleet/store-contract.ts";
-import { redisSwap } from "../../../src/fleet/redis-swap.ts";
-import type { Store, StoreEntry } from "../../../src/fleet/store.ts";
 import { hasOpenssl, makeCertificates } from "../../oauth/certificates.ts";
-import { clientForms, type OpenClient, type Servers, type Topology } from "./clients.ts";
+import { clientForms } from "./clients.ts";
 import { startCluster, startSentinel } from "./redis-cluster.ts";
 import { redisAvailable, RedisServer } from "./redis-server.ts";
+import type { Store, StoreEntry } from "../../../src/fleet/store.ts";
+import type { OpenClient, Servers, Topology } from "./clients.ts";
+
+/** The store contract through every client we say works, against real servers, clusters and sentinels. */
 
 const hasRedis = redisAvailable();
 if (hasRedis && !hasOpenssl) console.log("skipped: TLS, there is no openssl on the PATH to make certificates");

@@ -1,16 +1,17 @@
-/**
- * Every client we say works, in every form it comes in. That each is accepted as its own package types it is proven in
- * client-types.ts; here version 5 goes by the types of version 6.
- */
-import { Decoder, GlideClient, GlideClusterClient, Logger, ProtocolVersion } from "@valkey/valkey-glide";
 import * as ioredis6 from "ioredis";
 import * as ioredis5 from "ioredis-5";
 import * as redis6 from "redis";
 import * as redis5 from "redis-5";
-import type { RedisLike } from "../../../src/fleet/redis-swap.ts";
+import { Decoder, GlideClient, GlideClusterClient, Logger, ProtocolVersion } from "@valkey/valkey-glide";
+import type { RedisLike } from "../../../src/fleet/redis.ts";
 import type { Certificates } from "../../oauth/certificates.ts";
 import type { RedisCluster, RedisSentinel } from "./redis-cluster.ts";
 import type { RedisServer } from "./redis-server.ts";
+
+/**
+ * Every client we say works, in every form it comes in. That each is accepted as its own package types it is proven in
+ * client-types.ts; here version 5 goes by the types of version 6.
+ */
 
 /** What the clients connect to. */
 export interface Servers {

@@ -1,3 +1,4 @@
+import { policyHalf } from "../../../src/core/types.ts";
 import { Cluster } from "ioredis";
 import { createCluster } from "redis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -79,7 +80,7 @@ function cacheOver(client: RedisLike, grant: FakeGrant): TokenCache {
 function renewAll(caches: readonly TokenCache[]): Promise<string[]> {
   return Promise.all(
     caches.map(async (cache) => {
-      const renewal = cache.rejected(await cache.get(), SITE);
+      const renewal = policyHalf(cache).rejected(await cache.get(), SITE);
       return (await renewal!.next()).token.value;
     }),
   );

@@ -6,8 +6,8 @@
  */
 import { Agent, get, type IncomingHttpHeaders } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { clientCredentials, createTokenCache, type TokenCache } from "remint";
-import { withToken, type Exchange } from "remint/policy";
+import { clientCredentialsGrant, createTokenCache, type TokenCache } from "remint";
+import { withToken, type ClientSeam } from "remint/policy";
 import { redisStore } from "remint/redis";
 import { openClient, type OpenClient } from "./fleet-clients.ts";
 import { PROCESS_HEADER } from "./fleet-servers.ts";
@@ -31,7 +31,7 @@ let opened: { readonly tokens: TokenCache; readonly redis: OpenClient; readonly 
 let events: Record<string, number> = {};
 let loading: { running: boolean; readonly result: Promise<Calls> } | undefined;
 
-const exchange: Exchange<Call, Answer> = {
+const exchange: ClientSeam<Call, Answer> = {
   send: ({ url }, token) => send(url, token?.header),
   status: ({ status }) => status,
   header: ({ headers }, name) => String(headers[name] ?? ""),
@@ -57,7 +57,7 @@ async function open({ record, redis, fleet, api, tokenEndpoint, encryptionKey, .
   events = {};
   const tokens = createTokenCache({
     ...options,
-    grant: clientCredentials({
+    grant: clientCredentialsGrant({
       tokenEndpoint,
       clientId: "fleet",
       clientSecret: "s3cret",

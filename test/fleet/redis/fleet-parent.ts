@@ -4,15 +4,19 @@
  *
  * @module
  */
-import { fork, type ChildProcess } from "node:child_process";
+import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import type { FleetOptions } from "../../../src/fleet/redis.ts";
+import type { ChildProcess } from "node:child_process";
+import type { FleetOptions } from "../../../src/fleet/fleet-store.ts";
 import type { TokenCacheOptions } from "../../../src/index.ts";
 import type { Address } from "./fleet-clients.ts";
 
 /** What a process opens its cache with. */
-export interface Opening extends Pick<TokenCacheOptions, "refreshBuffer" | "minValidity" | "mintTimeout" | "retries"> {
+export interface Opening extends Pick<
+  TokenCacheOptions,
+  "refreshBuffer" | "minValidity" | "mintTimeout" | "mintRetries"
+> {
   /** Another one is another token. */
   readonly record: string;
   readonly redis: Address;

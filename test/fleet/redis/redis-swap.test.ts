@@ -1,10 +1,13 @@
-/** The store's `swap` on a real Redis: the contract, what only Redis can hold, and every way in which it can refuse. */
-import { Redis, type RedisOptions as ClientOptions } from "ioredis";
+import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { redisSwap } from "../../../src/fleet/redis.ts";
 import { storeContract } from "../../../src/fleet/store-contract.ts";
-import { type EvalFunction, redisSwap } from "../../../src/fleet/redis-swap.ts";
-import type { Store, StoreEntry } from "../../../src/fleet/store.ts";
 import { redisAvailable, RedisServer } from "./redis-server.ts";
+import type { RedisOptions as ClientOptions } from "ioredis";
+import type { EvalFunction } from "../../../src/fleet/redis.ts";
+import type { Store, StoreEntry } from "../../../src/fleet/store.ts";
+
+/** The store's `swap` on a real Redis: the contract, what only Redis can hold, and every way in which it can refuse. */
 
 const clients: Redis[] = [];
 

@@ -3,7 +3,7 @@
  * rotation if it is told to. It is started by fleet-refresh-token.test.ts.
  */
 import { Redis } from "ioredis";
-import { createTokenCache, isRemintError, refreshToken, type TokenEndpointError } from "../../../src/index.ts";
+import { createTokenCache, isRemintError, refreshTokenGrant, type TokenEndpointError } from "../../../src/index.ts";
 import { redisStore } from "../../../src/fleet/redis.ts";
 import { PORTAL } from "./session-provider.ts";
 
@@ -65,7 +65,7 @@ const store = redisStore(evaluate, { lease, encryptionKey, callTimeout: 5000 });
 const cache = createTokenCache({
   origins: ["https://api.example"],
   store,
-  grant: refreshToken({
+  grant: refreshTokenGrant({
     ...PORTAL,
     clientAuthentication: "client_secret_post",
     tokenEndpoint,
