@@ -54,7 +54,7 @@ const tokens = createTokenCache({
     tokenEndpoint: auth.tokenEndpoint,
     clientId: "orders-service",
     clientSecret: "s3cret",
-    dpop: dpop(), // generated here, can not be exported; or { keyPair }, { privateKey: jwk }
+    dpop: dpop(), // generated here, cannot be exported; or { keyPair }, { privateKey: jwk }
   }),
   origins: [api.origin],
 });

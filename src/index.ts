@@ -53,5 +53,5 @@ export type {
 } from "./oauth/client-authentication.ts";
 export type { TokenEndpointOptions } from "./oauth/client.ts";
 export type { GrantOptions } from "./oauth/parameters.ts";
-export type { TokenFetch } from "./oauth/request.ts";
+export type { TokenFetch } from "./oauth/answer.ts";
 export type { RequestOverride, RequestOverrideOptions, TokenSource } from "./policy/choose-cache.ts";

@@ -28,7 +28,7 @@ export function createBff(sessions: Sessions, upstream: string): Server {
     try {
       const answer = await authFetch(upstream + url.pathname.replace(/^\/api/, ""), { remint: tokens });
       const body = await answer.text();
-      // A 401 that is left after a renewal is between the BFF and the API; the browser can not sign in against it.
+      // A 401 that is left after a renewal is between the BFF and the API; the browser cannot sign in against it.
       return answer.status === 401 ? { status: 502 } : { status: answer.status, body };
     } catch (error) {
       const reply = replyTo(error);

@@ -82,7 +82,7 @@ export function postgresStore(client: PostgresClient): Store {
         // As if all had happened at the moment of the SELECT: then, something else was there and nothing was written.
         if (current?.version !== expected) return { ok: false, current };
         if (next === undefined && expected === undefined) return { ok: true, version: undefined };
-        // Between the two, others put there what is expected. Again; they can not do so for ever.
+        // Between the two, others put there what is expected. Again; they cannot do so for ever.
       }
     },
   };

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { readUpTo } from "../base/bytes.ts";
 import { systemClock } from "../base/clock.ts";
 
 /** A discarded 401 is read up to this, so that its connection can be used again; larger ones are cancelled. */
@@ -26,17 +27,11 @@ function isAsyncIterable(value: object): value is AsyncIterable<unknown> {
 /** Reads a body nobody wants to its end if that is near, else cancels it. Never rejects. */
 export async function drain(body: ReadableStream<Uint8Array> | null | undefined): Promise<void> {
   if (body === null || body === undefined || body.locked) return;
-  const reader = body.getReader();
-  const cancel = (): void => void reader.cancel().catch(() => {});
-  const timer = systemClock.setTimeout(cancel, DRAIN_MS);
+  const tooLong = new AbortController();
+  const timer = systemClock.setTimeout(() => tooLong.abort(), DRAIN_MS);
   timer.hold(true);
   try {
-    for (let left = DRAIN_BYTES; ;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      left -= value.byteLength;
-      if (left < 0) return cancel();
-    }
+    await readUpTo(body, DRAIN_BYTES, () => {}, tooLong.signal);
   } catch {
     // A body that breaks off has freed its connection too.
   } finally {
@@ -87,16 +82,13 @@ export function isNodeStream(value: unknown): value is NodeStream {
 /** The start of a body as text, at most `maxBytes` of it. */
 export async function readText(body: ReadableStream<Uint8Array> | null | undefined, maxBytes: number): Promise<string> {
   if (body === null || body === undefined) return "";
-  const reader = body.getReader();
   const decoder = new TextDecoder();
   let text = "";
-  for (let left = maxBytes; left > 0;) {
-    const { done, value } = await reader.read();
-    if (done) return text + decoder.decode();
-    text += decoder.decode(value.subarray(0, left), { stream: true });
-    left -= value.byteLength;
-  }
-  // The rest stays unread; the caller may still read the original.
-  void reader.cancel().catch(() => {});
-  return text;
+  let left = maxBytes;
+  // One less than the limit: the text is there with its last byte, and the next chunk may take its time.
+  const isWhole = await readUpTo(body, maxBytes - 1, (chunk) => {
+    text += decoder.decode(chunk.subarray(0, left), { stream: true });
+    left -= chunk.byteLength;
+  });
+  return isWhole ? text + decoder.decode() : text;
 }

@@ -5,10 +5,10 @@
  */
 import { ofetch as installedOfetch } from "ofetch";
 import { assertOptions, optionError } from "../base/options.ts";
-import { authFetchOf } from "./fetch.ts";
+import { authFetchOf } from "./auth-fetch.ts";
 import type { $Fetch, FetchOptions } from "ofetch";
 import type { RequestOverride } from "../policy/choose-cache.ts";
-import type { AuthFetchOptions, FetchBody, FetchTokenSource } from "./fetch.ts";
+import type { AuthFetchOptions, FetchBody, FetchTokenSource } from "./auth-fetch.ts";
 
 declare module "ofetch" {
   interface FetchOptions {

@@ -4,7 +4,11 @@
  * @module
  */
 
-/** `promise`, or the signal's reason as soon as it fires. */
+/**
+ * Settles as `promise` does, or rejects with the signal's reason as soon as it aborts.
+ *
+ * @param left Called when the signal cut the waiting short.
+ */
 export function leaveOnAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined, left?: () => void): Promise<T> {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {
@@ -23,7 +27,7 @@ export function leaveOnAbort<T>(promise: Promise<T>, signal: AbortSignal | undef
         reject(error);
       },
     );
-    // After `then`: what a caller that has left does not hear of must not be an unhandled rejection.
+    // After `then`: when the caller has left, a rejection of `promise` must not be unhandled.
     if (signal.aborted) leave();
     else signal.addEventListener("abort", leave, { once: true });
   });

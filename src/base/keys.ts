@@ -7,10 +7,30 @@
  * @module
  */
 import { assertString, optionError } from "./options.ts";
-import type { CryptoKey, JWK } from "oauth4webapi";
 
 /** A private key: a CryptoKey that may sign, a private JWK, or PKCS#8 as PEM (`-----BEGIN PRIVATE KEY-----`). */
-export type SigningKey = CryptoKey | JWK | string;
+export type SigningKey = CryptoKey | PrivateJwk | string;
+
+/** A private key as a JWK (RFC 7517 section 4, RFC 7518 section 6). */
+export interface PrivateJwk {
+  readonly kty?: string | undefined;
+  readonly crv?: string | undefined;
+  readonly x?: string | undefined;
+  readonly y?: string | undefined;
+  readonly n?: string | undefined;
+  readonly e?: string | undefined;
+  readonly d?: string | undefined;
+  readonly p?: string | undefined;
+  readonly q?: string | undefined;
+  readonly dp?: string | undefined;
+  readonly dq?: string | undefined;
+  readonly qi?: string | undefined;
+  readonly alg?: string | undefined;
+  readonly kid?: string | undefined;
+  readonly use?: string | undefined;
+  readonly key_ops?: readonly string[] | undefined;
+  readonly ext?: boolean | undefined;
+}
 
 /** Signature algorithms a server may ask for; `EdDSA` and `Ed25519` are the old and the new name of one. */
 export type SigningAlgorithm =
@@ -43,7 +63,7 @@ export interface ImportedKey {
   readonly kid: string | undefined;
 }
 
-/** What a key has to be imported as. `kind` tells apart keys that can not stand in for each other. */
+/** What a key has to be imported as. `kind` tells apart keys that cannot stand in for each other. */
 interface Parameters {
   readonly kind: string;
   readonly name: string;
@@ -152,13 +172,13 @@ function checkedCryptoKey(key: CryptoKey, { alg, kid, names }: Wanted): CheckedK
   const chosen = alg ?? fitting[0];
   if (chosen === undefined || !fitting.includes(chosen)) {
     throw new TypeError(
-      `"${names.key}" is a CryptoKey for ${name}, which can not sign ${alg ?? `any of ${NAMES.join(", ")}`}`,
+      `"${names.key}" is a CryptoKey for ${name}, which cannot sign ${alg ?? `any of ${NAMES.join(", ")}`}`,
     );
   }
   return { alg: chosen, kid, load: async () => key };
 }
 
-function checkedJwk(jwk: JWK, wanted: Wanted): CheckedKey {
+function checkedJwk(jwk: PrivateJwk, wanted: Wanted): CheckedKey {
   const { kid, names } = wanted;
   const { kty, crv, d, n, e, x, y, p, q, dp, dq, qi } = jwk;
   if (typeof kty !== "string") throw optionError(names.key, jwk, EXPECTED);
@@ -178,8 +198,7 @@ function algorithmFor(kind: string, { alg, names }: Wanted): SigningAlgorithm {
   const chosen = alg ?? fitting[0];
   if (chosen !== undefined && fitting.includes(chosen)) return chosen;
   if (fitting.length === 0) throw new TypeError(`"${names.key}" must be an RSA, P-256, P-384, P-521 or Ed25519 key`);
-  if (names.alg === undefined)
-    throw new TypeError(`"${names.key}" is a ${kind} key, which can not sign ${String(alg)}`);
+  if (names.alg === undefined) throw new TypeError(`"${names.key}" is a ${kind} key, which cannot sign ${String(alg)}`);
   throw new TypeError(`"${names.alg}" must be one of ${fitting.join(", ")} for this key (${kind}), got ${String(alg)}`);
 }
 

@@ -91,3 +91,31 @@ export function count(name: string, value: unknown, fallback: number, least = 0)
   }
   return value as number;
 }
+
+/** A string, or a function that is asked for it before every use, so that a new value is picked up. */
+export type StringSource<Context extends readonly unknown[] = []> =
+  | string
+  | ((...context: Context) => string | Promise<string>);
+
+const STRING_SOURCE = "a non-empty string, or a function that returns one";
+
+/** @throws {TypeError} When `value` is neither a non-empty string nor a function. */
+export function assertStringSource(name: string, value: unknown): void {
+  if (typeof value === "function" || (typeof value === "string" && value !== "")) return;
+  throw optionError(name, value, STRING_SOURCE);
+}
+
+/**
+ * The string that a source gives now.
+ *
+ * @throws {TypeError} When that is not a non-empty string. Whatever the function throws.
+ */
+export async function stringOf<Context extends readonly unknown[]>(
+  name: string,
+  source: StringSource<Context>,
+  ...context: Context
+): Promise<string> {
+  const value: unknown = typeof source === "function" ? await source(...context) : source;
+  if (typeof value === "string" && value !== "") return value;
+  throw optionError(name, value, STRING_SOURCE);
+}

@@ -45,7 +45,7 @@ export function isRelative(url: string): boolean {
 /** The keys of the storm guard for a URL. */
 export function targetOf(url: string): { readonly origin: string; readonly path: string } {
   const target = parse(url);
-  // What can not be parsed may hold anything, so nothing of it is kept.
+  // What cannot be parsed may hold anything, so nothing of it is kept.
   return target === undefined
     ? { origin: SELF, path: "[not a URL]" }
     : { origin: originOf(target), path: target.pathname };
@@ -105,4 +105,11 @@ export function endpointUrl(name: string, value: unknown, allowHttp: boolean): U
     throw new TypeError(`"${name}" must not contain user:password@; pass the credentials as options`);
   }
   return url;
+}
+
+/** A URL or path without the slashes at its end. */
+export function withoutTrailingSlashes(text: string): string {
+  let end = text.length;
+  while (end > 0 && text.charCodeAt(end - 1) === 0x2f) end--;
+  return text.slice(0, end);
 }

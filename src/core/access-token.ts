@@ -3,13 +3,11 @@
  *
  * @module
  */
+import { isVisibleAscii } from "../base/bytes.ts";
 import { tokenResponseError } from "../base/errors.ts";
 import { kindOf } from "../base/options.ts";
 import { redactedClass, withoutCredentials } from "../base/redacted.ts";
 import type { AccessToken, TokenResponse } from "./types.ts";
-
-/** Visible ASCII without spaces: anything else in a header is an injection, or breaks the client (S4). */
-const HEADER_SAFE = /^[\x21-\x7e]+$/;
 
 /**
  * Whether a token can be older than its flight, and so than a rejection before that (C7): it was `minted` by it; another
@@ -75,14 +73,14 @@ export class AccessTokenRecord implements AccessToken {
   }
 }
 
-/** @throws {RemintError} `ERR_TOKEN_RESPONSE` when `value` can not be sent in a header as it is. */
+/** @throws {RemintError} `ERR_TOKEN_RESPONSE` when `value` cannot be sent in a header as it is. */
 export function usableValue(value: unknown): string {
   if (typeof value !== "string" || value === "") {
     throw tokenResponseError(`the token response has no "access_token" (it is ${kindOf(value)})`);
   }
-  if (!HEADER_SAFE.test(value)) {
+  if (!isVisibleAscii(value)) {
     throw tokenResponseError(
-      `the "access_token" contains characters that can not stand in a header (only visible ASCII without spaces can)`,
+      `the "access_token" contains characters that cannot stand in a header (only visible ASCII without spaces can)`,
     );
   }
   return value;
@@ -98,5 +96,5 @@ export function schemeOf(tokenType: unknown): "Bearer" | "DPoP" {
   const name = typeof tokenType === "string" ? tokenType.toLowerCase() : "";
   if (name === "bearer") return "Bearer";
   if (name === "dpop") return "DPoP";
-  throw tokenResponseError(`the "token_type" is neither Bearer nor DPoP, so the token can not be attached`);
+  throw tokenResponseError(`the "token_type" is neither Bearer nor DPoP, so the token cannot be attached`);
 }

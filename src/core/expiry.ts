@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { jwtDecode } from "jwt-decode";
+import { jwtTimes, type JwtTimes } from "../base/jwt.ts";
 import type { Clock } from "../base/clock.ts";
 import type { AccessTokenRecord } from "./access-token.ts";
 import type { TokenResponse } from "./types.ts";
@@ -42,7 +42,7 @@ const ZONELESS = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?$/;
 
 /** The lifetime a token response gives its token (E1, E2, E3). */
 export function lifetimeOf(response: TokenResponse, context: LifetimeContext): Lifetime {
-  const claims = claimsOf(response.access_token);
+  const claims = jwtTimes(response.access_token);
   const serverNow = serverClock(response, claims, context);
   const untilExp = claims.exp === undefined ? undefined : claims.exp * 1000 - serverNow;
   const seconds = positive(response.expires_in);
@@ -74,28 +74,12 @@ export function windowsOf(
   };
 }
 
-interface Claims {
-  readonly exp?: number;
-  readonly iat?: number;
-}
-
-/** The claims of a JWT that matter here. Not verified: that is the API's business, and we only plan with them. */
-function claimsOf(token: string): Claims {
-  if (token.split(".", 4).length !== 3) return {};
-  try {
-    const { exp, iat } = jwtDecode<{ exp?: unknown; iat?: unknown }>(token);
-    return { ...(isTime(exp) && { exp }), ...(isTime(iat) && { iat }) };
-  } catch {
-    return {};
-  }
-}
-
 /**
  * The server's clock at the moment the token was made. Its `Date` header knows best. The JWT's `iat` is only asked when
- * the local clock can not be right (the token would be from the future, or dead on arrival): a server may hand out a
+ * the local clock cannot be right (the token would be from the future, or dead on arrival): a server may hand out a
  * token it made half an hour ago, and then `iat` is no reading of its clock.
  */
-function serverClock(response: TokenResponse, { exp, iat }: Claims, { sentAt, seeded }: LifetimeContext): number {
+function serverClock(response: TokenResponse, { exp, iat }: JwtTimes, { sentAt, seeded }: LifetimeContext): number {
   if (isTime(response.serverTime)) return response.serverTime;
   if (iat === undefined || seeded) return sentAt;
   const fromTheFuture = iat * 1000 > sentAt;

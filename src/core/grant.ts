@@ -6,14 +6,10 @@
  */
 import { assertFunction, assertStatuses, kindOf } from "../base/options.ts";
 import { redacted } from "../base/redacted.ts";
-import type { AccessToken, Origins, Prove, RejectionRule, TokenResponse } from "./types.ts";
-
-declare const opaque: unique symbol;
+import type { AccessToken, Opaque, Origins, Prove, RejectionRule, TokenResponse } from "./types.ts";
 
 /** How a token is obtained: what `clientCredentialsGrant({ ... })`, `customGrant({ ... })` and the like return. Opaque. */
-export interface Grant {
-  readonly [opaque]: "grant";
-}
+export type Grant = Opaque<"grant">;
 
 /** What one attempt of a mint is given. */
 export interface MintContext<State = unknown> {

@@ -17,6 +17,7 @@ import {
   TokenEndpointError,
   tokenResponseError,
 } from "../base/errors.ts";
+import { leaveOnAbort } from "../base/abort.ts";
 import { leaveState } from "../base/left-state.ts";
 import { kindOf } from "../base/options.ts";
 import { schemeOf, usableValue } from "./access-token.ts";
@@ -94,7 +95,7 @@ export async function runRevocation(
   const timer = clock.setTimeout(() => controller.abort(timeoutError(mintTimeout)), mintTimeout);
   timer.hold(true);
   try {
-    await raced(signal, () => grant.revoke?.(token, { signal, state }));
+    await leaveOnAbort((async () => grant.revoke?.(token, { signal, state }))(), signal);
   } catch (error) {
     throw typedError(error);
   } finally {
@@ -133,7 +134,7 @@ async function fromSeed(
   if (seed === undefined) return undefined;
   const now = clock.now();
   try {
-    const response = await raced(signal, seed);
+    const response = await leaveOnAbort((async () => seed())(), signal);
     if (response === undefined || response === null) return undefined;
     checkResponse(response);
     const { receivedAt } = response;
@@ -164,7 +165,10 @@ async function attempt(
   const sentAt = clock.now();
   const sentAtMonotonic = clock.monotonic();
   try {
-    const response = await raced(own.signal, () => grant.mint({ signal: own.signal, previous, state }));
+    const response = await leaveOnAbort(
+      (async () => grant.mint({ signal: own.signal, previous, state }))(),
+      own.signal,
+    );
     keepState(response, () => checkResponse(response));
     // Whichever clock was stepped meanwhile, the earlier reading is the safe one.
     const earlier = Math.min(sentAt, Math.floor(clock.now() - (clock.monotonic() - sentAtMonotonic)));
@@ -177,26 +181,11 @@ async function attempt(
   }
 }
 
-/** Runs `work`, but no longer than until `signal` fires: a grant may ignore it, throw synchronously or never settle. */
-async function raced<T>(signal: AbortSignal, work: () => T | PromiseLike<T>): Promise<T> {
-  let abort!: () => void;
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(signal.reason as Error);
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort);
-  });
-  try {
-    return await Promise.race([aborted, (async () => work())()]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
-}
-
 function keepState(response: unknown, check: () => void): void {
   try {
     check();
   } catch (error) {
-    // An access token that can not be used is no reason to lose the refresh token that came with it.
+    // An access token that cannot be used is no reason to lose the refresh token that came with it.
     throw leaveState(error as Error, (Object(response) as { state?: unknown }).state);
   }
 }

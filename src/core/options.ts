@@ -8,7 +8,7 @@ import { assertClock, assertFunction, assertOptions, count, duration, flag, opti
 import { usableValue } from "./access-token.ts";
 import { definitionOf } from "./grant.ts";
 import { requestRules } from "./origins.ts";
-import { ownSupply } from "./supply.ts";
+import { ownSupply, storeDefinitionOf } from "./supply.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Grant, GrantDefinition, MintFunction } from "./grant.ts";
 import type { FleetCache, FleetStore, TokenSupply } from "./supply.ts";
@@ -102,10 +102,11 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
 function supplyOf(options: TokenCacheOptions, member: Omit<FleetCache, "origins" | "poolKey">): TokenSupply {
   const { store } = options;
   if (store === undefined) return ownSupply(member);
-  if (typeof (Object(store) as FleetStore).supply !== "function") {
-    throw optionError("store", store, "what redisStore(client, { encryptionKey }) or fleetStore(...) returns");
-  }
-  return store.supply({ ...member, origins: options.origins ?? member.grant.origins, poolKey: currentPoolKey() });
+  return storeDefinitionOf(store).supply({
+    ...member,
+    origins: options.origins ?? member.grant.origins,
+    poolKey: currentPoolKey(),
+  });
 }
 
 function checkedInitial(initial: InitialToken | undefined): InitialToken | undefined {

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { LruMap } from "../base/lru.ts";
 import { FailureMemory } from "./failures.ts";
 import type { Clock } from "../base/clock.ts";
 import type { SharedGuard } from "./storm-guard.ts";
@@ -25,8 +26,8 @@ interface Doubt {
 /** {@link PoolShare} of one pool. */
 export class PoolGuard implements PoolShare, SharedGuard {
   readonly #clock: Clock;
-  readonly #origins = new Map<string, Doubt>();
-  readonly #failures = new Map<string, FailureMemory>();
+  readonly #origins = new LruMap<string, Doubt>(MOST_ORIGINS);
+  readonly #failures = new LruMap<string, FailureMemory>(MOST_ENDPOINTS);
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -40,7 +41,6 @@ export class PoolGuard implements PoolShare, SharedGuard {
     let memory = this.#failures.get(endpoint);
     if (memory === undefined) {
       this.#failures.set(endpoint, (memory = new FailureMemory(this.#clock)));
-      dropOldest(this.#failures, MOST_ENDPOINTS);
     }
     return memory;
   }
@@ -60,15 +60,10 @@ export class PoolGuard implements PoolShare, SharedGuard {
       if (doubt.charged.size === KEYS_UNTIL_DOUBT) doubt.until = now + PAUSE;
     }
     this.#origins.set(origin, doubt);
-    dropOldest(this.#origins, MOST_ORIGINS);
     return true;
   }
 
   accepted(origin: string): void {
     this.#origins.delete(origin);
   }
-}
-
-function dropOldest(map: Map<string, unknown>, most: number): void {
-  if (map.size > most) map.delete(map.keys().next().value as string);
 }

@@ -93,7 +93,7 @@ export class TokenRenewal implements Renewal {
     return { token, final: this.#second || (token.flight > this.#before && token.freshness === "minted") };
   }
 
-  /** Begins the mint that was charged; `undefined` when it can not be and there is a token to fall back on. */
+  /** Begins the mint that was charged; `undefined` when it cannot be and there is a token to fall back on. */
   #begin(current: CachedToken | undefined): Flight<AccessTokenRecord> | undefined {
     const failure = this.#host.failure();
     if (failure !== undefined) throw failure;

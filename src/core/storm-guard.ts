@@ -7,10 +7,11 @@
  * a burst, then one per second.
  *
  * Charging at the start, and not by the outcome of the resend, is what streams, aborting callers and a single
- * "forbidden" path can not get past.
+ * "forbidden" path cannot get past.
  *
  * @module
  */
+import { LruMap } from "../base/lru.ts";
 import type { Clock } from "../base/clock.ts";
 import type { RequestTarget } from "./types.ts";
 
@@ -48,7 +49,7 @@ export class StormGuard {
   readonly #clock: Clock;
   readonly #shared: SharedGuard | undefined;
   /** In order of use: the first key is the least recently used. */
-  readonly #keys = new Map<string, Charges>();
+  readonly #keys = new LruMap<string, Charges>(MOST_KEYS);
   #begun = 0;
   #budget = BURST;
   #refilledAt: number;
@@ -136,9 +137,7 @@ export class StormGuard {
   #add(key: string, token: TokenIdentity, now: number): void {
     const count = (this.#keys.get(key)?.count ?? 0) + 1;
     const last = { value: token.value, flight: token.flight };
-    this.#keys.delete(key);
     this.#keys.set(key, { count, until: now + pauseAfter(count), last, begun: this.#begun });
-    if (this.#keys.size > MOST_KEYS) this.#keys.delete(this.#keys.keys().next().value as string);
   }
 }
 

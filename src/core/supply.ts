@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { optionError } from "../base/options.ts";
 import { startMint } from "./mint.ts";
 import type { AccessTokenRecord, Freshness } from "./access-token.ts";
 import type { Minted, MintInput, MintSettings, RunningMint } from "./mint.ts";
-import type { EventListener, MintCause, Origins } from "./types.ts";
+import type { EventListener, MintCause, Opaque, Origins } from "./types.ts";
 
 /** What a cache says of the token it needs. */
 export interface TokenNeed extends MintInput {
@@ -58,15 +59,32 @@ export interface FleetCache extends Omit<MintSettings, "onRetry"> {
   readonly notify: EventListener | undefined;
 }
 
-/** Where a fleet shares tokens: what `redisStore(...)` and `fleetStore(...)` return. */
-export interface FleetStore {
+/** Where a fleet shares tokens: what `redisStore(...)` and `fleetStore(...)` return. Opaque. */
+export type FleetStore = Opaque<"store">;
+
+/** A store as the library sees it. */
+export interface FleetStoreDefinition {
   /**
-   * For the cache: its share of the fleet. No I/O.
+   * Makes the supply of one cache. No I/O.
    *
    * @throws {TypeError} When nothing says whose token it is.
-   * @internal
    */
-  supply(member: FleetCache): TokenSupply;
+  supply(cache: FleetCache): TokenSupply;
+}
+
+/** Makes the store that a user holds. */
+export function storeOf(definition: FleetStoreDefinition): FleetStore {
+  return definition as unknown as FleetStore;
+}
+
+/**
+ * Returns the definition behind what a user passed as a store.
+ *
+ * @throws {TypeError} When it is not a store.
+ */
+export function storeDefinitionOf(store: unknown): FleetStoreDefinition {
+  if (typeof (Object(store) as FleetStoreDefinition).supply === "function") return store as FleetStoreDefinition;
+  throw optionError("store", store, "what redisStore(client, { encryptionKey }) or fleetStore(...) returns");
 }
 
 /** A supply that knows nobody else: it mints. */

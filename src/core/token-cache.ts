@@ -154,7 +154,7 @@ export class CacheState implements PolicyHalf {
     this.#settings.notify?.({ name: "skipped", reason, url: printableUrl(url) });
   }
 
-  /** @throws {TypeError} When its tokens can not be revoked, or are not this process's alone. */
+  /** @throws {TypeError} When its tokens cannot be revoked, or are not this process's alone. */
   assertRevocable(): void {
     const { grant, isShared } = this.#settings;
     if (isShared) {

@@ -8,6 +8,13 @@
  */
 import type { RemintError } from "../base/errors.ts";
 
+declare const opaque: unique symbol;
+
+/** A value that a user only passes on. Its members are not part of the public types. */
+export interface Opaque<Name extends string> {
+  readonly [opaque]: Name;
+}
+
 /** An access token and what is known about it. Prints as `[redacted]`. */
 export interface AccessToken {
   /** The token itself. A secret: use {@link AccessToken.header} where a header is wanted. */

@@ -4,9 +4,11 @@
  *
  * @module
  */
-import { generateKeyPair, type KeyPair } from "dpop";
+import { generateKeyPair } from "dpop";
+import { toBase64url } from "../base/bytes.ts";
 import { digest } from "../base/digest.ts";
 import { kindOf, optionError } from "../base/options.ts";
+import type { KeyPair } from "dpop";
 
 /** What `dpop` signs with: keys on P-256 and Ed25519, and RSA keys of at least 2048 bits. */
 export type DpopAlgorithm = "ES256" | "Ed25519" | "RS256" | "PS256";
@@ -172,8 +174,6 @@ function algorithmFor({ kty, crv }: DpopPrivateKey, asked: string | undefined): 
 
 /** RFC 7638 section 3, of a key that holds the required members only, in their order. */
 function thumbprint(open: JsonWebKey): string {
-  const bytes = digest(JSON.stringify(open))
-    .match(/../g)!
-    .map((pair) => String.fromCharCode(parseInt(pair, 16)));
-  return btoa(bytes.join("")).replace(/=+$/, "").replaceAll("+", "-").replaceAll("/", "_");
+  const hexadecimal = digest(JSON.stringify(open)).match(/../g)!;
+  return toBase64url(Uint8Array.from(hexadecimal, (pair) => parseInt(pair, 16)));
 }

@@ -1,10 +1,13 @@
 import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
-import { FleetSupply } from "./supply.ts";
-import { sealsOf, type EncryptionKey } from "./seal.ts";
+import { storeOf } from "../core/supply.ts";
+import { startFlight } from "./flight.ts";
 import { StoreLink } from "./link.ts";
+import { sealsOf } from "./seal.ts";
+import { FleetSupply } from "./supply.ts";
 import type { Clock } from "../base/clock.ts";
+import type { FleetStore } from "../core/supply.ts";
+import type { EncryptionKey } from "./seal.ts";
 import type { Store } from "./store.ts";
-import type { FleetCache, FleetStore } from "../core/supply.ts";
 
 /** What {@link fleetStore} takes beside the store. */
 export interface FleetOptions {
@@ -57,15 +60,21 @@ export function fleetStore(store: Store, options: FleetOptions): FleetStore {
   const stateTtl = positive("stateTtl", options.stateTtl, 90 * 86_400_000);
   const lease = options.lease === undefined ? undefined : positive("lease", options.lease, LEASE);
   const links = new WeakMap<Clock, StoreLink>();
-  return {
-    supply(member: FleetCache) {
+  return storeOf({
+    supply(member) {
       const { clock, grant } = member;
       let link = links.get(clock);
       if (link === undefined) links.set(clock, (link = new StoreLink(store, clock, callTimeout)));
       const time = lease ?? (grant.state === undefined ? LEASE : LEASE_WITH_STATE);
-      return new FleetSupply({ link, clock, seals, duration: time, callTimeout, stateTtl, prefix }, member);
+      const fleet = { link, clock, seals, duration: time, callTimeout, stateTtl, prefix };
+      const supply = new FleetSupply(fleet, member);
+      return {
+        start: (need) => startFlight(supply, need),
+        refuses: (value) => supply.refuses(value),
+        accepted: (value) => supply.accepted(value),
+      };
     },
-  };
+  });
 }
 
 function positive(name: string, value: unknown, otherwise: number): number {

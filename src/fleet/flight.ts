@@ -15,23 +15,28 @@ import { Lease } from "./lease.ts";
 import { StoreFault } from "./link.ts";
 import { adopted, ageOf, factsOf, knownFrom } from "./record.ts";
 import { failureOf } from "./shared-failure.ts";
-import { pollDelay } from "./waits.ts";
-import type { Obtained, TokenNeed } from "../core/supply.ts";
+import { pollDelay, Waits } from "./waits.ts";
+import type { Obtained, Obtaining, TokenNeed } from "../core/supply.ts";
 import type { TokenDemand } from "./decision.ts";
 import type { Leader } from "./lead.ts";
 import type { KeptToken } from "./lease.ts";
 import type { Facts, Known, SeenRecord, TokenRecord } from "./record.ts";
 import type { StoreEntry } from "./store.ts";
-import type { Home, FleetSupply } from "./supply.ts";
-import type { Waits } from "./waits.ts";
+import type { FleetSupply, Home } from "./supply.ts";
 
 /** Swaps without a pause before the store counts as unusable. */
 const MOST_TURNS = 8;
 /** Of a lease: a process that was held up for longer after taking one gives it back, instead of minting late. */
 const TOO_LATE = 0.8;
 
-/** See the top of this file. */
-export class FleetFlight {
+/** Starts a flight. Never throws; see the top of this file. */
+export function startFlight(supply: FleetSupply, need: TokenNeed): Obtaining {
+  const waits = new Waits(supply.fleet.clock);
+  const promise = new FleetFlight(supply, need, waits).run();
+  return { promise, hold: (awaited) => waits.hold(awaited), abandon: (reason) => waits.abandon(reason) };
+}
+
+class FleetFlight {
   readonly #member: FleetSupply;
   readonly #need: TokenNeed;
   readonly #waits: Waits;

@@ -2,7 +2,7 @@
  * Where a record is when the encryption key has changed.
  *
  * The key's id is part of the record's name, so another key is another record: two deployments never overwrite what the
- * other can not read, and a change of keys costs one mint. A state can not be minted again, so it moves:
+ * other cannot read, and a change of keys costs one mint. A state cannot be minted again, so it moves:
  *
  * - With `[new, old]` a process that finds nothing under the new key takes what is under the old one: it replaces it, by
  *   compare-and-swap, with a mark (`M`) that still holds the state, and begins the new record from that. From then on

@@ -1,6 +1,6 @@
 /**
  * Minting for the fleet, while holding its lease: the token is published over that lease and over nothing else, a failure
- * is told, and what can not be told now is told later.
+ * is told, and what cannot be told now is told later.
  *
  * @module
  */

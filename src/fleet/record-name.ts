@@ -1,6 +1,6 @@
 /**
  * The name of a token that a fleet shares: the grant's key, the pool's key, or both. Two users must never share a record,
- * so what can not be named is not shared.
+ * so what cannot be named is not shared.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export function recordName({ grant, origins, poolKey }: Named): string {
   }
   if (grant.prove !== undefined && grant.key === undefined && grant.family === undefined) {
     throw new TypeError(
-      `"store" can not share a token that is bound to a key of this process alone (RFC 9449): give dpop() a "privateKey" ` +
+      `"store" cannot share a token that is bound to a key of this process alone (RFC 9449): give dpop() a "privateKey" ` +
         `as a JWK that every process of the fleet has, or leave the store out`,
     );
   }

@@ -4,12 +4,13 @@
  * From one `encryptionKey` come two that say nothing of each other: the key that encrypts, and the id that stands in the
  * names of records. Every record has a random iv of 96 bits, and is bound to its context, so that it does not open in
  * another place: who can write to the store can delete a record or put back an old one, but make none and move none.
- * WebCrypto alone; the derived key can not be exported from it.
+ * WebCrypto alone; the derived key cannot be exported from it.
  *
  * @see [RFC 5869](https://www.rfc-editor.org/rfc/rfc5869.html) (HKDF)
  * @see [NIST SP 800-38D](https://doi.org/10.6028/NIST.SP.800-38D) (GCM)
  * @module
  */
+import { fromBase64, jsonObject, toBase64url, utf8 } from "../base/bytes.ts";
 import { kindOf } from "../base/options.ts";
 
 /** 32 bytes, or base64 or base64url of them: `openssl rand -base64 32`. */
@@ -175,40 +176,8 @@ const plain: Seal = {
   },
 };
 
-function jsonObject(bytes: Uint8Array): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 function subtle(): SubtleCrypto {
   return globalThis.crypto.subtle;
-}
-
-function utf8(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text);
-}
-
-function toBase64url(bytes: Uint8Array): string {
-  const binary = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
-  return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-}
-
-/** Base64 or base64url, with or without padding. */
-function fromBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
-  if (!/^[\w+/-]*={0,2}$/.test(text)) return undefined;
-  try {
-    return Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/").replaceAll("=", "")), (character) =>
-      character.charCodeAt(0),
-    );
-  } catch {
-    return undefined;
-  }
 }
 
 /** Only what `toBase64url` writes: its last character has bits that say nothing, and a flip there is damage too. */

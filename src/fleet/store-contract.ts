@@ -21,7 +21,7 @@ export const IMPOSSIBLE: readonly [string, ...string[]] = ["?", "-", "none", "0"
 const CLAUSES = { 1: "atomic", 2: "versions", 3: "expiry", 4: "whatever is there" } as const;
 const POLL = 5;
 
-/** A clause of the contract in store.ts that can be tested; to fail (5) can not be asked of an engine. */
+/** A clause of the contract in store.ts that can be tested; to fail (5) cannot be asked of an engine. */
 export type Clause = keyof typeof CLAUSES;
 
 /** `1 atomic` */

@@ -20,7 +20,7 @@
  * 4. **Whatever is there.** Values come back as they are stored. Where the key holds something else (another program's
  *    data, bytes that are no text), `swap` may reject, or return it as text with a version that matches it, so that it
  *    can be replaced; never overwrite what was not expected.
- * 5. **Failing.** Reject when the engine can not be reached or refuses. It may have written nevertheless; the protocol
+ * 5. **Failing.** Reject when the engine cannot be reached or refuses. It may have written nevertheless; the protocol
  *    reckons with that. There is no need to retry or to limit the time: the fleet does both.
  *
  * Keys are printable ASCII, about 80 characters, with one `{...}` part (a hash tag of Redis Cluster). Values are

@@ -4,15 +4,13 @@
  * @module
  */
 import { RemintError, safeCause } from "../base/errors.ts";
-import { FleetFlight } from "./flight.ts";
 import { findState, placesOf } from "./home.ts";
 import { Lease } from "./lease.ts";
 import { StoreFault } from "./link.ts";
 import { recordName } from "./record-name.ts";
 import { factsOf, read } from "./record.ts";
 import { isSpent, rotated, SignIn } from "./sign-in.ts";
-import { Waits } from "./waits.ts";
-import type { FleetCache, Obtaining, TokenNeed, TokenSupply } from "../core/supply.ts";
+import type { FleetCache } from "../core/supply.ts";
 import type { Search } from "./home.ts";
 import type { Fleet } from "./link.ts";
 import type { Facts, Known, Place, SeenRecord } from "./record.ts";
@@ -25,7 +23,7 @@ export interface Home {
 }
 
 /** The supply of one cache. */
-export class FleetSupply implements TokenSupply {
+export class FleetSupply {
   readonly fleet: Fleet;
   readonly settings: FleetCache;
   readonly #name: string;
@@ -45,12 +43,6 @@ export class FleetSupply implements TokenSupply {
     this.#name = recordName(settings);
     this.#signIn = new SignIn(settings.grant.state);
     this.#facts = { mints: 0, strikes: 0, fails: 0, ...this.#signIn.facts };
-  }
-
-  start(need: TokenNeed): Obtaining {
-    const waits = new Waits(this.fleet.clock);
-    const promise = new FleetFlight(this, need, waits).run();
-    return { promise, hold: (awaited) => waits.hold(awaited), abandon: (reason) => waits.abandon(reason) };
   }
 
   refuses(value: string): boolean {
@@ -119,7 +111,7 @@ export class FleetSupply implements TokenSupply {
     return { place, facts: own };
   }
 
-  /** The record is no longer where it was. @throws {StoreFault} When it is where this process can not read it. */
+  /** The record is no longer where it was. @throws {StoreFault} When it is where this process cannot read it. */
   async follow(flight: Omit<Search, "own">): Promise<Home> {
     this.#place = undefined;
     this.#known = undefined;
@@ -170,7 +162,7 @@ export class FleetSupply implements TokenSupply {
     return { ...this.#facts, mints, strikes, fails };
   }
 
-  /** Tells that the store failed. @returns What callers get who can not do without it. */
+  /** Tells that the store failed. @returns What callers get who cannot do without it. */
   report(fault: unknown): RemintError {
     const { message, cause } = fault as Error;
     const meaning = this.isStateful

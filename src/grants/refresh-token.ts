@@ -103,7 +103,7 @@ export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
 
 /**
  * RFC 7009 section 2.1: with the refresh token the server should let go of what was issued for it; the access token is
- * named too, for servers that do not, unless it is of a kind they can not revoke. Each is tried, whatever becomes of the
+ * named too, for servers that do not, unless it is of a kind they cannot revoke. Each is tried, whatever becomes of the
  * other.
  */
 async function revokeBoth(

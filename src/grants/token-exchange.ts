@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { jwtDecode } from "jwt-decode";
 import { isRemintError, tokenResponseError } from "../base/errors.ts";
-import { assertOptions, assertString, optionError } from "../base/options.ts";
+import { jwtTimes } from "../base/jwt.ts";
+import { assertOptions, assertString, assertStringSource, optionError, stringOf } from "../base/options.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
 import { commonForm, grantKey, strings } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
@@ -87,9 +87,9 @@ export function exchangeGrant(
     key: keyOf(client, form, options),
     async mint({ signal }) {
       const parameters = new URLSearchParams(form);
-      const subject = await tokenOf("subjectToken", subjectToken, signal);
+      const subject = await stringOf("subjectToken", subjectToken, { signal });
       parameters.set("subject_token", subject);
-      if (actorToken !== undefined) parameters.set("actor_token", await tokenOf("actorToken", actorToken, signal));
+      if (actorToken !== undefined) parameters.set("actor_token", await stringOf("actorToken", actorToken, { signal }));
       const response = await exchanged(client, parameters, signal);
       check(response, client);
       return { ...response, notAfter: subjectEnd(subject, options.subjectExpiresAt) };
@@ -100,11 +100,11 @@ export function exchangeGrant(
 function exchangeForm(options: TokenExchangeGrantOptions): URLSearchParams {
   const { actorToken, subjectTokenType = "access_token", actorTokenType, requestedTokenType } = options;
   const { subjectExpiresAt } = options;
-  checkToken("subjectToken", options.subjectToken);
+  assertStringSource("subjectToken", options.subjectToken);
   const form = commonForm(options, OWN);
   form.set("subject_token_type", typeUri("subjectTokenType", subjectTokenType));
   if (actorToken !== undefined) {
-    checkToken("actorToken", actorToken);
+    assertStringSource("actorToken", actorToken);
     form.set("actor_token_type", typeUri("actorTokenType", actorTokenType ?? "access_token"));
   } else if (actorTokenType !== undefined) {
     throw new TypeError(`"actorTokenType" must not be given without "actorToken" (RFC 8693 section 2.1)`);
@@ -115,17 +115,6 @@ function exchangeForm(options: TokenExchangeGrantOptions): URLSearchParams {
   for (const name of strings("audience", options.audience)) form.append("audience", name);
   if (subjectExpiresAt !== undefined && typeof subjectExpiresAt !== "function") epochMs(subjectExpiresAt);
   return form;
-}
-
-function checkToken(name: string, value: unknown): void {
-  if (typeof value === "function" || (typeof value === "string" && value !== "")) return;
-  throw optionError(name, value, "a non-empty string, or a function that returns one");
-}
-
-async function tokenOf(name: string, input: TokenInput, signal: AbortSignal): Promise<string> {
-  const token: unknown = typeof input === "function" ? await input({ signal }) : input;
-  if (typeof token === "string" && token !== "") return token;
-  throw optionError(name, token, "a non-empty string, or a function that returns one");
 }
 
 function typeUri(name: string, type: unknown): string {
@@ -167,19 +156,10 @@ function checkIssuedType(response: TokenResponse, { endpoint }: TokenClient): vo
 /** T31: the end of the subject token, in epoch milliseconds; the earliest of what it says and what the user says. */
 function subjectEnd(token: string, given: TokenExchangeGrantOptions["subjectExpiresAt"]): number | undefined {
   const said = typeof given === "function" ? given() : given;
-  const ends = [claimedEnd(token), said === undefined ? undefined : epochMs(said)];
+  const { exp } = jwtTimes(token);
+  const ends = [exp === undefined ? undefined : exp * 1000, said === undefined ? undefined : epochMs(said)];
   const known = ends.filter((end) => end !== undefined);
   return known.length === 0 ? undefined : Math.min(...known);
-}
-
-function claimedEnd(token: string): number | undefined {
-  if (token.split(".", 4).length !== 3) return undefined;
-  try {
-    const { exp } = jwtDecode<{ exp?: unknown }>(token);
-    return typeof exp === "number" && Number.isFinite(exp) ? exp * 1000 : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function epochMs(value: unknown): number {

@@ -1,3 +1,5 @@
+import { LruMap } from "../base/lru.ts";
+
 /** Weeks of hourly tokens. */
 const REMEMBERED = 1000;
 
@@ -8,7 +10,7 @@ const REMEMBERED = 1000;
  */
 export class UsedTokens {
   #first: string | undefined;
-  readonly #last = new Set<string>();
+  readonly #last = new LruMap<string, true>(REMEMBERED);
 
   has(token: string): boolean {
     return token === this.#first || this.#last.has(token);
@@ -16,7 +18,6 @@ export class UsedTokens {
 
   add(token: string): void {
     this.#first ??= token;
-    this.#last.add(token);
-    if (this.#last.size > REMEMBERED) this.#last.delete(this.#last.values().next().value!);
+    this.#last.set(token, true);
   }
 }

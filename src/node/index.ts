@@ -15,7 +15,7 @@ import { optionError } from "../base/options.ts";
  * without a restart.
  *
  * The function it returns rejects with a {@link RemintError} (`ERR_GRANT`) that names the file, and nothing of what is in
- * it, when the file can not be read or is empty.
+ * it, when the file cannot be read or is empty.
  *
  * @throws {TypeError} When `path` is not a path.
  * @example
@@ -60,7 +60,7 @@ function fileReader(given: string | URL, what: string, clean: (text: string) => 
       if (last?.version !== version) last = { version, text: clean(await readFile(path, "utf8")) };
     } catch (error) {
       const { code } = error as { code?: unknown };
-      throw unreadable(`the ${what} file ${path} can not be read${typeof code === "string" ? ` (${code})` : ""}`);
+      throw unreadable(`the ${what} file ${path} cannot be read${typeof code === "string" ? ` (${code})` : ""}`);
     }
     if (last.text === "") throw unreadable(`the ${what} file ${path} is empty`);
     return last.text;

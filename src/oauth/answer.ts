@@ -4,9 +4,11 @@
  * @module
  */
 import { processGenericTokenEndpointResponse } from "oauth4webapi";
+import { jsonObject, readUpTo } from "../base/bytes.ts";
 import { systemClock } from "../base/clock.ts";
-import { TokenEndpointError, tokenResponseError } from "../base/errors.ts";
-import { shown } from "./redaction.ts";
+import { isRemintError, RemintError, TokenEndpointError, tokenResponseError } from "../base/errors.ts";
+import { CREDENTIAL_NAME, shown, redactedCause } from "./redaction.ts";
+import type { JsonObject } from "../base/bytes.ts";
 import type { TokenResponse } from "../core/types.ts";
 import type { Redact } from "./redaction.ts";
 
@@ -30,8 +32,6 @@ export interface TokenAnswer {
   readonly body: string | undefined;
   readonly redact: Redact;
 }
-
-type JsonObject = Record<string, unknown>;
 
 /** RFC 6749 section 5.2: printable ASCII without quote and backslash. */
 const ERROR_CODE = /^[\x20-\x21\x23-\x5b\x5d-\x7e]{1,64}$/;
@@ -144,19 +144,6 @@ function unusable(answer: TokenAnswer, what: string): Error {
   return tokenResponseError(`the token endpoint ${answer.endpoint} answered 200 without a usable token: ${what}`);
 }
 
-function jsonObject(body: string | undefined): JsonObject | undefined {
-  try {
-    const json: unknown = JSON.parse(body ?? "");
-    return isJsonObject(json) ? json : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function describe({ body, role = TOKEN_ENDPOINT }: TokenAnswer): string {
   if (body === undefined) return "the body is longer than 1 MiB";
   const start = body.trimStart();
@@ -182,4 +169,82 @@ function httpDate(value: string | null): number | undefined {
   // Date.parse alone makes a year of any digits.
   const time = value?.endsWith("GMT") === true ? Date.parse(value) : NaN;
   return Number.isNaN(time) ? undefined : time;
+}
+
+// MERGED One request to an authorization server and its answer, read and not judged: S2 (no redirects) and S3 (1 MiB) are kept
+// MERGED here.
+/** The part of `fetch` that a token request uses; every fetch has it. */
+export type TokenFetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** S3. Token responses are a few kB. */
+const LONGEST_BODY = 1024 * 1024;
+
+/** What goes out and is, or may be, a credential: known by its name, or a header too long for a mere setting. */
+export function sentCredentials(url: string, headers: Record<string, string>, body: URLSearchParams): string[] {
+  const parameters = [...new URL(url).searchParams, ...body].filter(([name]) => CREDENTIAL_NAME.test(name));
+  const fields = Object.entries(headers).filter(
+    ([name, value]) => CREDENTIAL_NAME.test(name) || (value.length >= 40 && name !== "content-type"),
+  );
+  return [...parameters, ...fields].map(([, value]) => value.replace(/^Basic /, ""));
+}
+
+/** What {@link postToken} needs beside the request. */
+export interface PostContext {
+  /** Origin and path of the endpoint, for messages. */
+  readonly endpoint: string;
+  /** @defaultValue the token endpoint */
+  readonly role?: EndpointRole | undefined;
+  readonly fetch: TokenFetch | undefined;
+  readonly redact: Redact;
+}
+
+/**
+ * Sends a request to a token endpoint, or to another endpoint of the authorization server, and reads the answer.
+ *
+ * @throws {RemintError} `ERR_TOKEN_NETWORK`, retryable, without an answer; `ERR_TOKEN_RESPONSE` after a redirect. When the
+ *   request's signal fires: its reason, unwrapped.
+ */
+export async function postToken(context: PostContext, url: string, init: RequestInit): Promise<TokenAnswer> {
+  const { endpoint, redact, role = TOKEN_ENDPOINT } = context;
+  try {
+    // Looked up now and not at import: msw, Next.js and APM agents replace it later.
+    const response = await (context.fetch ?? globalThis.fetch)(url, init);
+    if (isRedirect(response)) {
+      abandon(response.body);
+      throw redirectRefused(role, endpoint, response.status);
+    }
+    const { status, headers } = response;
+    return { endpoint, role, status, headers, body: await readBody(response), redact };
+  } catch (error) {
+    if (init.signal?.aborted === true) throw init.signal.reason;
+    if (isRemintError(error)) throw error;
+    const message = `no answer from the ${role.name} ${endpoint}`;
+    throw new RemintError("ERR_TOKEN_NETWORK", message, { cause: redactedCause(error, redact), retryable: true });
+  }
+}
+
+function redirectRefused({ name, option }: EndpointRole, endpoint: string, status: number): RemintError {
+  return tokenResponseError(
+    `the ${name} ${endpoint} answered with a redirect${status > 299 ? ` (${status})` : ""}, ` +
+      `which is not followed: it could take the credentials elsewhere. Set ${option} to the final URL`,
+  );
+}
+
+/** S2; also a custom fetch that followed a redirect, and browsers, which hide the status (`opaqueredirect`). */
+function isRedirect({ status, type, redirected }: Response): boolean {
+  return (status >= 300 && status < 400) || type === "opaqueredirect" || redirected;
+}
+
+/** S3: `undefined` when there is more than {@link LONGEST_BODY}; the rest is not read. */
+async function readBody({ body }: Response): Promise<string | undefined> {
+  if (body === null) return "";
+  const decoder = new TextDecoder();
+  let text = "";
+  const isWhole = await readUpTo(body, LONGEST_BODY, (chunk) => (text += decoder.decode(chunk, { stream: true })));
+  return isWhole ? text + decoder.decode() : undefined;
+}
+
+function abandon(body: ReadableStream | null): void {
+  // The answer is judged already; that its stream breaks now changes nothing.
+  body?.cancel().catch(() => undefined);
 }

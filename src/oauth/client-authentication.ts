@@ -5,13 +5,23 @@
  * @module
  */
 import { ClientSecretBasic, ClientSecretPost, modifyAssertion, None, PrivateKeyJwt, TlsClientAuth } from "oauth4webapi";
+import { isVisibleAscii, toBase64, utf8 } from "../base/bytes.ts";
 import { signingKey } from "../base/keys.ts";
-import { assertFunction, assertOptions, assertString, kindOf, optionError } from "../base/options.ts";
+import {
+  assertFunction,
+  assertOptions,
+  assertString,
+  assertStringSource,
+  kindOf,
+  optionError,
+  stringOf,
+} from "../base/options.ts";
 import type { ClientAuth, JsonValue } from "oauth4webapi";
 import type { ImportedKey, SigningKeyOptions } from "../base/keys.ts";
+import type { StringSource } from "../base/options.ts";
 
 /** A secret, or a function that is asked before every request, so that a rotated secret is picked up. */
-export type ClientSecret = string | (() => string | Promise<string>);
+export type ClientSecret = StringSource;
 
 /** The methods that need nothing but a name. */
 export type ClientAuthenticationName = "client_secret_basic" | "client_secret_post" | "none";
@@ -63,7 +73,7 @@ export interface Credentials {
  */
 export function authenticatorOf(option: unknown, client: ClientIdentity): Authenticator {
   const { clientSecret } = client;
-  if (clientSecret !== undefined && typeof clientSecret !== "function") assertSecret(clientSecret);
+  if (clientSecret !== undefined) assertStringSource("clientSecret", clientSecret);
   if (option === undefined && clientSecret === undefined) {
     throw new TypeError(
       `"clientSecret" must be a non-empty string, or a function that returns one, got undefined. A client without a ` +
@@ -97,12 +107,6 @@ export function refuseSecret(method: string, { clientSecret }: ClientIdentity): 
   );
 }
 
-function assertSecret(value: unknown): asserts value is string {
-  if (typeof value !== "string" || value === "") {
-    throw optionError("clientSecret", value, "a non-empty string, or a function that returns one");
-  }
-}
-
 /** A method that sends the client's secret. */
 function withSecret(
   method: string,
@@ -112,13 +116,12 @@ function withSecret(
   return {
     method,
     forClient({ clientId, clientSecret }) {
-      if (typeof clientSecret !== "function") assertSecret(clientSecret);
+      assertStringSource("clientSecret", clientSecret);
       check?.(clientId);
       return {
         certificate: false,
         async credentials() {
-          const secret: unknown = typeof clientSecret === "function" ? await clientSecret() : clientSecret;
-          assertSecret(secret);
+          const secret = await stringOf("clientSecret", clientSecret!);
           return { clientAuth: clientAuth(secret), secrets: [secret] };
         },
       };
@@ -172,8 +175,7 @@ export function clientSecretBasic({ encoding = "form" }: ClientSecretBasicOption
 /** RFC 7617 section 2.1: UTF-8, joined as they are. */
 function rawBasic(secret: string): ClientAuth {
   return (_server, client, _body, headers) => {
-    const bytes = new TextEncoder().encode(`${client.client_id}:${secret}`);
-    headers.set("authorization", `Basic ${btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))}`);
+    headers.set("authorization", `Basic ${toBase64(utf8(`${client.client_id}:${secret}`))}`);
   };
 }
 
@@ -216,14 +218,11 @@ export interface PrivateKeyJwtOptions extends SigningKeyOptions {
 
 const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/** S4's alphabet; every JWT is written in it. */
-const VISIBLE_ASCII = /^[\x21-\x7e]+$/;
-
 /**
  * A JWT that the client signs with its private key: nothing secret is sent. Every request has a new one, with a `jti` of
  * its own, good for 60 s, and with the server as its only audience.
  *
- * @throws {TypeError} When the key can not sign; for older forms of PEM the message has the command that converts them.
+ * @throws {TypeError} When the key cannot sign; for older forms of PEM the message has the command that converts them.
  * @see [RFC 7523 section 2.2](https://www.rfc-editor.org/rfc/rfc7523.html#section-2.2)
  * @example
  * ```ts
@@ -274,7 +273,7 @@ function withAssertion(method: string, source: ClientAssertionSource): ClientAut
         certificate: false,
         async credentials(request) {
           const assertion: unknown = await source({ clientId, ...request });
-          if (typeof assertion !== "string" || !VISIBLE_ASCII.test(assertion)) {
+          if (typeof assertion !== "string" || !isVisibleAscii(assertion)) {
             throw optionError("clientAssertion", assertion, "a function that returns a JWT (visible ASCII, no spaces)");
           }
           return { clientAuth: sends(assertion), secrets: [] }; // what is sent by this name is known to be secret

@@ -11,6 +11,7 @@ import { authenticatorOf } from "./client-authentication.ts";
 import { Discovery, issuerUrl } from "./discovery.ts";
 import { CREDENTIAL_NAME } from "./redaction.ts";
 import type { ProofKey } from "../core/types.ts";
+import type { TokenFetch } from "./answer.ts";
 import type {
   Authenticator,
   ClientAuthentication,
@@ -18,7 +19,6 @@ import type {
   ClientSecret,
 } from "./client-authentication.ts";
 import type { Endpoints } from "./discovery.ts";
-import type { TokenFetch } from "./request.ts";
 
 /** Where a grant asks for its tokens, and as whom. */
 export interface TokenEndpointOptions {
@@ -57,7 +57,7 @@ export interface TokenEndpointOptions {
    * @see [RFC 9449 section 5](https://www.rfc-editor.org/rfc/rfc9449.html#section-5)
    */
   readonly dpop?: ProofKey | undefined;
-  /** Headers of the token request. `Authorization` is made from the client's credentials and can not be among them. */
+  /** Headers of the token request. `Authorization` is made from the client's credentials and cannot be among them. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Sends the token request, and the lookup; must not follow redirects. @defaultValue `globalThis.fetch`, looked up at every request */
   readonly fetch?: TokenFetch | undefined;
@@ -114,7 +114,7 @@ export function tokenClient(options: TokenEndpointOptions): TokenClient {
 
 /**
  * Whether the token can be named without a secret: nothing that makes it another token is a credential, or a certificate
- * that only the user's fetch knows. Where it can not, two grants with equal keys could share what is not the same.
+ * that only the user's fetch knows. Where it cannot, two grants with equal keys could share what is not the same.
  */
 export function isNameable(client: TokenClient, form: URLSearchParams): boolean {
   const names = [...client.url.searchParams.keys(), ...form.keys(), ...Object.keys(client.headers)];

@@ -17,11 +17,10 @@ import { leaveOnAbort } from "../base/abort.ts";
 import { isRemintError, isTransientStatus, RemintError, tokenResponseError } from "../base/errors.ts";
 import { optionError } from "../base/options.ts";
 import { endpointUrl } from "../base/url.ts";
+import { postToken } from "./answer.ts";
 import { shown } from "./redaction.ts";
-import { postToken } from "./request.ts";
 import type { AuthorizationServer } from "oauth4webapi";
-import type { EndpointRole, TokenAnswer } from "./answer.ts";
-import type { TokenFetch } from "./request.ts";
+import type { EndpointRole, TokenAnswer, TokenFetch } from "./answer.ts";
 
 /** Where the requests of a client go. */
 export interface Endpoints {
@@ -49,7 +48,7 @@ const ALGORITHMS = ["oidc", "oauth2"] as const;
 /**
  * The URL of an issuer.
  *
- * @throws {TypeError} When it can not be one.
+ * @throws {TypeError} When it cannot be one.
  * @see [RFC 8414 section 2](https://www.rfc-editor.org/rfc/rfc8414.html#section-2)
  */
 export function issuerUrl(issuer: unknown, allowHttp: boolean): URL {
@@ -178,7 +177,7 @@ function endpointsOf({ issuer, allowHttp, certificate }: DiscoverySettings, meta
       return endpointUrl(name, listed[name], allowHttp);
     } catch (error) {
       const why = error instanceof Error ? error.message : "";
-      throw tokenResponseError(`the metadata of the issuer ${issuer} can not be used: ${why}`);
+      throw tokenResponseError(`the metadata of the issuer ${issuer} cannot be used: ${why}`);
     }
   };
   return {

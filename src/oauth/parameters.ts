@@ -27,7 +27,7 @@ export interface GrantOptions extends TokenEndpointOptions {
   readonly defaultTtl?: number | undefined;
   /**
    * Names whose token this is without any secret, a user's id for example. Part of the grant's key, which a store
-   * needs: what can not be told apart by its key would share a token.
+   * needs: what cannot be told apart by its key would share a token.
    */
   readonly key?: string | undefined;
 }
@@ -105,7 +105,7 @@ export interface KeyParts {
 /**
  * Equal for equal tokens, whatever the order in which scopes, resources and parameters were written; no secret in it.
  *
- * @returns `undefined` when the tokens are bound to a key that can not be named: nobody else could use them (T26).
+ * @returns `undefined` when the tokens are bound to a key that cannot be named: nobody else could use them (T26).
  */
 export function grantKey({ grantType, client, form, key = "", tokens = [] }: KeyParts): string | undefined {
   const { dpop } = client;

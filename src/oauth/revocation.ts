@@ -32,7 +32,7 @@ export async function revokeToken(client: TokenClient, request: RevocationReques
   const url = endpoints.revocation();
   if (url === undefined) {
     const who = endpoints.issuer === undefined ? client.endpoint : `the issuer ${endpoints.issuer}`;
-    const message = `the token can not be revoked: ${who} has no revocation endpoint; set revocationEndpoint`;
+    const message = `the token cannot be revoked: ${who} has no revocation endpoint; set revocationEndpoint`;
     throw new RemintError("ERR_TOKEN_RESPONSE", message);
   }
   const target = { endpoints, url, role: { name: "revocation endpoint", option: "revocationEndpoint" } };

@@ -3,7 +3,7 @@
  *
  * Q4 An answer that asks for nothing but another proof (a nonce) keeps the token: the request goes out once more with the
  * same one. That is neither the resend of Q5 nor a charge of C8, and there is one for a request, however often its token
- * is renewed. Q6 A body that can not be sent twice is not; the nonce is known for the next request.
+ * is renewed. Q6 A body that cannot be sent twice is not; the nonce is known for the next request.
  *
  * @module
  */

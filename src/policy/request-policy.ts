@@ -6,7 +6,7 @@
  * - Q4 Which answers are rejections.
  * - Q5 One resend with a token minted after the rejection. If what the cache offered was older and is rejected too,
  *   one more. At most three sends with a token, and one for a nonce (DPoP, see dpopSends-sends.ts).
- * - Q6 A body that can not be sent twice is not: the token is reported rejected and the answer goes through.
+ * - Q6 A body that cannot be sent twice is not: the token is reported rejected and the answer goes through.
  * - Q7 The discarded answer is freed before the mint, which may need its very connection.
  * - Q8 A mint that fails after a 401 rejects with an error of its own that names what was rejected.
  *
@@ -29,7 +29,7 @@ export type { ClientSeam, ExtraHeaders, PolicyRequest } from "./client-seam.ts";
  * Sends a request with the cache's token: attaches it, and on a 401 renews it and sends the request again, once.
  *
  * Adapters use nothing else; use it to give any other client the same behaviour. Never resends a request whose body
- * can not be sent twice, and never sends a token to an origin that is not on the cache's list (Q1-Q8).
+ * cannot be sent twice, and never sends a token to an origin that is not on the cache's list (Q1-Q8).
  *
  * @returns What `client.send` gave: the first answer, or that of the resend.
  * @throws {RemintError} When no token could be minted; after a 401 with `rejected` set. An abort rejects with its reason.

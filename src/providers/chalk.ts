@@ -8,23 +8,23 @@
  *
  * @module
  */
-import { assertFunction, assertOptions, duration, optionError } from "../base/options.ts";
-import { endpointUrl, isLoopback } from "../base/url.ts";
+import { jsonObject } from "../base/bytes.ts";
+import { assertFunction, assertOptions, duration, optionError, stringOf } from "../base/options.ts";
+import { endpointUrl, isLoopback, withoutTrailingSlashes } from "../base/url.ts";
 import { grantOf } from "../core/grant.ts";
-import { tokenFromAnswer } from "../oauth/answer.ts";
+import { postToken, tokenFromAnswer } from "../oauth/answer.ts";
 import { redactor, shown } from "../oauth/redaction.ts";
-import { postToken } from "../oauth/request.ts";
 import type { Grant } from "../core/grant.ts";
 import type { AccessToken, TokenResponse } from "../core/types.ts";
-import type { TokenAnswer } from "../oauth/answer.ts";
-import type { TokenFetch } from "../oauth/request.ts";
+import type { TokenAnswer, TokenFetch } from "../oauth/answer.ts";
+import type { ClientSecret } from "../oauth/client-authentication.ts";
 
 /** Options of {@link chalkGrant}. Each that is not given is read from the environment variable its description names. */
 export interface ChalkGrantOptions {
   /** `CHALK_CLIENT_ID`. */
   readonly clientId?: string | undefined;
   /** `CHALK_CLIENT_SECRET`; or a function that is asked before every token request. */
-  readonly clientSecret?: string | (() => string | Promise<string>) | undefined;
+  readonly clientSecret?: ClientSecret | undefined;
   /** `CHALK_API_SERVER`. @defaultValue "https://api.chalk.ai" */
   readonly apiServer?: string | URL | undefined;
   /**
@@ -40,8 +40,6 @@ export interface ChalkGrantOptions {
   /** Says that a trusted network protects plain http beyond loopback. @defaultValue false */
   readonly allowHttp?: boolean | undefined;
 }
-
-type ClientSecret = string | (() => string | Promise<string>);
 
 const API_SERVER = "https://api.chalk.ai";
 const TOKEN_PATH = "/v1/oauth/token";
@@ -95,8 +93,7 @@ interface ChalkClient {
 
 async function mintToken(client: ChalkClient, signal: AbortSignal): Promise<TokenResponse> {
   const { endpoint, clientId, fetch } = client;
-  const secret: unknown = typeof client.secret === "function" ? await client.secret() : client.secret;
-  assertSecret(secret);
+  const secret = await stringOf("clientSecret", client.secret);
   signal.throwIfAborted();
   const redact = redactor([secret]);
   const answer = await postToken({ endpoint, role: ROLE, fetch, redact }, endpoint, {
@@ -126,15 +123,6 @@ function typeOf(json: Readonly<Record<string, unknown>>): unknown {
   return json["token_type"] ?? "Bearer";
 }
 
-function jsonObject(body: string | undefined): Record<string, unknown> | undefined {
-  try {
-    const json: unknown = JSON.parse(body ?? "");
-    return typeof json === "object" && json !== null && !Array.isArray(json) ? { ...json } : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 function setting(name: string, variable: string, given: unknown): string {
   const value: unknown = given ?? fromEnvironment(variable);
   if (typeof value === "string" && value !== "") return value;
@@ -145,14 +133,9 @@ function clientSecret(given: ClientSecret | undefined): ClientSecret {
   return typeof given === "function" ? given : setting("clientSecret", "CHALK_CLIENT_SECRET", given);
 }
 
-function assertSecret(value: unknown): asserts value is string {
-  if (typeof value === "string" && value !== "") return;
-  throw optionError("clientSecret", value, "a non-empty string, or a function that returns one");
-}
-
 function serverUrl(value: unknown, allowHttp: boolean): string {
   const { origin, pathname } = endpointUrl("apiServer", value, allowHttp);
-  return origin + pathname.replace(/\/+$/, "");
+  return withoutTrailingSlashes(origin + pathname);
 }
 
 /** Without Node's types: there is no `process` in browsers and Workers. */
@@ -203,17 +186,14 @@ export function chalkToken({ response }: AccessToken): ChalkToken {
 type Environments = Pick<ChalkToken, "primaryEnvironment" | "environmentNames">;
 
 /** The id of an environment that was given by id or name. */
-export function environmentId(
-  { primaryEnvironment, environmentNames }: Environments,
-  named?: string,
-): string | undefined {
+function environmentId({ primaryEnvironment, environmentNames }: Environments, named?: string): string | undefined {
   if (named === undefined) return primaryEnvironment;
   const [id] = Object.entries(environmentNames).find(([, name]) => name === named) ?? [];
   return Object.hasOwn(environmentNames, named) ? named : (id ?? named);
 }
 
 /** Where a token may be sent: the API server and the engines, but never in the clear unless that is allowed. */
-export function tokenOrigins(token: ChalkToken, apiServer: string, allowHttp: boolean): string[] {
+function tokenOrigins(token: ChalkToken, apiServer: string, allowHttp: boolean): string[] {
   const urls = [apiServer, token.apiServer, ...Object.values(token.engines), ...Object.values(token.grpcEngines)];
   return urls.flatMap((url) => {
     try {

@@ -11,7 +11,7 @@
 import { RemintError, tokenResponseError } from "../base/errors.ts";
 import { leaveState } from "../base/left-state.ts";
 import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
-import { endpointUrl } from "../base/url.ts";
+import { endpointUrl, withoutTrailingSlashes } from "../base/url.ts";
 import { definitionOf, grantOf } from "../core/grant.ts";
 import { clientCredentialsGrant } from "../grants/client-credentials.ts";
 import { assertionGrant } from "../grants/jwt-bearer.ts";
@@ -24,6 +24,7 @@ import type { Grant } from "../core/grant.ts";
 import type { AccessToken, RejectionRule, TokenResponse } from "../core/types.ts";
 import type { RefreshTokenGrantOptions } from "../grants/refresh-token.ts";
 import type { TokenInput, TokenType } from "../grants/token-exchange.ts";
+import type { ClientSecret } from "../oauth/client-authentication.ts";
 import type { TokenEndpointOptions } from "../oauth/client.ts";
 import type { GrantOptions } from "../oauth/parameters.ts";
 
@@ -45,7 +46,7 @@ export interface SalesforceOptions extends Pick<TokenEndpointOptions, "headers" 
 /** {@link SalesforceOptions} with the connected app's secret. */
 export interface SalesforceSecretOptions extends SalesforceOptions {
   /** The consumer secret, or a function that is asked for it before every token request. */
-  readonly clientSecret: string | (() => string | Promise<string>);
+  readonly clientSecret: ClientSecret;
   /** @defaultValue "client_secret_basic", which Salesforce recommends */
   readonly clientAuthentication?: "client_secret_basic" | "client_secret_post" | undefined;
 }
@@ -216,7 +217,7 @@ export interface SalesforceToken {
 }
 
 /** The org, as the options describe it. */
-export interface OrgOptions {
+interface OrgOptions {
   readonly loginUrl: string | URL;
   readonly instanceUrl: string | URL;
   readonly defaultTtl?: number | undefined;
@@ -224,14 +225,14 @@ export interface OrgOptions {
 }
 
 /** {@link OrgOptions}, checked: URLs without a slash at the end. */
-export interface Org {
+interface Org {
   readonly loginUrl: string;
   readonly instanceUrl: string;
   readonly defaultTtl: number;
 }
 
 /** @throws {TypeError} When a URL is missing or wrong. */
-export function orgOf(where: string, options: OrgOptions): Org {
+function orgOf(where: string, options: OrgOptions): Org {
   assertOptions(where, options);
   const { allowHttp = false } = options;
   const loginUrl = baseUrl(endpointUrl("loginUrl", options.loginUrl, allowHttp));
@@ -250,7 +251,7 @@ export function orgOf(where: string, options: OrgOptions): Org {
 }
 
 function baseUrl({ origin, pathname }: URL): string {
-  return origin + pathname.replace(/\/+$/, "");
+  return withoutTrailingSlashes(origin + pathname);
 }
 
 /** The grant with what is Salesforce's: where its tokens go, when they are over, which are not the org's. */
@@ -286,7 +287,7 @@ export function salesforceToken({ response }: AccessToken): SalesforceToken {
   const { instance_url: instanceUrl, id, issued_at: issued } = response;
   const issuedAt = typeof issued === "string" && /^\d+$/.test(issued) ? Number(issued) : undefined;
   return {
-    instanceUrl: typeof instanceUrl === "string" ? instanceUrl.replace(/\/+$/, "") : undefined,
+    instanceUrl: typeof instanceUrl === "string" ? withoutTrailingSlashes(instanceUrl) : undefined,
     id: typeof id === "string" ? id : undefined,
     issuedAt,
   };
@@ -299,7 +300,7 @@ const LONGEST_SUBJECT_TOKEN = 10_000;
  *
  * @throws {TypeError} When it is given, and too long.
  */
-export function shortEnough(input: TokenInput): TokenInput {
+function shortEnough(input: TokenInput): TokenInput {
   const message = `a subject token must not be longer than ${LONGEST_SUBJECT_TOKEN} characters for Salesforce`;
   if (typeof input === "function") {
     return async (context) => {
@@ -317,7 +318,7 @@ export function shortEnough(input: TokenInput): TokenInput {
 
 // MERGED How Salesforce's APIs say that a session is over, and how they say other things that look like it.
 /** Statuses beside 401 under which a session that is over may hide. */
-export const SESSION_STATUSES: readonly number[] = [400, 500];
+const SESSION_STATUSES: readonly number[] = [400, 500];
 
 /** Errors are short; what comes after this is somebody's data. */
 const LONGEST_ERROR = 16_384;
@@ -335,7 +336,7 @@ const BULK_EXPIRED = /<exceptionCode>\s*InvalidSessionId\s*<|"exceptionCode"\s*:
 const SOAP_EXPIRED = /<(?:[\w.-]+:)?faultcode>\s*(?:[\w.-]+:)?INVALID_SESSION_ID\s*</;
 
 /** Whether an answer of a Salesforce API says that the session is over. */
-export const isSessionOver: RejectionRule = async ({ status, text }) => {
+const isSessionOver: RejectionRule = async ({ status, text }) => {
   const body = await text(LONGEST_ERROR);
   if (status === 400) return BULK_EXPIRED.test(body);
   if (status === 500) return SOAP_EXPIRED.test(body);

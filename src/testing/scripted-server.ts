@@ -252,7 +252,7 @@ export async function readBody(incoming: IncomingMessage): Promise<Uint8Array> {
 /**
  * Sends an answer; resolves when the last byte was handed to the system.
  *
- * Rejects when the answer can not be sent, or its stream fails; the connection is then destroyed if the client has got
+ * Rejects when the answer cannot be sent, or its stream fails; the connection is then destroyed if the client has got
  * a part of it.
  */
 export async function send(response: ServerResponse, answer: Answer): Promise<void> {

@@ -334,7 +334,7 @@ export const dpopCases: readonly Case[] = [
       await call(`${world.api.origin}/x`);
       const [arrived] = other.requests;
       expect([arrived?.url, arrived?.headers.authorization]).toEqual(["/there", undefined]);
-      // What fetch follows can not be told to leave a header behind: that a proof is worth nothing without its token has to do.
+      // What fetch follows cannot be told to leave a header behind: that a proof is worth nothing without its token has to do.
       if (world.client.name === "axios/http") expect(arrived?.headers["dpop"]).toBeUndefined();
       else expect(claimsOf(arrived?.headers["dpop"])).toMatchObject({ htu: `${world.api.origin}/x`, htm: "GET" });
     },

@@ -100,7 +100,7 @@ export const originCases: readonly Case[] = [
   },
   {
     // axios' fetch adapter does not say where an answer came from.
-    name: "Q3, C8: where the client can not tell a redirect, its 401s cost at most 3 mints, and it never carries a token",
+    name: "Q3, C8: where the client cannot tell a redirect, its 401s cost at most 3 mints, and it never carries a token",
     clients: ["axios/fetch"],
     async run(world) {
       const { call, elsewhere } = await redirected(world);

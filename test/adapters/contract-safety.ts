@@ -118,7 +118,7 @@ export const safetyCases: readonly Case[] = [
     })),
   ),
   {
-    name: "S4, S5: a token that can not stand in a header is refused without being shown",
+    name: "S4, S5: a token that cannot stand in a header is refused without being shown",
     async run(world) {
       const evil = "evil-token\r\nx-injected: 1";
       world.auth.respondAlways({ body: { access_token: evil, token_type: "Bearer", expires_in: 60 } });

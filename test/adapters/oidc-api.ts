@@ -1,6 +1,6 @@
 /**
  * An API that lets in what its authorization server stands for: JWTs by issuer, audience, expiry and signature, and then
- * by a list of those that were called back, because the server can not revoke them; opaque tokens by introspection.
+ * by a list of those that were called back, because the server cannot revoke them; opaque tokens by introspection.
  */
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from "jose";
 import { type Api, startApi } from "remint/testing";

@@ -195,7 +195,7 @@ describe("wrong keys are a TypeError that shows nothing of them", () => {
     [
       "a key of another algorithm",
       async () => ({ key: pair("ES256").privateKey, alg: "RS256" }),
-      /is a CryptoKey for ECDSA, which can not sign RS256/,
+      /is a CryptoKey for ECDSA, which cannot sign RS256/,
     ],
     [
       "RS256 with a PSS key",

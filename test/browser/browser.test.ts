@@ -86,7 +86,7 @@ function call(client: ClientName, request: Request): Promise<Outcome> {
 const tokensAt = (api: Api, path: string): (string | undefined)[] =>
   api.requests.filter(({ url, method }) => url === path && method !== "OPTIONS").map(({ token }) => token);
 
-// A test of its own: where only tests are counted, a suite that can not start counts as skipped.
+// A test of its own: where only tests are counted, a suite that cannot start counts as skipped.
 test.runIf(isCi)("section 9: CI has a Chromium", () =>
   expect([executablePath, isThere]).toEqual([executablePath, true]),
 );

@@ -144,7 +144,7 @@ describe("state between mints", () => {
   test.each([
     ["no access token", {}],
     ["one that is no string", { access_token: 7 }],
-    ["one that can not stand in a header", { access_token: "a b" }],
+    ["one that cannot stand in a header", { access_token: "a b" }],
     ["one of a type that is not ours", { access_token: "a", token_type: "mac" }],
   ])("S4, C11: %s is no reason to lose the refresh token that came with it", async (_what, response) => {
     const { cache, clock, grant, told } = cacheUnderTest({ grant: fakeGrant({ state: "s0" }) });

@@ -38,7 +38,7 @@ describe("initial", () => {
     ["undefined", async () => undefined as never],
     ["null", async () => null as never],
     ["no token", async () => ({}) as never],
-    ["a token that can not stand in a header", async () => ({ access_token: "a b" }) as never],
+    ["a token that cannot stand in a header", async () => ({ access_token: "a b" }) as never],
     ["an error", () => Promise.reject(new Error("no session"))],
     [
       "an error, synchronously",

@@ -73,7 +73,7 @@ describe("RFC 7009: a cache that is closed for good", () => {
     expect(revoked).toEqual([value]);
   });
 
-  test("says so when its grant can not revoke, and stays open", async () => {
+  test("says so when its grant cannot revoke, and stays open", async () => {
     const tokens = createTokenCache({ grant: fakeGrant(), origins });
     await expect(tokens.close({ revoke: true })).rejects.toThrow(/revocationEndpoint/);
     await expect(tokens.get()).resolves.toMatchObject({ value: "fake-1" });

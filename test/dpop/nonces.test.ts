@@ -1,22 +1,22 @@
 import { describe, expect, test } from "vitest";
-import { isNonce, Nonces } from "../../src/dpop/index.ts";
+import { isNonce, nonceMap } from "../../src/dpop/dpop-key.ts";
 
-describe("Nonces", () => {
+describe("nonceMap", () => {
   test("T24: of each origin the last one", () => {
-    const nonces = new Nonces();
+    const nonces = nonceMap();
     nonces.set("https://a.example", "1");
     nonces.set("https://b.example", "2");
     nonces.set("https://a.example", "3");
-    expect(["a", "b", "c"].map((name) => nonces.get(`https://${name}.example`))).toEqual(["3", "2", undefined]);
+    expect(["a", "b", "c"].map((name) => nonces.use(`https://${name}.example`))).toEqual(["3", "2", undefined]);
   });
 
   test("256 origins are kept; the least recently used goes", () => {
-    const nonces = new Nonces();
+    const nonces = nonceMap();
     for (let i = 0; i < 256; i++) nonces.set(`https://${i}.example`, String(i));
-    expect(nonces.get("https://0.example")).toBe("0");
+    expect(nonces.use("https://0.example")).toBe("0");
     nonces.set("https://one-more.example", "x");
-    expect(nonces.get("https://1.example")).toBeUndefined();
-    expect([nonces.get("https://0.example"), nonces.get("https://2.example")]).toEqual(["0", "2"]);
+    expect(nonces.use("https://1.example")).toBeUndefined();
+    expect([nonces.use("https://0.example"), nonces.use("https://2.example")]).toEqual(["0", "2"]);
   });
 });
 

@@ -39,7 +39,7 @@ const grants: [name: string, make: (endpoint: TokenEndpointOptions) => Grant][] 
 
 describe.each(grants)("%s", (_name, make) => {
   function cacheFor(key: DpopKey, events: RemintEvent[] = []): ReturnType<typeof createTokenCache> {
-    const grant = make({ tokenEndpoint: `${auth.tokenEndpoint}?tenant=a`, ...SECRET, dpop: key }) as Grant;
+    const grant = make({ tokenEndpoint: `${auth.tokenEndpoint}?tenant=a`, ...SECRET, dpop: key });
     return createTokenCache({ grant, origins: "any", mintRetries: 0, onEvent: (event) => events.push(event) });
   }
 
@@ -250,7 +250,7 @@ describe("around it", () => {
     expect([await first(), await second()]).toEqual(["one", "two"]);
   });
 
-  test("a URL without an origin can not be proved, and the error says so", async () => {
+  test("a URL without an origin cannot be proved, and the error says so", async () => {
     const error = await rejectionOf(Promise.resolve(dpop().prove({ method: "GET", url: "/api/x" })));
     expect(error).toMatchObject({ code: "ERR_ORIGIN" });
     expect(String(error)).toContain("/api/x");

@@ -8,7 +8,7 @@ test("C11: a mint that failed after it had replaced its refresh token leaves the
   const clock = manualClock();
   const store = memoryStore({ clock });
   const presented: unknown[] = [];
-  /** Its first answer holds a refresh token, and an access token that can not be used. */
+  /** Its first answer holds a refresh token, and an access token that cannot be used. */
   const grant = grantOf<string>({
     key: "alice",
     state: "rt-1",

@@ -87,7 +87,7 @@ describe.skipIf(user === undefined)("the example postgresStore", () => {
     expect(statements).toBe(3);
   });
 
-  it("rejects when the server can not be reached", async () => {
+  it("rejects when the server cannot be reached", async () => {
     const nowhere = new Pool({ ...server, port: 1, user });
     await expect(postgresStore(nowhere).swap("key", undefined, "value", 1000)).rejects.toThrow();
     await nowhere.end();

@@ -168,7 +168,7 @@ describe("S6: what is derived from a key", () => {
     expect(importKey).toHaveBeenCalledTimes(2);
   });
 
-  test("S5, S6: can not be exported, and prints nothing of the key", async () => {
+  test("S5, S6: cannot be exported, and prints nothing of the key", async () => {
     const { subtle } = globalThis.crypto;
     const [importKey, deriveKey] = [vi.spyOn(subtle, "importKey"), vi.spyOn(subtle, "deriveKey")];
     const text = Buffer.from(KEY).toString("base64");

@@ -363,7 +363,7 @@ describe("whatever happens, and in whatever order", () => {
         this.#cutOff.add(process);
         void this.#later(step.for).then(() => this.#cutOff.delete(process));
       }
-      // A state that only one process has dies with it: that is the loss that can not be helped.
+      // A state that only one process has dies with it: that is the loss that cannot be helped.
       const isSafe = this.#stored.length === 0 || this.#stored.at(-1)!.state === this.fleet.server.live();
       if (step.act === "die" && isSafe) {
         kill(process);

@@ -488,7 +488,7 @@ describe("revoking", () => {
     expect(await revoked({ status: 200 }, { status: 200 })).toEqual(both);
   });
 
-  test("is done when access tokens are of a kind that can not be revoked", async () => {
+  test("is done when access tokens are of a kind that cannot be revoked", async () => {
     expect(await revoked({ status: 200 }, { status: 400, body: { error: "unsupported_token_type" } })).toEqual(both);
   });
 

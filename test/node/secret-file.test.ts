@@ -75,7 +75,7 @@ describe("secretFromFile", () => {
     const expected = {
       code: "ERR_GRANT",
       retryable: false,
-      message: `the secret file ${path} can not be read (ENOENT)`,
+      message: `the secret file ${path} cannot be read (ENOENT)`,
     };
     await expect(secret()).rejects.toMatchObject(expected);
     writeFileSync(path, "\n");

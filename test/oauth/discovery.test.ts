@@ -206,7 +206,7 @@ describe("what is refused", () => {
     ["none", undefined, /"token_endpoint" must be a non-empty string, got undefined/],
     ["S1: plain http", "http://auth.example/token", /"token_endpoint" must be an https URL, got http:\/\/auth.example/],
     ["a relative URL", "/token", /"token_endpoint" must be an absolute URL/],
-  ])("a token endpoint that can not be used: %s", async (_name, endpoint, message) => {
+  ])("a token endpoint that cannot be used: %s", async (_name, endpoint, message) => {
     const error = await failure({ [OPENID]: metadata({ token_endpoint: endpoint }) });
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
     expect((error as Error).message).toMatch(message);

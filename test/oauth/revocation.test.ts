@@ -115,7 +115,7 @@ describe("a grant", () => {
 
   it("with an issuer, only the metadata can tell: without an endpoint there, revoke says so and minting goes on", async () => {
     for (const [revocation, message] of [
-      [{}, /can not be revoked: the issuer http:\S+ has no revocation endpoint; set revocationEndpoint$/],
+      [{}, /cannot be revoked: the issuer http:\S+ has no revocation endpoint; set revocationEndpoint$/],
       [{ revocation_endpoint: "http://auth.example/revoke" }, /"revocation_endpoint" must be an https URL/],
     ] as const) {
       const server = await startTokenServer((response, { url }) =>

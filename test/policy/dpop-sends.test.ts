@@ -71,7 +71,7 @@ describe("a proof for every send", () => {
     expect(await answer).toBe(ok);
   });
 
-  test("a proof that can not be made is the request's failure; nothing is sent, and the client cleans up", async () => {
+  test("a proof that cannot be made is the request's failure; nothing is sent, and the client cleans up", async () => {
     const failing: Prove[] = [
       () => Promise.reject(new Error("no key")),
       () => {
@@ -170,7 +170,7 @@ describe("an answer that asks for another proof", () => {
     expect(sends).toEqual(["send fake-1", "send fake-1", "send fake-2"]);
   });
 
-  test("Q6: a body that can not be sent twice, or retry: false: the answer is heard, and the caller's", async () => {
+  test("Q6: a body that cannot be sent twice, or retry: false: the answer is heard, and the caller's", async () => {
     for (const call of [
       { url: ORDERS, oneShot: true },
       { url: ORDERS, retry: false },

@@ -49,7 +49,7 @@ describe("T2: one method per request, and never in the URI", () => {
     });
   });
 
-  test("a second method can not be said: a secret beside it, or parameters and headers that are credentials", () => {
+  test("a second method cannot be said: a secret beside it, or parameters and headers that are credentials", () => {
     const options = { tokenEndpoint: "https://auth.example/token", clientId: "a" };
     const build = (more: Partial<ClientCredentialsGrantOptions>) => (): unknown =>
       clientCredentialsGrant({ ...options, ...more });

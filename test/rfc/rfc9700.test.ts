@@ -111,7 +111,7 @@ describe("T16, 2.4: the password grant must not be used", () => {
       (parameters) => tokenExchangeGrant({ ...common, tokenEndpoint, subjectToken: "s", parameters }),
     ],
   ];
-  test.each(grants)("%s can not be made into it", (_name, make) => {
+  test.each(grants)("%s cannot be made into it", (_name, make) => {
     expect(() => make({ grant_type: "password", username: "alice", password: "x" })).toThrow(
       /must not have "grant_type"/,
     );

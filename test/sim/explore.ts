@@ -15,7 +15,7 @@ export interface Transition<S> {
 
 export interface Model<S> {
   readonly initial: S;
-  /** Equal for states that can not be told apart by anything that may follow. */
+  /** Equal for states that cannot be told apart by anything that may follow. */
   key(state: S): string;
   transitions(state: S): Iterable<Transition<S>>;
   /** Whether everybody has what they wanted. */

@@ -53,7 +53,7 @@ export function brokenBy(world: World, index: number, effect: Effect, revocation
   return broken;
 }
 
-/** Whether a request that renews for the second time replaces a token that is good: it can not know. */
+/** Whether a request that renews for the second time replaces a token that is good: it cannot know. */
 export function isDoubted(world: World, process: Process, store: Stored): boolean {
   return isAlive(world, store) && process.rejected.length === 2 && !store.renewal;
 }

@@ -392,7 +392,7 @@ export class FleetModel implements Model<World> {
     const { world, process } = act;
     const { flight, late } = process;
     const left = { ...world.left, crashes: world.left.crashes - 1 };
-    // A token that was minted and can not be published any more is one that has to be minted again.
+    // A token that was minted and cannot be published any more is one that has to be minted again.
     const minted = [flight?.step === "minted" ? flight.lease : 0, late?.kind === "publish" ? late.lease : 0];
     const wasted = world.store !== undefined && world.store.lease !== 0 && minted.includes(world.store.lease);
     const excused = world.excused || (this.#stateful && minted.some((lease) => lease !== 0));

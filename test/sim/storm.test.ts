@@ -113,7 +113,7 @@ describe("C8: storms in virtual time", () => {
     expect(server.mints).toBe(30);
   });
 
-  test("C8: bodies that can not be sent again do not get past the guard", async () => {
+  test("C8: bodies that cannot be sent again do not get past the guard", async () => {
     const { clock, server, load } = scenario();
     const tally = load(nothing, { every: 100, until: MINUTE, stream: true });
     await clock.advance(MINUTE + 5000);

@@ -81,7 +81,7 @@ export interface SimRequest {
   readonly url: string;
   readonly signal?: AbortSignal | undefined;
   readonly retry?: boolean;
-  /** A body that can not be sent twice. */
+  /** A body that cannot be sent twice. */
   readonly stream?: boolean;
   readonly latency?: Latency;
   /** The tokens it was sent with, in order; `undefined` for a bare send. */

@@ -127,7 +127,7 @@ describe("startApi", () => {
     expect((await call(api, "/", "good")).status).toBe(200);
   });
 
-  test("an answer that can not be sent becomes a 500 that says why", async () => {
+  test("an answer that cannot be sent becomes a 500 that says why", async () => {
     const api = await start();
     api.respond({ headers: { "x-bad": "line\nbreak", "content-length": "3" }, body: "abc" });
     const response = await call(api, "/", "good");

@@ -50,7 +50,7 @@ same<AccessToken["expiresAt"], number>(true);
 same<AccessToken["scheme"], "Bearer" | "DPoP">(true);
 same<AccessToken["response"], Readonly<Record<string, unknown>>>(true);
 // @ts-expect-error the request policy's half of a cache is not for users
-bare.rules;
+void bare.rules;
 void bare.get({ signal });
 void bare.get();
 
@@ -148,7 +148,7 @@ const rotating: Grant = customGrant<Rotation>({
 });
 same<Parameters<CustomGrantOptions<Rotation>["mint"]>[0], MintContext<Rotation>>(true);
 // @ts-expect-error a grant is opaque
-rotating.mint;
+void rotating.mint;
 createTokenCache({ grant: rotating, origins });
 // @ts-expect-error the state that is left must be the state that is wanted
 const confused = customGrant<Rotation>({ mint: async () => ({ access_token: "a", state: { refreshToken: 1 } }) });

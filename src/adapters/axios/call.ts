@@ -4,7 +4,7 @@
  * @module
  */
 import { systemClock } from "../../base/clock.ts";
-import { targetOf } from "../../base/url.ts";
+import { targetOf, withoutTrailingSlashes } from "../../base/url.ts";
 import { PROOF_HEADER } from "../../policy/client-seam.ts";
 import type { AccessToken } from "../../core/types.ts";
 import type { RequestOverrideOptions } from "../../policy/choose-cache.ts";
@@ -105,7 +105,7 @@ export class AxiosCall implements PolicyRequest {
     const { baseURL } = this.#config;
     const url = this.#target;
     if (!baseURL || this.#ignoresBase(url)) return url;
-    return url === "" ? baseURL : `${baseURL.replace(/\/+$/, "")}/${url.replace(/^\/+/, "")}`;
+    return url === "" ? baseURL : `${withoutTrailingSlashes(baseURL)}/${url.replace(/^\/+/, "")}`;
   }
 
   /** Joining the two is most of what a warm request would cost; the origin is that of the base, if that has one. */

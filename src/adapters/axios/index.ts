@@ -228,7 +228,7 @@ function textOf(data: unknown): string {
 
 // MERGED What an axios error may show, and a failed mint's error for versions of axios that write to it.
 /** Q11: axios keeps the header it sent inside `request`; hidden from JSON and `inspect`, it can still be read. */
-export function hideRequest(error: Error): void {
+function hideRequest(error: Error): void {
   hide(error, "request");
   // axios' fetch adapter wraps its own errors.
   if (error.cause instanceof Error) hideRequest(error.cause);
@@ -247,9 +247,9 @@ function hide(holder: object, name: string): void {
 
 /**
  * The error of a failed mint is shared and frozen (C9), but axios from 1.6.3 to 1.7.2 writes to the stack of what it
- * throws, and fails when it can not: there each caller gets a copy.
+ * throws, and fails when it cannot: there each caller gets a copy.
  */
-export function throwCopy(error: unknown): never {
+function throwCopy(error: unknown): never {
   if (!isRemintError(error) || !Object.isFrozen(error)) throw error;
   const copy = Object.setPrototypeOf(new Error(error.message), Object.getPrototypeOf(error) as object) as Error;
   for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(error))) {

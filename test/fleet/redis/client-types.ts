@@ -2,7 +2,7 @@ import * as ioredis6 from "ioredis";
 import * as ioredis5 from "ioredis-5";
 import * as redis6 from "redis";
 import * as redis5 from "redis-5";
-import { redisSwap } from "../../../src/fleet/redis.ts";
+import { redisSwap } from "../../../src/fleet/redis-swap.ts";
 import type { GlideClient, GlideClusterClient } from "@valkey/valkey-glide";
 
 /** What must compile, and what must not: nothing here is run. Each client as its own package types it, without a cast. */

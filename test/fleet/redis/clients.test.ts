@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { redisSwap } from "../../../src/fleet/redis.ts";
+import { redisSwap } from "../../../src/fleet/redis-swap.ts";
 import { storeContract } from "../../../src/fleet/store-contract.ts";
 import { hasOpenssl, makeCertificates } from "../../oauth/certificates.ts";
 import { clientForms } from "./clients.ts";

@@ -77,7 +77,7 @@ async function startAll(count: number, config: Readonly<Record<string, string>>)
   throw failed.reason;
 }
 
-/** Completes the group with the means to end it, and ends it when it can not be completed. */
+/** Completes the group with the means to end it, and ends it when it cannot be completed. */
 async function whole<T>(servers: readonly RedisServer[], complete: () => Promise<T>): Promise<T & AsyncDisposable> {
   try {
     return { ...(await complete()), [Symbol.asyncDispose]: () => disposeAll(servers) };

@@ -1,6 +1,6 @@
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { redisSwap } from "../../../src/fleet/redis.ts";
+import { redisSwap } from "../../../src/fleet/redis-swap.ts";
 import { storeContract } from "../../../src/fleet/store-contract.ts";
 import { redisAvailable, RedisServer } from "./redis-server.ts";
 import type { RedisOptions as ClientOptions } from "ioredis";

@@ -2,7 +2,7 @@
  * Issue C, item 5: a rotating refresh token in a fleet of real processes, with a real Redis and a real authorization
  * server that ends the session when a refresh token comes twice. Processes are killed at every step of a rotation.
  *
- * What can not be helped: the server's answer is the only place that has the next refresh token until it is stored. A
+ * What cannot be helped: the server's answer is the only place that has the next refresh token until it is stored. A
  * process that is killed between the server's decision and the end of its write takes that with it; the next process
  * presents the one that is used up, is refused, and the user has to sign in again. It is refused once, not again and again.
  */

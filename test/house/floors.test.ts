@@ -1,0 +1,189 @@
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { arrowsIn, arrowsOf, circlesOf, sourceFiles } from "./imports.ts";
+import type { Arrow } from "./imports.ts";
+
+/**
+ * The floors of the house: which folder of `src/` may import which, types included. A wrong import is one line that says
+ * which file, what it imports, and why it may not.
+ */
+
+const SOURCES = join(import.meta.dirname, "../../src");
+
+/** The types that every floor above the core may name. */
+const CORE_TYPES = ["core/types.ts", "core/grant.ts"];
+
+interface Floor {
+  /** Folders and files of `src/` it may import, beside its own. */
+  readonly may: readonly string[];
+  /** Packages it may import. */
+  readonly packages?: readonly string[];
+  /** Why not more: the end of the sentence "... may not import ..., because". */
+  readonly because: string;
+}
+
+/** The whitelist. The longest key that a file's path begins with is its floor. */
+const FLOORS: Readonly<Record<string, Floor>> = {
+  "index.ts": {
+    may: ["base", "core", "policy/choose-cache.ts", "oauth", "grants"],
+    because: "`remint` is the core and the grants; everything else has a subpath of its own",
+  },
+  "base/": {
+    may: [],
+    packages: ["jwt-decode"],
+    because: "base is what every floor stands on, so it imports nothing of ours",
+  },
+  "core/": {
+    may: ["base"],
+    packages: ["p-retry"],
+    because: "the core knows no client, no OAuth endpoint, no store and no runtime",
+  },
+  "policy/": {
+    may: [...CORE_TYPES, "base"],
+    because: "the request policy knows a cache by its type only, and no client",
+  },
+  "adapters/": {
+    may: ["policy", ...CORE_TYPES, "base"],
+    packages: ["ofetch"],
+    because: "an adapter translates one client to the request policy, and nothing else",
+  },
+  "adapters/axios/": {
+    may: ["policy", "adapters/body.ts", ...CORE_TYPES, "base"],
+    packages: ["axios"],
+    because: "an adapter translates one client to the request policy, and nothing else",
+  },
+  "oauth/": {
+    may: [...CORE_TYPES, "base"],
+    packages: ["oauth4webapi"],
+    because: "the OAuth client sends requests to an authorization server; it knows no cache and no grant",
+  },
+  "grants/": {
+    // core/expiry.ts: a refresh that outlives its mint has to know what is left of its token.
+    may: ["oauth", ...CORE_TYPES, "core/expiry.ts", "base"],
+    packages: ["oauth4webapi"],
+    because: "a grant builds parameters; it knows no cache and no client",
+  },
+  "grants/custom.ts": {
+    may: [...CORE_TYPES, "base"],
+    because: "a grant of one's own needs no OAuth client",
+  },
+  "fleet/": {
+    may: [
+      "core/supply.ts",
+      "core/mint.ts",
+      "core/expiry.ts",
+      "core/failures.ts",
+      "core/storm-guard.ts",
+      ...CORE_TYPES,
+      "base",
+    ],
+    because: "the fleet is a supply of tokens over a store; it knows no cache, no grant and no Redis client",
+  },
+  "providers/": {
+    may: ["grants", "oauth", ...CORE_TYPES, "base"],
+    because: "a provider is a grant with the facts of one service; it knows no cache and no client",
+  },
+  "dpop/": {
+    may: [...CORE_TYPES, "base"],
+    packages: ["dpop"],
+    because: "`remint/dpop` makes proofs; it knows neither grants nor clients",
+  },
+  "node/": {
+    may: ["base"],
+    packages: ["node:"],
+    because: "`remint/node` reads files for options of grants; it needs nothing of them",
+  },
+  "testing/": {
+    may: [...CORE_TYPES, "base"],
+    packages: ["node:"],
+    because: "the testing kit stands for servers, grants and clocks; it must not share faults with what it tests",
+  },
+};
+
+function floorOf(file: string): [name: string, floor: Floor] | undefined {
+  const [name] = Object.keys(FLOORS)
+    .filter((key) => file === key || (key.endsWith("/") && file.startsWith(key)))
+    .toSorted((a, b) => b.length - a.length);
+  return name === undefined ? undefined : [name, FLOORS[name]!];
+}
+
+/** What is wrong with an import; `undefined` when it is allowed. */
+function complaint({ from, to }: Arrow): string | undefined {
+  const found = floorOf(from);
+  if (found === undefined) return `src/${from} is on no floor: list its folder in test/house/floors.test.ts`;
+  const [name, { may, packages = [], because }] = found;
+  const isOurs = /\.(ts|cts|mts)$/.test(to);
+  const own = name.endsWith("/") && to.startsWith(name) && floorOf(to)?.[0] === name;
+  const allowed = isOurs
+    ? own || may.some((place) => to === place || to.startsWith(`${place}/`))
+    : packages.some((start) => to === start || (start.endsWith(":") && to.startsWith(start)));
+  if (allowed) return undefined;
+  return `src/${from} may not import ${isOurs ? `src/${to}` : `"${to}"`}, because ${because}`;
+}
+
+describe("the floors of src/", () => {
+  const arrows = arrowsOf(SOURCES);
+
+  test("every import is one that its floor may have", () => {
+    expect(arrows.map(complaint).filter((line) => line !== undefined)).toEqual([]);
+  });
+
+  test("no circle between files, types included", () => {
+    expect(circlesOf(arrows).map((circle) => circle.join(" -> "))).toEqual([]);
+  });
+
+  test("every floor has files, so that no line of the whitelist is a leftover", () => {
+    const used = new Set(sourceFiles(SOURCES).map((file) => floorOf(file)?.[0]));
+    expect(Object.keys(FLOORS).filter((name) => !used.has(name))).toEqual([]);
+  });
+});
+
+describe("the whitelist itself", () => {
+  // One file per floor, and one import of it that is wrong.
+  test.each([
+    ["index.ts", 'export { withToken } from "./policy/request-policy.ts";', "src/policy/request-policy.ts"],
+    ["base/url.ts", 'import type { TokenCache } from "../core/types.ts";', "src/core/types.ts"],
+    ["core/mint.ts", 'import { requestToken } from "../oauth/request.ts";', "src/oauth/request.ts"],
+    ["core/options.ts", 'import { isTokenCache } from "../policy/choose-cache.ts";', "src/policy/choose-cache.ts"],
+    ["core/pool.ts", 'import { readFile } from "node:fs";', '"node:fs"'],
+    ["policy/request-policy.ts", 'import { chalkGrant } from "../providers/chalk.ts";', "src/providers/chalk.ts"],
+    [
+      "policy/request-policy.ts",
+      'import { createTokenCache } from "../core/token-cache.ts";',
+      "src/core/token-cache.ts",
+    ],
+    ["policy/client-seam.ts", 'import axios from "axios";', '"axios"'],
+    ["adapters/fetch.ts", 'import { AxiosCall } from "./axios/call.ts";', "src/adapters/axios/call.ts"],
+    ["adapters/axios/call.ts", 'import { authFetchOf } from "../auth-fetch.ts";', "src/adapters/auth-fetch.ts"],
+    ["adapters/ofetch.ts", 'import { Flight } from "../core/single-flight.ts";', "src/core/single-flight.ts"],
+    ["oauth/client.ts", 'import { customGrant } from "../grants/custom.ts";', "src/grants/custom.ts"],
+    ["grants/refresh-token.ts", 'import { startMint } from "../core/mint.ts";', "src/core/mint.ts"],
+    ["grants/custom.ts", 'import { requestToken } from "../oauth/request.ts";', "src/oauth/request.ts"],
+    ["fleet/flight.ts", 'import { CacheState } from "../core/token-cache.ts";', "src/core/token-cache.ts"],
+    ["fleet/redis.ts", 'import { createClient } from "redis";', '"redis"'],
+    ["providers/chalk.ts", 'import { createAuthFetch } from "../adapters/fetch.ts";', "src/adapters/fetch.ts"],
+    ["dpop/dpop-key.ts", 'import type { TokenClient } from "../oauth/client.ts";', "src/oauth/client.ts"],
+    ["node/index.ts", 'import type { Grant } from "../core/grant.ts";', "src/core/grant.ts"],
+    ["testing/fake-grant.ts", 'import { lifetimeOf } from "../core/expiry.ts";', "src/core/expiry.ts"],
+    ["core/mint.ts", 'type Lazy = import("../fleet/store.ts").Store;', "src/fleet/store.ts"],
+    ["core/mint.ts", 'void import("../fleet/store.ts");', "src/fleet/store.ts"],
+    ["core/mint.ts", '/// <reference path="../fleet/store.ts" />', "src/fleet/store.ts"],
+  ])("%s may not have: %s", (file, text, target) => {
+    const found = arrowsIn(file, text).map(complaint);
+    expect(found).toEqual([expect.stringContaining(`src/${file} may not import ${target}, because `)]);
+  });
+
+  test("a folder that nobody listed is told, whatever it imports", () => {
+    const [line] = arrowsIn("helpers/x.ts", 'import "../base/errors.ts";').map(complaint);
+    expect(line).toContain("src/helpers/x.ts is on no floor");
+  });
+
+  test("a circle is told with its files, also one of types", () => {
+    const arrows = [
+      ...arrowsIn("core/a.ts", 'import type { B } from "./b.ts";'),
+      ...arrowsIn("core/b.ts", 'export type { C } from "./c.ts";'),
+      ...arrowsIn("core/c.ts", 'import { a } from "./a.ts";'),
+    ];
+    expect(circlesOf(arrows)).toEqual([["core/a.ts", "core/b.ts", "core/c.ts", "core/a.ts"]]);
+  });
+});

@@ -1,0 +1,74 @@
+/**
+ * What imports what: read from the sources with TypeScript's parser, types included.
+ */
+import { readFileSync, readdirSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import ts from "typescript";
+
+/** One import: a file of `src/`, and what it imports: another file of `src/`, or a package. */
+export interface Arrow {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Every source file below a folder, as paths from it. */
+export function sourceFiles(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((file) => /\.(ts|cts|mts)$/.test(file))
+    .map((file) => file.replaceAll("\\", "/"))
+    .toSorted();
+}
+
+/** The imports of every file below a folder. */
+export function arrowsOf(folder: string): Arrow[] {
+  return sourceFiles(folder).flatMap((file) => arrowsIn(file, readFileSync(join(folder, file), "utf8")));
+}
+
+/** The imports of one file: `import`, `export from`, `import()`, `import("...")` types and `/// <reference path>`. */
+export function arrowsIn(file: string, text: string): Arrow[] {
+  const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true, ts.ScriptKind.TS);
+  const found = source.referencedFiles.map(({ fileName }) => (fileName.startsWith(".") ? fileName : `./${fileName}`));
+  const visit = (node: ts.Node): void => {
+    const specifier = specifierOf(node);
+    if (specifier !== undefined) found.push(specifier);
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return [...new Set(found)].map((specifier) => ({ from: file, to: targetOf(file, specifier) }));
+}
+
+function specifierOf(node: ts.Node): string | undefined {
+  if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) return textOf(node.moduleSpecifier);
+  if (ts.isImportTypeNode(node)) return ts.isLiteralTypeNode(node.argument) ? textOf(node.argument.literal) : undefined;
+  const isDynamic = ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword;
+  return isDynamic ? textOf(node.arguments[0]) : undefined;
+}
+
+function textOf(node: ts.Node | undefined): string | undefined {
+  return node !== undefined && ts.isStringLiteralLike(node) ? node.text : undefined;
+}
+
+/** Relative specifiers become paths from the folder; a `.js` specifier of a declaration file means the source. */
+function targetOf(file: string, specifier: string): string {
+  if (!specifier.startsWith(".")) return specifier;
+  return normalize(join(dirname(file), specifier))
+    .replaceAll("\\", "/")
+    .replace(/\.js$/, ".ts");
+}
+
+/** The circles of files: each as its files in the order of their imports. Empty when there are none. */
+export function circlesOf(arrows: readonly Arrow[]): string[][] {
+  const next = new Map<string, string[]>();
+  for (const { from, to } of arrows) next.set(from, [...(next.get(from) ?? []), to]);
+  const circles: string[][] = [];
+  const done = new Set<string>();
+  const walk = (file: string, path: readonly string[]): void => {
+    const start = path.indexOf(file);
+    if (start >= 0) return void circles.push([...path.slice(start), file]);
+    if (done.has(file)) return;
+    for (const target of next.get(file) ?? []) walk(target, [...path, file]);
+    done.add(file);
+  };
+  for (const file of next.keys()) walk(file, []);
+  return circles;
+}
