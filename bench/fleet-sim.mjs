@@ -1,13 +1,15 @@
 // node bench/fleet-sim.mjs [processes ...] [--throughput commands/s] [--seed n], after `npm run build`
 //
-// What a Redis has to carry: fleets of 10 to 10,000 processes on virtual time, with the published code. Network and
-// server are simulated (bench/fleet-sim/engine.mjs); nothing here is a measurement of this machine.
-// Exits 1 when a fleet minted more often than it should, or a process could not use the store.
+// Simulates the load on a Redis: fleets of 10 to 10,000 processes on virtual time, with the built package. The network
+// and the server are simulated (bench/fleet-sim/engine.mjs), so the results do not depend on this machine. Exits 1 when
+// a fleet minted more often than it should, or when a process could not use the store.
+//
+// The scenarios are in bench/fleet-sim/scenarios.mjs. bench/fleet.mjs measures real processes.
 import { parseArgs } from "node:util";
 import { brokenBy, scenarios, simulate } from "./fleet-sim/scenarios.mjs";
 import { SLOT } from "./fleet-sim/engine.mjs";
 
-/** Fewer processes leave more to chance, so they get more rounds. */
+/** The results of small fleets vary more, so small fleets get more rounds. */
 const PROCESSES_IN_ALL = 2000;
 const MOST_ROUNDS = 20;
 const CHART_WIDTH = 80;
@@ -33,9 +35,10 @@ for (const name of Object.keys(scenarios)) {
 }
 console.log(`each    commands per process
 peak/s  commands a second that reach the engine in the busiest 100 ms
-wait    the longest time one of them waits for those before it, in ms; processes give up at 500
-half    ms after the token was published until half of the processes have it, and all of them
-served  ms from the beginning until the last of them has it`);
+wait    the longest time in ms that a command waits for earlier commands; processes give up at 500
+half    ms from the publication of the token until half of the processes have it
+all     ms from the publication of the token until all processes have it
+served  ms from the beginning until the last process has the token`);
 console.log(broken === 0 ? "\nEvery fleet minted as often as it should." : `\n${broken} invariant(s) were broken.`);
 process.exitCode = broken === 0 ? 0 : 1;
 
@@ -64,13 +67,13 @@ function row(...cells) {
   return `  ${cells.map((cell) => cell.padStart(9)).join("")}`;
 }
 
-/** Commands over time, of the greatest fleet. */
+/** Draws the commands over time of the largest fleet. */
 function chart(slots) {
   const each = Math.max(1, Math.ceil(slots.length / CHART_WIDTH));
   const sums = [];
   for (let at = 0; at < slots.length; at += each) sums.push(slots.slice(at, at + each).reduce((a, b) => a + b, 0));
   const most = Math.max(...sums);
-  // What is little is not nothing: rounded up.
+  // Rounded up, so that a column with few commands is not empty.
   const bars = sums.map((sum) => BARS[Math.ceil((sum / most) * (BARS.length - 1))]).join("");
   return `  |${bars}|  a column is ${each * SLOT} ms, the highest ${number(most)} commands`;
 }

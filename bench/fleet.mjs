@@ -1,6 +1,11 @@
-// node bench/fleet.mjs [--quick] [scenario ...]: what a fleet of real processes costs its token endpoint, its API and its
-// Redis, on good days and bad ones; needs `npm run build` and a redis-server on the PATH. Exits 1 when a row misses its
-// claim. 16 processes with 200 callers each and medians over 4 rounds; --quick, or REMINT_BENCH=quick: 4 processes, 1 round.
+// node bench/fleet.mjs [--quick] [scenario ...]
+//
+// Measures what a fleet of real processes costs its token endpoint, its API and its Redis, in normal operation and when
+// parts of it fail. Needs `npm run build` and a redis-server on the PATH. A scenario is any part of a title. There are
+// 16 processes with 200 callers each, and the results are medians over 4 rounds. With --quick or REMINT_BENCH=quick
+// there are 4 processes and 1 round. Exits 1 when a row misses its claim.
+//
+// The scenarios are in bench/fleet/. bench/fleet-sim.mjs simulates fleets that are larger than one machine can run.
 import os from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -13,10 +18,10 @@ import { print, rowOf } from "./fleet/rows.mjs";
 const LIMIT = 600_000;
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
-// Without the paths of tsconfig.json, `remint` is what was built: here and in the processes of the fleet.
+// tsconfig.dist.json has no paths, so `remint` is the built package, here and in the processes of the fleet.
 process.env.TSX_TSCONFIG_PATH = "tsconfig.dist.json";
 
-// The fleet, its servers and its Redis are those of the tests.
+// The fleet, its servers and its Redis are the same as in the tests.
 const parts = (name) => tsImport(`../test/fleet/redis/${name}.ts`, import.meta.url);
 const [{ Stage }, { redisAvailable }, bad] = await Promise.all(
   ["fleet-stage", "redis-server", "fleet-faults"].map(parts),

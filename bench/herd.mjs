@@ -1,4 +1,4 @@
-// DESIGN section 10: 100,000 cold callers cost 1 mint and at most 1 KB each.
+// Claim: 100,000 callers before there is a token cost 1 mint, and at most 1 KiB of memory each.
 import { createTokenCache } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { fakeGrant } from "remint/testing";

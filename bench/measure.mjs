@@ -1,13 +1,15 @@
-// Interleaved rounds of all subjects in one process, so that whatever else the machine does hits all of them alike;
-// what is reported are medians and quartiles of the ratios within a round, never a time alone.
+// Measures several subjects in interleaved rounds in one process, so that other load on the machine affects all of them
+// alike. The results are medians and quartiles of the ratios within a round.
 
-/** One subject's rounds: nanoseconds per call, and as a multiple of the reference in the same round. */
+/**
+ * Measures all subjects. Resolves to each one's nanoseconds per call, and its ratio to the reference in the same round.
+ */
 export async function interleave(subjects, { reference, rounds = 31, calls = 40_000, progress = () => {} }) {
   const names = Object.keys(subjects);
   const times = Object.fromEntries(names.map((name) => [name, []]));
   for (const name of names) await timed(subjects[name], calls);
   for (let round = 0; round < rounds; round++) {
-    // Another order every round: nobody always runs after the subject that leaves the most garbage.
+    // Another order every round, so that no subject always runs after the one that leaves the most garbage.
     for (let i = 0; i < names.length; i++) {
       const name = names[(i + round) % names.length];
       times[name].push(await timed(subjects[name], calls));
@@ -28,7 +30,7 @@ async function timed(call, calls) {
   return ((performance.now() - start) * 1e6) / calls;
 }
 
-/** Lower quartile, median, upper quartile. */
+/** Returns the lower quartile, the median, the upper quartile and the least value. */
 export function quartiles(values) {
   const sorted = values.toSorted((a, b) => a - b);
   const at = (part) => sorted[Math.round((sorted.length - 1) * part)];

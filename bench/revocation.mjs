@@ -1,4 +1,4 @@
-// DESIGN section 10: 100,000 requests in flight at a revocation: 1 mint, no 401 surfaces; late 401s mint nothing.
+// Claim: 100,000 requests in flight at a revocation cost 1 mint, and no caller gets a 401. Late 401s cost no mint.
 import { createTokenCache } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { fakeGrant } from "remint/testing";
@@ -13,7 +13,7 @@ export async function run() {
   const tokens = createTokenCache({ grant, origins: [ORIGIN] });
   const first = (await tokens.get()).header;
   const gates = [];
-  // The API has judged a request when it lets it through its gate.
+  // The API decides about a request when it arrives, and answers when its gate opens.
   const api = async (_, { headers }) => {
     if (headers.authorization === first) await new Promise((resolve) => gates.push(resolve));
     return new Response(null, { status: headers.authorization === first ? 401 : 200 });

@@ -1,6 +1,6 @@
-// npm run bench: every claim of the README that is a number, against its budget (DESIGN section 10).
-// Exits 1 when a budget is missed. Ratios are medians within this run. Nanoseconds are those of the best round: on a
-// shared machine everything else only measures the neighbours.
+// npm run bench: measures the README's claims about performance against their budgets. Exits with 1 when a budget is
+// missed. Ratios are medians of this run. Nanoseconds are those of the best round, because on a shared machine the
+// other rounds measure the load of other programs too.
 import os from "node:os";
 import * as herd from "./herd.mjs";
 import * as loopback from "./loopback.mjs";

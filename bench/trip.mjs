@@ -1,8 +1,8 @@
 // node bench/trip.mjs [--root DIR] [--files], after `npm run build` in DIR (by default this checkout)
 //
-// How far a reader has to travel: which of our files and functions one request runs through, by V8's precise coverage
-// of the built code, and how the sources hang together. Nothing here depends on time or on the names of files, so
-// two checkouts with different layouts can be compared. --files lists what was counted.
+// Counts which files and functions of the library one request runs through (V8's precise coverage of the built code),
+// how the sources import each other, and the public names. Nothing depends on time or on the names of files, so two
+// checkouts with different layouts can be compared. --files lists what was counted.
 import { existsSync, readFileSync, readdirSync, realpathSync } from "node:fs";
 import http from "node:http";
 import { Session } from "node:inspector/promises";
@@ -16,7 +16,7 @@ import ts from "typescript";
 import { quartiles } from "./measure.mjs";
 
 const WARM_UPS = 3;
-/** Milliseconds for what a request leaves behind. */
+/** Milliseconds to wait for background work of a request. */
 const SETTLE = 20;
 
 const { root, files: listed } = options();
@@ -39,14 +39,14 @@ printStructure(structureOf(path.join(root, "src")));
 console.log("\nPublic names\n");
 printNames(publicNames());
 
-/** What one call of this kind runs through, after a few that nobody counts. */
+/** Returns the functions that one call of this kind runs through. A few calls before it are not counted. */
 async function trip(title, clientOf, renewed) {
   const stage = await startStage();
   const get = clientOf(stage.tokens);
   try {
     for (let i = 0; i < WARM_UPS; i++) await checkedCall(stage, get, renewed);
     await sleep(SETTLE);
-    // Taking the counts sets them back to zero.
+    // Taking the counts resets them to zero.
     await takeFunctions();
     await checkedCall(stage, get, renewed);
     await sleep(SETTLE);
@@ -56,7 +56,7 @@ async function trip(title, clientOf, renewed) {
   }
 }
 
-/** A request that did not take the way it was to take would be measured as something else. */
+/** Sends one request, and checks that it took the expected way: otherwise something else would be measured. */
 async function checkedCall({ api, grant, url }, get, renewed) {
   const before = { requests: api.requests, mints: grant.mints };
   if (renewed) api.oldest = grant.mints + 1;
@@ -70,7 +70,7 @@ async function checkedCall({ api, grant, url }, get, renewed) {
 
 function axiosGet(tokens) {
   const client = axios.create();
-  // Named, because a checkout elsewhere has a copy of axios of its own, and other copies cost a detour.
+  // Named, because another checkout has its own copy of axios, and a foreign copy would run extra code.
   client.interceptors.request.use(createAuthInterceptor(tokens, { axios }));
   return async (url) => (await client.get(url)).status;
 }
@@ -84,7 +84,7 @@ function fetchGet(tokens) {
   };
 }
 
-/** A cache with a token, and an API on loopback that takes tokens from the `oldest` it still knows. */
+/** Starts an API on loopback that rejects tokens older than `oldest`, and creates a cache with a token. */
 async function startStage() {
   const grant = { mints: 0 };
   const api = { requests: 0, oldest: 1 };
@@ -109,12 +109,12 @@ async function startCoverage() {
   const session = new Session();
   session.connect();
   await session.post("Profiler.enable");
-  // Without `detailed` V8 counts an async function again whenever it goes on after an `await`, which is no call.
+  // Without `detailed` V8 counts an async function again after each `await`.
   await session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
   return session;
 }
 
-/** The functions of dist/ that ran since the counts were last taken. */
+/** Returns the functions of dist/ that ran since the counts were last taken. */
 async function takeFunctions() {
   const { result } = await coverage.post("Profiler.takePreciseCoverage");
   const dist = pathToFileURL(path.join(root, "dist") + path.sep).href;
@@ -133,7 +133,10 @@ function ranFunctions({ url, functions }) {
   }));
 }
 
-/** Ran, and is no `<instance_members_initializer>`: those have all lines of their class, which nobody reads for them. */
+/**
+ * Whether a function ran and is written in the source. V8 also reports `<instance_members_initializer>`, with all lines
+ * of a class.
+ */
 function isWritten({ functionName, ranges: [{ count }] }) {
   return count > 0 && !functionName.startsWith("<");
 }
@@ -166,7 +169,7 @@ function byFile(functions) {
   return new Map([...files].toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** The files below a folder and what imports what; types too, because a reader has to know those as well. */
+/** Returns the files below a folder and their imports, types included: a reader has to know those as well. */
 function structureOf(folder) {
   const found = readdirSync(folder, { recursive: true }).map((name) => path.join(folder, name));
   const texts = new Map(
@@ -183,17 +186,23 @@ function structureOf(folder) {
   };
 }
 
-/** Import and export declarations, `import()` and `typeof import()`; no packages. */
+/**
+ * Returns the files that a file imports: by import and export declarations, `import()` and `typeof import()`. Packages
+ * are left out.
+ */
 function importsOf(file, text, texts) {
   const specifiers = ts.preProcessFile(text).importedFiles.map(({ fileName }) => fileName);
   const relative = specifiers.filter((specifier) => specifier.startsWith("."));
   const targets = relative.map((specifier) => path.join(path.dirname(file), specifier.replace(/js$/, "ts")));
   const lost = targets.find((target) => !texts.has(target));
-  if (lost !== undefined) throw new Error(`${file} imports ${lost}, which is not there`);
+  if (lost !== undefined) throw new Error(`${file} imports ${lost}, which does not exist`);
   return new Set(targets);
 }
 
-/** Of each file those that import each other, through others too: mostly itself alone. */
+/**
+ * Returns each file's circle of imports: the file itself, and those that import it and are imported by it, also through
+ * others.
+ */
 function groupsOf(imports) {
   const reached = new Map([...imports.keys()].map((file) => [file, reachedFrom(file, imports)]));
   const groups = new Map();
@@ -215,7 +224,7 @@ function reachedFrom(file, imports, reached = new Set()) {
   return reached;
 }
 
-/** One file of each floor, from the roof down; a circle is one floor. */
+/** Returns the longest chain of imports, with one file of each circle. */
 function longestChain(imports, groups) {
   const chains = new Map();
   const chainFrom = (group) => {
@@ -244,7 +253,7 @@ function inRoot(files) {
   return files.map((file) => path.relative(root, file));
 }
 
-/** Of each subpath what can be imported from it, as the type checker sees it. */
+/** Returns the names that each subpath exports, as the type checker sees them. */
 function publicNames() {
   const sources = [...entries.values()].map(sourceOf);
   const program = ts.createProgram(sources, compilerOptions());
@@ -266,7 +275,7 @@ function fail({ messageText }) {
   throw new Error(ts.flattenDiagnosticMessageText(messageText, "\n"));
 }
 
-/** A class is a value, unless only its type is exported. */
+/** Whether an export exists at run time. A class does, unless only its type is exported. */
 function isValue(symbol, checker) {
   if (symbol.declarations?.some(ts.isTypeOnlyExportDeclaration)) return false;
   const target = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;

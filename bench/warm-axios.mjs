@@ -1,4 +1,5 @@
-// DESIGN section 10: axios, warm, stub adapter: interceptor + wrapper <= 300 ns and <= 2.2 x the cheapest possible 401 watch.
+// Claim: with a cached token and a stub adapter, the axios interceptor costs at most 300 ns, and at most 2.2 x the
+// cheapest possible check for a 401.
 import axios, { AxiosHeaders } from "axios";
 import { createAuthInterceptor } from "remint/axios";
 import { interleave } from "./measure.mjs";
@@ -27,7 +28,7 @@ export async function run(progress) {
       config.headers.Authorization = undefined;
       return sent;
     },
-    "cheapest 401 watch": (i) => {
+    "cheapest 401 check": (i) => {
       config.url = urls[i & 63];
       config.headers.Authorization = header;
       return adapter(config).then((answer) => {
@@ -42,11 +43,11 @@ export async function run(progress) {
       return interceptor(config).adapter(config);
     },
   };
-  const result = await interleave(subjects, { reference: "cheapest 401 watch", progress });
+  const result = await interleave(subjects, { reference: "cheapest 401 check", progress });
   return {
     result,
     budgets: [
-      { what: "remint / cheapest 401 watch", measured: result.remint.ratio, limit: 2.2, unit: "x", digits: 2 },
+      { what: "remint / cheapest 401 check", measured: result.remint.ratio, limit: 2.2, unit: "x", digits: 2 },
       { what: "remint, best round", value: result.remint.ns.least, limit: 300, unit: "ns" },
     ],
   };

@@ -1,4 +1,4 @@
-// A cache that holds a token of realistic length, and nothing else to do.
+// Creates a cache that holds a token of realistic length.
 import { createTokenCache } from "remint";
 
 export const ORIGIN = "https://api.example";

@@ -1,4 +1,5 @@
-// DESIGN section 10: the fetch wrapper over a stub fetch <= 150 ns for a string URL, <= 320 ns with plain headers.
+// Claim: with a cached token and a stub fetch, the fetch wrapper costs at most 150 ns for a string URL, and 320 ns with
+// plain headers.
 import { createAuthFetch } from "remint/fetch";
 import { interleave } from "./measure.mjs";
 import { ORIGIN, warmCache } from "./warm-cache.mjs";
@@ -19,11 +20,11 @@ export async function run(progress) {
   const init = { headers: { accept: "application/json", "x-request-id": "1" } };
   const subjects = {
     "manual header": (i) => stub(urls[i & 63], { headers: { authorization: header } }),
-    "cheapest 401 watch": (i) => stub(urls[i & 63], { headers: { authorization: header } }).then(check),
+    "cheapest 401 check": (i) => stub(urls[i & 63], { headers: { authorization: header } }).then(check),
     "remint, string URL": (i) => authFetch(urls[i & 63]),
     "remint, plain headers": (i) => authFetch(urls[i & 63], init),
   };
-  const result = await interleave(subjects, { reference: "cheapest 401 watch", progress });
+  const result = await interleave(subjects, { reference: "cheapest 401 check", progress });
   return {
     result,
     budgets: [

@@ -1,6 +1,6 @@
 /**
- * Any other client: tell `withToken` how to send and what an answer says, and it does the rest. Here the client is
- * node:http; got, gRPC and WebSocket upgrades work the same way.
+ * Tokens for any other HTTP client. A client seam tells `withToken` how the client sends a request and what its answer
+ * says. Here the client is node:http. got, gRPC and WebSocket upgrades work the same way.
  *
  * @module
  */
@@ -27,9 +27,9 @@ const nodeHttp: ClientSeam<Call, IncomingMessage> = {
   },
   status: (answer) => answer.statusCode ?? 0,
   header: (answer, name) => answer.headers[name.toLowerCase()]?.toString() ?? null,
-  // A string can be sent twice; a stream could not.
+  // The body is a string, which can be sent twice. A stream cannot.
   canResend: () => true,
-  // The connection is free again before the new token is asked for.
+  // Frees the connection before the new token is requested.
   async discard(answer) {
     answer.resume();
     await finished(answer);

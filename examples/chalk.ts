@@ -1,5 +1,5 @@
 /**
- * Chalk: its token exchange, the engine of an environment, and the environment header, from one line of configuration.
+ * Chalk: `chalkGrant` does the token exchange, finds the engine of an environment, and sets the environment header.
  *
  * @module
  */
@@ -9,7 +9,8 @@ import { chalkGrant, chalkToken } from "remint/chalk";
 import { createAuthFetch } from "remint/fetch";
 import { startApi, startAuthServer } from "remint/testing";
 
-// Chalk's API server and the query engine of one environment, as its documented answers have them.
+// Stand-ins for Chalk's API server and for the query engine of one environment. The answers are those of its
+// documentation.
 const chalkServer = await startAuthServer();
 const engine = await startApi({ accepts: chalkServer });
 chalkServer.respondAlways(() => ({
@@ -22,7 +23,7 @@ chalkServer.respondAlways(() => ({
   },
 }));
 
-// In production CHALK_CLIENT_ID and CHALK_CLIENT_SECRET are set, and this is `chalk()`.
+// In production CHALK_CLIENT_ID and CHALK_CLIENT_SECRET are set. Then `chalkGrant()` needs no options.
 const grant = chalkGrant({ clientId: "client", clientSecret: "s3cret", apiServer: chalkServer.origin });
 const tokens = createTokenCache({ grant });
 const authFetch = createAuthFetch(tokens);
@@ -35,7 +36,7 @@ const second = await authFetch(queryUrl, query);
 
 assert.deepEqual([first.status, second.status], [200, 200]);
 assert.ok(engine.requests.every(({ headers, text }) => headers["x-chalk-env-id"] === "env-abc" && text === query.body));
-// A token for Chalk goes nowhere else.
+// Chalk's token is not sent to any other origin.
 const elsewhere = await startApi({ accepts: () => true });
 await authFetch(elsewhere.origin);
 assert.equal(elsewhere.requests[0]?.token, undefined);

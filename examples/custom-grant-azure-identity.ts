@@ -1,9 +1,10 @@
 /**
- * `@azure/identity` as the grant: any credential with `getToken(scopes, options)`, which resolves with
- * `{ token, expiresOnTimestamp }`. Here its token gets the 401 handling the Azure clients do not have.
+ * A grant that gets its tokens from `@azure/identity`: from any credential with `getToken(scopes, options)`, which
+ * resolves to `{ token, expiresOnTimestamp }`. remint adds the renewal after a 401, which the Azure clients do not
+ * have.
  *
- * `@azure/identity` is not installed here. The class below has the shape its documentation gives for `TokenCredential`;
- * with the real one, delete it and write `new DefaultAzureCredential()`.
+ * `@azure/identity` is not installed here. The class below has the shape that its documentation gives for
+ * `TokenCredential`. With the real package, delete the class and write `new DefaultAzureCredential()`.
  *
  * @module
  */
@@ -18,7 +19,7 @@ interface AccessToken {
   readonly expiresOnTimestamp: number;
 }
 
-/** A look-alike of a credential. */
+/** Stands for a credential of `@azure/identity`. */
 class Credential {
   asked: string[] = [];
 
@@ -44,7 +45,7 @@ const tokens = createTokenCache({
 const authFetch = createAuthFetch(tokens);
 
 assert.equal((await authFetch(`${api.origin}/me`)).status, 200);
-live.delete("azure-1"); // revoked early: continuous access evaluation, a password change
+live.delete("azure-1"); // The token is revoked before it expires, for example after a change of the password.
 assert.equal((await authFetch(`${api.origin}/me`)).status, 200);
 assert.deepEqual(credential.asked, [scope, scope]);
 const minutes = Math.round((tokens.peek()!.expiresAt - Date.now()) / 60_000);

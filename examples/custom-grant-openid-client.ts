@@ -1,9 +1,10 @@
 /**
- * `openid-client` as the grant: it knows the protocol, this package shares the token and handles the 401.
+ * A grant that gets its tokens from `openid-client`. That package speaks the protocol; remint shares the token and
+ * renews it after a 401.
  *
- * `openid-client` is not installed here. The class below has the shape its documentation gives (version 6:
- * `clientCredentialsGrant(config, parameters)` resolves with the token response and the method `expiresIn()`); with the
- * real one, delete it and import `* as client from "openid-client"`.
+ * `openid-client` is not installed here. The object below has the shape that its documentation gives. In version 6,
+ * `clientCredentialsGrant(config, parameters)` resolves to the token response, with the method `expiresIn()`. With the
+ * real package, delete the object and import `* as client from "openid-client"`.
  *
  * @module
  */
@@ -19,7 +20,7 @@ interface TokenEndpointResponse {
   expiresIn(): number | undefined;
 }
 
-/** A look-alike of `openid-client`. */
+/** Stands for `openid-client`. */
 const client = {
   async clientCredentialsGrant(config: URL, parameters: Record<string, string>): Promise<TokenEndpointResponse> {
     const body = new URLSearchParams({ grant_type: "client_credentials", ...parameters });
@@ -33,7 +34,8 @@ const client = {
 const auth = await startAuthServer();
 const api = await startApi({ accepts: auth });
 
-const config = new URL(auth.tokenEndpoint); // client.discovery(issuer, clientId, clientSecret)
+// With the real package: await client.discovery(issuer, clientId, clientSecret).
+const config = new URL(auth.tokenEndpoint);
 const tokens = createTokenCache({
   grant: customGrant({
     key: "orders",
@@ -43,7 +45,7 @@ const tokens = createTokenCache({
 });
 const authFetch = createAuthFetch(tokens);
 
-auth.respond({ status: 503 }); // repeated by remint, because the error has a status
+auth.respond({ status: 503 }); // remint retries the mint, because the error has the status 503.
 const cold = await Promise.all(["/a", "/b", "/c"].map((path) => authFetch(api.origin + path)));
 auth.revokeAll();
 const afterwards = await authFetch(`${api.origin}/d`);

@@ -1,6 +1,6 @@
 /**
- * DPoP (RFC 9449): the token is bound to a key of this process, and every request proves that its sender has it. Both servers
- * here verify the proofs, and want nonces of their own.
+ * DPoP (RFC 9449): the token is bound to a key of this process. Every request carries a proof that its sender has the
+ * key. Both servers here verify the proofs, and each asks for a nonce.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { startApi, startAuthServer, type ApiRequest, type TokenRequest } from "r
 const auth = await startAuthServer();
 const api = await startApi({ accepts: auth });
 
-// What servers do with a proof: verify it with the key inside it, then compare what it says with the request.
+// A server verifies a proof with the key that is inside it. Then it compares method and URL with those of the request.
 async function proofIn({ headers, method }: ApiRequest | TokenRequest, url: string): Promise<Proof> {
   const { payload, protectedHeader } = await jwtVerify(String(headers["dpop"]), EmbeddedJWK, { typ: "dpop+jwt" });
   assert.deepEqual([payload["htm"], payload["htu"]], [method, url]);
@@ -27,7 +27,7 @@ interface Proof {
   readonly nonce?: string;
 }
 
-/** Which key each token is bound to. */
+/** The thumbprint of the key to which each token is bound. */
 const bindings = new Map<string, string>();
 
 auth.respondAlways(async (request) => {
@@ -54,24 +54,24 @@ const tokens = createTokenCache({
     tokenEndpoint: auth.tokenEndpoint,
     clientId: "orders-service",
     clientSecret: "s3cret",
-    dpop: dpop(), // generated here, cannot be exported; or { keyPair }, { privateKey: jwk }
+    dpop: dpop(), // A key that is generated here and cannot be exported. Or your own: { keyPair }, { privateKey: jwk }.
   }),
   origins: [api.origin],
 });
 const authFetch = createAuthFetch(tokens);
 
-// The nonces cost one request more each, once. The next request has the API's already.
+// Each server asks for its nonce once, which costs one more request. The next request already has the API's nonce.
 assert.equal((await authFetch(`${api.origin}/orders?page=1`)).status, 200);
 assert.deepEqual([auth.requests.length, api.requests.length], [2, 2]);
 assert.equal((await authFetch(`${api.origin}/orders`, { method: "POST", body: "order" })).status, 200);
 assert.equal(api.requests.length, 3);
 
-// A token that is revoked is replaced, as always.
+// A revoked token is replaced, as without DPoP.
 auth.revokeAll();
 assert.equal((await authFetch(`${api.origin}/orders`)).status, 200);
 assert.equal(auth.mints, 2);
 
-// What was on the wire is worth nothing to who has seen it: the proof was for that request, and the key is not there.
+// A thief who has seen a request can do nothing with its token: they do not have the key.
 const stolen = api.requests.at(-1)?.headers.authorization ?? "";
 const other = await dpop().prove({ method: "GET", url: `${api.origin}/orders`, token: await tokens.get() });
 const thief = await fetch(`${api.origin}/orders`, { headers: { authorization: stolen, ...other?.headers } });

@@ -1,5 +1,6 @@
 /**
- * A token for a user who is not there: the service signs an assertion that says for whom, anew for every token request.
+ * A token for a user who is not present. The service signs an assertion that names the user, a new one for every token
+ * request.
  *
  * @module
  */
@@ -8,7 +9,7 @@ import { createTokenCache, jwtBearerGrant } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { startApi, startAuthServer } from "remint/testing";
 
-// The service's key; the authorization server knows the public half.
+// The key of the service. The authorization server knows its public half.
 const { privateKey, publicKey } = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, [
   "sign",
   "verify",
@@ -38,7 +39,7 @@ const tokens = createTokenCache({
   grant: jwtBearerGrant({
     tokenEndpoint: auth.tokenEndpoint,
     clientId: "reports",
-    clientAuthentication: "none", // the assertion says who asks
+    clientAuthentication: "none", // The assertion itself proves which service asks.
     assertion: { key: privateKey, issuer: "reports", subject: "alice", audience: auth.origin },
   }),
   origins: [api.origin],

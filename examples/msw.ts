@@ -1,6 +1,6 @@
 /**
- * Testing your own service with msw: nothing to inject. `fetch` is looked up at every call, so tokens and requests go
- * through msw although the client was created before it listened.
+ * Testing your own service with msw. Nothing has to be injected: `fetch` is looked up at every call, so token requests
+ * and API requests go through msw although the client was created before msw listened.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A server that speaks no OAuth: a grant is any async function that returns `{ access_token, expires_in }`. Limits,
- * retries, sharing and the 401 handling come with it.
+ * A server that does not speak OAuth. Any async function that returns `{ access_token, expires_in }` can be the grant.
+ * remint adds the time limit, retries, sharing, and the renewal after a 401.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { createTokenCache } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { startApi, startAuthServer } from "remint/testing";
 
-// A login of the old kind: JSON in, JSON out, under names of its own.
+// A login endpoint that takes JSON and answers with JSON, with its own names for the members.
 const legacy = await startAuthServer();
 let session: string | undefined;
 legacy.respondAlways(({ path }) => {
@@ -27,7 +27,7 @@ const tokens = createTokenCache({
       body: JSON.stringify(credentials),
       signal,
     });
-    // With its status, a failure is known to be transient (503) or not (400), and is repeated or not.
+    // The status says whether the failure may pass. A 503 is retried, a 400 is not.
     if (!response.ok) throw Object.assign(new Error("the login failed"), { status: response.status });
     const { jwt, validForMinutes } = (await response.json()) as { jwt: string; validForMinutes: number };
     return { access_token: jwt, expires_in: validForMinutes * 60 };
@@ -37,7 +37,7 @@ const tokens = createTokenCache({
 const authFetch = createAuthFetch(tokens);
 
 const statuses = await Promise.all(["/a", "/b"].map(async (path) => (await authFetch(api.origin + path)).status));
-// The server ends the session without telling anybody.
+// The server ends the session before the token expires.
 session = undefined;
 statuses.push((await authFetch(`${api.origin}/c`)).status);
 

@@ -1,6 +1,7 @@
 /**
- * A token per user, one client for all: a pool of caches, and a function that says whose turn it is. The user of a
- * request comes from AsyncLocalStorage, so that nothing has to be passed down to where the client is used.
+ * A token per user, and one client for all users. A pool has a cache for each user, and a function returns the cache of
+ * the current user. The current user comes from AsyncLocalStorage, so it need not be passed to the code that uses the
+ * client.
  *
  * @module
  */
@@ -30,11 +31,11 @@ const pool = createTokenPool({
 const currentUser = new AsyncLocalStorage<string>();
 const authFetch = createAuthFetch(() => {
   const user = currentUser.getStore();
-  // Nobody signed in: the request goes out without a token, not with somebody else's.
+  // No user is signed in: the request goes out without a token, and not with another user's.
   return user === undefined ? undefined : pool.get(user);
 });
 
-/** Somewhere deep in the application, where nobody thinks of users or tokens. */
+/** Code of the application that knows nothing of users and tokens. */
 async function loadOrders(): Promise<number> {
   const response = await authFetch(`${api.origin}/orders`);
   return response.status;
@@ -45,7 +46,7 @@ const statuses = await Promise.all(visits.map((user) => currentUser.run(user, lo
 assert.deepEqual(new Set(statuses), new Set([200]));
 assert.equal(auth.mints, 2);
 
-// Bob's token is revoked. Alice keeps hers.
+// Bob's token is revoked and replaced. Alice's stays.
 const [alices, bobs] = await Promise.all(["alice", "bob"].map(async (user) => (await pool.get(user).get()).value));
 auth.revoke(String(bobs));
 assert.equal(await currentUser.run("bob", loadOrders), 200);

@@ -17,5 +17,5 @@ const [first, rejected, again] = api.requests.map((request) => request.status);
 console.log(`${first}, ${rejected} -> re-mint -> ${again}, mints: ${auth.mints}`);
 await Promise.all([api.close(), auth.close()]);
 
-// Up to here it is the README's first minute. Every example says so itself when it did not work.
+// The code above is the README's first example. Each example checks its own outcome and fails when it is wrong.
 assert.deepEqual([first, rejected, again, auth.mints], [200, 401, 200, 2]);

@@ -1,6 +1,6 @@
 /**
- * A user's token, renewed with a refresh token that rotates: each is good for one use, and the next one is saved before the
- * access token that came with it is used.
+ * A user's token, renewed with a rotating refresh token. Each refresh token is good for one use. The next one is saved
+ * before the access token that came with it is used.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { createTokenCache, findRemintError, refreshTokenGrant, TokenEndpointErro
 import { createAuthFetch } from "remint/fetch";
 import { startApi, startAuthServer } from "remint/testing";
 
-// An authorization server that rotates refresh tokens, and ends the session when one comes twice.
+// An authorization server that rotates refresh tokens. It ends the session when a used one is presented again.
 const auth = await startAuthServer();
 let live: string | undefined = "refresh-1";
 auth.respondAlways(({ form }) => {
@@ -21,7 +21,7 @@ auth.respondAlways(({ form }) => {
 });
 const api = await startApi({ accepts: auth });
 
-/** What a real service keeps in its database. */
+/** Stands for the sessions in the database of a real service. */
 const sessions = new Map([["alice", "refresh-1"]]);
 
 const tokens = createTokenCache({
@@ -30,7 +30,7 @@ const tokens = createTokenCache({
     clientId: "portal",
     clientSecret: "s3cret",
     refreshToken: sessions.get("alice")!,
-    // Compare-and-swap: a row that somebody else has replaced is left alone.
+    // Compare-and-swap: a refresh token that another process has saved meanwhile is not overwritten.
     async onRotate(next, { replaced }) {
       if (sessions.get("alice") === replaced) sessions.set("alice", next);
     },
@@ -40,7 +40,7 @@ const tokens = createTokenCache({
 });
 const authFetch = createAuthFetch(tokens);
 
-// Fifty requests at once, and again after the access token was revoked: one use of each refresh token.
+// Fifty requests at once, and fifty more after the access token was revoked, use each refresh token once.
 const burst = (): Promise<Response[]> =>
   Promise.all(Array.from({ length: 50 }, (_, i) => authFetch(`${api.origin}/${i}`)));
 for (const response of await burst()) assert.equal(response.status, 200);
@@ -53,7 +53,7 @@ assert.deepEqual(
 assert.equal(sessions.get("alice"), "refresh-3");
 console.log(`requests: 100, refresh tokens used: ${auth.mints}, saved: ${sessions.get("alice")}`);
 
-// The session is ended at the server: the refusal is terminal, whoever asks again is told so without a request.
+// The server ends the session. The refusal is terminal: further callers get it without a token request.
 live = undefined;
 auth.revokeAll();
 const failures = await Promise.allSettled([authFetch(api.origin), authFetch(api.origin)]);

@@ -1,6 +1,6 @@
 /**
- * Salesforce: client credentials, and sessions that end in Salesforce's own ways: a 500 for SOAP, a 400 for the first Bulk
- * API, a 401 for REST, of which some are no reason for a new token.
+ * Salesforce with client credentials. Each of its APIs says in its own way that a session is over: SOAP with a 500, the
+ * first Bulk API with a 400, REST with a 401. Not every 401 means that.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { createAuthFetch } from "remint/fetch";
 import { salesforceClientCredentialsGrant, salesforceToken } from "remint/salesforce";
 import { startApi, startAuthServer } from "remint/testing";
 
-// The org's login server and its API, as their documented answers have them.
+// Stand-ins for the org's login server and for its API. The answers are those of the documentation.
 const login = await startAuthServer();
 const org = await startApi({ accepts: login });
 login.respondAlways(() => ({
@@ -24,7 +24,7 @@ login.respondAlways(() => ({
 
 const tokens = createTokenCache({
   grant: salesforceClientCredentialsGrant({
-    loginUrl: login.origin, // https://acme.my.salesforce.com
+    loginUrl: login.origin, // In production: https://acme.my.salesforce.com
     instanceUrl: org.origin,
     clientId: "consumer-key",
     clientSecret: "consumer-secret",
@@ -44,7 +44,7 @@ statuses.push(await call("async/60.0/job"));
 assert.deepEqual(statuses, [200, 200, 200, 200]);
 assert.equal(login.mints, 4);
 
-// Not about the session: the answer is the caller's, and the token stays.
+// This 401 is not about the session. The caller gets it, and the token stays.
 org.respond({ status: 401, body: [{ message: "BlackTab users cannot perform API operations" }] });
 assert.equal(await call("data/v60.0/query"), 401);
 assert.equal(login.mints, 4);

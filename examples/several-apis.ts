@@ -1,6 +1,6 @@
 /**
- * Two APIs, two audiences, one client: an array of caches. Each request gets the token of the first cache whose origins
- * match, and none where none does.
+ * One client for two APIs that need tokens for different audiences: give it an array of caches. Each request gets the
+ * token of the first cache whose origins match. If no cache matches, it goes out without a token.
  *
  * @module
  */

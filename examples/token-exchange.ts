@@ -1,6 +1,6 @@
 /**
- * A service that calls another one for the user who called it: it exchanges the user's token for one that the other
- * service accepts, and keeps that no longer than the user's token is good.
+ * A service calls another service for the user who called it. It exchanges the user's token for one that the other
+ * service accepts. The new token is not kept longer than the user's token is good.
  *
  * @module
  */
@@ -21,7 +21,7 @@ auth.respondAlways(({ form }) => ({
 }));
 const billing = await startApi({ accepts: auth });
 
-/** The users' tokens as they came in, and when those end. */
+/** The users' tokens from the incoming requests, and when they expire. */
 const incoming = new Map([
   ["alice", { token: "alices-token", endsAt: Date.now() + 300_000 }],
   ["bob", { token: "bobs-token", endsAt: Date.now() + 7_200_000 }],
@@ -34,7 +34,7 @@ const pool = createTokenPool({
         tokenEndpoint: auth.tokenEndpoint,
         clientId: "orders-service",
         clientSecret: "s3cret",
-        // A function: when the user's token was replaced, the next exchange takes the new one.
+        // A function, so that the next exchange uses the newest token of the user.
         subjectToken: () => incoming.get(user)!.token,
         subjectExpiresAt: () => incoming.get(user)!.endsAt,
         audience: "billing",

@@ -1,6 +1,7 @@
 /**
- * Uploads. A stream can be read once, so a rejected upload is not sent again (it would arrive empty): the 401 is yours,
- * and the next call has a new token. Give a function that makes the stream, and it is sent again like everything else.
+ * Uploads of streams. A stream can be read only once, so a rejected upload is not sent again: it would arrive empty.
+ * The caller gets the 401, and the next call has a new token. Give a function that makes the stream, and the upload is
+ * sent again.
  *
  * @module
  */

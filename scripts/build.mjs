@@ -1,6 +1,6 @@
 // Builds dist/ file by file with plain tsc, so that what is published reads like what is written.
 import { spawnSync } from "node:child_process";
-import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
@@ -14,13 +14,5 @@ for (const project of ["tsconfig.build.json", "tsconfig.testing.json"]) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-// The `remint` key of axios' config for CommonJS users. tsc copies no declarations, and leaves the reference to this
-// one pointing into src/, which is not published.
+// The `remint` key of axios' config for CommonJS users: tsc copies no declarations.
 cpSync("src/adapters/axios/axios-commonjs.d.cts", "dist/adapters/axios/axios-commonjs.d.cts");
-const types = "dist/adapters/axios/index.d.ts";
-const emitted = readFileSync(types, "utf8");
-const published = emitted.replace(/(?<=<reference path=")[^"]*(?=axios-commonjs\.d\.cts")/, "./");
-if (!published.includes('<reference path="./axios-commonjs.d.cts"')) {
-  throw new Error(`${types} does not refer to axios-commonjs.d.cts any more`);
-}
-writeFileSync(types, published);

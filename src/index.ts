@@ -1,8 +1,9 @@
 /**
- * OAuth 2.0 access tokens from one shared cache: the cache, the pool, the grants, the errors, and the types a user names.
+ * OAuth 2.0 access tokens from one shared cache: the cache, the pool, the grants, the errors and their types.
  *
- * The clients have subpaths of their own: `remint/axios`, `remint/ofetch`, `remint/fetch`, and `remint/policy` for any
- * other client.
+ * Everything else has a subpath of its own: clients (`remint/axios`, `remint/ofetch`, `remint/fetch`, and
+ * `remint/policy` for any other client), stores (`remint/redis`, `remint/fleet`), providers (`remint/chalk`,
+ * `remint/salesforce`), `remint/dpop`, `remint/node` and `remint/testing`.
  *
  * @module
  */

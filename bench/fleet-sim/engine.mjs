@@ -1,13 +1,13 @@
-// One Redis, as far as load goes: a network with a latency, one core that serves one command after another, and a count
-// of what arrives when.
+// Simulates the load on one Redis: a network with latency, one core that serves one command after another, and a count
+// of the commands over time. The store itself is the memoryStore of remint/fleet.
 import { memoryStore } from "remint/fleet";
 
 /** Milliseconds over which commands are counted. */
 export const SLOT = 10;
-/** A peak is the rate over this many slots. */
+/** The number of slots over which a peak is measured. */
 const WINDOW = 10;
 
-/** Round trips in milliseconds: most are near the least, few near the most. */
+/** Round trips in milliseconds: most are near the lower limit, few near the upper one. */
 const LEAST_LATENCY = 0.3;
 const MOST_LATENCY = 2;
 
@@ -16,15 +16,16 @@ export class Engine {
   #store;
   /** Milliseconds one command takes. */
   #service;
-  /** When the commands that have arrived are done, and the moment the store is at. */
+  /** The time at which all commands that have arrived are done. */
   #idleAt = 0;
+  /** The time at which the store serves the current command. It is the clock of the store. */
   #servedAt = 0;
   #slots = new Map();
-  /** Commands that have arrived. */
+  /** The number of commands that have arrived. */
   commands = 0;
-  /** When tokens were published, in milliseconds of the clock. */
+  /** The times at which tokens were published, in milliseconds of the clock. */
   published = [];
-  /** The longest time a command had to wait for those before it. */
+  /** The longest time that a command had to wait for earlier commands. */
   longestWait = 0;
 
   /** @param throughput Commands a second. */
@@ -35,17 +36,17 @@ export class Engine {
     this.#store = memoryStore({ clock: serverTime });
   }
 
-  /** The way of one process to it. */
+  /** Makes the connection of one process. */
   connect() {
     let isCut = false;
     return {
       swap: (...swap) => (isCut ? new Promise(() => {}) : this.#call(swap)),
-      /** The process is gone: nothing of it arrives any more. */
+      /** Cuts the connection, as the death of the process would: later commands do not arrive. */
       cut: () => void (isCut = true),
     };
   }
 
-  /** Forgets what was counted. */
+  /** Resets the counts. */
   reset() {
     this.commands = 0;
     this.published = [];
@@ -53,7 +54,7 @@ export class Engine {
     this.#slots.clear();
   }
 
-  /** Commands a second over the busiest 100 ms. */
+  /** The commands a second in the busiest 100 ms. */
   get peak() {
     let most = 0;
     for (const slot of this.#slots.keys()) {
@@ -64,7 +65,7 @@ export class Engine {
     return (most * 1000) / (SLOT * WINDOW);
   }
 
-  /** Commands per slot, from a moment on. */
+  /** Returns the commands per slot, from a time on. */
   slotsFrom(time) {
     const first = Math.floor(time / SLOT);
     const last = Math.max(first, ...this.#slots.keys());
@@ -79,7 +80,7 @@ export class Engine {
     const startsAt = Math.max(arrivedAt, this.#idleAt);
     this.#idleAt = startsAt + this.#service;
     this.longestWait = Math.max(this.longestWait, startsAt - arrivedAt);
-    // In the order of arrival, so it can be done now, as of then.
+    // Commands are served in the order of arrival, so the swap can be done now, with the clock set to that time.
     this.#servedAt = startsAt;
     const result = await this.#store.swap(...swap);
     const [, , next] = swap;

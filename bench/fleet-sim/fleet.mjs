@@ -1,13 +1,15 @@
-// N processes as N caches over one engine on one virtual clock: the code that is published, nothing of it replaced.
+// A simulated fleet: one cache per process, one engine, one virtual clock. The caches are the built package, unchanged.
 import { createTokenCache } from "remint";
 import { fleetStore } from "remint/fleet";
 import { Engine } from "./engine.mjs";
 import { VirtualClock } from "./virtual-clock.mjs";
 
 const SITE = { origin: "https://api.example", path: "/" };
-/** Seconds a token lives. */
+/** The key of the methods that clients call on a cache. */
+const POLICY = Symbol.for("remint.policy/1");
+/** The lifetime of a token in seconds. */
 const EXPIRES_IN = 3600;
-/** A mint takes its time, give or take this part of it. */
+/** The time of a mint varies by this part of it, up and down. */
 const VARIATION = 0.2;
 
 export class SimulatedFleet {
@@ -15,25 +17,26 @@ export class SimulatedFleet {
   engine;
   processes;
   startedAt = 0;
-  /** Mints that were begun, and the most that were under way at once. */
+  /** The number of mints that were started. */
   mints = 0;
+  /** The largest number of mints in progress at the same time. */
   mostAtOnce = 0;
-  /** How often a process could not use the store. */
+  /** The number of times that a process could not use the store. */
   storeFailures = 0;
-  /** Whether the next process that mints dies of it. */
+  /** Whether the next process that mints dies during the mint. */
   nextDies = false;
   #mintTime;
   #atOnce = 0;
   #tokens = 0;
 
-  /** @param mintTime Milliseconds, on average. @param throughput Commands a second the engine can serve. */
+  /** @param mintTime Milliseconds of a mint, on average. @param throughput Commands a second that the engine serves. */
   constructor({ size, mintTime, throughput }) {
     this.#mintTime = mintTime;
     this.engine = new Engine(this.clock, throughput);
     this.processes = Array.from({ length: size }, () => this.#join());
   }
 
-  /** Counts from now on. */
+  /** Resets the counts: the scenario begins now. */
   start() {
     this.startedAt = this.clock.monotonic();
     this.engine.reset();
@@ -43,9 +46,9 @@ export class SimulatedFleet {
     for (const process of this.processes) process.servedAt = undefined;
   }
 
-  /** Lets time pass until every process that is alive has a token it did not have. */
+  /** Lets time pass until every living process has a new token. */
   async untilServed() {
-    // The first that is not served yet is looked at, and those behind it only after it.
+    // Checks the processes in order and stops at the first without a token, which saves checking all after every timer.
     let at = 0;
     const { processes } = this;
     await this.clock.run(() => {
@@ -62,13 +65,13 @@ export class SimulatedFleet {
       grant: { key: "orders", mint: () => this.#mint(process, connection) },
       origins: [SITE.origin],
       clock,
-      // The pauses between tries are p-retry's and pass in real time.
+      // No retries, because p-retry pauses in real time.
       mintRetries: 0,
       onEvent: ({ name }) => {
         if (name === "store-failed") this.storeFailures++;
         if (name === "minted" || name === "adopted") process.servedAt = clock.monotonic();
       },
-      // WebCrypto answers in real time.
+      // No encryption, because WebCrypto works in real time.
       store: fleetStore(connection, { encryptionKey: "none" }),
     });
     return process;
@@ -90,7 +93,7 @@ export class SimulatedFleet {
   }
 }
 
-/** A request of this process is told that its token is no good. */
+/** An API rejects the token of a request of this process. */
 export function reject({ cache }) {
-  void cache.rejected(cache.peek(), SITE).next();
+  void cache[POLICY].rejected(cache.peek(), SITE).next();
 }

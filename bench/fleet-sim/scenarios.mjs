@@ -1,18 +1,19 @@
-// What happens to a fleet, what it costs the engine, and when everybody has the token.
+// The scenarios of the simulation, and their outcomes: the mints, the load on the engine, and when all processes have
+// the token. The simulated fleet is in fleet.mjs, the simulated Redis in engine.mjs.
 import { reject, SimulatedFleet } from "./fleet.mjs";
 
-/** Milliseconds. */
+// Times are milliseconds.
 const FAST_MINT = 250;
 const SLOW_MINT = 2000;
-/** Longer than a lease: it has to be renewed meanwhile. */
+/** Longer than a lease, so the holder has to renew its lease during the mint. */
 const LONG_MINT = 5000;
 const REFRESH_BUFFER = 60_000;
-/** A process with steady traffic sends a request this often. */
+/** The time between two requests of a process with steady traffic. */
 const REQUEST_EVERY = 250;
-/** A revocation is noticed by all within this time. */
+/** All processes notice a revocation within this time. */
 const NOTICED_WITHIN = 50;
 
-/** `begin` leaves the fleet to itself; `mints` is what it then has to come to. */
+/** `begin` starts the scenario; `mints` is the number of mints that it has to take. */
 export const scenarios = {
   "cold start of all at once, mint 250 ms": { mintTime: FAST_MINT, mints: 1, begin: coldStart },
   "cold start of all at once, mint 2 s": { mintTime: SLOW_MINT, mints: 1, begin: coldStart },
@@ -25,9 +26,9 @@ export const scenarios = {
 };
 
 /**
- * Runs a scenario; equal arguments give equal results.
+ * Runs a scenario. Equal arguments give equal results.
  *
- * @param throughput Commands a second the engine can serve.
+ * @param throughput Commands a second that the engine can serve.
  */
 export async function simulate(name, { size, seed = 1, throughput = 50_000 }) {
   const random = Math.random;
@@ -43,7 +44,7 @@ export async function simulate(name, { size, seed = 1, throughput = 50_000 }) {
   }
 }
 
-/** What is wrong with an outcome, in words. */
+/** Describes what is wrong with an outcome. */
 export function brokenBy(name, { mints, mostAtOnce, published, tokens, storeFailures }) {
   const { mints: wanted } = scenarios[name];
   return [
@@ -76,13 +77,13 @@ function outcomeOf({ startedAt, engine, processes, mints, mostAtOnce, storeFailu
   };
 }
 
-/** Every process needs the token in the same instant. */
+/** All processes need the token at the same moment. */
 async function coldStart(fleet) {
   fleet.start();
   for (const { cache } of fleet.processes) void cache.get();
 }
 
-/** @returns The token's end, in milliseconds of the clock. */
+/** Gives every process a token. @returns The expiry of the token, in milliseconds of the clock. */
 async function warm(fleet) {
   await coldStart(fleet);
   await fleet.untilServed();
@@ -90,14 +91,14 @@ async function warm(fleet) {
   return clock.monotonic() + processes[0].cache.peek().expiresAt - clock.now();
 }
 
-/** Each process comes upon the window at a time of its own, and nobody may have to wait. */
+/** Each process reaches the soft window at a time of its own, and no request may have to wait. */
 async function refreshAhead(fleet) {
   const { clock, processes } = fleet;
   const expiresAt = await warm(fleet);
   await clock.runTo(expiresAt - 1.1 * REFRESH_BUFFER - 1000);
   fleet.start();
   const send = (cache) => {
-    if (cache.peek() === undefined) throw new Error("a request had to wait although the token was good");
+    if (cache.peek() === undefined) throw new Error("a request had to wait although the token was valid");
     clock.setTimeout(() => send(cache), REQUEST_EVERY);
   };
   for (const { cache } of processes) clock.setTimeout(() => send(cache), REQUEST_EVERY * Math.random());
@@ -117,13 +118,13 @@ async function revocation(fleet) {
   for (const process of processes) clock.setTimeout(() => reject(process), NOTICED_WITHIN * Math.random());
 }
 
-/** Its lease is over when that runs out, and not before. */
+/** The process that mints dies. Another process can mint only after the lease has ended. */
 async function minterDies(fleet) {
   fleet.nextDies = true;
   await coldStart(fleet);
 }
 
-/** Mulberry32: small, and good enough for jitter. */
+/** The random number generator Mulberry32, which is good enough for jitter. */
 function seeded(seed) {
   let state = seed;
   return () => {

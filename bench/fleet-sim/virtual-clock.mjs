@@ -1,14 +1,15 @@
-// Time for thousands of processes in one. `manualClock` of remint/testing waits ten turns of the event loop after every
-// timer, for promise chains that hop over real I/O; here nothing does, and half a million timers have to fire.
+// A virtual clock for thousands of simulated processes. `manualClock` of remint/testing waits ten turns of the event
+// loop after every timer, for promise chains that include macrotasks. The simulation has no macrotasks and half a million
+// timers.
 
-/** 2026-01-01T00:00:00Z: any fixed moment. */
+/** 2026-01-01T00:00:00Z: a fixed moment, so that runs can be repeated. */
 const EPOCH = 1_767_225_600_000;
 
 /** A `Clock` that moves from timer to timer. */
 export class VirtualClock {
   #time = 0;
   #set = 0;
-  /** A binary heap: the timer that is due first is at 0. */
+  /** A binary heap: the timer that is due first is at index 0. */
   #heap = [];
 
   now() {
@@ -22,26 +23,26 @@ export class VirtualClock {
   setTimeout(fire, delay) {
     const timer = { due: this.#time + Math.max(0, delay), order: this.#set++, fire };
     this.#push(timer);
-    // A cancelled timer stays in the heap until it is due: nothing has to be searched.
+    // A cancelled timer stays in the heap until it is due, which saves a search.
     return { cancel: () => void (timer.fire = undefined), hold: () => {} };
   }
 
-  /** Lets time pass until `done()`. @throws When nothing is left to happen, or `patience` milliseconds are over. */
+  /** Lets time pass until `done()`. @throws When no timer is left, or when `patience` milliseconds have passed. */
   async run(done, patience = 600_000) {
     const until = this.#time + patience;
-    await settled();
+    await oneTurn();
     while (!done()) {
       const timer = this.#heap.length > 0 ? this.#pop() : undefined;
-      if (timer === undefined) throw new Error("the simulation stands still: nobody waits for anything any more");
+      if (timer === undefined) throw new Error("the simulation stands still: no timer is left");
       if (timer.fire === undefined) continue;
       if (timer.due > until) throw new Error(`the simulation was not done after ${patience} ms of its time`);
       this.#time = timer.due;
       timer.fire();
-      await settled();
+      await oneTurn();
     }
   }
 
-  /** Moves on to a moment. */
+  /** Lets time pass until a given moment. */
   async runTo(time) {
     let isThere = false;
     this.setTimeout(() => (isThere = true), time - this.#time);
@@ -81,7 +82,7 @@ function isBefore(a, b) {
   return a.due < b.due || (a.due === b.due && a.order < b.order);
 }
 
-/** One turn of the event loop runs promise chains of any depth to their end. */
-function settled() {
+/** One turn of the event loop, which runs promise chains of any depth to their end. */
+function oneTurn() {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,4 +1,4 @@
-// Good days: cold start, warm requests, revocation, expiry. And an API that accepts nothing.
+// Scenarios of normal operation: cold start, warm requests, revocation and expiry. And an API that accepts no token.
 import { setTimeout as sleep } from "node:timers/promises";
 import { unnoticed } from "./rows.mjs";
 
@@ -6,11 +6,21 @@ const MINT = 250;
 const SLOW = 20;
 
 export const scenarios = ({ quick }) => [
-  { title: "cold", does: "everybody needs the first token", run: cold },
+  { title: "cold", does: "all callers need the first token", run: cold },
   { title: "revocation", does: "the token of all requests in flight is revoked", run: revocation },
-  { title: "late 401", does: "slow requests with the old token are refused after the revocation", run: late },
-  { title: "warm", does: "everybody sends requests with a good token", rounds: 1, run: (stage) => warm(stage, quick) },
-  { title: "expiry, waited for", does: "tokens of 2 s, nobody refreshes", rounds: 1, run: expiryOf(quick, 2, 0) },
+  { title: "late 401", does: "slow requests with the old token are rejected after the revocation", run: late },
+  {
+    title: "warm",
+    does: "all callers send requests with a valid token",
+    rounds: 1,
+    run: (stage) => warm(stage, quick),
+  },
+  {
+    title: "expiry, waited for",
+    does: "tokens of 2 s, which no process refreshes",
+    rounds: 1,
+    run: expiryOf(quick, 2, 0),
+  },
   { title: "expiry, refreshed", does: "tokens of 4 s, refreshed 1 s before", rounds: 1, run: expiryOf(quick, 4, 1000) },
   { title: "always 401", does: "the API accepts no token", rounds: 1, run: (stage) => storm(stage, quick) },
   { title: "encryption", does: "looks for tokens in all that Redis holds", run: encryption },
@@ -48,9 +58,9 @@ async function late(stage) {
   await stage.redis.resetCommands();
   const before = stage.endpoint.mints;
   stage.api.release();
-  await stage.api.holds(all); // the same requests, sent again
+  await stage.api.holds(all); // the same requests, resent
   stage.api.release();
-  // How long they waited is up to the API.
+  // Their waits depend on the API and are left out.
   const { waits: _, ...outcome } = await slow;
   const mints = stage.endpoint.mints - before;
   const commands = await stage.commands();
@@ -84,7 +94,7 @@ async function load(stage, duration, pause) {
   return stage.fleet.stop();
 }
 
-/** One round for each expiry: a token that not everybody used was minted beside another one. */
+/** Returns one round for each expiry. A token that some process did not use was minted beside another one. */
 function expiryOf(quick, expiresIn, refreshBuffer) {
   return async (stage) => {
     await begin(stage, { refreshBuffer, minValidity: 0 });
@@ -121,12 +131,12 @@ async function storm(stage, quick) {
   const claims = {
     "at most 10 mints": mints <= 10,
     "no error": outcome.errors.length === 0,
-    "nobody is let in": outcome.served === 0,
+    "no request is served": outcome.served === 0,
   };
   return { ...outcome, mints, commands: await stage.commands(), claims, note: `${outcome.unauthorized} requests` };
 }
 
-/** During a mint, with a token, while that is replaced; and once without encryption, where it has to be found. */
+/** Looks for tokens in Redis before, during and after a mint. Without encryption they must be found. */
 async function encryption(stage) {
   const found = [];
   await begin(stage);

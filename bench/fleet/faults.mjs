@@ -1,4 +1,5 @@
-// Redis fails under the feet of the fleet, or holds what is not the fleet's: nobody notices, and it gets over it by itself.
+// Scenarios in which Redis fails, or holds data that the fleet did not write. Callers notice nothing, and the fleet
+// recovers by itself.
 import { unnoticed } from "./rows.mjs";
 
 export const scenarios = ({ FAULTS, FOREIGN, plant }) => [

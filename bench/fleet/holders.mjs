@@ -1,9 +1,9 @@
-// The process that mints for the fleet is killed or suspended, or loses its lease.
+// Scenarios in which the process that mints for the fleet is killed or suspended, or loses its lease.
 import { unnoticed } from "./rows.mjs";
 
 const LEASE = 2000;
 const MINT = 600;
-/** The longest pause between two looks at somebody else's lease, with its jitter. */
+/** The longest pause between two looks at the lease of another process, with its jitter. */
 const POLL = 315;
 
 export const scenarios = () => [
@@ -12,15 +12,15 @@ export const scenarios = () => [
     does: `the process that mints is killed (lease ${LEASE} ms, mint ${MINT} ms)`,
     run: killed,
   },
-  { title: "SIGSTOP past the lease", does: "the process that mints is suspended, and goes on later", run: suspended },
+  { title: "SIGSTOP past the lease", does: "the process that mints is suspended, and continues later", run: suspended },
   { title: "FLUSHALL mid-lease", does: "Redis loses the lease of the process that mints", run: flushed },
 ];
 
-/** Everybody needs a token; something happens to the first process that mints. */
+/** All callers need a token, and `act` happens to the first process that mints. */
 async function strike(stage, act) {
   await stage.open({ fleet: { lease: LEASE } });
   await stage.share();
-  // What the same calls take when nothing happens to anybody and a mint takes no time.
+  // The time of the same calls when nothing happens and a mint takes no time.
   const idle = Math.max(...(await stage.revocation()).waits);
   stage.endpoint.reset();
   stage.endpoint.delay = MINT;

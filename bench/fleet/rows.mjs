@@ -1,7 +1,7 @@
-// From the rounds of a scenario to a row of the table: medians of what was counted, and whether every round kept the claim.
+// Makes a row of the table of the rounds of a scenario: medians of the counts, and whether every round met the claims.
 import { quartiles } from "../measure.mjs";
 
-/** Runs a scenario, says what it does, and judges it. */
+/** Runs the rounds of a scenario. */
 export async function rowOf({ title, does, run }, { stage, rounds }) {
   console.log(`... ${title}: ${does}`);
   const done = [];
@@ -55,7 +55,7 @@ function middle(values) {
   return quartiles(values).median.toFixed(0);
 }
 
-/** What was not so, and in how many rounds. */
+/** Returns the claims that were missed, each with the number of rounds. */
 function misses({ rounds }) {
   const names = Object.keys(rounds[0].claims);
   return names.flatMap((name) => {
@@ -65,7 +65,7 @@ function misses({ rounds }) {
   });
 }
 
-/** Nobody noticed anything: no error, no 401. */
+/** Whether callers noticed nothing: no error and no 401. */
 export function unnoticed({ errors, unauthorized }) {
   return errors.length === 0 && unauthorized === 0;
 }

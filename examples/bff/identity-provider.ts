@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { type AuthServer, startAuthServer } from "remint/testing";
 
-/** A stand-in for the identity provider: any code signs in, refresh tokens rotate and can be ended. */
+/** Stands for the identity provider. It accepts any code, rotates refresh tokens, and can end all sessions. */
 export interface IdentityProvider {
   readonly server: AuthServer;
-  /** Ends every sign-in: refresh tokens are refused from now on. */
+  /** Ends every session: the refresh tokens are refused from now on. */
   readonly endSignIns: () => void;
 }
 

@@ -1,5 +1,6 @@
 /**
- * A backend for a front end, from sign-in to the day the identity provider is down, and what the browser sees of it.
+ * A backend for a front end: sign-in, a revoked token, a session that ends, an identity provider that is down. The
+ * script acts as the browser and checks what the browser gets.
  *
  * @module
  */

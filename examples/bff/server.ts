@@ -11,9 +11,12 @@ interface Reply {
 
 const SIGN_IN_AGAIN: Reply = { status: 401, body: JSON.stringify({ signIn: "/sign-in" }) };
 
-/** A backend for a front end: `/sign-in` makes a session, GET `/api/*` goes to the upstream API with its user's token. */
+/**
+ * Creates a backend for a front end. `/sign-in` begins a session; GET `/api/*` goes to the upstream API with the user's
+ * token.
+ */
 export function createBff(sessions: Sessions, upstream: string): Server {
-  // Without a token of its own: every request says whose it takes.
+  // The client has no cache of its own. Each request names the cache it uses.
   const authFetch = createAuthFetch(() => undefined);
 
   async function signIn(url: URL): Promise<Reply> {
@@ -28,7 +31,7 @@ export function createBff(sessions: Sessions, upstream: string): Server {
     try {
       const answer = await authFetch(upstream + url.pathname.replace(/^\/api/, ""), { remint: tokens });
       const body = await answer.text();
-      // A 401 that is left after a renewal is between the BFF and the API; the browser cannot sign in against it.
+      // If the API still answers 401 after a renewal, signing in again would not help the browser.
       return answer.status === 401 ? { status: 502 } : { status: answer.status, body };
     } catch (error) {
       const reply = replyTo(error);
@@ -44,10 +47,10 @@ export function createBff(sessions: Sessions, upstream: string): Server {
   });
 }
 
-/** What the browser is told when there was no token to be had. */
+/** Returns the answer for the browser when no token could be obtained. */
 function replyTo(error: unknown): Reply {
   const failure = findRemintError(error);
-  // Not about tokens: the API itself could not be reached.
+  // The failure is not about tokens: the API could not be reached.
   if (failure === undefined) return { status: 502 };
   if (!(failure instanceof TokenEndpointError)) return { status: 503, headers: { "retry-after": "1" } };
   if (failure.terminal) return SIGN_IN_AGAIN;

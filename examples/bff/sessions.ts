@@ -6,11 +6,14 @@ import type { UserToken } from "./token-request.ts";
 
 interface Session {
   readonly initial: UserToken & { readonly receivedAt: number };
-  /** The newest there is. The pool may let go of an idle cache, so it is kept here (in a real BFF: in its session store). */
+  /**
+   * The newest refresh token. The pool may let go of an idle cache, so it is kept here (a real BFF keeps it in its
+   * session store).
+   */
   refreshToken: string;
 }
 
-/** Who is signed in, and the token cache of each. The browser only ever sees the session's id. */
+/** The sessions of signed-in users, and a token cache for each. The browser only gets the id of its session. */
 export class Sessions {
   readonly #sessions = new Map<string, Session>();
   readonly #pool: TokenPool;
@@ -30,7 +33,7 @@ export class Sessions {
     });
   }
 
-  /** Redeems the code of a sign-in; the token that comes with it is the session's first. */
+  /** Begins a session: exchanges the code of a sign-in for the first token. Resolves to the session's id. */
   async begin(code: string): Promise<string> {
     const token = await requestUserToken(this.#tokenEndpoint, { grant_type: "authorization_code", code });
     const id = randomUUID();
@@ -39,7 +42,7 @@ export class Sessions {
     return id;
   }
 
-  /** The token cache of a session; `undefined` when nobody is signed in under that id. */
+  /** Returns the token cache of a session; `undefined` when there is no session with this id. */
   tokens(id: string | undefined): TokenCache | undefined {
     return id !== undefined && this.#sessions.has(id) ? this.#pool.get(id) : undefined;
   }
@@ -57,7 +60,7 @@ export class Sessions {
     const endpoint = this.#tokenEndpoint;
     return customGrant<string>({
       endpoint,
-      // A grant with state is never repeated on its own: a refresh token whose answer was lost may be used up.
+      // With state, a mint is never retried: a refresh token may be used up although the answer was lost.
       state: session.refreshToken,
       async mint({ signal, state = session.refreshToken }) {
         const token = await requestUserToken(endpoint, { grant_type: "refresh_token", refresh_token: state }, signal);

@@ -1,6 +1,6 @@
 import { TokenEndpointError, type TokenResponse } from "remint";
 
-/** What the identity provider answers to a sign-in and to a refresh. */
+/** The identity provider's answer to a sign-in and to a refresh. */
 export interface UserToken extends TokenResponse {
   readonly refresh_token: string;
 }
@@ -8,9 +8,9 @@ export interface UserToken extends TokenResponse {
 const CLIENT = { authorization: `Basic ${Buffer.from("bff:s3cret").toString("base64")}` };
 
 /**
- * One request to the token endpoint.
+ * Sends one request to the token endpoint.
  *
- * @throws {TokenEndpointError} When it is refused. `terminal`: this sign-in is over, and no later request can succeed.
+ * @throws {TokenEndpointError} When the endpoint refuses. `terminal: true` means that the session is over.
  */
 export async function requestUserToken(
   tokenEndpoint: string,

@@ -3,21 +3,21 @@ import { createRemoteJWKSet, decodeJwt, type JWTVerifyGetKey, jwtVerify } from "
 import { type Api, startApi } from "remint/testing";
 import { AUDIENCE, type AuthServer } from "./auth-server.ts";
 
-/** The path everybody asks for. */
+/** The path that all callers request. */
 export const ORDERS: string = "/orders";
-/** A path that answers only when it is let. */
+/** A path whose answers are held back until a scenario releases them. */
 export const SLOW: string = "/slow";
-/** A path that says 401 to every token: a misconfigured gateway, say. */
+/** A path that answers 401 to every token, as a misconfigured gateway does. */
 export const BROKEN: string = "/broken";
 
 const INVALID_TOKEN = { status: 401, headers: { "www-authenticate": 'Bearer error="invalid_token"' } };
 
-/** Requests that wait for their answers. */
+/** Requests whose answers are held back. */
 export interface Held {
-  /** Resolves when so many are there. */
+  /** Resolves when so many requests have arrived. */
   arrived(count: number): Promise<void>;
   revokeTheirTokens(): void;
-  /** Lets the API look at their tokens, and answer. */
+  /** Lets the API check the tokens and answer. */
   release(): void;
 }
 
@@ -28,7 +28,7 @@ export class OrdersApi {
   readonly #api: Api;
   readonly #issuer: string;
   readonly #keys: JWTVerifyGetKey;
-  /** `jti` of revoked tokens. A JWT stays valid until it expires, unless the API knows better. */
+  /** The `jti` of revoked tokens. A JWT stays valid until it expires, unless the API keeps a list of revoked ones. */
   readonly #denied = new Set<unknown>();
   #slow: Promise<unknown> = Promise.resolve();
   readonly #watchers: { readonly total: number; readonly reached: () => void }[] = [];
@@ -58,18 +58,18 @@ export class OrdersApi {
     this.#denied.add(decodeJwt(token).jti);
   }
 
-  /** Resolves when it has answered so many further 401s. */
+  /** Resolves when the API has answered 401 so many more times. */
   refused(count: number): Promise<void> {
     return new Promise((reached) => this.#watchers.push({ total: this.refusals + count, reached }));
   }
 
-  /** Holds back the answers to all requests that come from now on. */
+  /** Holds back the answers to all requests from now on. */
   hold(): Held {
     const release = this.#api.holdAnswers();
     return { ...this.#arrivals(), release };
   }
 
-  /** Like {@link OrdersApi.hold}, for {@link SLOW} only. */
+  /** Holds back the answers to requests for {@link SLOW} only. */
   holdSlow(): Held {
     const gate = new EventEmitter();
     this.#slow = once(gate, "release");
@@ -93,7 +93,7 @@ export class OrdersApi {
     };
   }
 
-  /** Signature, issuer, audience and expiry, then the denylist. */
+  /** Checks signature, issuer, audience and expiry, then the list of revoked tokens. */
   async #isLive(token: string): Promise<boolean> {
     const expected = { issuer: this.#issuer, audience: AUDIENCE, typ: "at+jwt", requiredClaims: ["exp", "jti"] };
     return jwtVerify(token, this.#keys, expected).then(

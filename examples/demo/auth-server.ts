@@ -3,22 +3,25 @@ import type { AddressInfo } from "node:net";
 import { exportJWK, generateKeyPair } from "jose";
 import { createOidcProvider } from "./oidc-provider.ts";
 
-/** The API the tokens are for (RFC 8707): what their `aud` says. */
+/** The API that the tokens are for (RFC 8707): their `aud` claim. */
 export const AUDIENCE: string = "urn:demo:orders-api";
-/** The client that is registered. */
+/** The registered client. */
 export const CLIENT: { readonly clientId: string; readonly clientSecret: string } = {
   clientId: "orders-service",
   clientSecret: "not-a-secret-in-a-demo",
 };
 
-/** A certified authorization server (oidc-provider) on loopback, behind a gate that counts and can be shut. */
+/**
+ * A certified authorization server (oidc-provider) on loopback. A gate in front of it counts token requests and can be
+ * shut.
+ */
 export class AuthServer {
-  /** Requests to the token endpoint, answered or refused at the gate. */
+  /** The number of requests to the token endpoint, including those that the gate refused. */
   tokenRequests = 0;
-  /** Tokens handed out. */
+  /** The number of tokens that were handed out. */
   mints = 0;
   readonly #server: Server;
-  /** While shut: what the gate waits for before it answers 503. */
+  /** Set while the gate is shut: what it waits for before it answers 503. */
   #outage: Promise<unknown> | undefined;
   #provider: RequestListener | undefined;
 
@@ -53,7 +56,7 @@ export class AuthServer {
     return `${this.issuer}/jwks`;
   }
 
-  /** From now on the token endpoint answers 503, and the first time not before `until` settled. */
+  /** Lets the token endpoint answer 503 from now on, but not before `until` has settled. */
   breakDown(until: Promise<unknown>): void {
     this.#outage = until;
   }
@@ -83,7 +86,7 @@ export class AuthServer {
   }
 }
 
-/** One client, and access tokens that are JWTs, because they are for a named API. */
+/** Configures one client. Its access tokens are JWTs, because they are for a named API. */
 async function configuration(): Promise<object> {
   const { privateKey } = await generateKeyPair("RS256", { extractable: true });
   const client = {

@@ -7,9 +7,9 @@ import { createAuthOfetch } from "remint/ofetch";
 /** Sends a GET and resolves to the status of the answer. */
 export type Send = (path: string) => Promise<number>;
 
-/** The three clients, all on the same cache. */
+/** Creates the three clients, with one cache for all. */
 export function createClients(tokens: TokenCache, origin: string): readonly Send[] {
-  // oxlint-disable-next-line import/no-named-as-default-member -- the way axios is used everywhere
+  // oxlint-disable-next-line import/no-named-as-default-member -- axios is usually used like this
   const api = axios.create({ baseURL: origin, validateStatus: null });
   api.interceptors.request.use(createAuthInterceptor(tokens));
 

@@ -3,9 +3,9 @@ import type { Stage } from "./stage.ts";
 import { useUsualInterceptor } from "./usual-interceptor.ts";
 import type { Send } from "./clients.ts";
 
-/** An axios with the interceptor everybody writes, as a client to send with. */
+/** Creates an axios client with the usual interceptor. */
 export function usualClient({ auth, api }: Stage): Send {
-  // oxlint-disable-next-line import/no-named-as-default-member -- the way axios is used everywhere
+  // oxlint-disable-next-line import/no-named-as-default-member -- axios is usually used like this
   const usual = axios.create({ baseURL: api.origin });
   useUsualInterceptor(usual, auth.tokenEndpoint);
   return async (path) => {

@@ -1,6 +1,6 @@
 /**
- * What goes wrong with access tokens in production, played on a real authorization server and a real API, and what
- * remint makes of it. Exits 0 only if every number is right.
+ * The demo: five things that go wrong with access tokens in production, with and without remint, on a real
+ * authorization server and a real API. Exits with 0 only if every number is right.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { Terminal, wrapped } from "./terminal.ts";
 const SCENARIOS: readonly Scenario[] = [coldHerd, revocation, outage, always401, late401];
 const SETTING =
   "Real requests to a certified authorization server (oidc-provider) and to an API that accepts only its live tokens.";
-/** Far more than any of them needs: ends a run that would wait forever for something that does not come. */
+/** Milliseconds. Far more than a scenario needs: it ends a run that hangs. */
 const SCENARIO_LIMIT = 60_000;
 
 class Interrupted extends Error {}
@@ -45,7 +45,7 @@ try {
   await stage.close();
 }
 
-/** Plays every scenario on one stage, with one cache; resolves to the exit code. */
+/** Runs every scenario on one stage, with one cache. Resolves to the exit code. */
 async function play(on: Stage): Promise<number> {
   const results: Result[] = [];
   const complaints: string[] = [];
@@ -78,6 +78,6 @@ async function play(on: Stage): Promise<number> {
 
 function limit({ title }: Scenario): Promise<never> {
   return new Promise((_, reject) => {
-    setTimeout(() => reject(new Error(`${title}: not over after ${SCENARIO_LIMIT} ms`)), SCENARIO_LIMIT).unref();
+    setTimeout(() => reject(new Error(`${title}: not finished after ${SCENARIO_LIMIT} ms`)), SCENARIO_LIMIT).unref();
   });
 }

@@ -1,6 +1,6 @@
 import type { RequestListener } from "node:http";
 
-/** The part of oidc-provider this demo uses; the package brings no types. */
+/** The part of oidc-provider that this demo uses. The package has no types. */
 export interface OidcProvider {
   callback(): RequestListener;
   on(event: "server_error", listener: (context: unknown, error: Error) => void): void;
@@ -11,10 +11,10 @@ interface OidcProviderModule {
 }
 
 /**
- * Creates a provider without its advice for production.
+ * Creates a provider, without the warnings that it prints.
  *
- * On Node.js 20 it calls the runtime unsupported when it is imported, and on any it says that tokens in memory do not
- * survive a restart. Both are beside the point here; everything else that is written meanwhile is let through.
+ * On Node.js 20 the package warns that the runtime is not supported, and always that tokens in memory do not survive a
+ * restart. Neither matters in a demo. Other output is not suppressed.
  */
 export async function createOidcProvider(issuer: string, configuration: object): Promise<OidcProvider> {
   const { warn, info } = console;
@@ -25,7 +25,7 @@ export async function createOidcProvider(issuer: string, configuration: object):
   };
   Object.assign(console, { warn: unlessAdvice(warn), info: unlessAdvice(info) });
   try {
-    // A name the compiler does not look up, because there are no types to find.
+    // In a variable, so that the compiler does not look for types.
     const name: string = "oidc-provider";
     const { Provider } = (await import(name)) as OidcProviderModule;
     return new Provider(issuer, configuration);

@@ -2,7 +2,7 @@ import type { Check, Result, Row, Scenario } from "./scenario.ts";
 import { alignedTable, type Column } from "./table.ts";
 import { type Terminal, wrapped } from "./terminal.ts";
 
-/** Of the narrowest terminal there usually is. */
+/** The width of a narrow terminal, in characters. */
 export const WIDTH: number = 80;
 const INDENT = "     ";
 
@@ -21,12 +21,12 @@ const COLUMNS: readonly Column[] = [
   { heading: ["p50/p99", "ms"], align: "right" },
 ];
 
-/** Says what will happen, before it does. */
+/** Prints the title and the story of a scenario before it runs. */
 export function announce(terminal: Terminal, number: number, { title, story }: Scenario): void {
   terminal.print("", `  ${number}  ${terminal.bold(title)}`, ...wrapped(story, INDENT, WIDTH).map(terminal.dim));
 }
 
-/** Says what came of it: one line per number. */
+/** Prints the outcome of a scenario: one line per number. */
 export function conclude(terminal: Terminal, { checks }: Result): void {
   const sentences = checks.map(({ actual, what }) => [inWords(actual), agreeing(what, actual)] as const);
   const width = Math.max(...sentences.map(([number]) => number.length));
@@ -38,7 +38,7 @@ export function conclude(terminal: Terminal, { checks }: Result): void {
   }
 }
 
-/** The table of everything, once all is over. */
+/** Prints the table of all scenarios. */
 export function tabulate(terminal: Terminal, rows: readonly Row[]): void {
   const lines = alignedTable(COLUMNS, rows.map(cellsOf));
   const head = lines.length - rows.length;
@@ -50,7 +50,7 @@ export function tabulate(terminal: Terminal, rows: readonly Row[]): void {
   terminal.print("", ...wrapped(LEGEND, "  ", WIDTH).map(terminal.dim), "");
 }
 
-/** One line per number that is wrong, with the scenario it belongs to. */
+/** Returns the line about a number that is wrong. */
 export function complaint({ what, expected, actual }: Check): string {
   return `${what}: expected ${expected}, got ${inWords(actual)}`;
 }
@@ -68,7 +68,7 @@ function cellsOf({ label, clients, tally, contrast }: Row): string[] {
   ];
 }
 
-/** "mints afterwards" for 3 of them, "mint afterwards" for one. */
+/** Returns a text in the singular if the count is one: "mints afterwards" becomes "mint afterwards". */
 function agreeing(plural: string, count: number): string {
   return count === 1 ? plural.replace(/^([a-z]+)s\b/, "$1") : plural;
 }

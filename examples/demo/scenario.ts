@@ -1,31 +1,31 @@
 import type { Stage } from "./stage.ts";
 import type { Progress, Tally } from "./tally.ts";
 
-/** How many callers come at once. */
+/** The number of callers at the same time. */
 export const CALLERS: number = 1000;
-/** How many it takes to see what the usual interceptor does. */
+/** The number of callers for the usual interceptor: enough to see what it does. */
 export const CONTRAST_CALLERS: number = 100;
 
-/** One thing that goes wrong in production, played on real servers. */
+/** One thing that goes wrong in production, repeated on real servers. */
 export interface Scenario {
   readonly title: string;
-  /** What happens, and what usually goes wrong there. */
+  /** Says what happens, and what usually goes wrong then. */
   readonly story: string;
   run(stage: Stage, progress: Progress): Promise<Result>;
 }
 
-/** What came of a scenario: rows for the table and what had to be true. */
+/** The outcome of a scenario: rows for the table, and checks. */
 export interface Result {
   readonly rows: readonly Row[];
   readonly checks: readonly Check[];
 }
 
-/** A line of the table. */
+/** A row of the table. */
 export interface Row {
   readonly label: string;
   readonly clients: string;
   readonly tally: Tally;
-  /** Shown beside, but nothing depends on it. */
+  /** The row is for comparison: it has no checks. */
   readonly contrast?: boolean;
 }
 
@@ -39,7 +39,7 @@ export interface Check {
   readonly passed: boolean;
 }
 
-/** What the table calls the three clients together. */
+/** The name of all three clients in the table. */
 export const ALL_CLIENTS: string = "all 3";
 
 export function exactly(expected: number, what: string, actual: number): Check {

@@ -3,7 +3,7 @@ import { OrdersApi } from "./api.ts";
 import { AUDIENCE, AuthServer, CLIENT } from "./auth-server.ts";
 import { createClients, type Send } from "./clients.ts";
 
-/** What every scenario plays on: real servers, and three clients that share one token cache. */
+/** What every scenario uses: real servers, and three clients that share one token cache. */
 export interface Stage {
   readonly auth: AuthServer;
   readonly api: OrdersApi;

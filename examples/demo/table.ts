@@ -1,10 +1,10 @@
-/** A column: its heading, one string per line, and how its cells stand under it. */
+/** A column: the lines of its heading, and the alignment of its cells. */
 export interface Column {
   readonly heading: readonly string[];
   readonly align: "left" | "right";
 }
 
-/** Lines of text with every column as wide as its widest cell; headings stand on the last line there is for them. */
+/** Returns the lines of a table. Each column is as wide as its widest cell, and headings are aligned at the bottom. */
 export function alignedTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const height = Math.max(...columns.map(({ heading }) => heading.length));
   const heads = Array.from({ length: height }, (_, line) =>

@@ -1,17 +1,17 @@
 import type { Send } from "./clients.ts";
 import type { Stage } from "./stage.ts";
 
-/** What one caller got: an answer or an error, and when. */
+/** What one caller got: an answer or an error, and after how long. */
 export interface Outcome {
   readonly status: number | undefined;
   readonly error: unknown;
   readonly ms: number;
 }
 
-/** Tells how many of how many callers have their outcome. */
+/** Is called with the number of callers that have their outcome, and the number of all callers. */
 export type Progress = (done: number, total: number) => void;
 
-/** So many callers at once, spread evenly over the clients. */
+/** Sends requests of so many callers at once, spread evenly over the clients. */
 export function herd(
   callers: number,
   clients: readonly Send[],
@@ -38,21 +38,21 @@ async function outcomeOf(send: Send, path: string): Promise<Outcome> {
   );
 }
 
-/** What some requests cost, and what came of them: one row of the table. */
+/** The outcomes of some requests and what they cost: one row of the table. */
 export class Tally {
   readonly outcomes: Outcome[] = [];
   refusals = 0;
   tokenRequests = 0;
   mints = 0;
 
-  /** What this work costs, and what comes of it. */
+  /** Runs some work and tallies it. */
   static async of(stage: Stage, work: () => Promise<readonly Outcome[]>): Promise<Tally> {
     const tally = new Tally();
     await tally.count(stage, work);
     return tally;
   }
 
-  /** Adds outcomes, and what the servers did meanwhile. */
+  /** Runs some work; adds its outcomes and what the servers counted meanwhile. */
   async count({ api, auth }: Stage, work: () => Promise<readonly Outcome[]>): Promise<void> {
     const { refusals } = api;
     const { tokenRequests, mints } = auth;
@@ -62,12 +62,12 @@ export class Tally {
     this.mints += auth.mints - mints;
   }
 
-  /** How many callers got this status. */
+  /** Returns the number of callers that got this status. */
   answered(status: number): number {
     return this.outcomes.filter((outcome) => outcome.status === status).length;
   }
 
-  /** Milliseconds within which this share of the callers had their outcome. */
+  /** Returns the milliseconds within which this share of the callers had their outcome. */
   percentile(share: number): number {
     const sorted = this.outcomes.map(({ ms }) => ms);
     sorted.sort((a, b) => a - b);

@@ -2,7 +2,7 @@ import type { WriteStream } from "node:tty";
 
 type Paint = (text: string) => string;
 
-/** Standard output, with colours and a line that changes where it can show them. */
+/** Standard output. On a terminal it also shows colours and a progress line. */
 export class Terminal {
   readonly bold: Paint;
   readonly dim: Paint;
@@ -16,7 +16,7 @@ export class Terminal {
   constructor(out: WriteStream) {
     this.#out = out;
     this.#live = out.isTTY && process.env["TERM"] !== "dumb";
-    // hasColors() knows NO_COLOR and FORCE_COLOR.
+    // hasColors() respects NO_COLOR and FORCE_COLOR.
     const colours = this.#live && out.hasColors();
     const paint = (on: number, off: number): Paint => {
       return (text) => (colours ? `\u001B[${on}m${text}\u001B[${off}m` : text);
@@ -32,7 +32,7 @@ export class Terminal {
     for (const line of lines) this.#out.write(`${line}\n`);
   }
 
-  /** Draws over the last line that was shown so; not at all where there is nobody to watch. */
+  /** Shows a progress line in place of the previous one. Does nothing if the output is no terminal. */
   show(line: string): void {
     const now = performance.now();
     if (!this.#live || now - this.#drawnAt < 50) return;
@@ -47,7 +47,7 @@ export class Terminal {
   }
 }
 
-/** Words on lines of at most `width` characters, each begun with `indent`. */
+/** Breaks a text into lines of at most `width` characters, each with the indentation. */
 export function wrapped(text: string, indent: string, width: number): string[] {
   const lines: string[] = [];
   let line = indent;

@@ -1,7 +1,7 @@
 import axios, { type AxiosInstance, type InternalAxiosRequestConfig, isAxiosError } from "axios";
 import { AUDIENCE, CLIENT } from "./auth-server.ts";
 
-/** The interceptor everybody writes. Not an example to follow: it is here to be compared with. */
+/** Adds the interceptor that most services write. It is no example to follow: the demo compares remint with it. */
 export function useUsualInterceptor(api: AxiosInstance, tokenEndpoint: string): void {
   let token: string | undefined;
 

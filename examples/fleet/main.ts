@@ -1,7 +1,7 @@
 /**
- * A fleet: three processes, one Redis, one token. However many of them start or are rejected at once, one mints.
+ * A fleet: three processes share one token through a Redis. One of them mints at the start, and one after a revocation.
  *
- * Uses the Redis of `REDIS_URL`, or starts a `redis-server` of its own.
+ * Uses the Redis of `REDIS_URL`, or starts a `redis-server`.
  *
  * @module
  */
@@ -33,7 +33,7 @@ for (const worker of fleet) {
   });
 }
 
-/** Lets every process call the API so often, at the same time. @returns The statuses they got. */
+/** Lets every process call the API, all at the same time. Resolves to the statuses of the answers. */
 async function callFromAll(): Promise<Set<number>> {
   const answers = await Promise.all(
     fleet.map(async (worker: ChildProcess) => {

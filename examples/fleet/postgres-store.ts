@@ -1,18 +1,18 @@
 /**
- * A store in PostgreSQL, for a fleet that has one and no Redis: `fleetStore(postgresStore(pool), { encryptionKey })`.
+ * A store in PostgreSQL, for a fleet without a Redis: `fleetStore(postgresStore(pool), { encryptionKey })`.
  *
- * Written from the contract in `Store`'s documentation, and tested with `storeContract` of `remint/fleet`.
+ * It follows the contract in the documentation of `Store`, and is tested with `storeContract` of `remint/fleet`.
  *
  * @module
  */
 import type { Store, StoreEntry } from "remint/fleet";
 
 /**
- * The table. A row is about 1 kB and there is one per token.
+ * Creates the table. It has one row of about 1 kB per token.
  *
- * Versions come from a sequence: no two writes share one, whatever they write. What has expired counts as absent; a
- * job may delete it now and then (`DELETE FROM remint_tokens WHERE expires_at <= now()`) where tokens of many users
- * come and go.
+ * Versions come from a sequence, so that two writes never have the same version. Expired rows count as absent. If
+ * tokens of many users come and go, a job should delete expired rows now and then:
+ * `DELETE FROM remint_tokens WHERE expires_at <= now()`.
  */
 export const CREATE_TABLE = `
 CREATE TABLE IF NOT EXISTS remint_tokens (
@@ -22,11 +22,12 @@ CREATE TABLE IF NOT EXISTS remint_tokens (
   expires_at timestamptz NOT NULL
 )`;
 
-// Every moment is the server's: now() would be the beginning of the transaction, before it waited for another one's row.
+// clock_timestamp() is the server's time now. now() would be the start of the transaction, which may have waited for a
+// row lock.
 const EXPIRES_AT = "clock_timestamp() + $3 * interval '1 millisecond'";
 const IS_EXPECTED = "key = $1 AND version::text = $2 AND expires_at > clock_timestamp()";
 
-/** Where nothing is, or what has expired. */
+/** Inserts a row, or replaces an expired one. */
 const INSERT = `
 INSERT INTO remint_tokens AS stored (key, value, expires_at) VALUES ($1, $2, ${EXPIRES_AT})
 ON CONFLICT (key) DO UPDATE
@@ -41,23 +42,26 @@ RETURNING version::text AS version`;
 
 const DELETE = `DELETE FROM remint_tokens WHERE ${IS_EXPECTED} RETURNING version::text AS version`;
 
-// Negative would mean that it is not known.
+// Not negative: a negative ttl would mean that the time is not known.
 const SELECT = `
 SELECT value, version::text AS version,
   greatest(0, extract(epoch FROM expires_at - clock_timestamp()) * 1000)::float8 AS ttl
 FROM remint_tokens WHERE key = $1 AND expires_at > clock_timestamp()`;
 
-/** As much of a `Pool` or `Client` of `pg` as is used. It must lead to the primary. */
+/** The part of a `Pool` or `Client` of `pg` that is used. It must be connected to the primary server. */
 export interface PostgresClient {
   query(text: string, values: unknown[]): Promise<{ rows: Record<string, unknown>[] }>;
 }
 
-/** Makes a store of the table {@link CREATE_TABLE} makes. */
+/** Creates a store over the table that {@link CREATE_TABLE} creates. */
 export function postgresStore(client: PostgresClient): Store {
   const first = async (text: string, ...values: unknown[]): Promise<unknown> =>
     (await client.query(text, values)).rows[0];
 
-  /** One statement, so one step for everybody. @returns The version and nothing else, or `undefined`: not expected. */
+  /**
+   * Writes in one statement, so that comparing and writing are one step. Resolves to `undefined` if the version is not
+   * the expected one.
+   */
   async function write(
     key: string,
     expected: string | undefined,
@@ -79,10 +83,10 @@ export function postgresStore(client: PostgresClient): Store {
         const done = await write(key, expected, next, ttl);
         if (done !== undefined) return { ok: true, version: next === undefined ? undefined : done.version };
         const current = (await first(SELECT, key)) as StoreEntry | undefined;
-        // As if all had happened at the moment of the SELECT: then, something else was there and nothing was written.
+        // At the moment of the SELECT something else was stored, so nothing was to be written.
         if (current?.version !== expected) return { ok: false, current };
         if (next === undefined && expected === undefined) return { ok: true, version: undefined };
-        // Between the two, others put there what is expected. Again; they cannot do so for ever.
+        // Between the two statements the expected version was written by another process: try again.
       }
     },
   };

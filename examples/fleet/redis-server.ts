@@ -1,5 +1,5 @@
 /**
- * A Redis to show things with: the one of `REDIS_URL`, or one that is started for the moment and keeps nothing.
+ * Provides a Redis for the example: the one of `REDIS_URL`, or a temporary one that keeps nothing.
  *
  * @module
  */
@@ -10,20 +10,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
-/** A Redis and how to be done with it. */
+/** A Redis, and a function that stops it. */
 export interface DemoRedis {
   readonly url: string;
   readonly stop: () => Promise<void>;
 }
 
-/** @returns `undefined` when there is none to be had. */
+/** Starts a Redis, or uses the one of `REDIS_URL`. Resolves to `undefined` if there is neither. */
 export async function startRedis(): Promise<DemoRedis | undefined> {
   const { REDIS_URL } = process.env;
   if (REDIS_URL !== undefined) return { url: REDIS_URL, stop: async () => undefined };
   if (spawnSync("redis-server", ["--version"]).status !== 0) return undefined;
   const folder = await mkdtemp(join(tmpdir(), "fleet-"));
   const url = join(folder, "redis.sock");
-  // A socket file instead of a port: nothing to collide with, and nobody else can reach it.
+  // A socket file instead of a port: no other process uses it or can reach it over the network.
   const options = ["--port", "0", "--unixsocket", url, "--save", "", "--dir", folder];
   const server = spawn("redis-server", options, { stdio: ["ignore", "pipe", "inherit"] });
   process.once("exit", () => server.kill());

@@ -1,5 +1,7 @@
 /**
- * Translates fetch to the request policy; shared by `remint/fetch` and `remint/ofetch`.
+ * The client seam for fetch, shared by `remint/fetch` (`fetch.ts`) and `remint/ofetch` (`ofetch.ts`).
+ *
+ * Not here: what happens to a request that needs a token (`policy/request-policy.ts`).
  *
  * @module
  */
@@ -20,37 +22,88 @@ import type { AccessToken, RejectionRule } from "../core/types.ts";
 import type { RequestOverride, RequestOverrideOptions, TokenSource } from "../policy/choose-cache.ts";
 import type { ClientSeam, ExtraHeaders, PolicyRequest } from "../policy/client-seam.ts";
 
-/** What fetch takes as its first argument. */
+/** The first argument of fetch. */
 export type FetchInput = string | URL | Request;
-/** What fetch takes as a body. Not `BodyInit`: only the DOM's types know that name, and a server has Node's. */
+/** A body that fetch takes. The DOM's name for it, `BodyInit`, does not exist in Node's types. */
 export type FetchBody = NonNullable<RequestInit["body"]>;
-/** fetch's options, and under `remint` what this one request wants. */
-export type AuthRequestInit = RequestInit & { readonly remint?: RequestOverride<FetchBody> | undefined };
-/** `fetch`, with tokens. */
+/** The options of fetch, and under `remint` what overrides the client's settings for one request. */
+export type AuthRequestInit = RequestInit & {
+  /** Overrides the client's settings for this request: `false`, another cache, or `{ retry, body, cache }`. */
+  readonly remint?: RequestOverride<FetchBody> | undefined;
+};
+/** A fetch that attaches tokens. */
 export type AuthFetch = (input: FetchInput, init?: AuthRequestInit) => Promise<Response>;
-/** Where the token of a fetch comes from. */
+/** Where the token of a request comes from: a cache, several caches, or a function of the fetch's arguments. */
 export type FetchTokenSource = TokenSource<[url: string, init: AuthRequestInit | undefined]>;
 
-/** What {@link createAuthFetch} takes beside the source. */
+/** Options of {@link createAuthFetch}. */
 export interface AuthFetchOptions {
-  /** The fetch beneath. @defaultValue `globalThis.fetch`, looked up at every call, because test tools and frameworks replace it */
+  /**
+   * The fetch that sends the requests.
+   *
+   * @defaultValue `globalThis.fetch`, looked up at every call, because test tools and frameworks replace it
+   */
   readonly fetch?: ((input: FetchInput, init?: RequestInit) => Promise<Response>) | undefined;
-  /** Decides whether an answer rejects the token, before the grant's rule and rule Q4. */
+  /**
+   * Decides whether an answer rejects the token. Asked before the grant's own rule and the `WWW-Authenticate` header.
+   */
   readonly isRejected?: RejectionRule | undefined;
-  /** Statuses beside 401 about which `isRejected` is asked. */
+  /** HTTP statuses for which `isRejected` is asked, besides 401. @defaultValue none */
   readonly inspectStatuses?: readonly number[] | undefined;
 }
 
-/** One call of fetch on its way through the policy. */
+/**
+ * Creates the fetch of `remint/fetch` and `remint/ofetch`.
+ *
+ * @param where The public function that was called, for error messages.
+ * @throws {TypeError} When the source or an option is wrong.
+ */
+export function authFetchOf(where: string, source: FetchTokenSource, options: AuthFetchOptions = {}): AuthFetch {
+  assertTokenSource(where, source);
+  assertOptions(where, options);
+  assertFunction("fetch", options.fetch);
+  assertFunction("isRejected", options.isRejected);
+  assertStatuses("inspectStatuses", options.inspectStatuses);
+  const client = new FetchClient(options);
+  const onlyCache = isTokenCache(source) ? source : undefined;
+
+  return function authFetch(input, init) {
+    const request = new FetchRequest(input, init);
+    const override = init?.remint;
+    if (override === false) {
+      if (onlyCache !== undefined) policyHalf(onlyCache).skipped("opted-out", request.url);
+      return sendBare(request, client);
+    }
+    const requestCache = override === undefined ? undefined : overridingCache(override);
+    const cache = requestCache ?? onlyCache;
+    if (cache !== undefined) return withToken(cache, request, client);
+    if (client.isAuthorized(request)) return sendBare(request, client);
+    return sendWithChosenCache(source, request, client);
+  };
+}
+
+async function sendWithChosenCache(
+  source: FetchTokenSource,
+  request: FetchRequest,
+  client: FetchClient,
+): Promise<Response> {
+  const cache = await leaveOnAbort(
+    Promise.resolve(chooseCache(source, request.url, [request.url, request.init])),
+    request.signal,
+  );
+  return cache === undefined ? sendBare(request, client) : withToken(cache, request, client);
+}
+
+/** One call of fetch, as the request policy sees it. */
 class FetchRequest implements PolicyRequest {
   readonly input: FetchInput;
   readonly init: AuthRequestInit | undefined;
   readonly url: string;
-  /** The input, if it is a Request. */
+  /** The input, if it is a `Request`. */
   readonly request: Request | undefined;
   readonly override: RequestOverrideOptions<FetchBody> | undefined;
-  /** A copy of a Request whose body the next send would use up. */
-  spare: Request | undefined;
+  /** A clone of {@link FetchRequest.request} for a later send, because a send uses up the body. */
+  unsentClone: Request | undefined;
 
   constructor(input: FetchInput, init: AuthRequestInit | undefined) {
     this.input = input;
@@ -59,7 +112,7 @@ class FetchRequest implements PolicyRequest {
     // oxlint-disable-next-line typescript/no-base-to-string -- a URL, or whatever else fetch itself would stringify
     this.url = typeof input === "string" ? input : (this.request?.url ?? String(input));
     this.override = init?.remint === undefined ? undefined : overrideOptions(init.remint);
-    this.spare = undefined;
+    this.unsentClone = undefined;
   }
 
   get signal(): AbortSignal | undefined {
@@ -70,7 +123,7 @@ class FetchRequest implements PolicyRequest {
     return this.override?.retry !== false;
   }
 
-  /** As fetch sends it: a few names in capitals, all others as they are written. */
+  /** The method as fetch sends it: fetch changes these six names to upper case and no others. */
   get method(): string {
     const method = this.init?.method ?? this.request?.method ?? "GET";
     return /^(?:delete|get|head|options|post|put)$/i.test(method) ? method.toUpperCase() : method;
@@ -80,18 +133,22 @@ class FetchRequest implements PolicyRequest {
     return this.init?.headers ?? this.request?.headers;
   }
 
-  /** What to give fetch now. A Request with a body is cloned, and the clone kept for a later send. */
+  /**
+   * Returns the input for the next send. A `Request` with a body is cloned first, and the clone is kept for a later
+   * send.
+   */
   nextInput(): FetchInput {
     const { request, init } = this;
     if (request === undefined) return this.input;
-    const current = this.spare ?? request;
-    const sendsOther = this.override?.body !== undefined || (init?.body !== undefined && init.body !== null);
-    if (!this.retry || sendsOther || current.body === null || current.bodyUsed) return current;
-    this.spare = current.clone();
+    const current = this.unsentClone ?? request;
+    const isBodyReplaced = this.override?.body !== undefined || (init?.body !== undefined && init.body !== null);
+    if (!this.retry || isBodyReplaced || current.body === null || current.bodyUsed) return current;
+    this.unsentClone = current.clone();
     return current;
   }
 }
 
+/** The client seam over one fetch. */
 class FetchClient implements ClientSeam<FetchRequest, Response> {
   readonly isRejected: RejectionRule | undefined;
   readonly inspectStatuses: readonly number[] | undefined;
@@ -115,7 +172,8 @@ class FetchClient implements ClientSeam<FetchRequest, Response> {
     if (token === undefined && override?.body === undefined) return this.#fetch(request.input, init);
     const headers = token === undefined ? request.headers : withHeaders(request.headers, token.header, extra);
     if (token !== undefined && headers === undefined) return undefined;
-    // A key first and the value later: spreading and then adding a key is 50 times slower on Node 20.
+    // `headers` stands before the spread and is assigned after it: adding a key to a spread copy is 50 times slower on
+    // Node 20.
     const copy: RequestInit & { duplex?: "half" } = { headers: undefined as never, ...init };
     if (headers !== undefined) copy.headers = headers;
     if (override?.body !== undefined) {
@@ -153,62 +211,25 @@ class FetchClient implements ClientSeam<FetchRequest, Response> {
     return readText(answer.clone().body, maxBytes);
   }
 
-  finish({ spare }: FetchRequest): void {
-    spare?.body?.cancel().catch(() => {});
+  finish({ unsentClone }: FetchRequest): void {
+    unsentClone?.body?.cancel().catch(() => {});
   }
 }
 
-/**
- * A fetch that attaches tokens; the one both `remint/fetch` and `remint/ofetch` are made of.
- *
- * @throws {TypeError} When the source or an option is wrong.
- */
-export function authFetchOf(where: string, source: FetchTokenSource, options: AuthFetchOptions = {}): AuthFetch {
-  assertTokenSource(where, source);
-  assertOptions(where, options);
-  assertFunction("fetch", options.fetch);
-  assertFunction("isRejected", options.isRejected);
-  assertStatuses("inspectStatuses", options.inspectStatuses);
-  const client = new FetchClient(options);
-  const only = isTokenCache(source) ? source : undefined;
-
-  return function authFetch(input, init) {
-    const request = new FetchRequest(input, init);
-    const override = init?.remint;
-    if (override === false) {
-      if (only !== undefined) policyHalf(only).skipped("opted-out", request.url);
-      return sendBare(request, client);
-    }
-    const own = override === undefined ? undefined : overridingCache(override);
-    const cache = own ?? only;
-    if (cache !== undefined) return withToken(cache, request, client);
-    if (client.isAuthorized(request)) return sendBare(request, client);
-    return sendWithChosen(source, request, client);
-  };
-}
-
-async function sendWithChosen(source: FetchTokenSource, request: FetchRequest, client: FetchClient): Promise<Response> {
-  const cache = await leaveOnAbort(
-    Promise.resolve(chooseCache(source, request.url, [request.url, request.init])),
-    request.signal,
-  );
-  return cache === undefined ? sendBare(request, client) : withToken(cache, request, client);
-}
-
-/** A Request of any implementation: undici's, the platform's, a test tool's. */
+/** Whether the input is a `Request`. No `instanceof`: undici and test tools have classes of their own. */
 function isRequest(input: unknown): input is Request {
   return typeof input === "object" && input !== null && "bodyUsed" in input && "url" in input;
 }
 
-// MERGED Reads and extends the headers of a fetch without touching the caller's object (Q1, Q10).
-type Entries = Iterable<readonly [string, string]>;
-
-/** Q1: whether the caller set `Authorization`, in any spelling. `undefined` is not set; `null` and `false` are. */
+/**
+ * Whether the caller set `Authorization`, in upper or lower case (Q1). The value `undefined` counts as not set, `null`
+ * and `false` as set.
+ */
 function hasAuthorization(headers: HeadersInit | undefined): boolean {
   if (headers === undefined || headers === null) return false;
   if (headers instanceof Headers) {
     const value = headers.get("authorization");
-    // What `new Headers({ authorization: undefined })` makes of it, which is what ofetch does with its headers.
+    // ofetch calls `new Headers({ authorization: undefined })`, which stores the text "undefined".
     return value !== null && value !== "undefined";
   }
   if (isIterable(headers)) {
@@ -222,11 +243,12 @@ function hasAuthorization(headers: HeadersInit | undefined): boolean {
 }
 
 /**
- * The caller's headers with ours added: `Authorization`, and the grant's own unless the caller set them, but for a proof:
- * no other than ours fits our token, and two are none.
+ * Returns a copy of the caller's headers with the token and the extra headers. The caller's object is not changed
+ * (Q10). An extra header does not replace the caller's, except a proof: only this library's proof fits the token, and a
+ * request with two proofs is refused.
  *
- * @returns `undefined` when the caller set `Authorization` himself (Q1): found on the way, so that plain headers are
- * gone through once.
+ * @returns `undefined` when the caller set `Authorization` (Q1). Found while copying, so that a plain object is read
+ *   once.
  */
 function withHeaders(
   headers: HeadersInit | undefined,
@@ -235,9 +257,9 @@ function withHeaders(
 ): HeadersInit | undefined {
   if (headers === undefined || headers === null) return { authorization, ...extra };
   if (extra !== undefined || isIterable(headers)) {
-    return hasAuthorization(headers) ? undefined : withPairs(headers, authorization, extra);
+    return hasAuthorization(headers) ? undefined : withCopiedHeaders(headers, authorization, extra);
   }
-  // The new key last; `{ ...headers, authorization }` is 20 times slower on Node 20.
+  // A loop that adds the new key last, because `{ ...headers, authorization }` is 20 times slower on Node 20.
   const copy: Record<string, string> = {};
   for (const name in headers) {
     const value = headers[name];
@@ -248,29 +270,29 @@ function withHeaders(
   return copy;
 }
 
-function withPairs(headers: HeadersInit, authorization: string, extra: ExtraHeaders | undefined): HeadersInit {
+function withCopiedHeaders(headers: HeadersInit, authorization: string, extra: ExtraHeaders | undefined): HeadersInit {
   if (extra === undefined && Array.isArray(headers)) return [...headers, ["authorization", authorization]];
   const pairs =
     isIterable(headers) && !(headers instanceof Headers)
       ? [...headers].map(([name, value]): [string, string] => [name, value])
       : undefined;
-  const all = new Headers(headers instanceof Headers ? headers : (pairs ?? withoutUndefined(headers as never)));
+  const copy = new Headers(headers instanceof Headers ? headers : (pairs ?? withoutUndefined(headers as never)));
   for (const [name, value] of Object.entries(extra ?? {})) {
-    if (name === PROOF_HEADER || !all.has(name)) all.set(name, value);
+    if (name === PROOF_HEADER || !copy.has(name)) copy.set(name, value);
   }
-  all.set("authorization", authorization);
-  return all;
+  copy.set("authorization", authorization);
+  return copy;
 }
 
-/** `new Headers({ authorization: undefined })` would send the word. */
+/** Removes an `authorization: undefined`, of which `new Headers()` would make the text "undefined". */
 function withoutUndefined(headers: Record<string, string>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers).filter(([name, value]) => value !== undefined || !isAuthorization(name)),
   );
 }
 
-function isIterable(headers: unknown): headers is Entries {
-  return typeof (headers as Partial<Entries> | undefined)?.[Symbol.iterator] === "function";
+function isIterable(headers: unknown): headers is Iterable<readonly [string, string]> {
+  return typeof (headers as Partial<Iterable<unknown>> | undefined)?.[Symbol.iterator] === "function";
 }
 
 function isAuthorization(name: unknown): boolean {

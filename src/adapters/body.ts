@@ -1,18 +1,22 @@
 /**
- * Q6 Which bodies can be sent twice, and Q7 how a discarded one is freed.
+ * Bodies of requests and of answers: which request bodies can be sent twice (Q6), how a discarded answer frees its
+ * connection (Q7), and how a rejection rule reads an answer as text.
  *
  * @module
  */
 import { readUpTo } from "../base/bytes.ts";
 import { systemClock } from "../base/clock.ts";
 
-/** A discarded 401 is read up to this, so that its connection can be used again; larger ones are cancelled. */
+/**
+ * A discarded body up to this size is read to its end, so that its connection can be used again. A larger one is
+ * cancelled.
+ */
 const DRAIN_BYTES = 64 * 1024;
 const DRAIN_MS = 1000;
 
 /**
- * Whether one send uses the body up: web and Node streams, async iterables and the `form-data` package would go out
- * empty, or hang, the second time.
+ * Whether a request body can be sent only once: a web stream, a Node stream, an async iterable, or the `form-data`
+ * package. A second send would have an empty body, or would never end.
  */
 export function isOneShot(body: unknown): boolean {
   if (typeof body !== "object" || body === null) return false;
@@ -24,22 +28,28 @@ function isAsyncIterable(value: object): value is AsyncIterable<unknown> {
   return typeof (value as Partial<AsyncIterable<unknown>>)[Symbol.asyncIterator] === "function";
 }
 
-/** Reads a body nobody wants to its end if that is near, else cancels it. Never rejects. */
+/**
+ * Frees the connection of a discarded answer: reads a small body to its end, and cancels a large or slow one. Never
+ * rejects.
+ */
 export async function drain(body: ReadableStream<Uint8Array> | null | undefined): Promise<void> {
   if (body === null || body === undefined || body.locked) return;
-  const tooLong = new AbortController();
-  const timer = systemClock.setTimeout(() => tooLong.abort(), DRAIN_MS);
+  const timeLimit = new AbortController();
+  const timer = systemClock.setTimeout(() => timeLimit.abort(), DRAIN_MS);
   timer.hold(true);
   try {
-    await readUpTo(body, DRAIN_BYTES, () => {}, tooLong.signal);
+    await readUpTo(body, DRAIN_BYTES, () => {}, timeLimit.signal);
   } catch {
-    // A body that breaks off has freed its connection too.
+    // A body that fails has freed its connection as well.
   } finally {
     timer.cancel();
   }
 }
 
-/** The parts of a Node stream that are needed to free it, without Node's types. */
+/**
+ * The members of a Node stream that {@link drainNodeStream} needs. Declared here because Node's types are not
+ * available.
+ */
 interface NodeStream {
   readonly destroyed?: boolean;
   readonly readableEnded?: boolean;
@@ -48,47 +58,48 @@ interface NodeStream {
   destroy?(): unknown;
 }
 
-/** {@link drain} for a Node stream. */
+/** Does what {@link drain} does, for a Node stream. */
 export function drainNodeStream(stream: NodeStream): Promise<void> {
-  // One that is over (axios 1.13 hands out bodies it has destroyed) would tell nobody so.
+  // A stream that has ended emits none of the events below. axios 1.13 hands out bodies that it has already destroyed.
   if (stream.destroyed || stream.readableEnded) return Promise.resolve();
   return new Promise((resolve) => {
-    let left = DRAIN_BYTES;
-    const done = (): void => {
+    let bytesLeft = DRAIN_BYTES;
+    const finish = (): void => {
       timer.cancel();
       resolve();
     };
     const cancel = (): void => {
       stream.destroy?.();
-      done();
+      finish();
     };
     const timer = systemClock.setTimeout(cancel, DRAIN_MS);
     timer.hold(true);
-    for (const event of ["end", "error", "close"]) stream.on(event, done);
+    for (const event of ["end", "error", "close"]) stream.on(event, finish);
     stream.on("data", (chunk) => {
-      left -= chunk.length;
-      if (left < 0) cancel();
+      bytesLeft -= chunk.length;
+      if (bytesLeft < 0) cancel();
     });
     stream.resume();
   });
 }
 
-/** Whether `value` is a Node stream that can be freed. */
+/** Whether `value` is a Node stream that {@link drainNodeStream} can free. */
 export function isNodeStream(value: unknown): value is NodeStream {
   const { on, resume } = Object(value) as Partial<NodeStream>;
   return typeof on === "function" && typeof resume === "function";
 }
 
-/** The start of a body as text, at most `maxBytes` of it. */
+/** Reads the start of a body as text, at most `maxBytes` bytes of it. */
 export async function readText(body: ReadableStream<Uint8Array> | null | undefined, maxBytes: number): Promise<string> {
   if (body === null || body === undefined) return "";
   const decoder = new TextDecoder();
   let text = "";
-  let left = maxBytes;
-  // One less than the limit: the text is there with its last byte, and the next chunk may take its time.
+  let bytesLeft = maxBytes;
+  // `readUpTo` stops when its limit is exceeded. One byte less makes it stop at `maxBytes`, without waiting for the
+  // next chunk.
   const isWhole = await readUpTo(body, maxBytes - 1, (chunk) => {
-    text += decoder.decode(chunk.subarray(0, left), { stream: true });
-    left -= chunk.byteLength;
+    text += decoder.decode(chunk.subarray(0, bytesLeft), { stream: true });
+    bytesLeft -= chunk.byteLength;
   });
   return isWhole ? text + decoder.decode() : text;
 }

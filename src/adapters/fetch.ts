@@ -1,5 +1,7 @@
 /**
- * OAuth 2.0 Bearer tokens for fetch, and for everything that takes a `fetch` option.
+ * The entry point `remint/fetch`: OAuth 2.0 access tokens for fetch, and for every library that takes a `fetch` option.
+ *
+ * The implementation is in `auth-fetch.ts`.
  *
  * @module
  */
@@ -16,14 +18,16 @@ export type {
 } from "./auth-fetch.ts";
 
 /**
- * Creates a fetch that attaches the source's token, and on a 401 renews it and sends the request again, once.
+ * Creates a fetch that attaches the source's token. When an answer rejects the token, the fetch renews it and sends the
+ * request again, once.
  *
- * Same signature as fetch, and the response is the one fetch gave. Requests with an `Authorization` header of their
- * own, and requests to origins that are not the token's, go out untouched (Q1, Q2). Streams are never sent twice (Q6).
+ * The created function has the signature of fetch and returns the response that fetch returned. A request with an
+ * `Authorization` header of its own is sent unchanged. So is a request to an origin that the cache does not allow. A
+ * request whose body is a stream is not sent again, unless `init.remint.body` creates the stream.
  *
- * @param source A cache, several (the first whose origins match), or a function of `(url, init)`.
+ * @param source A cache, several caches (the first whose origins allow the URL), or a function of `(url, init)`.
  * @throws {TypeError} When the source or an option is wrong.
- * @throws {RemintError} From the returned function, when no token could be minted.
+ * @throws {RemintError} From the created function, when no token could be minted.
  * @see [RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750.html#section-2.1)
  * @example
  * ```ts

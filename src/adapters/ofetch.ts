@@ -1,5 +1,7 @@
 /**
- * OAuth 2.0 Bearer tokens for ofetch, by the fetch that ofetch itself calls.
+ * The entry point `remint/ofetch`: OAuth 2.0 access tokens for ofetch. It gives ofetch a fetch that attaches them.
+ *
+ * The fetch is implemented in `auth-fetch.ts`.
  *
  * @module
  */
@@ -12,34 +14,41 @@ import type { AuthFetchOptions, FetchBody, FetchTokenSource } from "./auth-fetch
 
 declare module "ofetch" {
   interface FetchOptions {
-    /** What this one request wants of remint: `false`, another cache, or `{ retry, body, cache }`. */
+    /** Overrides remint's settings for one request: `false`, another cache, or `{ cache, retry, body }`. */
     remint?: RequestOverride<FetchBody> | undefined;
   }
 }
 
-/** The parts of a `$fetch` that are needed: structural, so that Nitro's own serves too. */
+/** The members that are needed of a `$fetch`. Nitro's `$fetch` has them too. */
 export interface OfetchLike {
-  /** The fetch it calls. */
+  /** The fetch that this `$fetch` calls. */
   readonly native: (input: never, init?: never) => Promise<Response>;
-  /** Makes another one with other defaults and another fetch. */
+  /** Creates another `$fetch` with other defaults and another fetch. */
   create(defaults: FetchOptions, globalOptions?: { fetch?: typeof globalThis.fetch }): $Fetch;
 }
 
-/** What {@link createAuthOfetch} takes beside source and defaults. */
+/** Options of {@link createAuthOfetch}. */
 export interface AuthOfetchOptions extends AuthFetchOptions {
-  /** An existing `$fetch` to build on; Nitro's keeps its local transport this way. @defaultValue the installed ofetch */
+  /**
+   * An existing `$fetch` to build on. Requests are sent with its fetch, unless the option `fetch` is set. With Nitro's
+   * `$fetch`, local calls keep working.
+   *
+   * @defaultValue the installed ofetch
+   */
   readonly ofetch?: OfetchLike | undefined;
 }
 
 /**
- * Creates a `$fetch` that attaches the source's token, and on a 401 renews it and sends the request again, once.
+ * Creates a `$fetch` that attaches the source's token. When an answer rejects the token, the `$fetch` renews it and
+ * sends the request again, once.
  *
- * The resend happens beneath ofetch: hooks run once, ofetch's own `retry` does not multiply it (Q9).
+ * ofetch does not see the resend: its hooks run once, and its `retry` option does not count it.
  *
- * @param source A cache, several (the first whose origins match), or a function of `(url, init)`.
+ * @param source A cache, several caches (the first whose origins allow the URL), or a function of `(url, init)`.
  * @param defaults ofetch's own defaults, such as `baseURL`.
  * @throws {TypeError} When the source or an option is wrong.
- * @throws {FetchError} From the returned function; `findRemintError(error)` finds a failed mint in its causes.
+ * @throws {FetchError} From the created `$fetch`. When no token could be minted, `findRemintError(error)` returns the
+ *   `RemintError` among its causes.
  * @see [RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750.html#section-2.1)
  * @example
  * ```ts
@@ -53,9 +62,9 @@ export function createAuthOfetch(
   options: AuthOfetchOptions = {},
 ): $Fetch {
   assertOptions("createAuthOfetch", options);
-  const { ofetch = installedOfetch as OfetchLike, ...rest } = options;
-  if (typeof ofetch?.create !== "function") throw optionError("ofetch", ofetch, "a $fetch with create()");
-  const given = options.ofetch?.native as AuthFetchOptions["fetch"];
-  const fetch = authFetchOf("createAuthOfetch", source, { ...rest, fetch: options.fetch ?? given });
+  const { ofetch = installedOfetch as OfetchLike, ...fetchOptions } = options;
+  if (typeof ofetch?.create !== "function") throw optionError("ofetch", ofetch, "a $fetch with a method create()");
+  const nativeFetch = options.ofetch?.native as AuthFetchOptions["fetch"];
+  const fetch = authFetchOf("createAuthOfetch", source, { ...fetchOptions, fetch: options.fetch ?? nativeFetch });
   return ofetch.create(defaults, { fetch });
 }

@@ -1,33 +1,39 @@
 /**
- * Waiting for a promise that a signal may cut short.
+ * Waiting for a promise until an `AbortSignal` aborts.
+ *
+ * Not for cancelling the work behind the promise: the work goes on, and only the wait ends.
  *
  * @module
  */
 
 /**
- * Settles as `promise` does, or rejects with the signal's reason as soon as it aborts.
+ * Settles as `promise` does, or rejects with the signal's reason as soon as the signal aborts.
  *
- * @param left Called when the signal cut the waiting short.
+ * @param onLeave Called when the signal ended the wait.
  */
-export function leaveOnAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined, left?: () => void): Promise<T> {
+export function leaveOnAbort<T>(
+  promise: Promise<T>,
+  signal: AbortSignal | undefined,
+  onLeave?: () => void,
+): Promise<T> {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {
     const leave = (): void => {
-      left?.();
+      onLeave?.();
       reject(signal.reason as Error);
     };
-    const stay = (): void => signal.removeEventListener("abort", leave);
+    const removeListener = (): void => signal.removeEventListener("abort", leave);
     promise.then(
       (value) => {
-        stay();
+        removeListener();
         resolve(value);
       },
       (error: Error) => {
-        stay();
+        removeListener();
         reject(error);
       },
     );
-    // After `then`: when the caller has left, a rejection of `promise` must not be unhandled.
+    // After `then`: a rejection of `promise` counts as handled even if the signal has aborted already.
     if (signal.aborted) leave();
     else signal.addEventListener("abort", leave, { once: true });
   });

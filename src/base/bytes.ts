@@ -1,32 +1,33 @@
 /**
- * Bytes and text: UTF-8, base64, JSON objects, streams that are read up to a limit.
+ * Bytes and text: UTF-8, base64, JSON objects, and streams that are read up to a limit.
  *
- * Nothing here throws because of what is in its input.
+ * Malformed input makes no function here throw: the functions that decode return `undefined` for it. Keys in PEM are
+ * read in `keys.ts`, JWTs in `jwt.ts`.
  *
  * @module
  */
 
-/** The UTF-8 bytes of a text. */
+/** Returns the UTF-8 bytes of a text. */
 export function utf8(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
-/** Whether a text is visible ASCII without spaces and not empty: such a text can stand in a header as it is (S4). */
+/** Whether a text is not empty and consists of visible ASCII without spaces. Such a text is safe in a header (S4). */
 export function isVisibleAscii(text: string): boolean {
   return /^[\x21-\x7e]+$/.test(text);
 }
 
-/** Bytes as base64, with padding (RFC 4648 section 4). */
+/** Encodes bytes as base64, with padding (RFC 4648 section 4). */
 export function toBase64(bytes: Uint8Array): string {
   return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }
 
-/** Bytes as base64url, without padding (RFC 4648 section 5). */
+/** Encodes bytes as base64url, without padding (RFC 4648 section 5). */
 export function toBase64url(bytes: Uint8Array): string {
   return toBase64(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-/** The bytes behind base64 or base64url, with or without padding; `undefined` when the text is neither. */
+/** Decodes base64 or base64url, with or without padding. Returns `undefined` when the text is neither. */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
   if (!/^[\w+/-]*={0,2}$/.test(text)) return undefined;
   try {
@@ -38,15 +39,17 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
   }
 }
 
-/** An object as JSON has it: no array, not `null`. */
+/** A JSON object: neither an array nor `null`. */
 export type JsonObject = Record<string, unknown>;
 
 /** Whether a value is a {@link JsonObject}. */
-export function isJsonObject(value: unknown): value is JsonObject {
+function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The object in a JSON text, or in the UTF-8 bytes of one; `undefined` when there is none. */
+/**
+ * Parses a JSON text, or its UTF-8 bytes. Returns `undefined` when the text is not JSON or its value is not an object.
+ */
 export function jsonObject(json: string | Uint8Array | undefined): JsonObject | undefined {
   try {
     const text = typeof json === "object" ? new TextDecoder("utf-8", { fatal: true }).decode(json) : (json ?? "");
@@ -58,11 +61,11 @@ export function jsonObject(json: string | Uint8Array | undefined): JsonObject | 
 }
 
 /**
- * Reads a stream until it ends, until more than `maxBytes` bytes have come, or until `signal` aborts. What is left then is
- * cancelled.
+ * Reads a stream until the stream ends, until more than `maxBytes` bytes have arrived, or until `signal` aborts. In the
+ * last two cases the rest of the stream is cancelled.
  *
- * @param take Gets every chunk, also the one that goes over the limit.
- * @returns Whether the stream ended. Rejects when the stream fails.
+ * @param take Receives every chunk, including the one that exceeds the limit.
+ * @returns `true` if the stream was read to its end. Rejects when the stream fails.
  */
 export async function readUpTo(
   body: ReadableStream<Uint8Array>,
@@ -71,7 +74,7 @@ export async function readUpTo(
   signal?: AbortSignal,
 ): Promise<boolean> {
   const reader = body.getReader();
-  // Whether the rest of the stream breaks concerns nobody.
+  // An error of the part that is not read is of no interest.
   const cancel = (): void => void reader.cancel().catch(() => {});
   signal?.addEventListener("abort", cancel, { once: true });
   try {

@@ -1,39 +1,45 @@
 /**
- * What a `WWW-Authenticate` header says, and whether a 401 with it asks for a new token (Q4).
+ * Parses `WWW-Authenticate` headers and decides whether a 401 asks for a new token (Q4).
  *
- * Reads what servers send, not only what the grammar allows: any order and case, several challenges in one header or in
- * several header lines joined by a comma. Garbage is skipped; nothing here throws, and time is linear in the input.
+ * Accepts more than the grammar allows, because servers send more: any order and case, several challenges in one
+ * header, several header lines joined by commas. Text that is not a challenge is skipped. No input makes a function
+ * here throw, and the time is linear in the length of the header.
+ *
+ * What happens after the decision is in `policy/request-policy.ts`.
  *
  * @module
  */
 
 /** One challenge of a `WWW-Authenticate` header. */
 export interface Challenge {
-  /** In lower case, for example `bearer`. */
+  /** The scheme in lower case, for example `bearer`. */
   readonly scheme: string;
-  /** Names in lower case, values unquoted; of a repeated name the first. A token68 is not kept: no scheme of ours has one. */
+  /**
+   * The parameters: names in lower case, values unquoted. When a name is repeated, the first value counts. A token68
+   * value is dropped, because neither Bearer nor DPoP has one.
+   */
   readonly parameters: Readonly<Record<string, string>>;
 }
 
-/** Longer headers are cut: no server has that much to say, and a hostile one shall not keep us busy. */
+/** Characters after which a header is cut, so that a hostile server cannot make the client parse megabytes. */
 const LONGEST_HEADER = 8192;
 
-// In this order: a parameter (name, quoted value, plain value), or a scheme with its token68. A scheme is a token that no
-// "=" follows. Each alternative starts where the other ends and no part matches what the next one does: no backtracking.
+// Matches a parameter (groups: name, quoted value, plain value) or a scheme with its token68. A scheme is a token that
+// is not followed by "=". Adjacent parts of the pattern share no characters, so there is no backtracking.
 const PART =
   /([\w!#$%&'*+.^`|~-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\[^])*)"?|([^\s,"]*))|([\w!#$%&'*+.^`|~-]+)(?:[ \t]+[\w.~+/-]+=*(?=[ \t]*(?:,|$)))?/g;
 
-/** The errors that a new token does not cure: it would have the same scope, and the same user behind it. */
+/** Errors that a new token does not cure: the new token would have the same scope and the same user. */
 const KEEPS_TOKEN = new Set(["insufficient_scope", "insufficient_user_authentication"]);
-/** The error of an answer that wants a nonce in the proof (RFC 9449 section 9). */
+/** The error of a server that requires a nonce in the DPoP proof (RFC 9449 sections 8 and 9). */
 export const USE_DPOP_NONCE = "use_dpop_nonce";
-/** The errors of a DPoP proof (RFC 9449 section 7.1): about the request it came with, and not about the token. */
+/** Errors that concern the DPoP proof of the request and not the token (RFC 9449 section 7.1). */
 const BAD_PROOF = new Set([USE_DPOP_NONCE, "invalid_dpop_proof"]);
 
 /**
  * Parses a `WWW-Authenticate` header, at most its first 8 KiB.
  *
- * @returns The challenges in their order; what is none is left out.
+ * @returns The challenges in the order of the header. Text that is not a challenge is left out.
  * @see [RFC 9110 section 11.6.1](https://www.rfc-editor.org/rfc/rfc9110.html#section-11.6.1)
  */
 export function parseChallenges(header: string): Challenge[] {
@@ -41,7 +47,7 @@ export function parseChallenges(header: string): Challenge[] {
   let parameters: Record<string, string> | undefined;
   for (const [, name, quoted, plain, scheme] of header.slice(0, LONGEST_HEADER).matchAll(PART)) {
     if (scheme !== undefined) {
-      // No prototype: a server may well name a parameter "constructor".
+      // Without a prototype, because a server may name a parameter "constructor".
       const own: Record<string, string> = Object.create(null);
       challenges.push({ scheme: scheme.toLowerCase(), parameters: own });
       parameters = own;
@@ -52,7 +58,7 @@ export function parseChallenges(header: string): Challenge[] {
   return challenges;
 }
 
-/** The errors of the challenges of these schemes, in their order. */
+/** Returns the `error` parameters of the challenges of these schemes, in the order of the header. */
 export function challengeErrors(header: string | null, ...schemes: readonly string[]): string[] {
   return parseChallenges(header ?? "")
     .filter(({ scheme }) => schemes.includes(scheme))
@@ -61,12 +67,14 @@ export function challengeErrors(header: string | null, ...schemes: readonly stri
 }
 
 /**
- * Whether a 401 with this header asks for a new token (`"renew"`), would be answered the same with any (`"keep"`), or
- * refuses the proof that came with it (`"unproved"`).
+ * Decides what a 401 with this header means:
+ * - `"renew"`: the token was not accepted; get another one.
+ * - `"keep"`: a new token would be answered the same, so the token stays.
+ * - `"unproved"`: the DPoP proof was not accepted; the token stays.
  *
- * Only `Bearer` and `DPoP` challenges that agree on `insufficient_scope` or `insufficient_user_authentication` keep the
- * token. Everything else renews, a missing header too: gateways answer an expired token with `Basic realm=`, or with
- * nothing.
+ * The answer is `"keep"` only if every `error` of the `Bearer` and `DPoP` challenges is `insufficient_scope` or
+ * `insufficient_user_authentication`. A missing header means `"renew"`, because gateways answer an expired token with
+ * `Basic realm=...` or with no header at all.
  *
  * @see [RFC 6750 section 3.1](https://www.rfc-editor.org/rfc/rfc6750.html#section-3.1)
  * @see [RFC 9449 section 7.1](https://www.rfc-editor.org/rfc/rfc9449.html#section-7.1)

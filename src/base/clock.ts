@@ -1,41 +1,56 @@
 /**
- * The only file that names `Date.now`, `performance.now` and `setTimeout`, so that tests move time instead of sleeping.
+ * Time: the interface that the library reads time through, and the machine's own clocks.
+ *
+ * No other file names `Date.now`, `performance.now` or `setTimeout`, so that tests move a clock
+ * (`testing/manual-clock.ts`) instead of sleeping.
  *
  * @module
  */
 
-/** A timer that was set. */
-export interface Timer {
-  /** Keeps it from firing; after that, and after it has fired, nothing happens. */
-  cancel(): void;
-  /** `true`: somebody waits for this timer, so it keeps the process alive. Background timers do not (C12). */
-  hold(awaited: boolean): void;
+/** Where a cache reads the time and sets its timers. `manualClock()` of `remint/testing` is a clock that tests move. */
+export interface Clock {
+  /** Returns the wall clock in epoch milliseconds. The wall clock jumps when the system time is corrected. */
+  now(): number;
+  /**
+   * Returns the monotonic clock: milliseconds since some fixed moment. This clock never jumps. It may stand still while
+   * the machine sleeps.
+   */
+  monotonic(): number;
+  /**
+   * Sets a timer that calls `fire` once, after `delay` milliseconds at the earliest. The timer does not keep the
+   * process alive until `hold(true)` is called.
+   */
+  setTimeout(
+    fire: () => void,
+    delay: number,
+  ): {
+    /** Stops the timer. Does nothing when the timer has fired or was stopped before. */
+    cancel(): void;
+    /** Keeps the process alive until the timer fires (`true`), or no longer (`false`). */
+    hold(awaited: boolean): void;
+  };
 }
 
-/** Where a cache takes the time from; `manualClock()` of `remint/testing` is one that tests move. */
-export interface Clock {
-  /** Epoch milliseconds: the wall clock, which may be stepped. */
-  now(): number;
-  /** Milliseconds since any fixed moment: never stepped, but may stand still while the machine sleeps. */
-  monotonic(): number;
-  /** Calls `fire` once, after `delay` milliseconds at the earliest. Starts as a background timer. */
-  setTimeout(fire: () => void, delay: number): Timer;
-  /** Lets a burst of calls share one reading of the clocks; a clock without it is read by every call. */
+/** A timer that was set with {@link Clock.setTimeout}. Held while a caller waits for it (C12). */
+export type Timer = ReturnType<Clock["setTimeout"]>;
+
+/** A clock with a reading that a burst of calls may share. A clock without `bursts` is read by every call. */
+export interface BurstClock extends Clock {
   readonly bursts?: Bursts | undefined;
 }
 
-/** Longer delays overflow the 32-bit field of every runtime's timers and fire at once. */
+/** Milliseconds. A longer delay overflows the 32-bit number that runtimes keep it in, and the timer fires at once. */
 const LONGEST_DELAY = 2 ** 31 - 1;
 
 /**
- * Bursts of calls, which share one reading of the clocks: two readings cost 100 ns, as much as all else a warm request
- * pays. A burst begins with two readings within a millisecond and ends as soon as the event loop gets round to a timer,
- * so no decision is older than a few milliseconds and an idle process is not woken.
+ * Bursts of calls that share one reading of the clocks. Two readings cost 100 ns, as much as the rest of a warm
+ * request. A burst begins with two readings within a millisecond. It ends as soon as the event loop runs a timer, so no
+ * decision is based on a reading that is older than a few milliseconds, and an idle process is not woken.
  */
 export class Bursts {
-  /** The number of the burst that is on; 0 for none. */
+  /** The number of the current burst; 0 when there is none. */
   current = 0;
-  /** Calls it may still serve: runtimes that never run the timer must not go without a clock for ever. */
+  /** How many more calls the burst may serve. A limit, because some runtimes may never run the timer that ends it. */
   left = 0;
   readonly #clock: Pick<Clock, "setTimeout">;
   #count = 0;
@@ -45,7 +60,7 @@ export class Bursts {
     this.#clock = clock;
   }
 
-  /** Takes note of a reading. @returns The burst it belongs to. */
+  /** Records a reading of the clock. @returns The number of the burst that the reading belongs to; 0 for none. */
   read(now: number): number {
     const sinceLast = now - this.#lastReading;
     this.#lastReading = now;
@@ -64,7 +79,7 @@ const BURST_CALLS = 1000;
 const setSystemTimeout: Clock["setTimeout"] = (fire, delay) => {
   const id: unknown = setTimeout(fire, Math.min(Math.max(delay, 0), LONGEST_DELAY));
   const hold = (awaited: boolean): void => {
-    // Node, Bun and Deno give an object or a number with ref/unref beside it; browsers have nothing to keep alive.
+    // Node and Bun return an object with `ref` and `unref`. In browsers the id is a number, and `hold` does nothing.
     if (typeof id === "object" && id !== null) {
       const timer = id as { ref?: () => void; unref?: () => void };
       if (awaited) timer.ref?.();
@@ -75,8 +90,8 @@ const setSystemTimeout: Clock["setTimeout"] = (fire, delay) => {
   return { cancel: () => clearTimeout(id as number), hold };
 };
 
-/** The machine's own time. */
-export const systemClock: Clock = {
+/** The machine's own clocks and timers. */
+export const systemClock: BurstClock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   setTimeout: setSystemTimeout,

@@ -1,61 +1,87 @@
 /**
- * Everything this package throws on purpose, apart from `TypeError` for wrong options.
+ * The errors of this package, and what may be kept of the errors of others.
  *
- * No message, and nothing an error prints, carries a token, a secret, an assertion or a response body (S5).
- * A caller's abort is not an error of ours: it rejects with `signal.reason`, unwrapped.
+ * No message and no printed property holds a token, a secret, an assertion or a response body (S5).
+ *
+ * Not here: wrong options, which are a `TypeError` (`options.ts`). A caller's abort is not an error of this package
+ * either: the call rejects with `signal.reason` itself.
  *
  * @module
  */
 
-/** Every stable code; switch on {@link RemintError.code}, never on message text. */
+/** The codes of {@link RemintError}. They are stable, messages are not: compare codes. */
 export type RemintErrorCode =
+  /** The token endpoint answered with an error. The error is a {@link TokenEndpointError}. */
   | "ERR_TOKEN_ENDPOINT"
+  /** A server's answer, or what a grant function returned, cannot be used: most often it holds no usable token. */
   | "ERR_TOKEN_RESPONSE"
+  /** The server of the grant could not be reached. */
   | "ERR_TOKEN_NETWORK"
+  /** The grant took longer than `mintTimeout`. */
   | "ERR_TOKEN_TIMEOUT"
+  /** The grant failed for another reason, most often because a function that was given to it threw. */
   | "ERR_GRANT"
+  /** A request was not sent, because its token may not go to its URL or because the URL names no origin. */
   | "ERR_ORIGIN"
+  /** The store that a fleet shares failed, or other processes did not deliver a token in time. */
   | "ERR_STORE"
+  /** The cache or the pool was closed. */
   | "ERR_CLOSED";
 
-/** The API answer that made a renewal necessary; the URL without its query, which may hold secrets. */
+/** The API's answer that made a renewal necessary. */
 export interface Rejection {
+  /** The HTTP status. */
   readonly status: number;
+  /** The URL of the request, without its query, which may hold secrets. */
   readonly url: string;
 }
 
-/** What a {@link RemintError} may carry beside its code and message. */
-export interface RemintErrorOptions {
+/** What a {@link RemintError} may have beside its code and message. */
+interface RemintErrorOptions {
+  /** The error underneath, reduced with {@link safeCause} where it is not an error of this package. */
   readonly cause?: unknown;
+  /** @defaultValue false */
   readonly retryable?: boolean | undefined;
+  /** The API's answer that made another token necessary. */
   readonly rejected?: Rejection | undefined;
 }
 
-/** What a {@link TokenEndpointError} may carry beside its status. */
+/** What a {@link TokenEndpointError} may have beside its status and message. */
 export interface TokenEndpointErrorOptions extends RemintErrorOptions {
+  /** The `error` member of the answer. */
   readonly error?: string | undefined;
+  /** The `error_description` of the answer, without the secrets of the request. */
   readonly errorDescription?: string | undefined;
+  /** Milliseconds. */
   readonly retryAfter?: number | undefined;
+  /** No later mint of this grant can succeed. @defaultValue false */
   readonly terminal?: boolean | undefined;
 }
 
+/** Marks the errors of this package, so that two copies of the package recognize each other's errors. */
 const brand = Symbol.for("remint.error");
 
-/** Base of every error below. `cause` holds what went wrong underneath, reduced to what is safe to print. */
+/**
+ * An error of this package. `cause` is the error underneath. What an HTTP client attached to that error (configs,
+ * headers, bodies) is left out, because it may hold secrets.
+ */
 export class RemintError extends Error {
   static {
     Object.defineProperty(this.prototype, brand, { value: true });
-    // On the prototype, not an own property: a printed error then starts "RemintError: ...", not with a second name.
+    // On the prototype, because Node would print an own property `name` beside the stack.
     Object.defineProperty(this.prototype, "name", { value: "RemintError", configurable: true, writable: true });
   }
 
-  /** Stable discriminant: switch on this, not on the message. */
+  /** What kind of error this is. Stable: compare this and not the message. */
   readonly code: RemintErrorCode;
-  /** Whether asking again later, unchanged, may succeed. */
+  /** Whether the same call may succeed later. */
   readonly retryable: boolean;
-  /** Set when a request was answered 401 and the token to send it again could not be had (Q8). */
+  /**
+   * The API's answer that made another token necessary. Set when an API answered 401 and no other token was obtained.
+   */
   declare readonly rejected?: Rejection;
 
+  /** Creates an error, for example one that a grant of your own throws. */
   constructor(code: RemintErrorCode, message: string, options: RemintErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
@@ -65,7 +91,7 @@ export class RemintError extends Error {
 }
 
 /**
- * The token endpoint refused the grant, or failed.
+ * An error that a token endpoint answered with: it refused the grant, or failed.
  *
  * @see [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749.html#section-5.2)
  */
@@ -74,17 +100,23 @@ export class TokenEndpointError extends RemintError {
     Object.defineProperty(this.prototype, "name", { value: "TokenEndpointError", configurable: true, writable: true });
   }
 
-  /** HTTP status of the answer. */
+  /** The HTTP status of the answer. */
   readonly status: number;
-  /** The `error` parameter, for example `invalid_client`; `undefined` when the body had none. */
+  /** The `error` member of the answer, for example `invalid_client`. `undefined` when the body had none. */
   readonly error: string | undefined;
-  /** Milliseconds the server asked to wait (`Retry-After`); `undefined` when it did not say. */
+  /** Milliseconds that the server asked to wait (`Retry-After`). `undefined` when it did not ask. */
   readonly retryAfter: number | undefined;
-  /** No later mint of this grant can succeed: the user has to sign in again. */
+  /** Whether no later mint of this grant can succeed: the user has to sign in again. */
   readonly terminal: boolean;
-  /** The `error_description`, capped, sent secrets removed. Not enumerable and not in the message: servers echo input in it. */
+  /**
+   * The `error_description` of the answer, shortened, and without the secrets of the request. Neither enumerable nor
+   * part of the message, because servers repeat input in it.
+   */
   declare readonly errorDescription: string | undefined;
 
+  /**
+   * Creates the error for an answer with this HTTP status. A status of 408, 429, or 500 and above makes it retryable.
+   */
   constructor(status: number, message: string, options: TokenEndpointErrorOptions = {}) {
     super("ERR_TOKEN_ENDPOINT", message, {
       ...options,
@@ -98,17 +130,20 @@ export class TokenEndpointError extends RemintError {
   }
 }
 
-/** Statuses that say nothing about the grant: the same request may succeed later (C11). */
+/** Whether a status says nothing about the grant, so that the same request may succeed later (C11). */
 export function isTransientStatus(status: number): boolean {
   return status === 408 || status === 429 || status >= 500;
 }
 
-/** Like `instanceof RemintError`, but true across two copies of this package. */
+/** Returns whether a value is a {@link RemintError}, also one of another copy of this package. */
 export function isRemintError(value: unknown): value is RemintError {
   return typeof value === "object" && value !== null && brand in value;
 }
 
-/** The first {@link RemintError} in `value` and its chain of causes: ofetch, for one, wraps what its fetch throws. */
+/**
+ * Returns the first {@link RemintError} among an error and its causes, or `undefined` when there is none. Needed where
+ * a client wraps the errors of others in its own, as ofetch does.
+ */
 export function findRemintError(value: unknown): RemintError | undefined {
   let current = value;
   for (let depth = 0; depth < 16 && typeof current === "object" && current !== null; depth++) {
@@ -118,9 +153,12 @@ export function findRemintError(value: unknown): RemintError | undefined {
   return undefined;
 }
 
-/** The same failure, told to one request that had been answered 401: own object, shared `cause` (Q8). */
+/**
+ * Returns the error of one request that was answered 401 and for which no other token could be obtained (Q8). Requests
+ * share the failure of a mint, so each gets an error object of its own, whose `cause` is the shared one.
+ */
 export function withRejection(shared: RemintError, rejected: Rejection): RemintError {
-  const message = `${shared.message} (while renewing the token that ${rejected.url} answered ${rejected.status} to)`;
+  const message = `${shared.message} (another token was needed because ${rejected.url} answered ${rejected.status})`;
   if (!(shared instanceof TokenEndpointError)) {
     return new RemintError(shared.code, message, { cause: shared, retryable: shared.retryable, rejected });
   }
@@ -137,8 +175,9 @@ export function withRejection(shared: RemintError, rejected: Rejection): RemintE
 }
 
 /**
- * What may be kept of a foreign error: name, message, code and stack, without the properties in which HTTP clients
- * keep configs, headers and bodies.
+ * Returns what may be kept of an error that is not of this package: name, message, code, stack and causes. The
+ * properties in which HTTP clients keep configs, headers and bodies are left out. An error of this package is returned
+ * as it is.
  */
 export function safeCause(value: unknown, depth = 0): unknown {
   if (isRemintError(value)) return value;
@@ -154,7 +193,7 @@ export function safeCause(value: unknown, depth = 0): unknown {
   }
   const { code } = value as { code?: unknown };
   if (typeof code === "string" || typeof code === "number") Object.assign(summary, { code });
-  // fetch hides the socket error one level down: "fetch failed" alone helps nobody.
+  // The message of fetch is only "fetch failed"; what failed is in its cause, the socket's error.
   const inner = depth < 4 ? safeCause(value.cause, depth + 1) : undefined;
   if (inner !== undefined)
     Object.defineProperty(summary, "cause", { value: inner, configurable: true, writable: true });
@@ -165,7 +204,9 @@ function redactCredentials(text: string): string {
   return text.replace(/\b(Bearer|Basic|DPoP)\s+[^\s"',]+/gi, "$1 [redacted]");
 }
 
-/** A response that would be the same if it were asked for again. */
+/**
+ * Returns the error for a server's response that cannot be used. Not retryable: the server would send the same again.
+ */
 export function tokenResponseError(message: string, cause?: unknown): RemintError {
   return new RemintError("ERR_TOKEN_RESPONSE", message, { cause });
 }

@@ -1,19 +1,21 @@
 /**
- * The times in a JWT. Nothing is verified: that is the business of the API which accepts the token.
+ * Reads the times in a JWT.
+ *
+ * Not for verifying a JWT: only the API that accepts the token verifies it. JWTs are signed in `keys.ts`.
  *
  * @module
  */
 import { jwtDecode } from "jwt-decode";
 
-/** The times a JWT states, in epoch seconds. A time that is no finite number is left out. */
+/** The times in a JWT, in epoch seconds. A claim that is not a finite number is left out. */
 export interface JwtTimes {
-  /** When it expires. */
+  /** When the JWT expires. */
   readonly exp?: number;
-  /** When it was issued. */
+  /** When the JWT was issued. */
   readonly iat?: number;
 }
 
-/** The times in a token; none when the token is no JWT. */
+/** Returns the times in a token: an empty object when the token is not a JWT. */
 export function jwtTimes(token: string): JwtTimes {
   if (token.split(".", 4).length !== 3) return {};
   try {

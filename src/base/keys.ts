@@ -1,38 +1,75 @@
 /**
- * A private key as the user has it (CryptoKey, JWK, PEM), made ready to sign JWTs with WebCrypto.
+ * Private keys that sign JWTs: checked in the form in which the user has them (CryptoKey, JWK, PEM), and imported into
+ * WebCrypto. The one table of signature algorithms is here too.
  *
- * Its form and algorithm are judged when it is given; it is imported at the first signature, once. Nothing here keeps it
- * where it could be printed, and no message quotes any of it (S5).
+ * The form and the algorithm of a key are checked when the key is given. The key is imported once, at the first
+ * signature. No message quotes any part of a key (S5).
+ *
+ * Not here: the JWTs that are signed (`oauth/client-authentication.ts`), and what DPoP needs of its keys beyond a
+ * signature (`dpop/key-pair.ts`).
  *
  * @module
  */
 import { assertString, optionError } from "./options.ts";
 
-/** A private key: a CryptoKey that may sign, a private JWK, or PKCS#8 as PEM (`-----BEGIN PRIVATE KEY-----`). */
+/**
+ * A WebCrypto key. Taken from the function that makes one: the name `CryptoKey` is global only with the DOM's types, and a
+ * server has Node's.
+ */
+export type CryptoKey = Extract<
+  Awaited<ReturnType<typeof globalThis.crypto.subtle.generateKey>>,
+  { readonly type: string }
+>;
+
+/** A private key: a CryptoKey that may sign, a private JWK, or a PEM with PKCS#8 (`-----BEGIN PRIVATE KEY-----`). */
 export type SigningKey = CryptoKey | PrivateJwk | string;
 
-/** A private key as a JWK (RFC 7517 section 4, RFC 7518 section 6). */
+/**
+ * A private key as a JWK. It holds its public members too.
+ *
+ * @see [RFC 7517 section 4](https://www.rfc-editor.org/rfc/rfc7517.html#section-4)
+ * @see [RFC 7518 section 6](https://www.rfc-editor.org/rfc/rfc7518.html#section-6)
+ */
 export interface PrivateJwk {
+  /** The key type: `RSA`, `EC` or `OKP`. */
   readonly kty?: string | undefined;
+  /** The curve of an `EC` or `OKP` key, for example `P-256` or `Ed25519`. */
   readonly crv?: string | undefined;
+  /** The public x coordinate of an `EC` key, or the public key of an `OKP` key. */
   readonly x?: string | undefined;
+  /** The public y coordinate of an `EC` key. */
   readonly y?: string | undefined;
+  /** The public modulus of an `RSA` key. */
   readonly n?: string | undefined;
+  /** The public exponent of an `RSA` key. */
   readonly e?: string | undefined;
+  /** The private key. For `RSA`, the private exponent. */
   readonly d?: string | undefined;
+  /** The first prime factor of an `RSA` key. */
   readonly p?: string | undefined;
+  /** The second prime factor of an `RSA` key. */
   readonly q?: string | undefined;
+  /** The private exponent of an `RSA` key modulo `p - 1`. */
   readonly dp?: string | undefined;
+  /** The private exponent of an `RSA` key modulo `q - 1`. */
   readonly dq?: string | undefined;
+  /** The inverse of `q` modulo `p` of an `RSA` key. */
   readonly qi?: string | undefined;
+  /** The algorithm the key is for, for example `RS256` or `PS256`. Used where no option names another one. */
   readonly alg?: string | undefined;
+  /** The key's identifier. A DPoP key has no use for it. */
   readonly kid?: string | undefined;
+  /** The key's purpose. Ignored. */
   readonly use?: string | undefined;
+  /** The operations the key may be used for. Ignored. */
   readonly key_ops?: readonly string[] | undefined;
+  /** Whether the key may be exported. Ignored: an imported key cannot be exported. */
   readonly ext?: boolean | undefined;
 }
 
-/** Signature algorithms a server may ask for; `EdDSA` and `Ed25519` are the old and the new name of one. */
+/**
+ * A signature algorithm that a server may ask for. `EdDSA` and `Ed25519` are the old and the new name of one algorithm.
+ */
 export type SigningAlgorithm =
   | "ES256"
   | "ES384"
@@ -46,39 +83,157 @@ export type SigningAlgorithm =
   | "EdDSA"
   | "Ed25519";
 
-/** How a key signs. */
+/** A key to sign with, and how it signs. */
 export interface SigningKeyOptions {
-  /** The key, or a function that is asked before every signature, so that a rotated key is picked up. */
+  /** The key, or a function that is called before every signature, so that a rotated key is picked up. */
   readonly key: SigningKey | (() => SigningKey | Promise<SigningKey>);
-  /** @defaultValue the JWK's `alg`, else what the key is for: ES256, ES384, ES512 by curve, RS256, EdDSA */
+  /**
+   * The signature algorithm.
+   *
+   * @defaultValue the JWK's `alg`; otherwise `ES256`, `ES384` or `ES512` by the key's curve, `RS256` for an RSA key,
+   *   `EdDSA` for an Ed25519 key; a CryptoKey is for one algorithm only
+   */
   readonly alg?: SigningAlgorithm | undefined;
-  /** Which of the client's keys this is. @defaultValue the JWK's `kid` */
+  /** The key's identifier, by which the server finds the public key. @defaultValue the JWK's `kid` */
   readonly kid?: string | undefined;
 }
 
-/** A key that is ready. */
+/** A key that is ready to sign. */
 export interface ImportedKey {
   readonly key: CryptoKey;
   readonly alg: SigningAlgorithm;
   readonly kid: string | undefined;
 }
 
-/** What a key has to be imported as. `kind` tells apart keys that cannot stand in for each other. */
-interface Parameters {
-  readonly kind: string;
-  readonly name: string;
-  readonly hash?: string;
-  readonly namedCurve?: string;
+/** The names of the options as the user wrote them, so that messages name what the user sees. */
+export interface KeyOptionNames {
+  readonly key: string;
+  /** `undefined` where the user cannot choose the algorithm. */
+  readonly alg?: string | undefined;
+  readonly kid: string;
 }
 
+/**
+ * Checks a key, and returns the function that imports it. The import runs at the first call only. If `key` is a
+ * function, its answers are checked when they come, and an answer is imported again only when it differs from the one
+ * before.
+ *
+ * @throws {TypeError} When this runtime cannot sign with the key. The message shows no part of it.
+ */
+export function signingKey(
+  { key, alg, kid }: SigningKeyOptions,
+  names: KeyOptionNames = DEFAULT_NAMES,
+): () => Promise<ImportedKey> {
+  if (alg !== undefined) assertAlgorithm(names.alg ?? "alg", alg, ALL_ALGORITHMS);
+  if (kid !== undefined) assertString(names.kid, kid);
+  const importOnce = (given: SigningKey): (() => Promise<ImportedKey>) => {
+    const { load, ...rest } = checkedKey(given, { alg, kid, names });
+    let loaded: Promise<CryptoKey> | undefined;
+    return async () => ({ ...rest, key: await (loaded ??= load()) });
+  };
+  if (typeof key !== "function") return importOnce(key);
+  let last: SigningKey | undefined;
+  let current: (() => Promise<ImportedKey>) | undefined;
+  return async () => {
+    const given = await key();
+    if (current === undefined || given !== last) {
+      current = importOnce(given);
+      last = given;
+    }
+    return current();
+  };
+}
+
+const DEFAULT_NAMES: KeyOptionNames = { key: "key", alg: "alg", kid: "kid" };
+
+const EXPECTED = "a CryptoKey that may sign, a private JWK or a PEM string (PKCS#8)";
+
+/** What the options ask of a key. */
+interface KeyRequest {
+  readonly alg: SigningAlgorithm | undefined;
+  readonly kid: string | undefined;
+  readonly names: KeyOptionNames;
+}
+
+/** A key whose form and algorithm are right. It is not imported yet. */
 interface CheckedKey {
   readonly alg: SigningAlgorithm;
   readonly kid: string | undefined;
   readonly load: () => Promise<CryptoKey>;
 }
 
-/** The first of a kind is its default. */
-const ALGORITHMS: Readonly<Record<SigningAlgorithm, Parameters>> = {
+function checkedKey(key: unknown, request: KeyRequest): CheckedKey {
+  if (typeof key === "string") return checkedPem(key, request);
+  if (typeof key !== "object" || key === null) throw optionError(request.names.key, key, EXPECTED);
+  return isCryptoKey(key) ? checkedCryptoKey(key, request) : checkedJwk(key, request);
+}
+
+function isCryptoKey(key: object): key is CryptoKey {
+  return "usages" in key && "algorithm" in key && "type" in key;
+}
+
+function checkedCryptoKey(key: CryptoKey, { alg, kid, names }: KeyRequest): CheckedKey {
+  if (key.type !== "private") throw new TypeError(`"${names.key}" must be ${EXPECTED}, got a ${key.type} CryptoKey`);
+  if (!key.usages.includes("sign")) {
+    throw new TypeError(`"${names.key}" must be ${EXPECTED}, got a CryptoKey without "sign" among its usages`);
+  }
+  const chosen = chooseAlgorithm(algorithmsOfCryptoKey(key, ALL_ALGORITHMS), alg);
+  if (chosen === undefined) {
+    const { name } = key.algorithm;
+    throw new TypeError(
+      `"${names.key}" is a CryptoKey for ${name}, which cannot sign ${alg ?? `any of ${ALL_ALGORITHMS.join(", ")}`}`,
+    );
+  }
+  return { alg: chosen, kid, load: async () => key };
+}
+
+function checkedJwk(jwk: PrivateJwk, request: KeyRequest): CheckedKey {
+  const { kid, names } = request;
+  if (typeof jwk.kty !== "string") throw optionError(names.key, jwk, EXPECTED);
+  if (typeof jwk.d !== "string")
+    throw new TypeError(`"${names.key}" must be ${EXPECTED}, got a JWK without its private part "d"`);
+  const alg = algorithmFor(kindOfJwk(jwk), { ...request, alg: request.alg ?? statedAlgorithm(jwk, ALL_ALGORITHMS) });
+  const copy = importableJwk(jwk);
+  const load = (): Promise<CryptoKey> =>
+    importWith(names.key, alg, (algorithm) =>
+      globalThis.crypto.subtle.importKey("jwk", copy, algorithm, false, ["sign"]),
+    );
+  return { alg, kid: kid ?? (typeof jwk.kid === "string" ? jwk.kid : undefined), load };
+}
+
+function checkedPem(text: string, request: KeyRequest): CheckedKey {
+  const { kid, names } = request;
+  const { kind, der } = pemKey(text, names.key);
+  const alg = algorithmFor(kind, request);
+  const load = (): Promise<CryptoKey> =>
+    importWith(names.key, alg, (algorithm) =>
+      globalThis.crypto.subtle.importKey("pkcs8", der, algorithm, false, ["sign"]),
+    );
+  return { alg, kid, load };
+}
+
+/** The algorithm for a key of this kind. @throws {TypeError} When there is none, or not the one that is asked for. */
+function algorithmFor(kind: string, { alg, names }: KeyRequest): SigningAlgorithm {
+  const fitting = algorithmsOfKind(kind, ALL_ALGORITHMS);
+  const chosen = chooseAlgorithm(fitting, alg);
+  if (chosen !== undefined) return chosen;
+  if (fitting.length === 0) throw new TypeError(`"${names.key}" must be an RSA, P-256, P-384, P-521 or Ed25519 key`);
+  if (names.alg === undefined) throw new TypeError(`"${names.key}" is a ${kind} key, which cannot sign ${String(alg)}`);
+  throw new TypeError(`"${names.alg}" must be one of ${fitting.join(", ")} for this key (${kind}), got ${String(alg)}`);
+}
+
+/** Kinds of keys. A key of one kind cannot sign with an algorithm of another kind. */
+type KeyKind = "RSA" | "P-256" | "P-384" | "P-521" | "Ed25519";
+
+/** The name of an algorithm in WebCrypto, with the parameters of an import. */
+interface AlgorithmParameters {
+  readonly name: string;
+  readonly hash?: string;
+  readonly namedCurve?: string;
+}
+
+/** The first algorithm of a kind is the default for keys of that kind. */
+const ALGORITHMS: Readonly<Record<SigningAlgorithm, AlgorithmParameters & { readonly kind: KeyKind }>> = {
   ES256: { kind: "P-256", name: "ECDSA", namedCurve: "P-256" },
   ES384: { kind: "P-384", name: "ECDSA", namedCurve: "P-384" },
   ES512: { kind: "P-521", name: "ECDSA", namedCurve: "P-521" },
@@ -91,159 +246,147 @@ const ALGORITHMS: Readonly<Record<SigningAlgorithm, Parameters>> = {
   EdDSA: { kind: "Ed25519", name: "Ed25519" },
   Ed25519: { kind: "Ed25519", name: "Ed25519" },
 };
-const NAMES = Object.keys(ALGORITHMS) as readonly SigningAlgorithm[];
+const ALL_ALGORITHMS = Object.keys(ALGORITHMS) as readonly SigningAlgorithm[];
 
-/** What the options are called where the user wrote them, so that errors name what is there. */
-export interface KeyOptionNames {
-  readonly key: string;
-  /** `undefined` where the algorithm is not the user's to choose. */
-  readonly alg?: string | undefined;
-  readonly kid: string;
+/** The `kty` of a JWK of each kind. */
+const KEY_TYPES: Readonly<Record<string, string>> = {
+  RSA: "RSA",
+  "P-256": "EC",
+  "P-384": "EC",
+  "P-521": "EC",
+  Ed25519: "OKP",
+} satisfies Record<KeyKind, string>;
+
+/** @throws {TypeError} When `alg` is not one of the supported algorithms. */
+export function assertAlgorithm(name: string, alg: SigningAlgorithm, supported: readonly SigningAlgorithm[]): void {
+  if (!supported.includes(alg)) throw optionError(name, alg, `one of ${supported.join(", ")}`);
 }
 
-const OWN_NAMES: KeyOptionNames = { key: "key", alg: "alg", kid: "kid" };
-
-const EXPECTED = "a CryptoKey that may sign, a private JWK or a PEM string (PKCS#8)";
-
-/**
- * Checks a key, and makes the function that has it imported when it is called for the first time.
- *
- * @throws {TypeError} When it is no private key this runtime can sign with; it never shows any of it.
- */
-export function signingKey(
-  { key, alg, kid }: SigningKeyOptions,
-  names: KeyOptionNames = OWN_NAMES,
-): () => Promise<ImportedKey> {
-  if (alg !== undefined && !NAMES.includes(alg))
-    throw optionError(names.alg ?? "alg", alg, `one of ${NAMES.join(", ")}`);
-  if (kid !== undefined) assertString(names.kid, kid);
-  const once = (given: SigningKey): (() => Promise<ImportedKey>) => {
-    const { load, ...rest } = checkedKey(given, { alg, kid, names });
-    let loaded: Promise<CryptoKey> | undefined;
-    return async () => ({ ...rest, key: await (loaded ??= load()) });
-  };
-  if (typeof key !== "function") return once(key);
-  let last: SigningKey | undefined;
-  let current: (() => Promise<ImportedKey>) | undefined;
-  return async () => {
-    const given = await key();
-    if (current === undefined || given !== last) {
-      current = once(given);
-      last = given;
-    }
-    return current();
-  };
+/** Returns the supported algorithms that a key of this kind can sign with. The first one is the default. */
+export function algorithmsOfKind<A extends SigningAlgorithm>(kind: string, supported: readonly A[]): A[] {
+  return supported.filter((name) => ALGORITHMS[name].kind === kind);
 }
 
-/** What is wanted of a key. */
-interface Wanted {
-  readonly alg: SigningAlgorithm | undefined;
-  readonly kid: string | undefined;
-  readonly names: KeyOptionNames;
-}
-
-function checkedKey(key: unknown, wanted: Wanted): CheckedKey {
-  const { kid, names } = wanted;
-  if (typeof key === "string") {
-    const { kind, der } = pemKey(key, names.key);
-    const alg = algorithmFor(kind, wanted);
-    const load = (): Promise<CryptoKey> =>
-      imported({ alg, names }, (params) => subtle().importKey("pkcs8", der, ...params));
-    return { alg, kid, load };
-  }
-  if (typeof key !== "object" || key === null) throw optionError(names.key, key, EXPECTED);
-  return isCryptoKey(key) ? checkedCryptoKey(key, wanted) : checkedJwk(key, wanted);
-}
-
-function isCryptoKey(key: object): key is CryptoKey {
-  return "usages" in key && "algorithm" in key && "type" in key;
-}
-
-function checkedCryptoKey(key: CryptoKey, { alg, kid, names }: Wanted): CheckedKey {
-  if (key.type !== "private") throw new TypeError(`"${names.key}" must be ${EXPECTED}, got a ${key.type} CryptoKey`);
-  if (!key.usages.includes("sign")) {
-    throw new TypeError(`"${names.key}" must be ${EXPECTED}, got a CryptoKey without "sign" among its usages`);
-  }
+/** Returns the supported algorithms that a CryptoKey was made for. They are one, or two names of one. */
+export function algorithmsOfCryptoKey<A extends SigningAlgorithm>(key: CryptoKey, supported: readonly A[]): A[] {
   const { name, hash, namedCurve } = key.algorithm as { name: string; hash?: { name: string }; namedCurve?: string };
-  const fitting = NAMES.filter((candidate) => {
+  return supported.filter((candidate) => {
     const known = ALGORITHMS[candidate];
     return known.name === name && known.hash === hash?.name && known.namedCurve === namedCurve;
   });
-  const chosen = alg ?? fitting[0];
-  if (chosen === undefined || !fitting.includes(chosen)) {
-    throw new TypeError(
-      `"${names.key}" is a CryptoKey for ${name}, which cannot sign ${alg ?? `any of ${NAMES.join(", ")}`}`,
-    );
-  }
-  return { alg: chosen, kid, load: async () => key };
 }
 
-function checkedJwk(jwk: PrivateJwk, wanted: Wanted): CheckedKey {
-  const { kid, names } = wanted;
-  const { kty, crv, d, n, e, x, y, p, q, dp, dq, qi } = jwk;
-  if (typeof kty !== "string") throw optionError(names.key, jwk, EXPECTED);
-  if (typeof d !== "string")
-    throw new TypeError(`"${names.key}" must be ${EXPECTED}, got a JWK without its private part "d"`);
-  const own = NAMES.find((candidate) => candidate === jwk.alg);
-  const alg = algorithmFor(kty === "RSA" ? kty : (crv ?? kty), { ...wanted, alg: wanted.alg ?? own });
-  // Without "use", "key_ops" and "alg": they say what the key is for, and an import refuses what it does not expect.
-  const bare = Object.entries({ kty, crv, d, n, e, x, y, p, q, dp, dq, qi }).filter(([, part]) => part !== undefined);
-  const load = (): Promise<CryptoKey> =>
-    imported({ alg, names }, (params) => subtle().importKey("jwk", Object.fromEntries(bare), ...params));
-  return { alg, kid: kid ?? (typeof jwk.kid === "string" ? jwk.kid : undefined), load };
+/**
+ * Returns the algorithm that is asked for, or the first fitting one. `undefined` when it is not among the fitting ones.
+ */
+export function chooseAlgorithm<A extends SigningAlgorithm>(
+  fitting: readonly A[],
+  asked: A | undefined,
+): A | undefined {
+  const chosen = asked ?? fitting[0];
+  return chosen !== undefined && fitting.includes(chosen) ? chosen : undefined;
 }
 
-function algorithmFor(kind: string, { alg, names }: Wanted): SigningAlgorithm {
-  const fitting = NAMES.filter((name) => ALGORITHMS[name].kind === kind);
-  const chosen = alg ?? fitting[0];
-  if (chosen !== undefined && fitting.includes(chosen)) return chosen;
-  if (fitting.length === 0) throw new TypeError(`"${names.key}" must be an RSA, P-256, P-384, P-521 or Ed25519 key`);
-  if (names.alg === undefined) throw new TypeError(`"${names.key}" is a ${kind} key, which cannot sign ${String(alg)}`);
-  throw new TypeError(`"${names.alg}" must be one of ${fitting.join(", ")} for this key (${kind}), got ${String(alg)}`);
+/** Returns the algorithm that a JWK states, if it is a supported one. */
+export function statedAlgorithm<A extends SigningAlgorithm>(jwk: PrivateJwk, supported: readonly A[]): A | undefined {
+  return supported.find((name) => name === jwk.alg);
 }
 
-type ImportParameters = [algorithm: Omit<Parameters, "kind">, extractable: false, usages: ["sign"]];
+/** Returns the kind of key that a JWK holds. `"unknown"` when no algorithm of the table is for such a key. */
+export function kindOfJwk({ kty, crv }: PrivateJwk): string {
+  const kind = kty === "RSA" ? kty : String(crv);
+  return KEY_TYPES[kind] === kty ? kind : "unknown";
+}
 
-async function imported(
-  { alg, names }: { readonly alg: SigningAlgorithm; readonly names: KeyOptionNames },
-  load: (parameters: ImportParameters) => Promise<CryptoKey>,
-): Promise<CryptoKey> {
-  const { kind: _, ...algorithm } = ALGORITHMS[alg];
+/**
+ * Copies what an import needs of a private JWK. A later change of the JWK does not change the copy. `use`, `key_ops`
+ * and `alg` are left out, because WebCrypto refuses a key whose members name another purpose than the import.
+ */
+export function importableJwk({
+  kty,
+  crv,
+  d,
+  n,
+  e,
+  x,
+  y,
+  p,
+  q,
+  dp,
+  dq,
+  qi,
+}: PrivateJwk): Record<string, string | undefined> {
+  const members = Object.entries({ kty, crv, d, n, e, x, y, p, q, dp, dq, qi });
+  return Object.fromEntries(members.filter(([, member]) => member !== undefined));
+}
+
+/**
+ * Runs an import with the WebCrypto parameters of an algorithm.
+ *
+ * @throws {TypeError} When the import fails. The error has no cause, because the runtime's own error may quote the key.
+ */
+export async function importWith<Key>(
+  name: string,
+  alg: SigningAlgorithm,
+  run: (parameters: AlgorithmParameters) => Promise<Key>,
+): Promise<Key> {
+  const { kind: _, ...parameters } = ALGORITHMS[alg];
   try {
-    return await load([algorithm, false, ["sign"]]);
+    return await run(parameters);
   } catch {
-    // The platform's own error is not kept: nobody promises that it quotes nothing.
-    throw new TypeError(
-      `"${names.key}" could not be imported as a private key for ${alg}: it is damaged, or incomplete`,
-    );
+    throw new TypeError(`"${name}" could not be imported as a private key for ${alg}: it is damaged, or incomplete`);
   }
 }
 
-function subtle(): SubtleCrypto {
-  return globalThis.crypto.subtle;
-}
-
-// MERGED PKCS#8 private keys as PEM. Older forms are refused with the command that converts them: WebCrypto reads no other.
-// MERGED
-// MERGED @see [RFC 7468 section 10](https://www.rfc-editor.org/rfc/rfc7468.html#section-10)
 /** What a PEM holds. */
-export interface PemKey {
-  /** `RSA`, `P-256`, `P-384`, `P-521`, `Ed25519`; else the key is of a kind we do not know. */
+interface PemKey {
+  /** `"unknown"` when no algorithm of the table is for such a key. */
   readonly kind: string;
   readonly der: Uint8Array<ArrayBuffer>;
 }
 
+/**
+ * Reads an unencrypted PKCS#8 key from a PEM. WebCrypto reads no older form; the message about an older form has the
+ * command that converts it.
+ *
+ * @throws {TypeError} When the text is something else. The message shows no part of it.
+ * @see [RFC 7468 section 10](https://www.rfc-editor.org/rfc/rfc7468.html#section-10)
+ */
+function pemKey(text: string, name: string): PemKey {
+  for (const [label, form] of OTHER_FORMS) {
+    if (!text.includes(`-----BEGIN ${label}-----`)) continue;
+    throw new TypeError(
+      `"${name}" must be PKCS#8 ("BEGIN PRIVATE KEY"), got "BEGIN ${label}" (${form}): ${CONVERSION}`,
+    );
+  }
+  // Environment variables often hold line ends as the two characters \n.
+  const [, body] =
+    /-----BEGIN PRIVATE KEY-----([\s\S]*?)-----END PRIVATE KEY-----/.exec(text.replace(/\\n/g, "\n")) ?? [];
+  const der = body === undefined ? undefined : decodedBase64(body);
+  if (der === undefined) {
+    throw new TypeError(
+      `"${name}" must be a PEM with "-----BEGIN PRIVATE KEY-----" (PKCS#8), got a string that is not one`,
+    );
+  }
+  const start = Array.from(der.subarray(0, 48), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const identifiers = start.replace(BEFORE_IDENTIFIER, "");
+  return { kind: IDENTIFIERS.find(([identifier]) => identifiers.startsWith(identifier))?.[1] ?? "unknown", der };
+}
+
 const CONVERSION = "openssl pkcs8 -topk8 -nocrypt -in key.pem -out key.pkcs8.pem";
 
-/** What keys look like that are not PKCS#8, or encrypted. */
+/** PEM labels of private keys that are not PKCS#8, or that are encrypted. */
 const OTHER_FORMS: readonly (readonly [label: string, form: string])[] = [
   ["RSA PRIVATE KEY", "PKCS#1"],
   ["EC PRIVATE KEY", "SEC1"],
   ["ENCRYPTED PRIVATE KEY", "encrypted"],
 ];
 
-/** Object identifiers of the key's algorithm (RFC 5208 section 5), in hexadecimal, with the curve's behind. */
-const KINDS: readonly (readonly [identifier: string, kind: string])[] = [
+/**
+ * Object identifiers of key algorithms (RFC 5208 section 5) in hexadecimal. The curve's identifier follows where there
+ * is one.
+ */
+const IDENTIFIERS: readonly (readonly [identifier: string, kind: KeyKind])[] = [
   ["2a864886f70d010101", "RSA"],
   ["2a8648ce3d020106082a8648ce3d030107", "P-256"],
   ["2a8648ce3d020106052b81040022", "P-384"],
@@ -251,32 +394,13 @@ const KINDS: readonly (readonly [identifier: string, kind: string])[] = [
   ["2b6570", "Ed25519"],
 ];
 
-/** Version 0 or 1, then the sequence that begins with the algorithm's identifier; lengths are not looked at. */
-const PREFIX = /^30(?:82.{4}|81.{2}|[0-7].)02010[01]30.{2}06.{2}/;
+/**
+ * PKCS#8 before the identifier: a sequence, version 0 or 1, a sequence, the identifier's tag. Lengths are not checked.
+ */
+const BEFORE_IDENTIFIER = /^30(?:82.{4}|81.{2}|[0-7].)02010[01]30.{2}06.{2}/;
 
-/** @throws {TypeError} When the text is not an unencrypted PKCS#8 key. It never shows any of it. */
-export function pemKey(text: string, name = "key"): PemKey {
-  for (const [label, form] of OTHER_FORMS) {
-    if (!text.includes(`-----BEGIN ${label}-----`)) continue;
-    throw new TypeError(
-      `"${name}" must be PKCS#8 ("BEGIN PRIVATE KEY"), got "BEGIN ${label}" (${form}): ${CONVERSION}`,
-    );
-  }
-  // Environment variables often carry line ends as the two characters \n.
-  const [, body] =
-    /-----BEGIN PRIVATE KEY-----([\s\S]*?)-----END PRIVATE KEY-----/.exec(text.replace(/\\n/g, "\n")) ?? [];
-  const der = body === undefined ? undefined : decoded(body);
-  if (der === undefined) {
-    throw new TypeError(
-      `"${name}" must be a PEM with "-----BEGIN PRIVATE KEY-----" (PKCS#8), got a string that is not one`,
-    );
-  }
-  const start = Array.from(der.subarray(0, 48), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const identifiers = start.replace(PREFIX, "");
-  return { kind: KINDS.find(([identifier]) => identifiers.startsWith(identifier))?.[1] ?? "unknown", der };
-}
-
-function decoded(base64: string): Uint8Array<ArrayBuffer> | undefined {
+/** Decodes base64 that may have white space in it. `undefined` when the text is not base64. */
+function decodedBase64(base64: string): Uint8Array<ArrayBuffer> | undefined {
   try {
     return Uint8Array.from(atob(base64.replace(/\s/g, "")), (character) => character.charCodeAt(0));
   } catch {

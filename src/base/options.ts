@@ -1,11 +1,13 @@
 /**
- * Checks of options: each throws a `TypeError` that names the option, the kind of the value and what is expected,
- * and never prints the value, which may be a secret.
+ * Checks of single options. A failed check throws a `TypeError` that names the option, what is expected and the kind of
+ * the value. The value itself is never printed, because it may be a secret (S5).
+ *
+ * URLs are checked in `url.ts`, keys in `keys.ts`. The options of a cache as a whole are in `core/options.ts`.
  *
  * @module
  */
 
-/** What a value is, in words that are safe to print. */
+/** Describes the kind of a value in words that are safe to print, for example `an empty string`. */
 export function kindOf(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
@@ -16,7 +18,7 @@ export function kindOf(value: unknown): string {
   return value === undefined ? "undefined" : `a ${typeof value}`;
 }
 
-/** The one shape of our complaints about options. */
+/** Returns the error for a wrong option: `"name" must be <expected>, got <kind of the value>`. */
 export function optionError(name: string, value: unknown, expected: string): TypeError {
   return new TypeError(`"${name}" must be ${expected}, got ${kindOf(value)}`);
 }
@@ -37,7 +39,8 @@ export function assertFunction(name: string, value: unknown): void {
 }
 
 /**
- * A switch with its default. A string is none: `"false"` from an environment variable would count as true.
+ * Returns a boolean option, or its default. Strings are refused: `"false"` from an environment variable would count as
+ * true.
  *
  * @throws {TypeError} When `value` is given and neither `true` nor `false`.
  */
@@ -47,7 +50,7 @@ export function flag(name: string, value: unknown, fallback = false): boolean {
   return value;
 }
 
-/** @throws {TypeError} When `value` is not a clock. */
+/** @throws {TypeError} When `value` is not a `Clock`. */
 export function assertClock(value: unknown): void {
   for (const method of ["now", "monotonic", "setTimeout"]) {
     if (typeof (Object(value) as Record<string, unknown>)[method] !== "function") {
@@ -67,7 +70,7 @@ function isStatus(value: unknown): boolean {
 }
 
 /**
- * A duration option with its default; zero is legal.
+ * Returns a duration option in milliseconds, or its default. Zero is allowed.
  *
  * @throws {TypeError} When `value` is given and not a non-negative, finite number.
  */
@@ -80,7 +83,7 @@ export function duration(name: string, value: unknown, fallback: number): number
 }
 
 /**
- * A whole-number option with its default.
+ * Returns an integer option, or its default.
  *
  * @throws {TypeError} When `value` is given and not an integer of at least `least`.
  */
@@ -92,7 +95,7 @@ export function count(name: string, value: unknown, fallback: number, least = 0)
   return value as number;
 }
 
-/** A string, or a function that is asked for it before every use, so that a new value is picked up. */
+/** A string, or a function that is called for it before every use, so that a changed value takes effect. */
 export type StringSource<Context extends readonly unknown[] = []> =
   | string
   | ((...context: Context) => string | Promise<string>);
@@ -106,9 +109,9 @@ export function assertStringSource(name: string, value: unknown): void {
 }
 
 /**
- * The string that a source gives now.
+ * Returns the current string of a source.
  *
- * @throws {TypeError} When that is not a non-empty string. Whatever the function throws.
+ * @throws {TypeError} When it is not a non-empty string. An error that the source function throws is passed on.
  */
 export async function stringOf<Context extends readonly unknown[]>(
   name: string,

@@ -1,15 +1,18 @@
 /**
- * What may be shown of objects that hold credentials.
+ * Keeps credentials out of printed objects: token responses without their credentials, objects that print as
+ * `[redacted]` (S5, S8).
+ *
+ * Texts of servers are redacted in `oauth/redaction.ts`, errors of grants in `errors.ts`.
  *
  * @module
  */
 
-/** Names of members of a token response that are, or may be, credentials. */
+/** Matches the names of token response members that are credentials, or may be. */
 const CREDENTIAL_MEMBER = /(^|_)(token|secret|assertion|password)$/i;
-/** Members of a token response that this package sets itself. */
+/** Members of a token response that a grant adds for the cache. The server did not send them. */
 const OWN_MEMBERS = new Set(["serverTime", "receivedAt", "notAfter", "state"]);
 
-/** Returns the members of a token response that are no credentials, frozen. */
+/** Returns a frozen copy of a token response without its credentials. */
 export function withoutCredentials(response: object): Readonly<Record<string, unknown>> {
   const rest: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(response)) {
@@ -18,19 +21,19 @@ export function withoutCredentials(response: object): Readonly<Record<string, un
   return Object.freeze(rest);
 }
 
-/** Node's hook for `util.inspect` and `console.log`, reachable without importing Node. */
+/** The method that `util.inspect` and `console.log` of Node call. The symbol is registered, so nothing is imported. */
 const inspectHook = Symbol.for("nodejs.util.inspect.custom");
 
 /**
- * Makes an object print as `<name> [redacted]`, and as `[redacted]` in JSON.
+ * Makes an object print as `<name> [redacted]`, and as `[redacted]` in JSON. Returns the object itself.
  *
- * The two methods are enumerable: a copy made by spreading has them too.
+ * The two methods it adds are enumerable, so that a copy made by spreading (`{ ...object }`) has them too.
  */
 export function redacted<T extends object>(object: T, name: string): T {
   return Object.assign(object, { [inspectHook]: () => `${name} [redacted]`, toJSON: () => "[redacted]" });
 }
 
-/** {@link redacted} for all objects of a class. */
+/** Does the same as {@link redacted} for every object of a class, given the prototype of the class. */
 export function redactedClass(prototype: object, name: string): void {
   for (const [key, value] of [
     [inspectHook, () => `${name} [redacted]`],

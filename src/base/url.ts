@@ -1,71 +1,82 @@
 /**
- * What a URL says: where it leads, and what of it may be printed.
+ * URLs: the origin a URL leads to, what of a URL may be printed, and the check of endpoint URLs.
+ *
+ * Whether a token may be sent to a URL is decided in `core/origins.ts`.
  *
  * @module
  */
 import { assertString, flag } from "./options.ts";
 
-/** Stands for the server itself where there is no page: Nitro's local calls have URLs such as `/api/x`. */
+/**
+ * The origin of relative URLs outside of browsers. There a relative URL means the server itself, as in the local calls
+ * of Nitro (`/api/x`).
+ */
 export const SELF = "self";
 
 /**
- * Relative URLs are resolved against a host that no request can name, to see whether they stay on it. Not http: a base
- * of the same scheme would take `http:evil.example`, which clients send to that host, for a path.
+ * The base of relative URLs outside of browsers. No request can name this host, so a URL that resolves to it was
+ * relative. The scheme is not http, because `http:evil.example` would be a relative URL of an http base, and clients
+ * send it to `evil.example`.
  */
-export const NOWHERE = "ftp://self.invalid";
+const RELATIVE_BASE = "ftp://self.invalid";
 
-/** Where a URL leads: relative ones to the page in browsers, to {@link NOWHERE} elsewhere. */
-export function parse(url: string): URL | undefined {
+/** Parses a URL. A relative URL is resolved against the page in browsers, against {@link RELATIVE_BASE} elsewhere. */
+export function parseUrl(url: string): URL | undefined {
   try {
-    return new URL(url, pageUrl() ?? NOWHERE);
+    return new URL(url, pageUrl() ?? RELATIVE_BASE);
   } catch {
     return undefined;
   }
 }
 
+/** Returns the origin of a parsed URL; {@link SELF} for one that was relative. */
 export function originOf(target: URL): string {
-  return target.origin === NOWHERE ? SELF : target.origin;
+  return target.origin === RELATIVE_BASE ? SELF : target.origin;
 }
 
+/** Whether a URL contains `user:password@`. */
 export function hasCredentials(target: URL): boolean {
   return target.username !== "" || target.password !== "";
 }
 
-export function pageUrl(): string | undefined {
+/** Returns the URL of the page; `undefined` outside of browsers. */
+function pageUrl(): string | undefined {
   const href: unknown = (globalThis as { location?: { href?: unknown } }).location?.href;
   return typeof href === "string" && /^https?:/.test(href) ? href : undefined;
 }
 
-/** Whether a URL has no host of its own and there is no page that would give it one. */
+/** Whether a URL is relative and there is no page to resolve it against. */
 export function isRelative(url: string): boolean {
-  const target = parse(url);
+  const target = parseUrl(url);
   return target !== undefined && originOf(target) === SELF;
 }
 
-/** The keys of the storm guard for a URL. */
+/** Returns the origin and path of a URL, by which the storm guard counts rejections. */
 export function targetOf(url: string): { readonly origin: string; readonly path: string } {
-  const target = parse(url);
-  // What cannot be parsed may hold anything, so nothing of it is kept.
+  const target = parseUrl(url);
+  // A text that is not a URL may hold secrets anywhere, so no part of it is kept.
   return target === undefined
     ? { origin: SELF, path: "[not a URL]" }
     : { origin: originOf(target), path: target.pathname };
 }
 
-/** A URL as it may be printed: no query, no fragment, no credentials. */
+/** Returns a URL without query, fragment and credentials, as it may be printed. */
 export function printableUrl(url: string): string {
   const { origin, path } = targetOf(url);
   return origin === SELF ? path : origin + path;
 }
 
-/** Whether a request ended elsewhere than it was sent to (Q3). Unknown ends count as not left. */
-export function leftOrigin(sentTo: string, endedAt: string | undefined): boolean {
-  if (endedAt === undefined || endedAt === "") return false;
-  const from = parse(sentTo);
-  const to = parse(endedAt);
+/**
+ * Whether redirects took a request to another origin than it was sent to (Q3). `false` when the final URL is unknown.
+ */
+export function leftOrigin(sentTo: string, finalUrl: string | undefined): boolean {
+  if (finalUrl === undefined || finalUrl === "") return false;
+  const from = parseUrl(sentTo);
+  const to = parseUrl(finalUrl);
   return from !== undefined && to !== undefined && originOf(from) !== SELF && from.origin !== to.origin;
 }
 
-/** Hosts that never leave the machine: plain http is harmless there (S1). */
+/** Whether a host is this machine. Plain http is safe there, because nothing leaves the machine (S1). */
 export function isLoopback(hostname: string): boolean {
   return (
     hostname === "localhost" ||
@@ -76,11 +87,12 @@ export function isLoopback(hostname: string): boolean {
 }
 
 /**
- * The URL of an endpoint that gets secrets: https, or http on loopback, or http where `allowHttp` says the network is
- * trusted (S1).
+ * Checks and parses the URL of an endpoint that receives secrets. Allowed are https, http on this machine, and http
+ * anywhere if `allowHttp` is set (S1).
  *
- * @throws {TypeError} When it is not an absolute URL, carries credentials, or is plain http elsewhere; when `allowHttp` is
- *   neither `true` nor `false`, whatever the URL is: the option of a user comes here as it is.
+ * @param allowHttp The user's option, which is checked here.
+ * @throws {TypeError} When the value is not an absolute URL, contains credentials, or is plain http without permission.
+ *   When `allowHttp` is neither `true` nor `false`.
  */
 export function endpointUrl(name: string, value: unknown, allowHttp: boolean): URL {
   flag("allowHttp", allowHttp);
@@ -97,8 +109,8 @@ export function endpointUrl(name: string, value: unknown, allowHttp: boolean): U
   }
   if (url.protocol === "http:" && !allowHttp && !isLoopback(url.hostname)) {
     throw new TypeError(
-      `"${name}" must be an https URL, got http://${url.host}: secrets would travel in the clear. ` +
-        `If a trusted network (a mesh that does TLS beneath) protects it, say so with allowHttp: true`,
+      `"${name}" must be an https URL, got http://${url.host}: secrets would be sent unencrypted. ` +
+        `Set allowHttp: true if the network itself encrypts the connection (a service mesh)`,
     );
   }
   if (url.username !== "" || url.password !== "") {
@@ -107,7 +119,7 @@ export function endpointUrl(name: string, value: unknown, allowHttp: boolean): U
   return url;
 }
 
-/** A URL or path without the slashes at its end. */
+/** Returns a text without the slashes at its end. */
 export function withoutTrailingSlashes(text: string): string {
   let end = text.length;
   while (end > 0 && text.charCodeAt(end - 1) === 0x2f) end--;

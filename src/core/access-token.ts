@@ -1,5 +1,7 @@
 /**
- * An access token that does not print: `inspect`, JSON and string conversion say `[redacted]` (S5).
+ * The access token that callers get, and the checks of a token response's `access_token` and `token_type`.
+ *
+ * When a token expires is computed in `expiry.ts`; `CachedToken` there is a token with its place in time.
  *
  * @module
  */
@@ -10,14 +12,20 @@ import { redactedClass, withoutCredentials } from "../base/redacted.ts";
 import type { AccessToken, TokenResponse } from "./types.ts";
 
 /**
- * Whether a token can be older than its flight, and so than a rejection before that (C7): it was `minted` by it; another
- * process minted it to replace a rejected one (`renewed`), or for another reason, at any time (`taken`).
+ * Who minted a token and why. The cache has to know whether a token can be older than the flight that yielded it. Such
+ * a token can also be older than a rejection that came before the flight (C7).
+ * - `minted`: this process minted it in that flight. It is not older.
+ * - `renewed`: another process minted it to replace a rejected token.
+ * - `taken`: another process minted it for another reason, at any time.
  */
 export type Freshness = "minted" | "renewed" | "taken";
 
-/** The one implementation of {@link AccessToken}; the cache knows by {@link AccessTokenRecord.flight} when it was minted. */
+/**
+ * The implementation of {@link AccessToken}. It prints as `[redacted]` in `inspect`, in JSON and as a string (S5).
+ * Beside the public members it has what the cache compares tokens by: the flight and the {@link Freshness}.
+ */
 export class AccessTokenRecord implements AccessToken {
-  // Private fields and prototype getters: there is nothing to enumerate, so nothing prints.
+  // Private fields and getters of the prototype, so that there is no own property that could be printed.
   readonly #value: string;
   readonly #header: string;
   readonly #expiresAt: number;
@@ -57,7 +65,7 @@ export class AccessTokenRecord implements AccessToken {
   get response(): Readonly<Record<string, unknown>> {
     return this.#response;
   }
-  /** The number of the flight that minted it; order is a counter, never a clock (C7). */
+  /** The number of the flight that yielded the token. Tokens are ordered by this counter and never by a clock (C7). */
   get flight(): number {
     return this.#flight;
   }
@@ -73,28 +81,34 @@ export class AccessTokenRecord implements AccessToken {
   }
 }
 
-/** @throws {RemintError} `ERR_TOKEN_RESPONSE` when `value` cannot be sent in a header as it is. */
+/**
+ * Returns an `access_token` that is safe to send in a header (S4).
+ *
+ * @throws {RemintError} `ERR_TOKEN_RESPONSE` when it is missing or not visible ASCII.
+ */
 export function usableValue(value: unknown): string {
   if (typeof value !== "string" || value === "") {
     throw tokenResponseError(`the token response has no "access_token" (it is ${kindOf(value)})`);
   }
   if (!isVisibleAscii(value)) {
     throw tokenResponseError(
-      `the "access_token" contains characters that cannot stand in a header (only visible ASCII without spaces can)`,
+      `the "access_token" contains characters that are not allowed in a header (allowed is visible ASCII without spaces)`,
     );
   }
   return value;
 }
 
 /**
- * RFC 6749 section 7.1: a client must not use a token of a type it does not understand.
+ * Returns the scheme for a `token_type`; Bearer when the type is missing. Other types are refused, because a client
+ * must not use a token of a type it does not understand.
  *
- * @throws {RemintError} `ERR_TOKEN_RESPONSE` when it is neither.
+ * @throws {RemintError} `ERR_TOKEN_RESPONSE` when the type is neither Bearer nor DPoP.
+ * @see [RFC 6749 section 7.1](https://www.rfc-editor.org/rfc/rfc6749.html#section-7.1)
  */
 export function schemeOf(tokenType: unknown): "Bearer" | "DPoP" {
   if (tokenType === undefined || tokenType === null) return "Bearer";
   const name = typeof tokenType === "string" ? tokenType.toLowerCase() : "";
   if (name === "bearer") return "Bearer";
   if (name === "dpop") return "DPoP";
-  throw tokenResponseError(`the "token_type" is neither Bearer nor DPoP, so the token cannot be attached`);
+  throw tokenResponseError(`the "token_type" is neither Bearer nor DPoP, so the token cannot be used`);
 }

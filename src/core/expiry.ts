@@ -1,12 +1,7 @@
 /**
- * How long a token lives and when to replace it.
+ * Expiry: how long a token lives, when to replace it, and a cached token's place in time.
  *
- * - E1 `expires_at`, else `expires_in`, else the JWT's `exp`, else `defaultTtl`; never longer than `exp` allows, nor past
- *   a grant's `notAfter`.
- * - E2 `expires_in` counts from the moment the request was sent; `expires_at` and `exp` are compared with the server's clock.
- * - E3 Garbage says nothing; what was computed is at least a second; only `defaultTtl: 0` means "do not cache".
- * - E4 The windows before expiry are clamped to parts of the lifetime, so that short tokens are not replaced per call.
- * - E6 The soft window is up to 10 % longer at random, so that many processes do not refresh in step.
+ * Not here: what the cache does in the soft and in the hard window (`token-cache.ts`).
  *
  * @module
  */
@@ -15,43 +10,59 @@ import type { Clock } from "../base/clock.ts";
 import type { AccessTokenRecord } from "./access-token.ts";
 import type { TokenResponse } from "./types.ts";
 
-/** A token's lifetime, in milliseconds, counted from the moment its request was sent. */
+/** A token's lifetime, counted from the moment its request was sent. */
 export interface Lifetime {
+  /** Milliseconds. */
   readonly ms: number;
-  /** Somebody who knows said so; otherwise it is `defaultTtl`. */
+  /** `true` if the server stated the lifetime, `false` if it is `defaultTtl`. */
   readonly stated: boolean;
 }
 
 /** What {@link lifetimeOf} has to know beside the response. */
 export interface LifetimeContext {
-  /** Epoch milliseconds, local clock, at which the request was sent. */
+  /** When the request was sent. Epoch milliseconds, on the local clock. */
   readonly sentAt: number;
+  /** Milliseconds. */
   readonly defaultTtl: number;
-  /** The response may have been received long ago, so a JWT's `iat` is no clock reading. */
+  /**
+   * The response is the user's `initial` and may be old. Its token may have expired, and its JWT's `iat` is no clock
+   * reading.
+   */
   readonly seeded?: boolean;
 }
 
-/** The latest time a `Date` can hold (ECMAScript 21.4.1.1). */
+/** The latest time a `Date` can hold, in epoch milliseconds (ECMAScript 21.4.1.1). */
 const LAST_DATE = 8.64e15;
-/** Whatever is computed, nothing is minted more often than this. */
+/**
+ * Milliseconds. A new token counts as living at least this long, so that a wrong time in a response cannot cause a mint
+ * per call.
+ */
 const SHORTEST_LIFETIME = 1000;
-/** Epoch seconds reach this in the year 5138; greater numbers are epoch milliseconds. */
+/** Numbers from here on are epoch milliseconds, smaller ones epoch seconds. As seconds, this is the year 5138. */
 const MILLISECONDS_FROM = 1e11;
-/** ISO 8601 without a zone: JavaScript would read it as local time. */
-const ZONELESS = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?$/;
+/** ISO 8601 without a time zone, which JavaScript would read as local time. */
+const WITHOUT_ZONE = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?$/;
 
-/** The lifetime a token response gives its token (E1, E2, E3). */
+/**
+ * Returns the lifetime of the token in a token response:
+ * - It is what `expires_at` says, else `expires_in`, else the `exp` of a JWT, else `defaultTtl`. It never exceeds the
+ *   `exp` of a JWT or the grant's `notAfter` (E1).
+ * - `expires_in` counts from the moment the request was sent. `expires_at` and `exp` are compared with the server's
+ *   clock (E2).
+ * - A value that is not a positive time is ignored. A new token lives at least a second; only `defaultTtl: 0` means
+ *   that the token is not cached (E3).
+ */
 export function lifetimeOf(response: TokenResponse, context: LifetimeContext): Lifetime {
   const claims = jwtTimes(response.access_token);
   const serverNow = serverClock(response, claims, context);
   const untilExp = claims.exp === undefined ? undefined : claims.exp * 1000 - serverNow;
-  const seconds = positive(response.expires_in);
+  const seconds = positiveNumber(response.expires_in);
   const at = expiryDate(response.expires_at);
 
   let ms: number | undefined;
   if (at !== undefined) ms = at - serverNow;
   else if (seconds !== undefined) ms = seconds * 1000;
-  // An `exp` that looks past while the server says "still good for a while" is a clock that is off, not a dead token.
+  // An `exp` in the past beside a positive `expires_in` means that a clock is wrong, not that the token has expired.
   if (untilExp !== undefined && !(untilExp <= 0 && seconds !== undefined)) ms = Math.min(ms ?? untilExp, untilExp);
 
   const stated = ms !== undefined;
@@ -61,7 +72,46 @@ export function lifetimeOf(response: TokenResponse, context: LifetimeContext): L
   return { ms: Math.min(Math.max(ms ?? context.defaultTtl, shortest), LAST_DATE - context.sentAt), stated };
 }
 
-/** The two windows before expiry, in milliseconds (E4, E6). */
+/**
+ * Returns the server's clock at the moment the token was made, in epoch milliseconds. The `Date` header is the best
+ * source. The JWT's `iat` is used only if the local clock must be wrong: if the token would be from the future, or
+ * expired on arrival. Otherwise `iat` is no clock reading, because a server may hand out a token that it made half an
+ * hour ago.
+ */
+function serverClock(response: TokenResponse, { exp, iat }: JwtTimes, { sentAt, seeded }: LifetimeContext): number {
+  if (isTime(response.serverTime)) return response.serverTime;
+  if (iat === undefined || seeded) return sentAt;
+  const fromTheFuture = iat * 1000 > sentAt;
+  const expiredOnArrival = exp !== undefined && exp * 1000 <= sentAt;
+  return fromTheFuture || expiredOnArrival ? iat * 1000 : sentAt;
+}
+
+/** Reads `expires_at` as epoch milliseconds. */
+function expiryDate(value: unknown): number | undefined {
+  const number = positiveNumber(value);
+  if (number !== undefined) return number < MILLISECONDS_FROM ? number * 1000 : number;
+  if (typeof value !== "string" || !/^\d{4}-\d\d-\d\d/.test(value)) return undefined;
+  const parsed = Date.parse(WITHOUT_ZONE.test(value) ? `${value.replace(" ", "T")}Z` : value);
+  return Number.isNaN(parsed) ? undefined : parsed;
+}
+
+/** Reads a positive number, or a string that holds one: some servers quote their numbers. */
+function positiveNumber(value: unknown): number | undefined {
+  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  return typeof number === "number" && number > 0 ? number : undefined;
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value);
+}
+
+/**
+ * Returns the lengths of the soft and of the hard window, in milliseconds before expiry. They are at most a half and a
+ * quarter of the lifetime, so that a short-lived token is not replaced at every call (E4). The soft window is up to
+ * 10 % longer at random, so that many processes do not refresh at the same moment (E6).
+ *
+ * @param random From 0 to 1.
+ */
 export function windowsOf(
   lifetime: number,
   refreshBuffer: number,
@@ -74,70 +124,42 @@ export function windowsOf(
   };
 }
 
-/**
- * The server's clock at the moment the token was made. Its `Date` header knows best. The JWT's `iat` is only asked when
- * the local clock cannot be right (the token would be from the future, or dead on arrival): a server may hand out a
- * token it made half an hour ago, and then `iat` is no reading of its clock.
- */
-function serverClock(response: TokenResponse, { exp, iat }: JwtTimes, { sentAt, seeded }: LifetimeContext): number {
-  if (isTime(response.serverTime)) return response.serverTime;
-  if (iat === undefined || seeded) return sentAt;
-  const fromTheFuture = iat * 1000 > sentAt;
-  const deadOnArrival = exp !== undefined && exp * 1000 <= sentAt;
-  return fromTheFuture || deadOnArrival ? iat * 1000 : sentAt;
-}
-
-function expiryDate(value: unknown): number | undefined {
-  const number = positive(value);
-  if (number !== undefined) return number < MILLISECONDS_FROM ? number * 1000 : number;
-  if (typeof value !== "string" || !/^\d{4}-\d\d-\d\d/.test(value)) return undefined;
-  const parsed = Date.parse(ZONELESS.test(value) ? `${value.replace(" ", "T")}Z` : value);
-  return Number.isNaN(parsed) ? undefined : parsed;
-}
-
-/** A positive number, or a string that is one: some servers quote theirs. */
-function positive(value: unknown): number | undefined {
-  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
-  return typeof number === "number" && number > 0 ? number : undefined;
-}
-
-function isTime(value: unknown): value is number {
-  return typeof value === "number" && Number.isFinite(value);
-}
-
-// MERGED A token in the cache and the three moments of its life: when to refresh it in the background (`softAt`), when callers
-// MERGED rather wait for a new one (`hardAt`), and its end.
-// MERGED
-// MERGED E5 It counts as expired when either the monotonic or the wall clock says so: machines are suspended, wall clocks are
-// MERGED stepped.
-/** The number of no burst. */
-export const NEVER = -1;
-
-/** Between two refreshes that brought nothing new, at least this. */
-const SHORTEST_PAUSE = 1000;
-
-/** How long before expiry the windows open, in milliseconds. */
-export interface Windows {
+/** The options that set the windows, in milliseconds before expiry. */
+interface WindowOptions {
   readonly refreshBuffer: number;
   readonly minValidity: number;
 }
 
-/** The cached token, on the time line of {@link CachedToken.now}. */
+/**
+ * The value of {@link CachedToken.freshIn} that equals no burst's number, and not the 0 that means "no burst" either.
+ */
+export const NO_BURST = -1;
+
+/** Milliseconds from a refresh that yielded no other token to the next refresh, at least. */
+const SHORTEST_PAUSE = 1000;
+
+/**
+ * The token in a cache and the three moments of its life: its soft window begins (`softAt`), its hard window begins
+ * (`hardAt`), it expires (`expiresAt`). All three are times of {@link CachedToken.now}.
+ */
 export class CachedToken {
   readonly token: AccessTokenRecord;
-  /** Rejected while its origin was on trial: served until a flight lands, whatever that yields (C6). */
-  doubted = false;
-  /** The burst of calls in which it was found to be fresh: its other calls need not look at the clocks. */
-  freshIn: number = NEVER;
+  /** The token was rejected and is served on until the next flight ends, whatever that yields (C6). */
+  keptAfterRejection = false;
+  /**
+   * The burst of calls in which the token was found to be fresh. The other calls of that burst do not read the clocks.
+   */
+  freshIn: number = NO_BURST;
   softAt: number;
   hardAt: number;
   expiresAt: number;
   readonly #clock: Clock;
+  /** The length of the hard window, in milliseconds. */
   readonly #hard: number;
-  /** What to add to the monotonic clock to get the wall clock's reading when the token came. */
-  readonly #skew: number;
+  /** Wall clock minus monotonic clock, at the moment the token was cached. */
+  readonly #wallOffset: number;
 
-  constructor(token: AccessTokenRecord, lifetime: Lifetime, clock: Clock, windows: Windows) {
+  constructor(token: AccessTokenRecord, lifetime: Lifetime, clock: Clock, windows: WindowOptions) {
     const { soft, hard } = windowsOf(lifetime.ms, windows.refreshBuffer, windows.minValidity);
     this.token = token;
     this.expiresAt = token.expiresAt;
@@ -145,41 +167,46 @@ export class CachedToken {
     this.hardAt = this.expiresAt - hard;
     this.#hard = hard;
     this.#clock = clock;
-    this.#skew = clock.now() - clock.monotonic();
-  }
-
-  /** Epoch milliseconds, by whichever clock is further on. */
-  now(): number {
-    return Math.max(this.#clock.now(), this.#clock.monotonic() + this.#skew);
-  }
-
-  /** The next `peek` refreshes it in the background. */
-  doubt(): void {
-    this.doubted = true;
-    this.freshIn = NEVER;
-    this.softAt = -Infinity;
-  }
-
-  /** Somebody else is replacing it: the next `peek` that looks for the outcome is a moment away. */
-  postpone(): void {
-    this.#lookAgainIn(SHORTEST_PAUSE * (1 + Math.random() / 2));
+    this.#wallOffset = clock.now() - clock.monotonic();
   }
 
   /**
-   * A mint returned this very value again (E4): no window is reset. It is good for as long as the server states, and
-   * the next attempt waits for half of that, so that a shrinking lifetime is not chased mint by mint.
+   * Returns the time in epoch milliseconds, by the clock that is further ahead. So the token counts as expired as soon
+   * as either clock says so: the wall clock may be set back, and the monotonic clock stands still while a machine
+   * sleeps (E5).
    */
-  repeated(expiresAt: number, { stated }: Lifetime): void {
+  now(): number {
+    return Math.max(this.#clock.now(), this.#clock.monotonic() + this.#wallOffset);
+  }
+
+  /** Keeps the token although it was rejected. The next `peek` starts to replace it in the background. */
+  keepAfterRejection(): void {
+    this.keptAfterRejection = true;
+    this.freshIn = NO_BURST;
+    this.softAt = -Infinity;
+  }
+
+  /** Delays the next refresh by a moment, because another process is replacing the token. */
+  postponeRefresh(): void {
+    this.#refreshAfter(SHORTEST_PAUSE * (1 + Math.random() / 2));
+  }
+
+  /**
+   * Records that a mint returned the same token again (E4). The windows stay as they are. A longer lifetime counts only
+   * if the server stated it. The next refresh waits for half of the time that is left, so that a lifetime which shrinks
+   * with every answer does not cause a mint per call.
+   */
+  mintedAgain(expiresAt: number, { stated }: Lifetime): void {
     if (stated && expiresAt > this.expiresAt) {
       this.expiresAt = expiresAt;
       this.hardAt = expiresAt - this.#hard;
     }
-    this.#lookAgainIn(Math.max(SHORTEST_PAUSE, (this.expiresAt - this.now()) / 2));
+    this.#refreshAfter(Math.max(SHORTEST_PAUSE, (this.expiresAt - this.now()) / 2));
   }
 
-  #lookAgainIn(ms: number): void {
-    this.freshIn = NEVER;
-    // Not past the end: `peek` looks at nothing else.
+  #refreshAfter(ms: number): void {
+    this.freshIn = NO_BURST;
+    // `peek` compares the time with `softAt` first, so `softAt` must not lie after the expiry.
     this.softAt = Math.min(this.expiresAt, this.now() + ms);
   }
 }

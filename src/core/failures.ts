@@ -1,7 +1,11 @@
 /**
- * C9 A failed mint is shared by those who waited for it and, for a moment, by those who come later: one frozen error,
- * no request. The moment is 1 s and doubles, to 5 s while callers are failing, to 30 s for background refreshes and
- * OAuth refusals; a `Retry-After` is honoured up to 60 s. A success resets it.
+ * How long the failure of a mint is remembered (C9).
+ *
+ * Callers that waited for a failed mint share its error. Callers that come shortly after get the same error without
+ * another request. The time is 1 s at first and doubles with each failure: up to 5 s while callers are failing, up to
+ * 30 s for background refreshes and refusals. A `Retry-After` is honoured up to 60 s. A success ends it.
+ *
+ * Retries within one mint are in `mint.ts`. What a pool's caches share is in `pool-guard.ts`.
  *
  * @module
  */
@@ -13,12 +17,13 @@ const LONGEST_WHILE_CALLERS_FAIL = 5000;
 const LONGEST = 30_000;
 const LONGEST_RETRY_AFTER = 60_000;
 
-/** Remembers that minting fails. */
+/** The last failure of one cache, or of all caches of a pool that use the same token endpoint. */
 export class FailureMemory {
   readonly #clock: Clock;
-  /** Where failures of the server itself go, when several caches depend on it (C13). */
+  /** Remembers the failures of the server for every cache of a pool that depends on it (C13). */
   readonly #shared: FailureMemory | undefined;
   #error: RemintError | undefined;
+  /** Monotonic milliseconds. */
   #until = 0;
   #failures = 0;
 
@@ -27,20 +32,23 @@ export class FailureMemory {
     this.#shared = shared;
   }
 
-  /** The failure that would only be repeated now. */
+  /** Returns the failure that is still remembered, so that a mint now would only repeat it. */
   active(): RemintError | undefined {
     if (this.#error !== undefined && this.#clock.monotonic() < this.#until) return this.#error;
     return this.#shared?.active();
   }
 
   /**
-   * @param callersFail Nobody could be served an older token instead.
-   * @param mayRecover What is terminal here can end elsewhere: the user signs in at another process of the fleet.
-   * @returns The error to throw, frozen, because many callers will hold the same one.
+   * Remembers a failure.
+   *
+   * @param callersFail There is no older token that callers could get instead.
+   * @param mayRecover A terminal failure may end without this process: the user may sign in at another process of the
+   *   fleet.
+   * @returns The error to throw. It is frozen, because many callers get the same object.
    */
   remember(error: RemintError, callersFail: boolean, mayRecover = false): RemintError {
     Object.freeze(error);
-    // The store's failures, and the fleet's, are no failures of the server.
+    // Only failures of the server are shared. The others concern this cache alone, and so do failures of the store.
     if (this.#shared !== undefined && error.retryable && error.code !== "ERR_STORE")
       return this.#shared.remember(error, callersFail);
     this.#failures++;
@@ -57,7 +65,11 @@ export class FailureMemory {
   }
 }
 
-/** Milliseconds for which a failure is remembered; `Infinity` when it is terminal. */
+/**
+ * Returns for how long a failure is remembered, in milliseconds: `Infinity` when it is terminal.
+ *
+ * @param failures How many mints have failed in a row, this one included.
+ */
 export function delayAfter(error: RemintError, failures: number, callersFail: boolean): number {
   const answer = error instanceof TokenEndpointError ? error : undefined;
   if (answer?.terminal === true) return Infinity;

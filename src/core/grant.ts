@@ -1,6 +1,6 @@
 /**
- * A grant: how a token is obtained (RFC 6749 section 1.3). A user holds an opaque {@link Grant}; the library works with the
- * {@link GrantDefinition} behind it. A grant knows its parameters and nothing of caches.
+ * A grant: how a token is obtained (RFC 6749 section 1.3). A user holds an opaque {@link Grant}; the library works with
+ * the {@link GrantDefinition} behind it. A grant knows its parameters and nothing of caches.
  *
  * @module
  */
@@ -8,7 +8,9 @@ import { assertFunction, assertStatuses, kindOf } from "../base/options.ts";
 import { redacted } from "../base/redacted.ts";
 import type { AccessToken, Opaque, Origins, Prove, RejectionRule, TokenResponse } from "./types.ts";
 
-/** How a token is obtained: what `clientCredentialsGrant({ ... })`, `customGrant({ ... })` and the like return. Opaque. */
+/**
+ * How a token is obtained: what `clientCredentialsGrant({ ... })`, `customGrant({ ... })` and the like return. Opaque.
+ */
 export type Grant = Opaque<"grant">;
 
 /** What one attempt of a mint is given. */
@@ -44,7 +46,7 @@ export interface GrantTraits<State = unknown> {
   readonly origins?: Origins | undefined;
   /** Milliseconds a token lives when the response does not say. The cache's own option wins. */
   readonly defaultTtl?: number | undefined;
-  /** Asked about every 401, and about the {@link GrantTraits.inspectStatuses}. */
+  /** Asked about every 401, and about the `inspectStatuses`. */
   readonly isRejected?: RejectionRule | undefined;
   /** Further statuses about which `isRejected` is asked. */
   readonly inspectStatuses?: readonly number[] | undefined;
@@ -55,8 +57,8 @@ export interface GrantTraits<State = unknown> {
   /** Makes the proof that its tokens need with every send: `dpop({ ... }).prove`. */
   readonly prove?: Prove | undefined;
   /**
-   * Revokes a token, and the state from which more could be minted. Without a token there is only the state. Leave it out
-   * where the server has no way to revoke.
+   * Revokes a token, and the state from which more could be minted. Without a token there is only the state. Leave it
+   * out where the server has no way to revoke.
    *
    * @see [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009.html)
    */

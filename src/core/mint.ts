@@ -1,10 +1,8 @@
 /**
- * One run of a grant: time limit, retries, and typed errors whatever the grant does.
+ * One run of a grant: the time limit, the retries, and one kind of error whatever the grant throws. Also the one run of
+ * a grant's revocation.
  *
- * - C10 One time limit for the whole run; an attempt that may be followed by another gets at most half of it. A grant
- *   that ignores its signal is raced against it.
- * - C11 Retries are p-retry's, only for transient failures, never for a refusal, never for a grant with state: a
- *   refresh token whose answer was lost may be used up.
+ * Not here: who shares the result (`single-flight.ts`), and for how long a failure is remembered (`failures.ts`).
  *
  * @module
  */
@@ -27,55 +25,65 @@ import type { Lifetime, LifetimeContext } from "./expiry.ts";
 import type { GrantDefinition } from "./grant.ts";
 import type { AccessToken, InitialToken, TokenResponse } from "./types.ts";
 
+/** Milliseconds before the first retry; p-retry doubles them for each further one. */
 const FIRST_BACKOFF = 250;
 
 /** How a mint is run. */
 export interface MintSettings {
   readonly grant: GrantDefinition;
   readonly clock: Clock;
-  /** Milliseconds for the whole run. */
+  /** Milliseconds for the whole mint, retries included. */
   readonly mintTimeout: number;
+  /** Milliseconds. */
   readonly defaultTtl: number;
+  /** How often a failed attempt is repeated. */
   readonly retries: number;
+  /** Called when an attempt failed and another one follows. */
   readonly onRetry: (attempt: number, error: RemintError) => void;
 }
 
-/** A mint's result: the response, with what the next mint needs, and how long its token is good. */
-export interface Minted {
-  readonly response: TokenResponse & { readonly state?: unknown };
-  /** The whole of its life, also where some of it is over. */
-  readonly lifetime: Lifetime;
-  /** Epoch milliseconds on the local clock. */
-  readonly expiresAt: number;
-}
-
-/** A token response with its lifetime, counted from the moment its request was sent (epoch milliseconds, local clock). */
-export function minted(response: Minted["response"], context: LifetimeContext): Minted {
-  const lifetime = lifetimeOf(response, context);
-  return { response, lifetime, expiresAt: context.sentAt + lifetime.ms };
-}
-
-/** What one run of a mint starts from. */
+/** What one mint starts from. */
 export interface MintInput {
+  /** The token that is replaced. */
   readonly previous: AccessToken | undefined;
+  /** What the last mint left, for example a refresh token. */
   readonly state: unknown;
-  /** A token the user may have already; asked first, and only once. */
+  /**
+   * The user's `initial` function, which may have a token. It is called before the grant, and only by the first mint.
+   */
   readonly seed?: (() => Promise<InitialToken | undefined>) | undefined;
 }
 
 /** A mint in progress. */
 export interface RunningMint {
   readonly promise: Promise<Minted>;
-  /** Somebody waits: keep the process alive until it is over. */
+  /** Keeps the process alive until the mint is over (`true`: a caller waits for it), or no longer. */
   readonly hold: (awaited: boolean) => void;
+  /** Ends the mint: its promise rejects with `reason`. */
   readonly abandon: (reason: RemintError) => void;
 }
 
-/** Begins a mint. Never throws; its promise rejects with a {@link RemintError} only. */
+/** The result of a mint. */
+export interface Minted {
+  /** The token response, with the state for the next mint. */
+  readonly response: TokenResponse & { readonly state?: unknown };
+  /** The lifetime as a whole, also when part of it has passed. */
+  readonly lifetime: Lifetime;
+  /** Epoch milliseconds, on the local clock. */
+  readonly expiresAt: number;
+}
+
+/**
+ * Starts a mint. Never throws; its promise rejects with a {@link RemintError} only.
+ *
+ * All attempts together have one time limit. An attempt that may be repeated gets at most half of it (C10). Only
+ * transient failures are repeated, and a grant with state is never repeated: if its answer was lost, the refresh token
+ * may be used up (C11).
+ */
 export function startMint(settings: MintSettings, input: MintInput): RunningMint {
   const { clock, mintTimeout } = settings;
   const controller = new AbortController();
-  const timer = clock.setTimeout(() => controller.abort(timeoutError(mintTimeout)), mintTimeout);
+  const timer = clock.setTimeout(() => controller.abort(mintTimeoutError(mintTimeout)), mintTimeout);
   const promise = run(settings, input, controller.signal).finally(() => timer.cancel());
   return {
     promise,
@@ -84,7 +92,21 @@ export function startMint(settings: MintSettings, input: MintInput): RunningMint
   };
 }
 
-/** Runs a grant's revocation within the time of a mint. @throws {RemintError} When the server could not be told. */
+/**
+ * Returns a token response with the lifetime of its token.
+ *
+ * @param context `sentAt` is when the request was sent: the lifetime counts from then.
+ */
+export function minted(response: Minted["response"], context: LifetimeContext): Minted {
+  const lifetime = lifetimeOf(response, context);
+  return { response, lifetime, expiresAt: context.sentAt + lifetime.ms };
+}
+
+/**
+ * Runs a grant's revocation, within the time limit of a mint.
+ *
+ * @throws {RemintError} When the revocation failed.
+ */
 export async function runRevocation(
   { grant, clock, mintTimeout }: Pick<MintSettings, "grant" | "clock" | "mintTimeout">,
   token: AccessToken | undefined,
@@ -92,12 +114,12 @@ export async function runRevocation(
 ): Promise<void> {
   const controller = new AbortController();
   const { signal } = controller;
-  const timer = clock.setTimeout(() => controller.abort(timeoutError(mintTimeout)), mintTimeout);
+  const timer = clock.setTimeout(() => controller.abort(revocationTimeoutError(mintTimeout)), mintTimeout);
   timer.hold(true);
   try {
     await leaveOnAbort((async () => grant.revoke?.(token, { signal, state }))(), signal);
   } catch (error) {
-    throw typedError(error);
+    throw asRemintError(error);
   } finally {
     timer.cancel();
   }
@@ -114,7 +136,7 @@ async function run(settings: MintSettings, input: MintInput, signal: AbortSignal
       minTimeout: FIRST_BACKOFF,
       randomize: true,
       signal,
-      // The timer of the whole run keeps the process alive when somebody waits; the pauses need not.
+      // The timer of the whole mint keeps the process alive while callers wait, so the pauses do not have to.
       unref: true,
       shouldRetry: ({ error }) => mayRetry(error),
       onFailedAttempt: ({ error, attemptNumber, retriesLeft }) => {
@@ -122,10 +144,11 @@ async function run(settings: MintSettings, input: MintInput, signal: AbortSignal
       },
     });
   } catch (error) {
-    throw typedError(error);
+    throw asRemintError(error);
   }
 }
 
+/** Returns the token of the user's `initial` function; `undefined` when there is none that is still valid. */
 async function fromSeed(
   { clock, defaultTtl }: MintSettings,
   { seed }: MintInput,
@@ -140,11 +163,10 @@ async function fromSeed(
     const { receivedAt } = response;
     const sentAt = typeof receivedAt === "number" && Number.isFinite(receivedAt) ? receivedAt : now;
     const token = minted(response, { sentAt, defaultTtl, seeded: true });
-    // A session outlives its token: one that is past is no token to start with.
     return token.expiresAt <= clock.now() ? undefined : token;
   } catch (error) {
-    if (signal.aborted) throw typedError(error);
-    // No token to start with is what a mint is for.
+    if (signal.aborted) throw asRemintError(error);
+    // The function is only a shortcut: when it fails, the grant is asked.
     return undefined;
   }
 }
@@ -152,40 +174,44 @@ async function fromSeed(
 async function attempt(
   { grant, clock, mintTimeout, defaultTtl }: MintSettings,
   { previous, state }: MintInput,
-  whole: AbortSignal,
-  repeatable: boolean,
+  mintSignal: AbortSignal,
+  mayBeRepeated: boolean,
 ): Promise<Minted> {
-  // Without a second attempt to keep time for, half of the limit would only turn slow servers into failures.
-  const limit = repeatable ? mintTimeout / 2 : mintTimeout;
-  const own = new AbortController();
-  const timer = clock.setTimeout(() => own.abort(timeoutError(limit)), limit);
-  const forward = (): void => own.abort(whole.reason);
-  if (whole.aborted) forward();
-  whole.addEventListener("abort", forward);
+  // Half of the time is kept for a second attempt only if there can be one. A slow server would fail for nothing
+  // otherwise.
+  const limit = mayBeRepeated ? mintTimeout / 2 : mintTimeout;
+  const controller = new AbortController();
+  const timer = clock.setTimeout(() => controller.abort(mintTimeoutError(limit)), limit);
+  const forwardAbort = (): void => controller.abort(mintSignal.reason);
+  if (mintSignal.aborted) forwardAbort();
+  mintSignal.addEventListener("abort", forwardAbort);
   const sentAt = clock.now();
   const sentAtMonotonic = clock.monotonic();
   try {
+    // The grant may ignore its signal, so the attempt does not wait for the grant once the signal has aborted.
     const response = await leaveOnAbort(
-      (async () => grant.mint({ signal: own.signal, previous, state }))(),
-      own.signal,
+      (async () => grant.mint({ signal: controller.signal, previous, state }))(),
+      controller.signal,
     );
-    keepState(response, () => checkResponse(response));
-    // Whichever clock was stepped meanwhile, the earlier reading is the safe one.
+    keepStateOnFailure(response, () => checkResponse(response));
+    // If one of the clocks jumped during the attempt, the earlier time is safe: the token seems to expire earlier.
     const earlier = Math.min(sentAt, Math.floor(clock.now() - (clock.monotonic() - sentAtMonotonic)));
     return minted(response, { sentAt: earlier, defaultTtl });
   } catch (error) {
-    throw typedError(error);
+    throw asRemintError(error);
   } finally {
     timer.cancel();
-    whole.removeEventListener("abort", forward);
+    mintSignal.removeEventListener("abort", forwardAbort);
   }
 }
 
-function keepState(response: unknown, check: () => void): void {
+/**
+ * Runs a check. If it fails, records the state in the response: a new refresh token counts even without a usable token.
+ */
+function keepStateOnFailure(response: unknown, check: () => void): void {
   try {
     check();
   } catch (error) {
-    // An access token that cannot be used is no reason to lose the refresh token that came with it.
     throw leaveState(error as Error, (Object(response) as { state?: unknown }).state);
   }
 }
@@ -199,37 +225,49 @@ function checkResponse(response: unknown): asserts response is TokenResponse {
   schemeOf(token_type);
 }
 
-function timeoutError(limit: number): RemintError {
-  return new RemintError(
-    "ERR_TOKEN_TIMEOUT",
-    `no token within ${limit} ms: the token endpoint did not answer (mintTimeout covers all attempts)`,
-    { retryable: true },
+function mintTimeoutError(limit: number): RemintError {
+  return timeoutError(
+    `no token within ${limit} ms: the server of the grant did not answer. If it needs longer, raise mintTimeout, which ` +
+      `covers all attempts`,
   );
 }
 
-/** C11: a transient failure, unless the server itself named the time to come back. */
+function revocationTimeoutError(limit: number): RemintError {
+  return timeoutError(
+    `the revocation was not answered within ${limit} ms. If the server needs longer, raise mintTimeout`,
+  );
+}
+
+function timeoutError(message: string): RemintError {
+  return new RemintError("ERR_TOKEN_TIMEOUT", message, { retryable: true });
+}
+
+/**
+ * Whether an attempt may be repeated: after a transient failure, unless the server named the time to come back (C11).
+ */
 function mayRetry(error: Error): boolean {
   if (!isRemintError(error) || !error.retryable) return false;
   const { status, retryAfter } = error as Partial<TokenEndpointError>;
   return !((status === 429 || status === 503) && retryAfter !== undefined);
 }
 
-/** Whatever a grant threw, as one of our errors, without the configs and bodies HTTP clients keep in theirs. */
-function typedError(error: unknown): RemintError {
+/** Turns what a grant threw into an error of this package, without what HTTP clients attach to their errors. */
+function asRemintError(error: unknown): RemintError {
   if (isRemintError(error)) return error;
   const cause = safeCause(error);
   if (isNetworkFailure(error)) {
-    return new RemintError("ERR_TOKEN_NETWORK", "the grant could not reach its server", { cause, retryable: true });
+    const message = "the grant could not reach its server; see the cause";
+    return new RemintError("ERR_TOKEN_NETWORK", message, { cause, retryable: true });
   }
   const status = statusOf(error);
-  const said = status === undefined ? "" : ` (status ${status})`;
-  return new RemintError("ERR_GRANT", `the grant failed${said}; see the cause`, {
+  const withStatus = status === undefined ? "" : ` (status ${status})`;
+  return new RemintError("ERR_GRANT", `the grant failed${withStatus}; see the cause`, {
     cause,
     retryable: status !== undefined && isTransientStatus(status),
   });
 }
 
-/** Socket and DNS errors of Node and undici, and fetch's one message per browser for all of them. */
+/** Recognizes the socket and DNS errors of Node and undici, and the one message each browser has for all of them. */
 function isNetworkFailure(error: unknown, depth = 0): boolean {
   if (!(error instanceof Error) || depth > 3) return false;
   const { code } = error as { code?: unknown };
@@ -239,6 +277,7 @@ function isNetworkFailure(error: unknown, depth = 0): boolean {
   return isNetworkFailure(error.cause, depth + 1);
 }
 
+/** Returns the HTTP status in the error of an HTTP client, if there is one. */
 function statusOf(error: unknown): number | undefined {
   const { status, response } = Object(error) as { status?: unknown; response?: { status?: unknown } };
   const found = status ?? response?.status;

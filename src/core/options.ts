@@ -1,5 +1,7 @@
 /**
- * The options of a token cache: checked, copied and given their defaults.
+ * The options of a token cache: their documentation, checks and defaults.
+ *
+ * Checks of single values are in `base/options.ts`, the options of a pool in `pool.ts`.
  *
  * @module
  */
@@ -14,49 +16,83 @@ import type { Grant, GrantDefinition, MintFunction } from "./grant.ts";
 import type { FleetCache, FleetStore, TokenSupply } from "./supply.ts";
 import type { EventListener, InitialToken, Origins, RequestRules } from "./types.ts";
 
-/** What {@link createTokenCache} takes. */
+/** The options of `createTokenCache`. */
 export interface TokenCacheOptions {
-  /** How a token is obtained: `clientCredentialsGrant({ ... })`, or an async function `({ signal }) => ({ access_token, expires_in })`. */
+  /**
+   * How a token is obtained: `clientCredentialsGrant({ ... })` or another grant, or an async function
+   * `({ signal }) => ({ access_token, expires_in })`.
+   */
   readonly grant: Grant | MintFunction;
   /**
-   * Where the token may be sent (Q2): a list such as `["https://api.example"]`, `"any"` for every https origin, or a
-   * function of the token. `"self"` on the list means relative URLs outside browsers. Required, unless the grant brings it.
+   * Where the token may be sent: a list such as `["https://api.example"]`, `"any"` for every https origin, or a
+   * function of the token. `"self"` in the list allows relative URLs outside of browsers.
+   *
+   * @defaultValue the grant's; required if the grant has none
    */
   readonly origins?: Origins | undefined;
-  /** A token that is already there, or an async function that may have one; it is asked before the first mint. */
+  /**
+   * A token that exists already, or an async function that may return one. The function is called once, before the
+   * first mint. If it fails or returns an expired token, the grant is used.
+   */
   readonly initial?: InitialToken | (() => Promise<InitialToken | undefined>) | undefined;
   /**
-   * Where a fleet shares the token: `redisStore(client, { encryptionKey })` of `remint/redis`, or `fleetStore(...)` of
-   * `remint/fleet`. The grant needs a `key` then, or the cache a pool.
+   * Where processes share the token: `redisStore(client, { encryptionKey })` of `remint/redis`, or `fleetStore(...)` of
+   * `remint/fleet`. With a store, the grant needs a `key`, or the cache has to be created by a pool.
    *
-   * @defaultValue none: every process mints for itself
+   * @defaultValue none: every process mints tokens of its own
    */
   readonly store?: FleetStore | undefined;
-  /** Where time comes from. @defaultValue the machine's clocks */
+  /** Where the cache reads the time and sets timers. @defaultValue the machine's clocks */
   readonly clock?: Clock | undefined;
-  /** Gets every event, synchronously; what it throws is ignored. */
+  /** Receives every event of the cache, synchronously. An error it throws is ignored. */
   readonly onEvent?: EventListener | undefined;
-  /** Milliseconds before expiry from which one background refresh runs (C3). At most half of the lifetime. @defaultValue 60_000 (1 minute) */
+  /**
+   * Milliseconds before expiry from which the token is refreshed in the background. At most half of the lifetime.
+   *
+   * @defaultValue 60_000 (1 minute)
+   */
   readonly refreshBuffer?: number | undefined;
-  /** Milliseconds before expiry from which callers wait for a new token (C4). At most a quarter of the lifetime. @defaultValue 10_000 (10 seconds) */
+  /**
+   * Milliseconds before expiry from which callers wait for a new token. They wait for at most half of the time that is
+   * left; then they get the old token, which is still valid. At most a quarter of the lifetime.
+   *
+   * @defaultValue 10_000 (10 seconds)
+   */
   readonly minValidity?: number | undefined;
-  /** Milliseconds a token lives when nothing else says so; 0 does not cache it (E3). @defaultValue the grant's, else 1_800_000 (30 minutes) */
+  /**
+   * Milliseconds a token lives if the token response does not say. With 0, such a token is not cached.
+   *
+   * @defaultValue the grant's, else 1_800_000 (30 minutes)
+   */
   readonly defaultTtl?: number | undefined;
-  /** Milliseconds a mint may take, retries included (C10). @defaultValue 10_000 (10 seconds) */
+  /** Milliseconds a mint may take, retries included. @defaultValue 10_000 (10 seconds) */
   readonly mintTimeout?: number | undefined;
-  /** How often a mint is tried again after a transient failure (C11). @defaultValue 2 */
+  /**
+   * How often a mint is repeated after a transient failure. A grant with a refresh token is never repeated, because the
+   * failed attempt may have used up the refresh token.
+   *
+   * @defaultValue 2
+   */
   readonly mintRetries?: number | undefined;
-  /** Lets `origins: "any"` mean http too, where a trusted network does TLS beneath (S1). @defaultValue false */
+  /**
+   * Makes `origins: "any"` allow http URLs too. Only for networks that encrypt connections themselves, such as a
+   * service mesh.
+   *
+   * @defaultValue false
+   */
   readonly allowHttp?: boolean | undefined;
 }
 
-/** {@link TokenCacheOptions}, ready to use. */
+/** {@link TokenCacheOptions} after the checks, with defaults. */
 export interface CacheSettings {
   readonly grant: GrantDefinition;
   readonly clock: Clock;
   readonly rules: RequestRules;
+  /** The user's `initial`, if it is a token. */
   readonly initial: InitialToken | undefined;
+  /** The user's `initial`, if it is a function. */
   readonly seed: (() => Promise<InitialToken | undefined>) | undefined;
+  /** Calls the user's listener and never throws. */
   readonly notify: EventListener | undefined;
   readonly refreshBuffer: number;
   readonly minValidity: number;
@@ -64,11 +100,15 @@ export interface CacheSettings {
   readonly mintTimeout: number;
   readonly retries: number;
   readonly supply: TokenSupply;
-  /** Other processes use the token too. */
+  /** The cache has a store, so other processes use the token too. */
   readonly isShared: boolean;
 }
 
-/** @throws {TypeError} When an option is wrong; it names the option and what is expected. */
+/**
+ * Checks the options of a cache and fills in the defaults.
+ *
+ * @throws {TypeError} When an option is wrong. The message names the option and says what is expected.
+ */
 export function cacheSettings(options: TokenCacheOptions): CacheSettings {
   assertOptions("createTokenCache", options);
   const { initial, onEvent, clock = systemClock } = options;
@@ -99,13 +139,13 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
   };
 }
 
-function supplyOf(options: TokenCacheOptions, member: Omit<FleetCache, "origins" | "poolKey">): TokenSupply {
+function supplyOf(options: TokenCacheOptions, settings: Omit<FleetCache, "origins" | "poolKey">): TokenSupply {
   const { store } = options;
-  if (store === undefined) return ownSupply(member);
+  if (store === undefined) return ownSupply(settings);
   return storeDefinitionOf(store).supply({
-    ...member,
-    origins: options.origins ?? member.grant.origins,
-    poolKey: currentPoolKey(),
+    ...settings,
+    origins: options.origins ?? settings.grant.origins,
+    poolKey: currentPoolKey,
   });
 }
 
@@ -122,34 +162,31 @@ function checkedInitial(initial: InitialToken | undefined): InitialToken | undef
   return { ...initial };
 }
 
-/** A listener that can be called without care. */
+/** Returns a listener that does not throw. */
 export function quietly(listener: EventListener | undefined): EventListener | undefined {
   if (listener === undefined) return undefined;
   return (event) => {
     try {
       listener(event);
     } catch {
-      // Told to nobody: the listener is where we would tell it.
+      // The listener is the only place where the library reports errors, so an error of its own is dropped.
     }
   };
 }
 
-// MERGED Whose cache is being created: a pool knows, and the cache it creates has to say so to the fleet.
-/** The key of the pool that is creating a cache right now. `create` is synchronous, so it can be nobody else's. */
-let poolKey: string | undefined;
+/**
+ * The key for which a pool is creating a cache at the moment; `undefined` otherwise. A store needs it, because it tells
+ * whose token it is. A variable is enough, because a pool's `create` is synchronous.
+ */
+let currentPoolKey: string | undefined;
 
-/** Runs a pool's `create`, so that the cache it creates knows whose it is. */
+/** Runs a pool's `create` for a key. A cache that is created meanwhile belongs to that key. */
 export function withPoolKey<T>(key: string, create: () => T): T {
-  const outer = poolKey;
-  poolKey = key;
+  const outer = currentPoolKey;
+  currentPoolKey = key;
   try {
     return create();
   } finally {
-    poolKey = outer;
+    currentPoolKey = outer;
   }
-}
-
-/** The key of the pool that is creating a cache; `undefined` outside of one. */
-export function currentPoolKey(): string | undefined {
-  return poolKey;
 }

@@ -1,24 +1,27 @@
 /**
- * Q2 Where a token may be sent: to an origin on the list, and nowhere else.
+ * Where a token may be sent: to the origins that the cache or the grant allows, and nowhere else (Q2). Also collects
+ * the other rules of a grant that the request policy needs.
+ *
+ * How a URL is parsed is in `base/url.ts`. When the rules are asked is in `policy/request-policy.ts`.
  *
  * @module
  */
 import { RemintError } from "../base/errors.ts";
 import { kindOf } from "../base/options.ts";
-import { hasCredentials, originOf, parse, SELF } from "../base/url.ts";
+import { hasCredentials, originOf, parseUrl, SELF } from "../base/url.ts";
 import type { GrantDefinition } from "./grant.ts";
 import type { AccessToken, Origins, RequestRules } from "./types.ts";
 
 /**
- * The rules of a cache: its own `origins`, else the grant's.
+ * Returns the rules of a cache. Its own `origins` win over the grant's.
  *
- * @throws {TypeError} When there are none, or one of them is not an origin.
+ * @throws {TypeError} When neither has `origins`, or when one of them is not an origin.
  */
 export function requestRules(own: unknown, grant: GrantDefinition, allowHttp: boolean): RequestRules {
   const origins = (own ?? grant.origins) as Origins | undefined;
   const headers = grant.headers === undefined ? undefined : (token: AccessToken) => grant.headers!(token);
   return {
-    ...matcher(origins, allowHttp),
+    ...originMatcher(origins, allowHttp),
     ...(headers && { headers }),
     ...(grant.prove && { prove: (request) => grant.prove!(request) }),
     ...(grant.isRejected && { isRejected: grant.isRejected }),
@@ -26,11 +29,11 @@ export function requestRules(own: unknown, grant: GrantDefinition, allowHttp: bo
   };
 }
 
-type Matcher = Pick<RequestRules, "originsFromToken" | "allows">;
+type OriginMatcher = Pick<RequestRules, "originsFromToken" | "allows">;
 
-function matcher(origins: Origins | undefined, allowHttp: boolean): Matcher {
-  if (origins === "any") return { originsFromToken: false, allows: (url) => isWeb(url, allowHttp) };
-  if (typeof origins === "function") return matcherByToken(origins);
+function originMatcher(origins: Origins | undefined, allowHttp: boolean): OriginMatcher {
+  if (origins === "any") return { originsFromToken: false, allows: (url) => isWebUrl(url, allowHttp) };
+  if (typeof origins === "function") return matcherFromToken(origins);
   if (!Array.isArray(origins) || origins.length === 0) {
     throw new TypeError(
       `"origins" must list the origins this token may be sent to, such as ["https://api.example"] ` +
@@ -40,66 +43,69 @@ function matcher(origins: Origins | undefined, allowHttp: boolean): Matcher {
   return { originsFromToken: false, allows: listMatcher(origins.map(normalOrigin)) };
 }
 
-/** A list that depends on the token (a provider that names its hosts in the token response). */
-function matcherByToken(origins: (token: AccessToken) => readonly string[]): Matcher {
-  const known = new WeakMap<AccessToken, (url: string) => boolean>();
+/** For origins that depend on the token: some providers name their hosts in the token response. */
+function matcherFromToken(origins: (token: AccessToken) => readonly string[]): OriginMatcher {
+  const matchers = new WeakMap<AccessToken, (url: string) => boolean>();
   return {
     originsFromToken: true,
     allows(url, token) {
       if (token === undefined) return true;
-      let matches = known.get(token);
-      if (matches === undefined) known.set(token, (matches = listMatcher(originsOf(token, origins))));
+      let matches = matchers.get(token);
+      if (matches === undefined) matchers.set(token, (matches = listMatcher(originsOf(token, origins))));
       return matches(url);
     },
   };
 }
 
+/** Calls the user's function. @throws {RemintError} `ERR_ORIGIN` when it fails or returns something else than URLs. */
 function originsOf(token: AccessToken, origins: (token: AccessToken) => readonly string[]): readonly string[] {
   try {
     return origins(token).map((text) => (text === SELF ? SELF : new URL(text).origin));
   } catch {
-    throw new RemintError("ERR_ORIGIN", `The function given as "origins" did not return a list of absolute URLs`);
+    throw new RemintError("ERR_ORIGIN", `the function given as "origins" did not return a list of absolute URLs`);
   }
 }
 
-/** A test of URLs against a list of origins. */
+/** Returns a function that tells whether a URL's origin is on the list. */
 function listMatcher(list: readonly string[]): (url: string) => boolean {
-  // The warm path, without the microsecond of parsing. Sound, because an origin ends where the path begins:
-  // user:password@, other ports and backslashes all stand before that and fail here.
+  // Most URLs are matched as text, because parsing costs a microsecond. This is safe: after the origin the pattern
+  // accepts only "/", "?", "#" or the end of the text. A URL with user:password@, another port or a backslash is
+  // parsed.
   const hosts = list.filter((origin) => origin !== SELF).map((origin) => origin.replace(/[.[\]]/g, "\\$&"));
-  const plain = hosts.length > 0 ? new RegExp(`^(?:${hosts.join("|")})(?![^/?#])`) : undefined;
-  // Clients with a base URL ask about the same string object every time.
-  let last: string | undefined;
+  const pattern = hosts.length > 0 ? new RegExp(`^(?:${hosts.join("|")})(?![^/?#])`) : undefined;
+  // Clients with a base URL pass the same string every time.
+  let lastAllowed: string | undefined;
   return (url) => {
-    if (url === last) return true;
-    if (plain?.test(url) !== true && !isListed(url, list)) return false;
-    last = url;
+    if (url === lastAllowed) return true;
+    if (pattern?.test(url) !== true && !isListed(url, list)) return false;
+    lastAllowed = url;
     return true;
   };
 }
 
 function isListed(url: string, list: readonly string[]): boolean {
-  const target = parse(url);
+  const target = parseUrl(url);
   return target !== undefined && !hasCredentials(target) && list.includes(originOf(target));
 }
 
-/** The warm path of `"any"`: a host name and where it ends, nothing that needs a parser to be told apart. */
+/** Matches https URLs whose host can be recognized without a parser. All other URLs are parsed. */
 const PLAIN_HTTPS = /^https:\/\/[a-z\d.-]+(:\d+)?(?:[/?#]|$)/;
 
-function isWeb(url: string, allowHttp: boolean): boolean {
+function isWebUrl(url: string, allowHttp: boolean): boolean {
   if (PLAIN_HTTPS.test(url)) return true;
-  const target = parse(url);
+  const target = parseUrl(url);
   if (target === undefined || hasCredentials(target) || originOf(target) === SELF) return false;
   return target.protocol === "https:" || (allowHttp && target.protocol === "http:");
 }
 
+/** Checks one origin of a list. Returns it as a URL's `origin` is written: in lower case, without a default port. */
 function normalOrigin(text: unknown): string {
   if (text === SELF) return SELF;
   let url: URL | undefined;
   try {
     url = new URL(text as string);
   } catch {
-    // Told below.
+    // The check below reports it.
   }
   if (typeof text !== "string" || url === undefined || !/^https?:$/.test(url.protocol)) {
     throw new TypeError(

@@ -1,8 +1,11 @@
 /**
- * C13 What the caches of a pool share: 10,000 users must not become 30,000 requests at a dead server.
+ * What the caches of a pool share, so that 10,000 users do not become 30,000 requests to a server that is down (C13).
  *
- * An origin that rejected the tokens of three keys and has accepted nothing since gets one renewal a second for the
- * whole pool. Failures of a token endpoint count for every key that depends on it.
+ * - When an origin has rejected tokens of three keys and accepted none since, the whole pool gets one renewal a second
+ *   for it.
+ * - A failure of a token endpoint counts for every key that uses the endpoint.
+ *
+ * The guard of one cache is in `storm-guard.ts`, the memory of failures in `failures.ts`.
  *
  * @module
  */
@@ -18,8 +21,9 @@ const MOST_ORIGINS = 256;
 const MOST_ENDPOINTS = 256;
 
 interface Doubt {
-  /** The guards of up to three keys that were charged here; more change nothing. */
+  /** The guards of up to three keys that charged this origin. Further keys make no difference. */
   readonly charged: Set<object>;
+  /** Monotonic milliseconds from which the next renewal is allowed. */
   until: number;
 }
 

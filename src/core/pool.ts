@@ -1,8 +1,7 @@
 /**
- * C13 One cache per user, tenant or scope: bounded, and never two caches for one key at the same time.
+ * The token pool: one cache per user, tenant or scope, in a bounded number (C13).
  *
- * The least recently used entry goes first; entries with a mint under way stay. While anybody still holds an evicted
- * cache, its key gives that same object again: two caches on one rotating refresh token would revoke each other.
+ * What the caches of a pool share is in `pool-guard.ts`, one cache in `token-cache.ts`.
  *
  * @module
  */
@@ -16,37 +15,59 @@ import { policyHalf } from "./types.ts";
 import type { Clock } from "../base/clock.ts";
 import type { CloseOptions, TokenCache } from "./types.ts";
 
-/** What {@link createTokenPool} takes. */
+/** The options of `createTokenPool`. */
 export interface TokenPoolOptions {
-  /** Creates the cache of a key, with {@link createTokenCache}. Called when the key has none; must not cache itself. */
+  /**
+   * Creates the cache of a key, with `createTokenCache`. Called when the key has no cache. It has to be synchronous and
+   * to return a new cache every time.
+   */
   readonly create: (key: string) => TokenCache;
-  /** How many caches are kept; those with a mint under way come on top. @defaultValue 10_000 */
+  /** How many caches are kept. Caches with a mint in progress are kept beyond this number. @defaultValue 10_000 */
   readonly maxSize?: number | undefined;
-  /** Milliseconds after its last use from which a cache may go. Looked at when the pool is used, no timer runs. @defaultValue 3_600_000 (1 hour) */
+  /**
+   * Milliseconds after its last use from which a cache is removed. Checked when the pool is used; there is no timer.
+   *
+   * @defaultValue 3_600_000 (1 hour)
+   */
   readonly idleTtl?: number | undefined;
-  /** Where time comes from. @defaultValue the machine's clocks */
+  /** Where the pool reads the time. @defaultValue the machine's clocks */
   readonly clock?: Clock | undefined;
 }
 
-/** Token caches by key. */
+/** Token caches by key, for example one per user. */
 export interface TokenPool {
-  /** How many caches are kept. */
+  /** How many caches are kept at the moment. */
   readonly size: number;
-  /** The key's cache, created if there is none. @throws {RemintError} `ERR_CLOSED` after `close()`. */
+  /**
+   * Returns the cache of a key, and creates it if there is none.
+   *
+   * @throws {TypeError} When the key is not a non-empty string, or `create` did not return a cache of
+   *   `createTokenCache`.
+   * @throws {RemintError} With the code `ERR_CLOSED`, after `close()`.
+   */
   get(key: string): TokenCache;
-  /** Closes and forgets the key's cache (a sign-out), revoking its tokens if told so. Resolves to whether there was one. */
+  /**
+   * Closes the cache of a key and forgets it, for example when a user signs out. Resolves to whether there was one.
+   *
+   * @throws {TypeError} When it is to revoke and the grant cannot. The cache is kept then.
+   * @throws {RemintError} When the revocation failed. The cache is forgotten nevertheless.
+   */
   release(key: string, options?: CloseOptions): Promise<boolean>;
-  /** Closes every cache, the evicted ones that are still held included. */
+  /** Closes every cache, including those that were removed from the pool and are still in use. */
   close(): Promise<void>;
 }
 
 /**
  * Creates a pool of token caches, one per key.
  *
- * Keys never mix. Failures of a token endpoint are remembered for all keys that depend on it, and an origin that
- * accepted nothing from three keys gets one renewal a second for the whole pool (C13).
+ * A token is only used for the key it was minted for. When there are more than `maxSize` caches, the least recently
+ * used one is removed. As long as the application still uses a removed cache, its key gets that same cache again.
  *
- * @throws {TypeError} When an option is wrong; from `get`, when the key or what `create` returned is.
+ * The caches share what they learn about servers. A failure of a token endpoint is remembered for all keys that use the
+ * endpoint. When an origin has rejected tokens of three keys and accepted none since, the pool renews one token a
+ * second for it.
+ *
+ * @throws {TypeError} When an option is wrong. The message names the option and says what is expected.
  * @example
  * ```ts
  * const pool = createTokenPool({ create: (user) => createTokenCache({ grant: grantOf(user), origins }) });
@@ -70,6 +91,7 @@ export function createTokenPool(options: TokenPoolOptions): TokenPool {
 
 interface Entry {
   readonly state: CacheState;
+  /** Monotonic milliseconds. */
   usedAt: number;
 }
 
@@ -81,9 +103,13 @@ class LruTokenPool implements TokenPool {
   readonly #share: PoolGuard;
   /** In order of use: the first is the least recently used. */
   readonly #entries = new Map<string, Entry>();
-  /** Evicted, but perhaps still held by somebody. */
+  /**
+   * Evicted caches that the application may still hold. A key gets such a cache again: two caches with one rotating
+   * refresh token would invalidate each other's.
+   */
   readonly #evicted = new Map<string, WeakRef<CacheState>>();
-  readonly #gone = new FinalizationRegistry<string>((key) => {
+  /** Forgets evicted caches that were garbage-collected. */
+  readonly #collected = new FinalizationRegistry<string>((key) => {
     if (this.#evicted.get(key)?.deref() === undefined) this.#evicted.delete(key);
   });
   #closed = false;
@@ -105,10 +131,10 @@ class LruTokenPool implements TokenPool {
     if (typeof key !== "string" || key === "") throw optionError("key", key, "a non-empty string");
     const now = this.#clock.monotonic();
     const found = this.#entries.get(key);
-    const entry = found ?? { state: this.#evicted.get(key)?.deref() ?? this.#new(key), usedAt: now };
+    const entry = found ?? { state: this.#evicted.get(key)?.deref() ?? this.#createCache(key), usedAt: now };
     entry.usedAt = now;
     this.#evicted.delete(key);
-    // Deleted and set: last in the order of use.
+    // Deleting the key first moves it to the end of the order.
     this.#entries.delete(key);
     this.#entries.set(key, entry);
     this.#evict(now, key);
@@ -127,8 +153,8 @@ class LruTokenPool implements TokenPool {
   async close(): Promise<void> {
     this.#closed = true;
     const states = [...this.#entries.values()].map((entry) => entry.state);
-    for (const held of this.#evicted.values()) {
-      const state = held.deref();
+    for (const reference of this.#evicted.values()) {
+      const state = reference.deref();
       if (state !== undefined) states.push(state);
     }
     this.#entries.clear();
@@ -136,7 +162,7 @@ class LruTokenPool implements TokenPool {
     await Promise.all(states.map((state) => state.close()));
   }
 
-  #new(key: string): CacheState {
+  #createCache(key: string): CacheState {
     const cache: unknown = withPoolKey(key, () => this.#create(key));
     const state = policyHalf(Object(cache));
     if (!(state instanceof CacheState))
@@ -145,15 +171,19 @@ class LruTokenPool implements TokenPool {
     return state;
   }
 
-  /** Idle entries go, and the least recently used ones above `maxSize`; one with a mint under way is passed over. */
-  #evict(now: number, keep: string): void {
+  /**
+   * Removes idle caches, and the least recently used ones above `maxSize`. A cache with a mint in progress stays.
+   *
+   * @param keptKey The key that is in use right now.
+   */
+  #evict(now: number, keptKey: string): void {
     let excess = this.#entries.size - this.#maxSize;
     for (const [key, { state, usedAt }] of this.#entries) {
       if (excess <= 0 && now - usedAt < this.#idleTtl) return;
-      if (key === keep || state.busy) continue;
+      if (key === keptKey || state.isMinting) continue;
       this.#entries.delete(key);
       this.#evicted.set(key, new WeakRef(state));
-      this.#gone.register(state, key);
+      this.#collected.register(state, key);
       excess--;
     }
   }

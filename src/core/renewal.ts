@@ -1,10 +1,15 @@
 /**
- * The way of one request from a rejected token to another one.
+ * How one request gets another token after its own was rejected.
  *
- * - C6 If the cached token is not the rejected one, it is used and nothing is minted.
- * - C7 A flight begun before the request's rejection may answer its first renewal, not its second.
- * - Q5 A token that is older than the rejection is not final: if it is rejected too, the re-mint is still owed.
- * - Q7 A renewal always yields a token, possibly the same value, or the mint's error.
+ * - If the cached token is not the rejected one, the request uses it and nothing is minted (C6).
+ * - The result of a flight that began before the rejection is good enough for the first renewal, but not for the second
+ *   (C7).
+ * - A token that may be older than the rejection is not final: if it is rejected too, the request gets a second renewal
+ *   (Q5).
+ * - A renewal yields a token, possibly with the same value, or the error of the mint (Q7).
+ *
+ * Whether a rejection may cost a mint is decided in `storm-guard.ts`. How often a request is sent again is decided in
+ * `policy/request-policy.ts`.
  *
  * @module
  */
@@ -22,11 +27,14 @@ export interface RenewalHost {
   flight(): Flight<AccessTokenRecord> | undefined;
   /** The failure that a mint would only repeat now (C9). */
   failure(): RemintError | undefined;
-  /** Begins to replace the tokens with these values; `isOwed`: by a mint, or what others minted for a rejection. */
-  begin(values: readonly string[], isOwed: boolean): Flight<AccessTokenRecord>;
-  /** Charges a mint to the storm guard (C8); once for all who were rejected with the same token. */
+  /**
+   * Begins to replace the tokens with these values. `mustBeFresh`: accept only a token that was minted because of a
+   * rejection.
+   */
+  begin(values: readonly string[], mustBeFresh: boolean): Flight<AccessTokenRecord>;
+  /** Charges a mint to the storm guard (C8); once for all requests that were rejected with the same token. */
   charge(token: TokenIdentity, site: RequestTarget): boolean;
-  /** Charges the mint, if there has to be one, and lets go of the token (C6); `false`: the guard is closed. */
+  /** Charges the mint, if one is needed, and forgets the token (C6). `false`: the storm guard refuses. */
   reject(token: TokenIdentity, site: RequestTarget, costsMint: boolean): boolean;
 }
 
@@ -37,7 +45,7 @@ export class TokenRenewal implements Renewal {
   /** The number of the last flight begun before the request's first rejection. */
   readonly #before: number;
   #rejected: TokenIdentity;
-  /** Everything it was rejected with. */
+  /** The values of all tokens that the request was rejected with. */
   readonly #values: string[];
   #second = false;
 
@@ -54,7 +62,7 @@ export class TokenRenewal implements Renewal {
       const current = this.#host.current();
       if (current !== undefined && this.#answers(current.token)) return this.#yield(current.token);
       const flight = this.#host.flight() ?? this.#begin(current);
-      // The guard closed while the answer was drained: what there is, once more, is all that can be had.
+      // The storm guard began to refuse after the rejection was charged: the request tries the cached token once more.
       if (flight === undefined) return { token: current!.token, final: true };
       const token = await flight.wait(options.signal);
       if (this.#answers(token) || this.#wasMintedBy(flight, token)) return this.#yield(token);
@@ -73,27 +81,37 @@ export class TokenRenewal implements Renewal {
     return this.#host.reject(this.#rejected, this.#site, costsMint);
   }
 
-  /** Whatever was minted after the rejection, be it the same value again (Q7); at first any other token as well (C6). */
+  /**
+   * Whether a token is good enough: it was minted after the rejection (Q7), or this is the first renewal and it is
+   * another token (C6).
+   */
   #answers(token: AccessTokenRecord): boolean {
     if (token.freshness === "minted") {
       const isNew = token.flight > this.#before && !isSameToken(token, this.#rejected);
       return isNew || (!this.#second && token.value !== this.#rejected.value);
     }
-    // Another process minted it: at first any other will do, then only one that was minted for a rejection.
+    // Another process minted it. The first renewal accepts any other token, the second only one minted for a rejection.
     return !this.#values.includes(token.value) && (!this.#second || token.freshness === "renewed");
   }
 
-  /** A flight begun after the rejection: what it minted is an answer even if it is not kept. */
+  /**
+   * Whether a flight that began after the rejection minted the token. Such a token counts even if the cache did not
+   * keep it.
+   */
   #wasMintedBy(flight: Flight<AccessTokenRecord>, token: AccessTokenRecord): boolean {
     return flight.number > this.#before && token.freshness === "minted";
   }
 
   #yield(token: AccessTokenRecord): RenewedToken {
-    // The second renewal is the last in any case; a token that others minted may be older than the first rejection (Q5).
+    // The second renewal is always the last one. In the first, a token of another process may be older than the
+    // rejection (Q5).
     return { token, final: this.#second || (token.flight > this.#before && token.freshness === "minted") };
   }
 
-  /** Begins the mint that was charged; `undefined` when it cannot be and there is a token to fall back on. */
+  /**
+   * Begins the mint that was charged. `undefined` when the storm guard refuses and there is a cached token to use
+   * instead.
+   */
   #begin(current: CachedToken | undefined): Flight<AccessTokenRecord> | undefined {
     const failure = this.#host.failure();
     if (failure !== undefined) throw failure;

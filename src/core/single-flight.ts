@@ -1,24 +1,34 @@
 /**
- * C2 One mint at a time, shared by everybody who waits for it. C10 Waiters may leave; that never ends the mint.
+ * A flight: the one mint in progress that all waiting callers share (C2). A caller may stop waiting at any time, and
+ * the mint goes on (C10).
+ *
+ * The cache starts flights and decides what their results mean (`token-cache.ts`).
  *
  * @module
  */
 import { leaveOnAbort } from "../base/abort.ts";
 import type { MintCause } from "./types.ts";
 
-/** The one mint in progress that all waiters share. */
+/** One mint in progress. */
 export class Flight<T> {
-  /** Its place in the order of flights; order is a counter, never a clock (C7). */
+  /** The number of the flight within its cache. Flights are ordered by this counter and never by a clock (C7). */
   readonly number: number;
   readonly cause: MintCause;
   readonly promise: Promise<T>;
-  /** Values that were rejected while it was under way: if it yields one of them, it is not kept (C5). */
+  /**
+   * Token values that were rejected while the flight was in progress. If it yields one of them, the cache drops it
+   * (C5).
+   */
   readonly rejected: Set<string>;
-  /** Somebody waited for it as long as a caller with a valid token has to (C4). */
+  /**
+   * A caller with a valid token has waited for as long as such a caller has to. Others with a valid token do not wait
+   * (C4).
+   */
   outwaited = false;
   readonly #hold: (awaited: boolean) => void;
   #waiters = 0;
 
+  /** @param hold Keeps the process alive while callers wait. */
   constructor(
     number: number,
     cause: MintCause,
@@ -31,14 +41,17 @@ export class Flight<T> {
     this.cause = cause;
     this.promise = promise;
     this.#hold = hold;
-    // A background flight has no waiters; its failure is an event, not an unhandled rejection (C12).
+    // No caller waits for a background flight: its failure is an event and must not be an unhandled rejection (C12).
     promise.catch(() => {});
   }
 
-  /** Its result; an aborted `signal` rejects with its reason, at once and for this waiter only. */
+  /**
+   * Returns the flight's result. When `signal` aborts, this wait alone ends at once and rejects with the signal's
+   * reason.
+   */
   wait(signal?: AbortSignal): Promise<T> {
     if (this.#waiters++ === 0) this.#hold(true);
-    // Without a signal nobody can leave: the shared promise itself, no object per caller.
+    // A caller without a signal cannot leave, so it gets the shared promise and needs no promise of its own.
     if (signal === undefined) return this.promise;
     return leaveOnAbort(this.promise, signal, () => {
       if (--this.#waiters === 0) this.#hold(false);

@@ -1,13 +1,15 @@
 /**
- * C8 An API that says 401 to every token must not become a mint per request.
+ * The storm guard of one cache: an API that answers 401 to every token must not cause a mint per request (C8).
  *
- * A renewal that has to mint is charged when it starts, once per rejected token, to two keys: the origin, and
- * origin + path. A response that is not a rejection, to any other token, clears the keys it belongs to. Three charges
- * are free, then a key gets one renewal per 1, 2, 4 .. 30 s. Independent of all outcomes, at most 10 renewal mints in
- * a burst, then one per second.
+ * A renewal that has to mint is charged when it starts, once per rejected token, to two keys: the origin, and origin +
+ * path. An answer that is not a rejection, to any other token, clears the keys of its URL. Three charges are free.
+ * After that a key gets one renewal per 1, 2, 4 .. 30 s. Whatever the outcomes, there are at most 10 renewal mints in a
+ * burst, and then one per second.
  *
- * Charging at the start, and not by the outcome of the resend, is what streams, aborting callers and a single
- * "forbidden" path cannot get past.
+ * The charge is made at the start and does not depend on the outcome of the resend. Otherwise it would be avoided by
+ * streams, by callers that abort, and by a single path that is always forbidden.
+ *
+ * What the caches of a pool share is in `pool-guard.ts`.
  *
  * @module
  */
@@ -22,13 +24,13 @@ const MOST_KEYS = 256;
 const BURST = 10;
 const REFILL_PER_MS = 1 / 1000;
 
-/** What tells one minted token from another, even when the server hands out the same value twice. */
+/** Identifies a minted token, also when the server hands out the same value twice. */
 export interface TokenIdentity {
   readonly value: string;
   readonly flight: number;
 }
 
-/** The guard of a whole pool: what {@link StormGuard} asks beside its own keys (C13). */
+/** The guard of a whole pool, which {@link StormGuard} asks in addition to its own keys (C13). */
 export interface SharedGuard {
   readonly onTrial: boolean;
   charge(origin: string, who: object): boolean;
@@ -40,7 +42,7 @@ interface Charges {
   /** Monotonic milliseconds from which the next renewal is allowed. */
   until: number;
   readonly last: TokenIdentity;
-  /** How many mints had begun when it was charged: the payment is for the next one. */
+  /** How many mints had begun when it was charged. The charge is for the next one. */
   begun: number;
 }
 
@@ -60,25 +62,26 @@ export class StormGuard {
     this.#refilledAt = clock.monotonic();
   }
 
-  /** Some charge is uncleared, so outcomes have to be reported. */
+  /** There are uncleared charges, so accepted tokens have to be reported. */
   get onTrial(): boolean {
     return this.#keys.size > 0 || this.#shared?.onTrial === true;
   }
 
-  /** No charge of its own is uncleared. */
+  /** This cache has no uncleared charge; other caches of the pool may. */
   get isClear(): boolean {
     return this.#keys.size === 0;
   }
 
-  /** This site has uncleared charges. */
+  /** This origin or path has uncleared charges. */
   doubts({ origin, path }: RequestTarget): boolean {
     return this.#keys.has(origin) || this.#keys.has(origin + path);
   }
 
-  /** Charges a renewal that has to mint; `false`, and nothing charged, when it may not. */
+  /** Charges a renewal that has to mint. `false` when the renewal is refused; nothing is charged then. */
   charge(token: TokenIdentity, { origin, path }: RequestTarget): boolean {
     const unpaid = [origin, origin + path].filter((key) => !this.#isPaid(this.#keys.get(key), token));
-    // All paid: an earlier renewal of this very token was abandoned or its mint failed; the failure memory bounds that.
+    // All keys are charged for this token already: an earlier renewal was abandoned, or its mint failed. The memory of
+    // failures limits how often that happens.
     if (unpaid.length === 0) return true;
     const now = this.#clock.monotonic();
     const open = unpaid.every((key) => {
@@ -92,7 +95,7 @@ export class StormGuard {
     return true;
   }
 
-  /** A response that was not a rejection: clears what another token was charged with. */
+  /** Reports an answer that was not a rejection. Clears the charges that were made for other tokens. */
   accepted(token: TokenIdentity, { origin, path }: RequestTarget): void {
     for (const key of [origin, origin + path]) {
       const charges = this.#keys.get(key);
@@ -101,23 +104,23 @@ export class StormGuard {
     this.#shared?.accepted(origin);
   }
 
-  /** A mint has begun: what was paid is spent, and another one for the same token is to be charged again. */
+  /** Reports that a mint has begun: its charge is used, and another mint for the same token is charged again. */
   begun(): void {
     this.#begun++;
   }
 
-  /** It came to nothing: what was paid for it pays for the next one. */
+  /** Reports that the mint failed: its charge carries over to the next attempt. */
   failed(): void {
     for (const charges of this.#keys.values()) {
       if (charges.begun === this.#begun - 1) charges.begun = this.#begun;
     }
   }
 
-  /** It turned out to need no mint, because another process of the fleet had one: nothing was to be charged. */
+  /** Takes the charge back: no mint was needed, because another process of the fleet had a token. */
   refund(): void {
     const charged = [...this.#keys].filter(([, charges]) => charges.begun === this.#begun - 1);
     for (const [key, charges] of charged) {
-      // The key was open when it was charged, so it is open now.
+      // A renewal was allowed for this key when it was charged, so one is allowed again now.
       charges.until = 0;
       if (--charges.count === 0) this.#keys.delete(key);
     }
@@ -141,7 +144,7 @@ export class StormGuard {
   }
 }
 
-/** Milliseconds from one charge to the next, after so many. */
+/** Returns the milliseconds that have to pass before the next charge, after this many charges. */
 export function pauseAfter(charges: number): number {
   if (charges < FREE_CHARGES) return 0;
   return Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (charges - FREE_CHARGES));

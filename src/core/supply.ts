@@ -1,5 +1,8 @@
 /**
- * Where a cache gets a token when it has none worth using: a mint of its own, or a fleet that mints once for all.
+ * Where a cache gets its tokens: from mints of its own, or from a fleet that mints once for all its processes.
+ *
+ * The interface is here, and the supply of a cache without a store ({@link ownSupply}). One mint is in `mint.ts`. The
+ * supply of a fleet is in `fleet/supply.ts`.
  *
  * @module
  */
@@ -9,67 +12,74 @@ import type { AccessTokenRecord, Freshness } from "./access-token.ts";
 import type { Minted, MintInput, MintSettings, RunningMint } from "./mint.ts";
 import type { EventListener, MintCause, Opaque, Origins } from "./types.ts";
 
-/** What a cache says of the token it needs. */
+/** Gets tokens for one cache. */
+export interface TokenSupply {
+  /** Starts to get a token. Never throws: failures reject the promise. */
+  start(need: TokenNeed): Obtaining;
+  /** Whether the fleet has replaced this token so often that it may not be replaced again yet (C8). */
+  refuses?(value: string): boolean;
+  /** Reports that the APIs which rejected earlier tokens have accepted this one: the rejections were no storm (C8). */
+  accepted?(value: string): void;
+}
+
+/** What a cache tells its supply about the token it needs. */
 export interface TokenNeed extends MintInput {
   readonly cause: MintCause;
-  /** A token that is still valid: callers are served with it, unless the need is urgent. */
+  /** The token that is still valid. Callers get it meanwhile, unless the need is urgent. */
   readonly held: AccessTokenRecord | undefined;
-  /** Callers wait, although there may be a valid token (C4). */
+  /** Callers are waiting: there is no valid token, or it is in its hard window (C4). */
   readonly isUrgent: boolean;
-  /** The values that an API or the user said are no good: not to be had again from elsewhere (C5). */
+  /** Token values that an API or the user has rejected. A token with one of these values is not accepted (C5). */
   readonly unwanted: readonly string[];
-  /** A token that was taken over was rejected too, so a mint is owed: only a token minted for a rejection will do (Q5). */
-  readonly isOwed: boolean;
-  /** Values that were rejected since this began; it grows. */
+  /** Accept only a token that was minted because of a rejection (Q5). */
+  readonly mustBeFresh: boolean;
+  /** Token values that were rejected since this need arose. The set grows while the supply works. */
   readonly rejected: ReadonlySet<string>;
   readonly onRetry: MintSettings["onRetry"];
 }
 
+/** Work on getting a token. Its promise rejects with a {@link RemintError} only. */
+export interface Obtaining extends Omit<RunningMint, "promise"> {
+  /**
+   * Resolves to `undefined` when another process is replacing the held token: use the held token and ask again later.
+   */
+  readonly promise: Promise<Obtained | undefined>;
+}
+
 /** A token as a supply hands it out. */
 export interface Obtained extends Minted {
-  /** Another process minted it. */
+  /** Another process minted the token. */
   readonly adopted?: boolean | undefined;
   /** @defaultValue "minted" */
   readonly freshness?: Freshness | undefined;
 }
 
-/** The way to a token, in progress. Its promise rejects with a {@link RemintError} only. */
-export interface Obtaining extends Omit<RunningMint, "promise"> {
-  /** `undefined`: somebody else is replacing the held token; look again later. */
-  readonly promise: Promise<Obtained | undefined>;
-}
-
-/** Supplies one cache. */
-export interface TokenSupply {
-  /** Never throws. */
-  start(need: TokenNeed): Obtaining;
-  /** Whether the fleet has replaced this token so often that it is not to be replaced again yet (C8). */
-  refuses?(value: string): boolean;
-  /** The sites that rejected the token before this one have accepted it: it was no storm (C8). */
-  accepted?(value: string): void;
-}
-
-/** What a {@link FleetStore} has to know of a cache. */
-export interface FleetCache extends Omit<MintSettings, "onRetry"> {
-  /** Where the token may be sent. */
-  readonly origins: Origins | undefined;
-  /** Whose token it is, when a pool knows. */
-  readonly poolKey: string | undefined;
-  readonly minValidity: number;
-  readonly notify: EventListener | undefined;
+/** Makes the supply of a cache without a store: every token is a mint of its own. */
+export function ownSupply(settings: Omit<MintSettings, "onRetry">): TokenSupply {
+  return { start: (need) => startMint({ ...settings, onRetry: need.onRetry }, need) };
 }
 
 /** Where a fleet shares tokens: what `redisStore(...)` and `fleetStore(...)` return. Opaque. */
 export type FleetStore = Opaque<"store">;
 
 /** A store as the library sees it. */
-export interface FleetStoreDefinition {
+interface FleetStoreDefinition {
   /**
-   * Makes the supply of one cache. No I/O.
+   * Makes the supply of one cache. Does no I/O.
    *
-   * @throws {TypeError} When nothing says whose token it is.
+   * @throws {TypeError} When neither the grant nor a pool says whose token it is.
    */
   supply(cache: FleetCache): TokenSupply;
+}
+
+/** What a store has to know of a cache. */
+export interface FleetCache extends Omit<MintSettings, "onRetry"> {
+  /** Where the token may be sent. */
+  readonly origins: Origins | undefined;
+  /** The key under which a pool created the cache. `undefined` for a cache outside of a pool. */
+  readonly poolKey: string | undefined;
+  readonly minValidity: number;
+  readonly notify: EventListener | undefined;
 }
 
 /** Makes the store that a user holds. */
@@ -85,9 +95,4 @@ export function storeOf(definition: FleetStoreDefinition): FleetStore {
 export function storeDefinitionOf(store: unknown): FleetStoreDefinition {
   if (typeof (Object(store) as FleetStoreDefinition).supply === "function") return store as FleetStoreDefinition;
   throw optionError("store", store, "what redisStore(client, { encryptionKey }) or fleetStore(...) returns");
-}
-
-/** A supply that knows nobody else: it mints. */
-export function ownSupply(settings: Omit<MintSettings, "onRetry">): TokenSupply {
-  return { start: (need) => startMint({ ...settings, onRetry: need.onRetry }, need) };
 }

@@ -1,13 +1,9 @@
 /**
- * The state of one token: what is cached, who waits for what, and what a rejection means.
+ * The token cache: the current token of one grant, the callers that wait for it, and what a rejection of it means.
  *
- * - C1 The warm path is synchronous: no promise, no lock, no allocation.
- * - C2 Any number of callers that need a token share one mint.
- * - C3 `refreshBuffer` before expiry the valid token is served at once and one background refresh runs.
- * - C4 `minValidity` before expiry callers wait, at most half of what is left. A valid token is served until it expires.
- * - C5 A token is forgotten by value. A late 401 for an old token changes nothing.
- *
- * It knows nothing of HTTP clients; how a token is minted is mint.ts, what a rejected request does next is renewal.ts.
+ * Not here: how a token is obtained (`supply.ts`, `mint.ts`), when it expires (`expiry.ts`), what one rejected request
+ * does next (`renewal.ts`), whether a rejection may cost a mint (`storm-guard.ts`). Nothing in this file knows an HTTP
+ * client: those go through `policy/request-policy.ts`.
  *
  * @module
  */
@@ -15,7 +11,7 @@ import { RemintError } from "../base/errors.ts";
 import { stateLeftBy } from "../base/left-state.ts";
 import { printableUrl } from "../base/url.ts";
 import { AccessTokenRecord } from "./access-token.ts";
-import { CachedToken, NEVER } from "./expiry.ts";
+import { CachedToken, NO_BURST } from "./expiry.ts";
 import { FailureMemory } from "./failures.ts";
 import { minted, runRevocation } from "./mint.ts";
 import { cacheSettings } from "./options.ts";
@@ -23,8 +19,9 @@ import { TokenRenewal } from "./renewal.ts";
 import { Flight } from "./single-flight.ts";
 import { isSameToken, StormGuard } from "./storm-guard.ts";
 import { policyKey } from "./types.ts";
-import type { Bursts } from "../base/clock.ts";
+import type { BurstClock, Bursts } from "../base/clock.ts";
 import type { CacheSettings, TokenCacheOptions } from "./options.ts";
+import type { RenewalHost } from "./renewal.ts";
 import type { SharedGuard, TokenIdentity } from "./storm-guard.ts";
 import type { Obtained, TokenNeed } from "./supply.ts";
 import type {
@@ -39,16 +36,44 @@ import type {
   TokenCache,
 } from "./types.ts";
 
-/** What the caches of a pool have in common (C13). */
+/**
+ * Creates the cache of one grant's token, to be shared by every request of every client.
+ *
+ * Does no I/O: the first request that needs a token mints it. One cache holds one token; for a token per user or tenant
+ * see {@link createTokenPool}.
+ *
+ * @throws {TypeError} When an option is wrong. The message names the option and says what is expected.
+ * @see [RFC 6749 section 1.4](https://www.rfc-editor.org/rfc/rfc6749.html#section-1.4)
+ * @example
+ * ```ts
+ * const tokens = createTokenCache({
+ *   grant: clientCredentialsGrant({ tokenEndpoint: "https://auth.example/token", clientId, clientSecret }),
+ *   origins: ["https://api.example"],
+ * });
+ * ```
+ */
+export function createTokenCache(options: TokenCacheOptions): TokenCache {
+  return new CacheState(cacheSettings(options)).handle;
+}
+
+/** What the caches of a pool share (C13). */
 export interface PoolShare {
   readonly guard: SharedGuard;
-  /** The failure memory of everybody who depends on this token endpoint. */
+  /** Returns the memory of failures that all users of a token endpoint share. */
   failuresOf(endpoint: string): FailureMemory;
 }
 
-/** Everything there is to a token cache. Users hold a {@link SharedTokenCache}, which shows four methods of it. */
+/**
+ * A token cache as the library sees it. Users hold a {@link SharedTokenCache}, which has four of its methods.
+ *
+ * - A call that finds a fresh token is synchronous: no promise, no lock, no allocation (C1).
+ * - Any number of callers that need a token share one mint (C2).
+ * - In the soft window the token is served at once, and one refresh runs in the background (C3).
+ * - In the hard window callers wait for a new token, for at most half of the time that is left (C4).
+ * - A token is forgotten by value: a late 401 for an old token changes nothing (C5).
+ */
 export class CacheState implements PolicyHalf {
-  /** What users hold: a key of a pool always gives the same one. */
+  /** What users hold. One object per cache, so that a key of a pool always returns the same one. */
   readonly handle: TokenCache = new SharedTokenCache(this);
   readonly rules: RequestRules;
   readonly #settings: CacheSettings;
@@ -56,23 +81,29 @@ export class CacheState implements PolicyHalf {
   #failures: FailureMemory;
   #guard: StormGuard;
   #entry: CachedToken | undefined;
-  /** The last token there was, cached or not. */
-  #last: AccessTokenRecord | undefined;
+  /** The last token that was obtained, cached or not. */
+  #lastToken: AccessTokenRecord | undefined;
   #flight: Flight<AccessTokenRecord> | undefined;
+  /** Ends the flight. */
   #abandon: ((reason: RemintError) => void) | undefined;
-  /** The value that was forgotten last: not to be had again from elsewhere. */
+  /** The token value that was forgotten last. The supply must not return it again. */
   #forgotten: string | undefined;
-  /** The token whose replacement is charged and not begun yet: others rejected with it cost nothing more. */
-  #paidFor: TokenIdentity | undefined;
-  #flights = 0;
+  /**
+   * The rejected token whose replacement is charged and has not begun. Other requests rejected with it are not charged.
+   */
+  #charged: TokenIdentity | undefined;
+  /** How many flights have begun. */
+  #flightCount = 0;
+  /** What the last mint left for the next one, for example a refresh token. */
   #state: unknown;
+  /** The user's `initial` function, until it was called. */
   #seed: CacheSettings["seed"];
   #closed = false;
 
   constructor(settings: CacheSettings) {
     this.#settings = settings;
     this.rules = settings.rules;
-    this.#bursts = settings.clock.bursts;
+    this.#bursts = (settings.clock as BurstClock).bursts;
     this.#failures = new FailureMemory(settings.clock);
     this.#guard = new StormGuard(settings.clock);
     this.#state = settings.grant.state;
@@ -80,7 +111,7 @@ export class CacheState implements PolicyHalf {
     if (settings.initial !== undefined) {
       const { initial, clock, defaultTtl } = settings;
       const sentAt = initial.receivedAt ?? clock.now();
-      this.#keep(minted(initial, { sentAt, defaultTtl, seeded: true }), 0);
+      this.#cacheToken(minted(initial, { sentAt, defaultTtl, seeded: true }), 0);
     }
   }
 
@@ -90,8 +121,8 @@ export class CacheState implements PolicyHalf {
     const bursts = this.#bursts;
     if (bursts !== undefined && bursts.current === entry.freshIn && bursts.left-- > 0) return entry.token;
     const now = entry.now();
-    if (now >= entry.softAt) return this.#peekLate(entry, now);
-    if (bursts !== undefined) entry.freshIn = bursts.read(now) || NEVER;
+    if (now >= entry.softAt) return this.#peekInWindow(entry, now);
+    if (bursts !== undefined) entry.freshIn = bursts.read(now) || NO_BURST;
     return entry.token;
   }
 
@@ -101,9 +132,9 @@ export class CacheState implements PolicyHalf {
     const token = this.peek();
     if (token !== undefined) return Promise.resolve(token);
     try {
-      const flight = this.#flight ?? this.#begin("cold");
-      const valid = this.#valid();
-      return valid === undefined ? flight.wait(signal) : this.#waitPatiently(flight, valid, signal);
+      const flight = this.#flight ?? this.#startFlight("cold");
+      const entry = this.#validEntry();
+      return entry === undefined ? flight.wait(signal) : this.#waitForHalf(flight, entry, signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -121,11 +152,11 @@ export class CacheState implements PolicyHalf {
     const flight = this.#flight;
     this.#abandon?.(closedError());
     await flight?.promise.catch(() => {});
-    const token = this.#last;
+    const token = this.#lastToken;
     const state = this.#state;
     if (revoke && (token !== undefined || state !== undefined)) await runRevocation(this.#settings, token, state);
-    // Not before: a revocation that failed may be asked for again.
-    this.#last = undefined;
+    // Kept until here, so that a revocation that failed can be repeated.
+    this.#lastToken = undefined;
     this.#state = undefined;
   }
 
@@ -133,28 +164,29 @@ export class CacheState implements PolicyHalf {
     return this.#guard.onTrial;
   }
 
-  accepted(token: AccessToken, site: RequestTarget): void {
-    this.#guard.accepted(token as AccessTokenRecord, site);
+  accepted(token: AccessToken, target: RequestTarget): void {
+    this.#guard.accepted(token as AccessTokenRecord, target);
     if (this.#guard.isClear) this.#settings.supply.accepted?.(token.value);
   }
 
-  rejected(rejected: AccessToken, site: RequestTarget): Renewal | undefined {
+  rejected(rejected: AccessToken, target: RequestTarget): Renewal | undefined {
     if (this.#closed) return undefined;
     const token: TokenIdentity = rejected as AccessTokenRecord;
-    const before = this.#flights;
-    const entry = this.#valid();
-    const isNewer = entry !== undefined && entry.token.value !== token.value;
-    // What is there, or under way, or known to fail, costs no mint: always allowed, never charged (C8).
-    const costsMint = !isNewer && this.#flight === undefined && this.#failures.active() === undefined;
-    if (!isNewer && !this.#reject(token, site, costsMint)) return undefined;
-    return new TokenRenewal(this.#host(), token, site, before);
+    const flightsBefore = this.#flightCount;
+    const entry = this.#validEntry();
+    const hasOther = entry !== undefined && entry.token.value !== token.value;
+    // A renewal costs nothing when there is another token, a flight, or a remembered failure. It is then not charged
+    // (C8).
+    const costsMint = !hasOther && this.#flight === undefined && this.#failures.active() === undefined;
+    if (!hasOther && !this.#reject(token, target, costsMint)) return undefined;
+    return new TokenRenewal(this.#renewalHost(), token, target, flightsBefore);
   }
 
   skipped(reason: SkipReason, url: string): void {
     this.#settings.notify?.({ name: "skipped", reason, url: printableUrl(url) });
   }
 
-  /** @throws {TypeError} When its tokens cannot be revoked, or are not this process's alone. */
+  /** @throws {TypeError} When the grant cannot revoke tokens, or other processes use the token too. */
   assertRevocable(): void {
     const { grant, isShared } = this.#settings;
     if (isShared) {
@@ -168,12 +200,14 @@ export class CacheState implements PolicyHalf {
     }
   }
 
-  /** Whether a mint is under way: a pool does not evict it then. */
-  get busy(): boolean {
+  /** Whether a mint is in progress. A pool does not evict the cache then. */
+  get isMinting(): boolean {
     return this.#flight !== undefined;
   }
 
-  /** Makes this cache one of a pool's: failures of its server and storms at an origin are then everybody's (C13). */
+  /**
+   * Makes this cache one of a pool's. Failures of its server and rejections at an origin then count for the pool (C13).
+   */
   joinPool(share: PoolShare): void {
     const { clock, grant } = this.#settings;
     const shared = grant.endpoint === undefined ? undefined : share.failuresOf(grant.endpoint);
@@ -181,68 +215,73 @@ export class CacheState implements PolicyHalf {
     this.#guard = new StormGuard(clock, share.guard);
   }
 
-  #peekLate(entry: CachedToken, now: number): AccessToken | undefined {
+  /** `peek` in the soft or in the hard window, or after the expiry. */
+  #peekInWindow(entry: CachedToken, now: number): AccessToken | undefined {
     if (now >= entry.expiresAt) return undefined;
     if (this.#flight === undefined && this.#failures.active() === undefined) {
-      if (entry.doubted) this.#begin("rejected", [entry.token.value]);
-      else this.#begin("expiring");
+      if (entry.keptAfterRejection) this.#startFlight("rejected", [entry.token.value]);
+      else this.#startFlight("expiring");
     }
-    const worthWaiting = now >= entry.hardAt && this.#flight !== undefined && !this.#flight.outwaited;
-    return worthWaiting ? undefined : entry.token;
+    const mustWait = now >= entry.hardAt && this.#flight !== undefined && !this.#flight.outwaited;
+    return mustWait ? undefined : entry.token;
   }
 
-  /** C4: the flight's token, or after half of what is left of the old one, that. */
-  async #waitPatiently(
+  /**
+   * Waits for the flight, for at most half of the time that the valid token has left. Then returns the token there is,
+   * usually the flight's, otherwise the one that is still valid (C4).
+   */
+  async #waitForHalf(
     flight: Flight<AccessTokenRecord>,
     entry: CachedToken,
     signal: AbortSignal | undefined,
   ): Promise<AccessToken> {
-    let giveUp!: () => void;
-    const patience = new Promise<void>((resolve) => (giveUp = resolve));
+    let endWait!: () => void;
+    const halfOver = new Promise<void>((resolve) => (endWait = resolve));
     const timer = this.#settings.clock.setTimeout(
       () => {
         flight.outwaited = true;
-        giveUp();
+        endWait();
       },
       (entry.expiresAt - entry.now()) / 2,
     );
     timer.hold(true);
     try {
-      const landed = flight.wait(signal).catch((error: unknown) => {
+      const ended = flight.wait(signal).catch((error: unknown) => {
         if (signal?.aborted) throw error;
       });
-      await Promise.race([landed, patience]);
+      await Promise.race([ended, halfOver]);
     } finally {
       timer.cancel();
     }
     return this.peek() ?? this.get({ signal });
   }
 
-  #begin(cause: MintCause, unwanted: readonly string[] = [], isOwed = false): Flight<AccessTokenRecord> {
+  #startFlight(cause: MintCause, unwanted: readonly string[] = [], mustBeFresh = false): Flight<AccessTokenRecord> {
     if (this.#closed) throw closedError();
     const failure = this.#failures.active();
     if (failure !== undefined) throw failure;
     const { clock, supply } = this.#settings;
     const startedAt = clock.monotonic();
     const rejected = new Set<string>();
-    const need = { ...this.#need(cause, unwanted, rejected), isOwed };
+    const need = { ...this.#need(cause, unwanted, rejected), mustBeFresh };
     this.#seed = undefined;
-    this.#paidFor = undefined;
+    this.#charged = undefined;
     this.#guard.begun();
     const obtaining = supply.start(need);
-    const took = (): number => clock.monotonic() - startedAt;
+    const duration = (): number => clock.monotonic() - startedAt;
     const promise: Promise<AccessTokenRecord> = obtaining.promise.then(
-      (obtained) => (obtained === undefined ? this.#unchanged(cause) : this.#landed(flight, obtained, took())),
-      (error: RemintError) => this.#failed(flight, error, took()),
+      (obtained) =>
+        obtained === undefined ? this.#onUnchanged(cause) : this.#onObtained(flight, obtained, duration()),
+      (error: RemintError) => this.#onFailed(flight, error, duration()),
     );
-    const flight: Flight<AccessTokenRecord> = new Flight(++this.#flights, cause, promise, obtaining.hold, rejected);
+    const flight: Flight<AccessTokenRecord> = new Flight(++this.#flightCount, cause, promise, obtaining.hold, rejected);
     this.#flight = flight;
     this.#abandon = obtaining.abandon;
     return flight;
   }
 
-  #need(cause: MintCause, unwanted: readonly string[], rejected: ReadonlySet<string>): Omit<TokenNeed, "isOwed"> {
-    const entry = this.#valid();
+  #need(cause: MintCause, unwanted: readonly string[], rejected: ReadonlySet<string>): Omit<TokenNeed, "mustBeFresh"> {
+    const entry = this.#validEntry();
     const forgotten = this.#forgotten;
     const { notify } = this.#settings;
     return {
@@ -251,33 +290,33 @@ export class CacheState implements PolicyHalf {
       isUrgent: entry === undefined || entry.now() >= entry.hardAt,
       unwanted: forgotten === undefined ? unwanted : [...unwanted, forgotten],
       rejected,
-      previous: this.#last,
+      previous: this.#lastToken,
       state: this.#state,
       seed: this.#seed,
       onRetry: (attempt, error) => notify?.({ name: "mint-retried", attempt, error }),
     };
   }
 
-  /** Somebody else is replacing the token: it is served on, and asked about again in a moment. */
-  #unchanged(cause: MintCause): AccessTokenRecord | Promise<AccessTokenRecord> {
+  /** Another process is replacing the token: callers get the old one, and the fleet is asked again in a moment. */
+  #onUnchanged(cause: MintCause): AccessTokenRecord | Promise<AccessTokenRecord> {
     this.#flight = undefined;
-    const entry = this.#valid();
-    // It was forgotten meanwhile, or its time is over: whoever waits needs another one.
-    if (entry === undefined) return this.#begin(cause).promise;
-    entry.postpone();
+    const entry = this.#validEntry();
+    // The token was forgotten or has expired meanwhile, so the callers that wait need another one.
+    if (entry === undefined) return this.#startFlight(cause).promise;
+    entry.postponeRefresh();
     return entry.token;
   }
 
-  #landed(flight: Flight<AccessTokenRecord>, obtained: Obtained, duration: number): AccessTokenRecord {
+  #onObtained(flight: Flight<AccessTokenRecord>, obtained: Obtained, duration: number): AccessTokenRecord {
     let token: AccessTokenRecord;
-    const last = this.#last?.value;
+    const last = this.#lastToken?.value;
     const { cause } = flight;
-    // Before the token is looked at: a rotated refresh token counts even when what came with it is unusable.
+    // Before the token is checked: a new refresh token counts even if the access token beside it is unusable.
     if (obtained.response.state !== undefined) this.#state = obtained.response.state;
     try {
-      token = this.#keep(obtained, flight.number, flight.rejected);
+      token = this.#cacheToken(obtained, flight.number, flight.rejected);
     } catch (error) {
-      return this.#failed(flight, error as RemintError, duration);
+      return this.#onFailed(flight, error as RemintError, duration);
     }
     this.#flight = undefined;
     this.#failures.clear();
@@ -291,27 +330,29 @@ export class CacheState implements PolicyHalf {
     return token;
   }
 
-  #failed(flight: Flight<AccessTokenRecord>, error: RemintError, duration: number): never {
-    const left = stateLeftBy(error);
-    if (left !== undefined) this.#state = left;
+  #onFailed(flight: Flight<AccessTokenRecord>, error: RemintError, duration: number): never {
+    const state = stateLeftBy(error);
+    if (state !== undefined) this.#state = state;
     this.#flight = undefined;
     if (this.#closed) throw error;
     this.#guard.failed();
-    const servedStale = this.#valid() !== undefined;
+    const servedStale = this.#validEntry() !== undefined;
     const shared = this.#failures.remember(error, !servedStale, this.#settings.isShared);
     this.#settings.notify?.({ name: "mint-failed", cause: flight.cause, duration, error: shared, servedStale });
     throw shared;
   }
 
-  /** Caches a token, unless it was rejected meanwhile (C5) or is not to be cached (E3). */
-  #keep(obtained: Obtained, flight: number, rejected?: ReadonlySet<string>): AccessTokenRecord {
+  /**
+   * Caches a token, unless it was rejected meanwhile (C5) or must not be cached (E3). Returns the token in any case.
+   */
+  #cacheToken(obtained: Obtained, flight: number, rejected?: ReadonlySet<string>): AccessTokenRecord {
     const { response, lifetime, expiresAt, freshness } = obtained;
     const token = new AccessTokenRecord(response, expiresAt, flight, freshness);
-    const entry = this.#valid();
-    this.#last = token;
+    const entry = this.#validEntry();
+    this.#lastToken = token;
     if (rejected?.has(token.value) || lifetime.ms <= 0) return token;
-    if (entry !== undefined && entry.token.value === token.value && !entry.doubted) {
-      entry.repeated(token.expiresAt, lifetime);
+    if (entry !== undefined && entry.token.value === token.value && !entry.keptAfterRejection) {
+      entry.mintedAgain(token.expiresAt, lifetime);
     } else if (!this.#closed) {
       this.#forgotten = undefined;
       this.#entry = new CachedToken(token, lifetime, this.#settings.clock, this.#settings);
@@ -319,7 +360,7 @@ export class CacheState implements PolicyHalf {
     return token;
   }
 
-  #valid(): CachedToken | undefined {
+  #validEntry(): CachedToken | undefined {
     const entry = this.#entry;
     return entry !== undefined && entry.now() < entry.expiresAt ? entry : undefined;
   }
@@ -333,43 +374,49 @@ export class CacheState implements PolicyHalf {
   }
 
   /**
-   * C6: a rejected token is forgotten by value. While its origin is on trial, or nothing can be minted anyway, it stays
-   * until a flight lands, so that one broken API takes no token from the others.
+   * Forgets a rejected token by value. The token is kept until the next flight ends if its origin has uncleared
+   * charges, or if nothing can be minted now: one broken API must not take the token from the others (C6).
+   *
+   * @returns `false` when the storm guard refuses. The token is kept then.
    */
-  #reject(token: TokenIdentity, site: RequestTarget, costsMint: boolean): boolean {
-    const keep = this.#guard.doubts(site) || (!costsMint && this.#flight === undefined);
-    if (costsMint && !this.#charge(token, site)) return false;
+  #reject(token: TokenIdentity, target: RequestTarget, costsMint: boolean): boolean {
+    const keep = this.#guard.doubts(target) || (!costsMint && this.#flight === undefined);
+    if (costsMint && !this.#charge(token, target)) return false;
     if (!keep) this.#forget(token.value);
-    else if (this.#entry?.token.value === token.value) this.#entry.doubt();
+    else if (this.#entry?.token.value === token.value) this.#entry.keepAfterRejection();
     return true;
   }
 
+  /** Charges the storm guard for replacing a token, once for all requests that were rejected with it. */
   #charge(token: TokenIdentity, { origin, path }: RequestTarget): boolean {
-    if (isSameToken(this.#paidFor, token)) return true;
+    if (isSameToken(this.#charged, token)) return true;
     const refused = this.#settings.supply.refuses?.(token.value) === true;
     const charged = !refused && this.#guard.charge(token, { origin, path });
-    if (charged) this.#paidFor = { value: token.value, flight: token.flight };
+    if (charged) this.#charged = { value: token.value, flight: token.flight };
     this.#settings.notify?.({ name: charged ? "rejected" : "renewal-refused", origin, path });
     return charged;
   }
 
-  #host(): ConstructorParameters<typeof TokenRenewal>[0] {
+  #renewalHost(): RenewalHost {
     return {
-      current: () => this.#valid(),
+      current: () => this.#validEntry(),
       flight: () => this.#flight,
-      begin: (values, isOwed) => this.#begin("rejected", values, isOwed),
-      charge: (token, site) => this.#charge(token, site),
-      reject: (token, site, costsMint) => this.#reject(token, site, costsMint),
+      begin: (values, mustBeFresh) => this.#startFlight("rejected", values, mustBeFresh),
+      charge: (token, target) => this.#charge(token, target),
+      reject: (token, target, costsMint) => this.#reject(token, target, costsMint),
       failure: () => this.#failures.active(),
     };
   }
 }
 
-/** The one implementation of {@link TokenCache}. A class instance, because axios deep-copies plain objects. */
+/**
+ * The implementation of {@link TokenCache}: it shows four methods of a {@link CacheState}. It is a class, because axios
+ * copies plain objects deeply and leaves class instances alone.
+ */
 class SharedTokenCache implements TokenCache {
   readonly #state: CacheState;
 
-  // Not a method: where the symbol does not exist yet, that would be one named "undefined".
+  // Not an ordinary method: where `Symbol.asyncDispose` does not exist yet, its name would be "undefined".
   declare readonly [Symbol.asyncDispose]: () => Promise<void>;
   static {
     const dispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
@@ -403,24 +450,4 @@ class SharedTokenCache implements TokenCache {
 
 function closedError(): RemintError {
   return new RemintError("ERR_CLOSED", "this token cache was closed; create a new one to go on");
-}
-
-/**
- * Creates the cache of one grant's token, to be shared by every request of every client.
- *
- * Does no I/O: the first request that needs a token mints it. One cache is one token; for a token per user or tenant
- * see {@link createTokenPool}.
- *
- * @throws {TypeError} When an option is wrong: it names the option, the kind of the value and what is expected.
- * @see [RFC 6749 section 1.4](https://www.rfc-editor.org/rfc/rfc6749.html#section-1.4)
- * @example
- * ```ts
- * const tokens = createTokenCache({
- *   grant: clientCredentialsGrant({ tokenEndpoint: "https://auth.example/token", clientId, clientSecret }),
- *   origins: ["https://api.example"],
- * });
- * ```
- */
-export function createTokenCache(options: TokenCacheOptions): TokenCache {
-  return new CacheState(cacheSettings(options)).handle;
 }

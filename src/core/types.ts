@@ -1,8 +1,10 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The words of the library as types: tokens, token responses, caches, proofs, events, and the half of a cache that only
  * the request policy uses.
  *
- * Not here: grants (`grant.ts`), the options of a cache (`options.ts`), what a client implements (`policy/client-seam.ts`).
+ * Not here: grants (`grant.ts`), the options of a cache (`options.ts`), what a client implements
+ * (`policy/client-seam.ts`).
  *
  * @module
  */
@@ -41,13 +43,18 @@ export interface TokenResponse {
   readonly access_token: string;
   /** `Bearer` or `DPoP`, in any case. Any other type is refused. @defaultValue "Bearer" */
   readonly token_type?: string | undefined;
-  /** Seconds the token lives: a number or a numeric string. Zero, a negative number and text that is no number are ignored. */
+  /**
+   * Seconds the token lives: a number or a numeric string. Zero, a negative number and text that is no number are
+   * ignored.
+   */
   readonly expires_in?: number | string | undefined;
   /** When the token expires: ISO 8601 (UTC where no zone is given) or epoch seconds. Wins over `expires_in`. */
   readonly expires_at?: number | string | undefined;
   /** The scope that was granted. */
   readonly scope?: string | undefined;
-  /** What the server's own clock showed (its `Date` header), in epoch milliseconds. `expires_at` is compared with it. */
+  /**
+   * What the server's own clock showed (its `Date` header), in epoch milliseconds. `expires_at` is compared with it.
+   */
   readonly serverTime?: number | undefined;
   /** Epoch milliseconds after which the token is not used, whatever the other members say. */
   readonly notAfter?: number | undefined;
@@ -75,8 +82,8 @@ export interface JudgedAnswer {
 }
 
 /**
- * Decides whether an answer means that the token was not accepted. `undefined` leaves the decision to the library, which
- * looks at the status and at the `WWW-Authenticate` header.
+ * Decides whether an answer means that the token was not accepted. `undefined` leaves the decision to the library,
+ * which looks at the status and at the `WWW-Authenticate` header.
  */
 export type RejectionRule = (answer: JudgedAnswer) => boolean | undefined | Promise<boolean | undefined>;
 
@@ -190,7 +197,10 @@ export interface CloseOptions {
 
 /** The current token of one grant, shared by every request of every client. `await using` closes the cache. */
 export interface TokenCache extends AsyncDisposable {
-  /** Returns the current token, or `undefined` when a caller would have to wait for one. May start a refresh in the background. */
+  /**
+   * Returns the current token, or `undefined` when a caller would have to wait for one. May start a refresh in the
+   * background.
+   */
   peek(): AccessToken | undefined;
   /**
    * Returns the current token, and mints one if there is none.
@@ -201,8 +211,8 @@ export interface TokenCache extends AsyncDisposable {
   /** Forgets the token if it is still `value`. A newer token stays. The token is forgotten when the call returns. */
   invalidate(value: string): Promise<void>;
   /**
-   * Closes the cache: a mint in progress is abandoned, and `get` rejects with `ERR_CLOSED` from now on. The cache is closed
-   * even when the revocation fails.
+   * Closes the cache: a mint in progress is abandoned, and `get` rejects with `ERR_CLOSED` from now on. The cache is
+   * closed even when the revocation fails.
    *
    * @throws {TypeError} When it is to revoke and the grant cannot. Nothing was done then.
    * @throws {RemintError} When the revocation failed.
@@ -220,7 +230,9 @@ export interface RequestTarget {
 export interface RequestRules {
   /** The origins depend on the token: ask {@link RequestRules.allows} again when there is one. */
   readonly originsFromToken: boolean;
-  /** Whether a token may be sent to this URL (Q2). Without `token`, a list that depends on the token allows every URL. */
+  /**
+   * Whether a token may be sent to this URL (Q2). Without `token`, a list that depends on the token allows every URL.
+   */
   allows(url: string, token?: AccessToken): boolean;
   /** Headers beside `Authorization`. Absent when the grant has none, so that warm requests do not pay for it. */
   readonly headers?: ((token: AccessToken) => Readonly<Record<string, string>>) | undefined;
@@ -263,12 +275,13 @@ export interface PolicyHalf {
 }
 
 /**
- * The key under which a cache has its {@link PolicyHalf}. Registered, so that two copies of this package understand each
- * other; the number is the version of what stands behind it. Not declared in {@link TokenCache}: users have no use for it.
+ * The key under which a cache has its {@link PolicyHalf}. Registered, so that two copies of this package understand
+ * each other; the number is the version of what stands behind it. Not declared in {@link TokenCache}: users have no use
+ * for it.
  */
 export const policyKey: unique symbol = Symbol.for("remint.policy/1") as typeof policyKey;
 
-/** Returns the half of a cache that the request policy uses. `undefined` for an object that is no cache of ours. */
+/** Returns the half of a cache that the request policy uses. */
 export function policyHalf(cache: TokenCache): PolicyHalf {
   return (cache as unknown as { readonly [policyKey]: PolicyHalf })[policyKey];
 }

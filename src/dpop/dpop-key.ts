@@ -1,5 +1,8 @@
 /**
- * A DPoP key: it makes proofs (RFC 9449 section 4) and keeps the nonces that servers want in them.
+ * A DPoP key: makes proofs (RFC 9449 section 4), and keeps the nonces that servers ask for.
+ *
+ * Not here: where the key pair comes from (`key-pair.ts`), and when a proof is sent (`oauth/request.ts` for token
+ * requests, `policy/dpop-sends.ts` for requests to APIs).
  *
  * @module
  */
@@ -9,38 +12,45 @@ import { isRemintError, RemintError, safeCause } from "../base/errors.ts";
 import { LruMap } from "../base/lru.ts";
 import { redactedClass } from "../base/redacted.ts";
 import { keySource } from "./key-pair.ts";
+import type { PrivateJwk } from "../base/keys.ts";
 import type { Proof, ProofAnswer, ProofKey, ProofRequest, Prove } from "../core/types.ts";
-import type { DpopAlgorithm, DpopKeyPair, DpopPrivateKey, KeyOptions, KeySource } from "./key-pair.ts";
+import type { DpopAlgorithm, DpopKeyPair, KeyOptions, KeySource } from "./key-pair.ts";
 
-/** What {@link dpop} takes. */
+/** Options of {@link dpop}. */
 export interface DpopOptions extends KeyOptions {
   /**
-   * The pair of CryptoKeys to sign with: one that was used to sign a user in, or that is kept where keys cannot be
-   * exported from (IndexedDB). Its public key must be exportable. Tokens bound to it are not shared through a store.
+   * The pair of CryptoKeys to sign with, for example the pair that was used when the user signed in, or a pair that is
+   * kept in IndexedDB. Its public key must be exportable. Tokens that are bound to it are not shared through a store.
    */
   readonly keyPair?: DpopKeyPair | undefined;
   /**
-   * The private key to sign with, as a JWK. Processes that have the same one may share tokens: a grant's `key` then has
-   * its thumbprint.
+   * The private key to sign with, as a JWK with its public members. Processes with the same key may share tokens: the
+   * key's thumbprint becomes part of the grant's `key`.
    */
-  readonly privateKey?: DpopPrivateKey | undefined;
-  /** @defaultValue "ES256" for a key that is generated; what the key is for otherwise: of RSA keys the JWK's `alg`, else RS256 */
+  readonly privateKey?: PrivateJwk | undefined;
+  /**
+   * The signature algorithm.
+   *
+   * @defaultValue the algorithm the given key is for (an RSA key: the JWK's `alg`, otherwise `"RS256"`); `"ES256"` when
+   *   the key is generated
+   */
   readonly algorithm?: DpopAlgorithm | undefined;
   /**
-   * Accepts a token that the server did not bind to the key (`token_type` `Bearer`), and sends it without a proof: for the
-   * time in which servers learn DPoP one by one.
+   * Accepts tokens that the server did not bind to the key (`token_type` `Bearer`). They are sent without a proof. For
+   * the time in which some servers support DPoP already and others do not.
    *
-   * @defaultValue false: such an answer is no token, and the mint fails with `ERR_TOKEN_RESPONSE`
+   * @defaultValue false: the mint fails with `ERR_TOKEN_RESPONSE` when the token is not bound
    */
   readonly allowBearer?: boolean | undefined;
 }
 
-/** A key that tokens are bound to; made by {@link dpop}. Shows nothing of itself. */
+/** A key that tokens are bound to, made by {@link dpop}. It prints as `DpopKey [redacted]`. */
 export class DpopKey implements ProofKey {
   readonly #source: KeySource;
   readonly #allowBearer: boolean;
-  readonly #ofAuthServers = nonceMap();
-  readonly #ofApis = nonceMap();
+  // Kept apart: one origin may be an authorization server and an API at once, with separate nonces.
+  readonly #authServerNonces = nonceMap();
+  readonly #apiNonces = nonceMap();
 
   /** @internal */
   constructor(options: DpopOptions) {
@@ -48,20 +58,24 @@ export class DpopKey implements ProofKey {
     this.#allowBearer = options.allowBearer === true;
   }
 
-  /** The RFC 7638 thumbprint of a key given as a JWK; `undefined` for others, which would have to be waited for. */
+  /** The RFC 7638 thumbprint of a key that was given as a JWK. `undefined` for other keys. */
   get thumbprint(): string | undefined {
     return this.#source.thumbprint;
   }
 
+  /** Whether tokens are accepted that the server did not bind to the key. */
   get allowBearer(): boolean {
     return this.#allowBearer;
   }
 
-  /** Makes a proof; none for a `Bearer` token. A property and not a method, so that a grant of your own can take it. */
+  /**
+   * Makes the proof for one send; `undefined` for a `Bearer` token. It can be passed on without the key:
+   * `customGrant({ mint, prove: key.prove })`.
+   */
   readonly prove: Prove = (request: ProofRequest) => {
     const { token, url } = request;
     if (token?.scheme === "Bearer") return undefined;
-    const nonces = token === undefined ? this.#ofAuthServers : this.#ofApis;
+    const nonces = token === undefined ? this.#authServerNonces : this.#apiNonces;
     return this.#proof(request, nonces, originOf(url));
   };
 
@@ -73,7 +87,7 @@ export class DpopKey implements ProofKey {
   ): Promise<Proof> {
     const { method, url, token } = request;
     if (origin === undefined) {
-      const message = `no DPoP proof can be made for ${url}: it names no origin, and a proof is for an absolute URL`;
+      const message = `no DPoP proof can be made for ${url}: a proof needs an absolute URL, and this has no origin`;
       throw new RemintError("ERR_ORIGIN", message);
     }
     const nonce = given ?? nonces.use(origin);
@@ -82,9 +96,10 @@ export class DpopKey implements ProofKey {
       const next = answer.header("dpop-nonce");
       if (!isNonce(next)) return undefined;
       nonces.set(origin, next);
-      // A server that wants what it got would want it for ever.
+      // A server that asks again for the nonce it just got would ask without end.
       if (next === nonce || !wantsNonce(request, answer)) return undefined;
-      // This answer's own: a server may take a nonce once, and the last one kept may be another request's by then.
+      // The nonce of this very answer, not the last one kept: another request may have stored its own meanwhile, and
+      // some servers accept a nonce once only.
       return () => this.#proof(request, nonces, origin, next);
     };
     return { headers: { DPoP: jwt }, answered };
@@ -108,23 +123,28 @@ function originOf(url: string): string | undefined {
   return /^https?:/i.test(url) ? new URL(url).origin : undefined;
 }
 
-/** RFC 9449 sections 8 and 9: the authorization server says it in its body, an API in its challenge. */
+/**
+ * Whether the answer asks for a proof with a nonce. The authorization server says so in the body (RFC 9449 section 8),
+ * an API in its challenge (section 9).
+ */
 function wantsNonce({ token }: ProofRequest, { status, header, error }: ProofAnswer): boolean {
   if (token === undefined) return status >= 400 && status < 500 && error === USE_DPOP_NONCE;
   return status === 401 && challengeErrors(header("www-authenticate"), "dpop").includes(USE_DPOP_NONCE);
 }
 
-/** RFC 9449 section 8.1, and a length: the nonce goes back to the server in a header. */
+/**
+ * The characters of RFC 9449 section 8.1. The length is limited because the nonce goes back to the server in a header.
+ */
 const NONCE = /^[\x21\x23-\x5b\x5d-\x7e]{1,4096}$/;
-/** Origins of which the last nonce is kept. A nonce that was dropped costs one more send when it is needed again. */
+/** Origins whose last nonce is kept. A dropped nonce costs one more send when it is needed again. */
 const MOST_ORIGINS = 256;
 
-/** The last nonce that each origin gave (RFC 9449 section 8.2). */
+/** Makes the map from an origin to the last nonce it gave (RFC 9449 section 8.2). */
 export function nonceMap(): LruMap<string, string> {
   return new LruMap(MOST_ORIGINS);
 }
 
-/** Whether a `DPoP-Nonce` header holds one nonce. Two that were joined by a comma are none. */
+/** Whether a `DPoP-Nonce` header holds exactly one nonce. Two header lines that were joined by a comma do not. */
 export function isNonce(value: string | null): value is string {
   return value !== null && NONCE.test(value);
 }

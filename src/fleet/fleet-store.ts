@@ -1,3 +1,11 @@
+/**
+ * `fleetStore`: makes the option `store` of a cache out of an engine with compare-and-swap.
+ *
+ * This file checks the options and makes one supply per cache. The supply is in supply.ts, one flight in flight.ts, the
+ * contract with the engine in store.ts.
+ *
+ * @module
+ */
 import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
 import { storeOf } from "../core/supply.ts";
 import { startFlight } from "./flight.ts";
@@ -9,39 +17,16 @@ import type { FleetStore } from "../core/supply.ts";
 import type { EncryptionKey } from "./seal.ts";
 import type { Store } from "./store.ts";
 
-/** What {@link fleetStore} takes beside the store. */
-export interface FleetOptions {
-  /**
-   * Encrypts what the store keeps (S6): 32 bytes, or base64 of them (`openssl rand -base64 32`), the same in every process.
-   * `[new, old]` while it is being changed. `"none"` stores tokens unencrypted: who can read the store can use them.
-   */
-  readonly encryptionKey: EncryptionKey | readonly EncryptionKey[];
-  /** What every key in the store begins with. @defaultValue "remint" */
-  readonly prefix?: string | undefined;
-  /**
-   * Milliseconds after which a process that is minting and gives no sign of life is replaced. It gives one every third of
-   * that, so this is not the time a mint may take. @defaultValue 3_000 (3 seconds); 10_000 for grants with a state
-   */
-  readonly lease?: number | undefined;
-  /** Milliseconds one call to the store may take before it counts as failed. @defaultValue 500 */
-  readonly callTimeout?: number | undefined;
-  /** Milliseconds the state of a grant (a refresh token) is kept after its last use. @defaultValue 7_776_000_000 (90 days) */
-  readonly stateTtl?: number | undefined;
-}
-
-const LEASE = 3000;
-/** A refresh token is lost when two processes present it, so a holder is given more time to come back. */
-const LEASE_WITH_STATE = 10_000;
-
 /**
- * Shares tokens through any engine with compare-and-swap: one mint for the whole fleet.
+ * Creates a store that shares tokens through any engine with compare-and-swap: one mint for all processes of the fleet.
  *
- * One process mints while the others wait and take over what it publishes; a rejected token is replaced by value, once;
- * a token that is still good is served without a call to the store. When the store fails, each process mints for itself
- * until it is back; a grant with a rotating refresh token fails with `ERR_STORE` instead, because a refresh token that
- * two processes present is a session lost.
+ * One process mints, and the other processes wait and use the token that it publishes. A rejected token is replaced by
+ * value, once. A cache does not call the store while its token is valid and not about to expire. When the store fails,
+ * each process mints for itself until the store works again. A grant with a rotating refresh token fails with
+ * `ERR_STORE` instead, because a refresh token that two processes use ends the session.
  *
- * @param store Compare-and-swap: see {@link Store} for what it has to keep to.
+ * @param store The engine. {@link Store} is its contract.
+ * @param options The encryption key, and how the fleet uses the store.
  * @throws {TypeError} When the store or an option is wrong.
  * @example
  * ```ts
@@ -54,20 +39,20 @@ export function fleetStore(store: Store, options: FleetOptions): FleetStore {
   assertOptions("fleetStore", options);
   const { prefix = "remint" } = options;
   assertString("prefix", prefix);
-  if (!/^[\w:.-]+$/.test(prefix)) throw new TypeError(`"prefix" must be letters, digits and any of _ : . -`);
+  if (!/^[\w:.-]+$/.test(prefix)) throw new TypeError(`"prefix" must consist of letters, digits and _ : . - only`);
   const seals = sealsOf(options.encryptionKey);
-  const callTimeout = positive("callTimeout", options.callTimeout, 500);
-  const stateTtl = positive("stateTtl", options.stateTtl, 90 * 86_400_000);
-  const lease = options.lease === undefined ? undefined : positive("lease", options.lease, LEASE);
+  const callTimeout = positiveDuration("callTimeout", options.callTimeout, 500);
+  const stateTtl = positiveDuration("stateTtl", options.stateTtl, 90 * 86_400_000);
+  const lease = options.lease === undefined ? undefined : positiveDuration("lease", options.lease, LEASE);
   const links = new WeakMap<Clock, StoreLink>();
   return storeOf({
-    supply(member) {
-      const { clock, grant } = member;
+    supply(cache) {
+      const { clock, grant } = cache;
       let link = links.get(clock);
       if (link === undefined) links.set(clock, (link = new StoreLink(store, clock, callTimeout)));
       const time = lease ?? (grant.state === undefined ? LEASE : LEASE_WITH_STATE);
       const fleet = { link, clock, seals, duration: time, callTimeout, stateTtl, prefix };
-      const supply = new FleetSupply(fleet, member);
+      const supply = new FleetSupply(fleet, cache);
       return {
         start: (need) => startFlight(supply, need),
         refuses: (value) => supply.refuses(value),
@@ -77,8 +62,43 @@ export function fleetStore(store: Store, options: FleetOptions): FleetStore {
   });
 }
 
-function positive(name: string, value: unknown, otherwise: number): number {
-  const given = duration(name, value, otherwise);
+/** Options of `fleetStore` and `redisStore`. */
+export interface FleetOptions {
+  /**
+   * The key that encrypts the values in the store, the same in every process: 32 bytes, or base64 of 32 bytes
+   * (`openssl rand -base64 32`). Give `[new, old]` while you change the key. With `"none"` the store holds tokens
+   * unencrypted, and every program that can read the store can use them.
+   */
+  readonly encryptionKey: EncryptionKey | readonly EncryptionKey[];
+  /**
+   * The text with which every key in the store begins: letters, digits and any of `_ : . -`.
+   *
+   * @defaultValue "remint"
+   */
+  readonly prefix?: string | undefined;
+  /**
+   * Milliseconds after which another process takes over from a process that holds the lease and no longer renews it.
+   * The holder renews its lease every third of this time, so a mint may take longer than a lease.
+   *
+   * @defaultValue 3_000 (3 seconds); 10_000 for grants with a refresh token or another state
+   */
+  readonly lease?: number | undefined;
+  /** Milliseconds after which a call to the store counts as failed. @defaultValue 500 */
+  readonly callTimeout?: number | undefined;
+  /**
+   * Milliseconds for which the store keeps the state of a grant (a refresh token) after its last use.
+   *
+   * @defaultValue 7_776_000_000 (90 days)
+   */
+  readonly stateTtl?: number | undefined;
+}
+
+const LEASE = 3000;
+/** Longer, because a refresh token is lost when two processes use it: a holder that was suspended gets more time. */
+const LEASE_WITH_STATE = 10_000;
+
+function positiveDuration(name: string, value: unknown, fallback: number): number {
+  const given = duration(name, value, fallback);
   if (given === 0) throw optionError(name, given, "more than 0 milliseconds");
   return given;
 }

@@ -1,18 +1,22 @@
 /**
- * Where a record is when the encryption key has changed.
+ * The place of a record while the encryption key is being changed.
  *
- * The key's id is part of the record's name, so another key is another record: two deployments never overwrite what the
- * other cannot read, and a change of keys costs one mint. A state cannot be minted again, so it moves:
+ * The id of the encryption key is part of the record's name, so each key has a record of its own. Two deployments with
+ * different keys never overwrite each other's record, and a change of the key costs one mint. A state cannot be minted
+ * again, so a record with a state moves to the new key:
  *
- * - With `[new, old]` a process that finds nothing under the new key takes what is under the old one: it replaces it, by
- *   compare-and-swap, with a mark (`M`) that still holds the state, and begins the new record from that. From then on
- *   nobody can use the state under the old key.
- * - With `[old, new]` a process uses the old key until it finds the mark, and the new one from then on.
- * - With the old key alone it stops there, because all it could present is used up.
- * - With the new key alone it does not look back: what was not moved by then is left behind.
+ * - A process with `[new, old]` that finds no record under the new key looks under the old key. It replaces that
+ *   record, by compare-and-swap, with a moved-marker (phase `M`) that still holds the state, and begins the new record
+ *   with the state. From then on no process can use the state under the old key.
+ * - A process with `[old, new]` uses the old key until it finds the marker there, and the new key from then on.
+ * - A process with the old key alone fails when it finds the marker, because the state that it knows is used up.
+ * - A process with the new key alone does not look under the old key. A state that was not moved before is lost.
  *
- * Where there is nothing yet, `[new, old]` and `[old, new]` would each begin under their own first key. So they meet under
- * one of the two, whichever comes first as text: who does not begin there leaves a mark there, for as long as a lease.
+ * If there is no record yet, a process with `[new, old]` and one with `[old, new]` would begin two records. To prevent
+ * this, both first look under the key whose id comes first as text. A process that is to begin its record under the
+ * other key has to leave a marker under this key before it does so. The marker lasts as long as a lease.
+ *
+ * How the names of records are made is in record-name.ts. The encryption is in seal.ts.
  *
  * @module
  */
@@ -25,26 +29,27 @@ import type { Facts, FleetRecord, Place, SeenRecord } from "./record.ts";
 import type { StoreEntry } from "./store.ts";
 import type { Waits } from "./waits.ts";
 
-/** Where a record is to be looked for. */
+/** The result of a search. */
 export interface Found {
+  /** Where the record is, or where it is to be written. */
   readonly place: Place;
-  /** What moved here, if the record is not here yet. */
+  /** The facts that are moving to this place, if the record was not written here yet. */
   readonly moved?: Facts | undefined;
 }
 
-/** What a search needs of its flight. */
+/** What a search needs from its flight. */
 export interface Search {
-  /** What the record begins with if it is nowhere. */
+  /** The facts with which the record begins if it is in none of the places. */
   readonly own: Facts;
   readonly waits: Waits;
   /** @throws {RemintError} When the time of the flight is up. */
   readonly assertTime: () => void;
 }
 
-/** The format of records, in their names: another format never meets these. */
+/** The format of records. It is part of their names, so that processes with different formats use different records. */
 const FORMAT = 1;
 
-/** The place of a record under each key, the one that seals first. */
+/** The place of a record under each encryption key. The first place belongs to the key that encrypts. */
 export async function placesOf({ seals, prefix }: Fleet, name: string): Promise<readonly Place[]> {
   const hash = digest(name).slice(0, 40);
   return Promise.all(seals.map(async (seal) => ({ key: `${prefix}${FORMAT}:{${hash}}:${await seal.id()}`, seal })));
@@ -66,7 +71,7 @@ export async function findState(fleet: Fleet, places: readonly Place[], search: 
     if (live === 0) return { place: first };
     const mark = newestMark(seen);
     if (seen[0]?.record?.phase === "M") {
-      // It was moved away from here: to where it is now, or is to be.
+      // A moved-marker: follow it to the other key, whether the record is there already or not yet.
       return live > 0 ? { place: places[live]! } : { place: places[1]!, moved: factsOf(mark!) };
     }
     const found = seen[live];
@@ -80,7 +85,7 @@ export async function findState(fleet: Fleet, places: readonly Place[], search: 
       if (found.version !== watched) [watched, since] = [found.version, fleet.clock.monotonic()];
       const patience = { unchangedFor: fleet.clock.monotonic() - since, stuckAfter: 2 * fleet.duration };
       const facts = factsOf(found.record!);
-      // Whoever holds a lease there is about to use the state up.
+      // The holder of a lease there is about to use up the state.
       const isBusy = isHeld(found.record!, found.age, patience);
       if (!isBusy && (await leave(fleet, places[live]!, found, facts, fleet.stateTtl))) {
         return { place: first, moved: facts };
@@ -95,7 +100,7 @@ async function look(fleet: Fleet, place: Place): Promise<SeenRecord | undefined>
   return current === undefined ? undefined : read(place, current, fleet.clock.now());
 }
 
-/** Two changes of the key leave two marks; the later one has the state. */
+/** Finds the newest moved-marker. Two changes of the key leave two markers, and the later one has the state. */
 function newestMark(seen: readonly (SeenRecord | undefined)[]): FleetRecord | undefined {
   let newest: FleetRecord | undefined;
   for (const each of seen) {
@@ -105,7 +110,11 @@ function newestMark(seen: readonly (SeenRecord | undefined)[]): FleetRecord | un
   return newest;
 }
 
-/** Leaves a mark for so many milliseconds. `false`: the record has changed meanwhile. */
+/**
+ * Writes a moved-marker that lasts `ttl` milliseconds.
+ *
+ * @returns `false` if the record has changed since it was read.
+ */
 async function leave(
   { link, clock }: Fleet,
   place: Place,

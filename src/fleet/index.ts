@@ -1,5 +1,8 @@
 /**
- * Tokens shared by a fleet through any engine with compare-and-swap, and what it takes to write a store for one.
+ * Shares tokens between processes through any engine that has compare-and-swap.
+ *
+ * `fleetStore` makes a fleet's store of such an engine, `memoryStore` is one for tests, and `storeContract` tests a
+ * {@link Store} of your own. For Redis and Valkey see `remint/redis`.
  *
  * @module
  */

@@ -1,9 +1,12 @@
 /**
- * The right to mint for the fleet, from taking it to giving it back: one record, written by its holder alone.
+ * The lease: the right of one process to mint for the fleet, from the moment it is taken until it is given back.
  *
- * A lease is over some time after it was last renewed, by the engine's clock, so a holder that died is replaced. Every
- * write of the holder is a swap against its own last one: a holder that was away for too long finds that out when it
- * writes, and has written nothing. A record that held a token says `R` instead of `L` and goes on holding it.
+ * A lease is one record that only its holder writes. It ends some time after its last heartbeat, by the clock of the
+ * engine, so another process can take over from a holder that died. Every write of the holder is a swap against its own
+ * last version: a holder that lost its lease notices when it writes, and has written nothing. While a valid token is
+ * refreshed, the record keeps that token in phase `R`. Without a token it is in phase `L`.
+ *
+ * What is minted under a lease, and what happens when the lease is lost, is in lead.ts.
  *
  * @module
  */
@@ -21,60 +24,51 @@ import type { Fleet } from "./link.ts";
 import type { Facts, FleetRecord, Place, StoredToken, TokenRecord, Written } from "./record.ts";
 import type { SwapResult } from "./store.ts";
 
-/** A token that is good while it is being replaced. */
-export interface KeptToken {
-  readonly token: StoredToken;
-  /** Monotonic milliseconds to which `token.age` and `token.quiet` count. */
-  readonly at: number;
-  /** Monotonic milliseconds of its end. */
-  readonly until: number;
-}
-
-/** One process's lease. */
+/** The lease of one process. */
 export class Lease {
   readonly place: Place;
   readonly #fleet: Fleet;
   readonly #facts: Facts;
   readonly #kept: KeptToken | undefined;
-  readonly #renews: boolean;
+  readonly #replacesRejected: boolean;
   #version: string | undefined;
-  /** Everything it wrote, to know it again: a write may come true after its time was up. */
-  readonly #texts = new Set<string>();
+  /** All texts that this lease has written, to recognize a write that was done after its call had timed out. */
+  readonly #writtenTexts = new Set<string>();
   #timer: Timer | undefined;
-  #beating: Promise<void> = Promise.resolve();
+  #heartbeat: Promise<void> = Promise.resolve();
   #isEnded = false;
 
   /**
-   * @param kept The token of the record, if it is being refreshed.
-   * @param renews A rejected token is to be replaced.
+   * @param kept The token of the record, if it stays valid while it is refreshed.
+   * @param replacesRejected Whether the mint replaces a rejected token.
    */
-  constructor(fleet: Fleet, place: Place, facts: Facts, kept: KeptToken | undefined, renews: boolean) {
+  constructor(fleet: Fleet, place: Place, facts: Facts, kept: KeptToken | undefined, replacesRejected: boolean) {
     this.#fleet = fleet;
     this.place = place;
     this.#facts = facts;
     this.#kept = kept;
-    this.#renews = renews;
+    this.#replacesRejected = replacesRejected;
   }
 
-  /** The record that takes the lease, or renews it. */
+  /** Composes the record that takes the lease, or that renews it. */
   async compose(): Promise<Written> {
     const { duration } = this.#fleet;
     const record: FleetRecord =
       this.#kept === undefined
         ? { ...this.#facts, phase: "L", left: duration }
         : { ...this.#keptRecord(this.#kept), phase: "R", lease: duration };
-    const written = await this.#write(record);
-    this.#texts.add(written.text);
+    const written = await this.#encode(record);
+    this.#writtenTexts.add(written.text);
     return written;
   }
 
-  /** It was taken, and is renewed from now on until it ends. */
-  taken(version: string | undefined): void {
+  /** Starts the heartbeats, once the lease is taken. @param version The version of the record that took it. */
+  begin(version: string | undefined): void {
     this.#version = version;
-    this.#beatLater();
+    this.#scheduleHeartbeat();
   }
 
-  /** The record of what was minted under it, as of now. */
+  /** Composes the record of a token that was minted under this lease, as of now. */
   recordOf({ response, lifetime, expiresAt }: Minted): TokenRecord {
     const { access_token, state } = response;
     const before = { ...this.#facts, mints: this.#facts.mints + 1, fails: 0 };
@@ -83,41 +77,34 @@ export class Lease {
       response: { ...withoutCredentials(response), access_token },
       lifetime,
       age: 0,
-      renews: this.#renews,
+      renews: this.#replacesRejected,
       quiet: pauseAfter(facts.strikes),
     };
     return { ...facts, phase: "T", left: expiresAt - this.#fleet.clock.now(), token };
   }
 
-  /** Writes a record over the lease; refused when somebody else has it by now. */
+  /** Ends the lease with this record. The swap is refused if another process has taken the lease. */
   async publish(record: TokenRecord): Promise<SwapResult> {
-    await this.#end();
+    await this.#stopHeartbeats();
     return this.replace(this.#version, record);
   }
 
-  /** Writes a record over a version: its own, or one that must not win against it. */
+  /** Writes a record over a given version: the version of this lease, or the version of a record that must not stay. */
   async replace(version: string | undefined, record: FleetRecord): Promise<SwapResult> {
-    const next = await this.#write(record);
+    const next = await this.#encode(record);
     return this.#swap(version, next);
   }
 
-  async #swap(version: string | undefined, next: Written | undefined): Promise<SwapResult> {
-    const { link } = this.#fleet;
-    const { key } = this.place;
-    const result = await link.swap(key, version, next, { insists: true });
-    if (result.ok || result.current === undefined || !this.#texts.has(result.current.value)) return result;
-    // A renewal that was given up came true: what is there is ours.
-    return link.swap(key, result.current.version, next, { insists: true });
-  }
-
-  /** Tells everybody that minting failed; a token that is still good stays, and so does a state that was left. */
+  /**
+   * Ends the lease with the record of a failed mint. The record keeps a token that is still valid, and the state that
+   * the failed mint left.
+   */
   async fail(error: RemintError): Promise<void> {
-    await this.#end();
+    await this.#stopHeartbeats();
     const left = stateLeftBy(error);
     const facts = left === undefined ? this.#facts : rotated(this.#facts, left);
     const fails = facts.fails + 1;
     const failure = storedFailure(error);
-    // It outlasts the token: nothing is minted until somebody signs in.
     const isTerminal = failure.terminal === true;
     const delay = Math.min(delayAfter(error, fails, this.#kept === undefined), this.#fleet.stateTtl);
     const record: FleetRecord =
@@ -129,18 +116,33 @@ export class Lease {
             fails,
             phase: "T",
             pause: delay,
+            // A terminal failure stays beside the token, so that no process mints before the user signs in again.
             ...(isTerminal && { failure }),
           };
     await this.replace(this.#version, record);
   }
 
-  /** Gives it back as it was taken: nothing was minted. @param version What was taken, if that is known only now. */
+  /**
+   * Ends the lease without a mint and restores the record as it was before.
+   *
+   * @param version The version of the lease, for a swap that was done after its call had timed out.
+   */
   async release(version: string | undefined = this.#version): Promise<void> {
-    await this.#end();
+    await this.#stopHeartbeats();
     if (this.#kept !== undefined) await this.replace(version, { ...this.#keptRecord(this.#kept), phase: "T" });
-    // A state must not be lost; a lease that is over is as good as none.
+    // A state must not be deleted. A lease of length zero keeps it, and every process can take the lease.
     else if (this.#facts.state !== undefined) await this.replace(version, { ...this.#facts, phase: "L", left: 0 });
     else await this.#swap(version, undefined);
+  }
+
+  /** A swap of the holder: it is also sent while calls to the store are paused. */
+  async #swap(version: string | undefined, next: Written | undefined): Promise<SwapResult> {
+    const { link } = this.#fleet;
+    const { key } = this.place;
+    const result = await link.swap(key, version, next, { ignoresPause: true });
+    if (result.ok || result.current === undefined || !this.#writtenTexts.has(result.current.value)) return result;
+    // The record is a heartbeat of this lease whose call had timed out and that was written after all.
+    return link.swap(key, result.current.version, next, { ignoresPause: true });
   }
 
   #keptRecord({ token, at, until }: KeptToken): Omit<FleetRecord, "phase"> {
@@ -149,35 +151,44 @@ export class Lease {
     return { ...this.#facts, left: until - now, token: aged };
   }
 
-  #write(record: FleetRecord): Promise<Written> {
+  #encode(record: FleetRecord): Promise<Written> {
     const { clock, stateTtl } = this.#fleet;
-    // A token may end while it is being replaced: the lease does not end with it.
-    const said = Math.max(record.left, record.lease ?? 0);
-    // What keeps a state is kept for it; the end of what it says is a field, and counts for every record alike.
-    const ttl = record.state === undefined ? said : Math.max(stateTtl, said);
+    // The later of the two ends: a lease may outlast the token that is being refreshed under it.
+    const usefulFor = Math.max(record.left, record.lease ?? 0);
+    // A record with a state is kept for the sake of the state. Its phase ends at `left`, like that of any record.
+    const ttl = record.state === undefined ? usefulFor : Math.max(stateTtl, usefulFor);
     return write(this.place, record, ttl, clock.now());
   }
 
-  #beatLater(): void {
+  #scheduleHeartbeat(): void {
     if (this.#isEnded) return;
     const { clock, duration } = this.#fleet;
     this.#timer = clock.setTimeout(() => {
-      this.#beating = this.#beat().catch(() => this.#beatLater());
+      this.#heartbeat = this.#sendHeartbeat().catch(() => this.#scheduleHeartbeat());
     }, duration / 3);
   }
 
-  async #beat(): Promise<void> {
+  async #sendHeartbeat(): Promise<void> {
     const result = await this.#swap(this.#version, await this.compose());
-    // Whoever has it now thought this process dead; its own last write will tell it so.
+    // Another process has taken the lease. The heartbeats end, and the final write of this lease will be refused.
     if (!result.ok) return;
     this.#version = result.version;
-    this.#beatLater();
+    this.#scheduleHeartbeat();
   }
 
-  /** No more renewals: what comes next needs to know what the last one left. */
-  async #end(): Promise<void> {
+  /** Stops the heartbeats and waits for the last one, because the next write needs the version that it leaves. */
+  async #stopHeartbeats(): Promise<void> {
     this.#isEnded = true;
     this.#timer?.cancel();
-    await this.#beating;
+    await this.#heartbeat;
   }
+}
+
+/** A token that stays valid while it is refreshed. */
+export interface KeptToken {
+  readonly token: StoredToken;
+  /** The monotonic milliseconds at which `token.age` and `token.quiet` were true. */
+  readonly at: number;
+  /** The monotonic milliseconds at which the token expires. */
+  readonly until: number;
 }

@@ -1,6 +1,8 @@
 /**
- * Every call to a store goes through here: bounded in time, not repeated blindly, and not tried at all for a moment after
- * a failure, so that a store that is down costs one caller a wait and not every caller one.
+ * The connection of a fleet to its store. Every call to a store goes through a {@link StoreLink}.
+ *
+ * A call has a time limit and is not repeated. After a failure no call is made for a short time, so that a store that
+ * is down delays one caller and not every caller. What to do without the store is decided in flight.ts.
  *
  * @module
  */
@@ -10,32 +12,55 @@ import type { Written } from "./record.ts";
 import type { Seal } from "./seal.ts";
 import type { Store, SwapResult } from "./store.ts";
 
-/** A version that nothing has: asking for it reads. */
-const NO_VERSION = "?";
-/** Milliseconds without a call after a failure; doubles while they go on. */
-const FIRST_PAUSE = 1000;
-const LONGEST_PAUSE = 8000;
+/** A store and how one cache uses it. */
+export interface Fleet {
+  /** The connection to the store, which all caches with this store and this clock share. */
+  readonly link: StoreLink;
+  readonly clock: Clock;
+  /** The first seal encrypts and decrypts. The others only decrypt what they encrypted before the key was changed. */
+  readonly seals: readonly Seal[];
+  /** Milliseconds of a lease: another process takes over from a holder that sends no heartbeat for so long. */
+  readonly duration: number;
+  /** Milliseconds one call to the store may take. */
+  readonly callTimeout: number;
+  /** Milliseconds for which the store keeps a state after its last use. */
+  readonly stateTtl: number;
+  /** The text with which the keys of all records begin. */
+  readonly prefix: string;
+}
 
-/** The store could not be used. Inside the fleet only: callers see ERR_STORE, or nothing. */
+/**
+ * The store could not be used. This error stays inside the fleet: callers get an `ERR_STORE`, or notice nothing because
+ * the process mints for itself.
+ */
 export class StoreFault extends Error {
   override readonly name: string = "StoreFault";
 }
 
-/** How one swap is treated. */
-export interface SwapOptions {
-  /** Tried even while calls are suspended: what is written belongs to a lease that is held. */
-  readonly insists?: boolean | undefined;
-  /** Undoes a swap that came true after its time was up. */
+/** How one swap is made. */
+interface SwapOptions {
+  /** Whether to call the store during the pause after a failure. The holder of a lease has to write all the same. */
+  readonly ignoresPause?: boolean | undefined;
+  /** Undoes a swap that the store did after the time limit of the call. */
   readonly undo?: ((version: string | undefined) => Promise<unknown>) | undefined;
 }
 
-/** One store, as all caches that share it see it. */
+/** A version that no value has. A swap that expects it is refused, and so reads. */
+const NO_VERSION = "?";
+/** Milliseconds without a call after the first failure. The pause doubles with every further failure in a row. */
+const FIRST_PAUSE = 1000;
+const LONGEST_PAUSE = 8000;
+
+/** One store, for all caches that share it. */
 export class StoreLink {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #timeout: number;
+  /** Failures in a row. */
   #failures = 0;
-  #until = -Infinity;
+  /** The monotonic milliseconds until which no call is made. */
+  #pausedUntil = -Infinity;
+  /** Whether a call is in progress that finds out whether the store works again. */
   #isProbing = false;
 
   /** @param timeout Milliseconds one call may take. */
@@ -45,63 +70,69 @@ export class StoreLink {
     this.#timeout = timeout;
   }
 
-  /** @throws {StoreFault} When the store fails, is too slow, or is known to fail. */
+  /** @throws {StoreFault} When the store fails, is too slow, or failed a moment ago. */
   async swap(
     key: string,
     expected: string | undefined,
     next: Written | undefined,
-    { insists = false, undo }: SwapOptions = {},
+    { ignoresPause = false, undo }: SwapOptions = {},
   ): Promise<SwapResult> {
-    const probes = this.#admit(insists);
+    const isProbe = this.#beginCall(ignoresPause);
     try {
       const swap = async (): Promise<SwapResult> => this.#store.swap(key, expected, next?.text, next?.ttl ?? 1);
-      const result = await this.#inTime(swap(), undo);
+      const result = await this.#withTimeLimit(swap(), undo);
       this.#failures = 0;
-      this.#until = -Infinity;
-      return settled(result, next);
+      this.#pausedUntil = -Infinity;
+      return acceptOwnWrite(result, next);
     } catch (error) {
       this.#failures++;
       const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (this.#failures - 1));
-      this.#until = this.#clock.monotonic() + pause * (0.75 + Math.random() / 2);
+      this.#pausedUntil = this.#clock.monotonic() + pause * (0.75 + Math.random() / 2);
       throw error instanceof StoreFault ? error : new StoreFault("the store failed", { cause: safeCause(error) });
     } finally {
-      if (probes) this.#isProbing = false;
+      if (isProbe) this.#isProbing = false;
     }
   }
 
-  /** What is stored, and nothing else. */
+  /** Reads the entry of a key. @throws {StoreFault} As {@link StoreLink.swap} does. */
   async read(key: string): Promise<SwapResult & { readonly ok: false }> {
     const result = await this.swap(key, NO_VERSION, undefined);
-    if (result.ok) throw new StoreFault(`the store took "${NO_VERSION}" for a version of its own`);
+    if (result.ok) throw new StoreFault(`the store did a swap that expected "${NO_VERSION}", which is no version`);
     return result;
   }
 
-  /** After a failure one call at a time finds out whether the store is back. @returns Whether this is that call. */
-  #admit(insists: boolean): boolean {
-    if (this.#failures === 0 || insists) return false;
-    if (this.#isProbing || this.#clock.monotonic() < this.#until) throw new StoreFault("the store failed a moment ago");
+  /**
+   * Admits a call, or refuses it: after a failure one call at a time finds out whether the store works again.
+   *
+   * @returns Whether this call is the one that finds out.
+   */
+  #beginCall(ignoresPause: boolean): boolean {
+    if (this.#failures === 0 || ignoresPause) return false;
+    if (this.#isProbing || this.#clock.monotonic() < this.#pausedUntil) {
+      throw new StoreFault("the store failed a moment ago");
+    }
     return (this.#isProbing = true);
   }
 
-  async #inTime(swap: Promise<SwapResult>, undo: SwapOptions["undo"]): Promise<SwapResult> {
+  async #withTimeLimit(swap: Promise<SwapResult>, undo: SwapOptions["undo"]): Promise<SwapResult> {
     let isLate = false;
     let giveUp!: (fault: StoreFault) => void;
     const late = new Promise<never>((_, reject) => (giveUp = reject));
     let timer!: Timer;
-    const inHalf = (then: () => void): void => {
+    const afterHalf = (then: () => void): void => {
       timer = this.#clock.setTimeout(then, this.#timeout / 2);
       timer.hold(true);
     };
-    // Between the halves a process that was busy all the time gets to read the answer that waits for it.
-    inHalf(() =>
-      inHalf(() => {
+    // Two timers of half the time: between them, a process that was busy all the time reads an answer that has arrived.
+    afterHalf(() =>
+      afterHalf(() => {
         isLate = true;
         giveUp(new StoreFault(`the store did not answer within ${this.#timeout} ms`));
       }),
     );
     swap.then(
       (result) => {
-        // Nobody reckons with it any more: a lease nobody holds would keep the whole fleet waiting.
+        // The caller has gone on without this swap. A lease that no process holds would make the whole fleet wait.
         if (isLate && result.ok) undo?.(result.version).catch(() => {});
       },
       () => {},
@@ -114,25 +145,11 @@ export class StoreLink {
   }
 }
 
-/** What is there is what was to be written: an earlier try of the client's own came true after all. */
-function settled(result: SwapResult, next: Written | undefined): SwapResult {
+/**
+ * Turns a refusal into a success if the stored value is the one that was to be written. Then the engine's client sent
+ * the command twice, and the first time it was done.
+ */
+function acceptOwnWrite(result: SwapResult, next: Written | undefined): SwapResult {
   if (result.ok || next === undefined || result.current?.value !== next.text) return result;
   return { ok: true, version: result.current.version };
-}
-
-// MERGED What all caches that share a store have in common.
-/** One store and how it is used, as seen from one cache. */
-export interface Fleet {
-  readonly link: StoreLink;
-  readonly clock: Clock;
-  /** The first seals; the others only open what they sealed once. */
-  readonly seals: readonly Seal[];
-  /** Milliseconds after which a holder that gives no sign of life is replaced. */
-  readonly duration: number;
-  /** Milliseconds one call may take. */
-  readonly callTimeout: number;
-  /** Milliseconds a state is kept after its last use. */
-  readonly stateTtl: number;
-  /** What the keys of its records begin with. */
-  readonly prefix: string;
 }

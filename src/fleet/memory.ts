@@ -1,5 +1,7 @@
 /**
- * A store in the memory of one process: what tests and simulations share tokens through.
+ * A {@link Store} in the memory of one process, for tests and simulations.
+ *
+ * It connects no processes: a fleet needs redis.ts or a store for another engine (store.ts).
  *
  * @module
  */
@@ -7,26 +9,43 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { assertClock, assertOptions } from "../base/options.ts";
 import type { Store, StoreEntry, SwapResult } from "./store.ts";
 
+/**
+ * Creates a store in the memory of this process, for tests and simulations.
+ *
+ * Another process cannot see it, and its values end with the process. A fleet needs `redisStore` or a store for another
+ * engine ({@link Store}). Versions are revision numbers, and values expire by `clock.monotonic()`. The store has no
+ * timer: it removes expired values when others are written, so its size stays in proportion to the values that have not
+ * expired.
+ *
+ * @throws {TypeError} When `clock` is not a clock.
+ */
+export function memoryStore(options: MemoryStoreOptions = {}): Store {
+  assertOptions("memoryStore", options);
+  const { clock = systemClock } = options;
+  assertClock(clock);
+  return new MemoryStore(clock);
+}
+
 /** Options of {@link memoryStore}. */
 export interface MemoryStoreOptions {
-  /** Whose monotonic time decides when values expire. @defaultValue the machine's own */
+  /** The clock whose monotonic time decides when values expire. @defaultValue the clock of the machine */
   readonly clock?: Clock | undefined;
 }
 
-interface Kept {
+interface MemoryEntry {
   readonly value: string;
   readonly version: string;
-  /** By the clock's monotonic time. */
+  /** In milliseconds of the clock's monotonic time. */
   readonly expiresAt: number;
 }
 
-/** So many entries may lie there before the first sweep. */
+/** The number of entries at which the store looks for expired ones for the first time. */
 const FIRST_SWEEP = 64;
 
-/** What {@link memoryStore} makes. */
+/** The store that {@link memoryStore} returns. */
 export class MemoryStore implements Store {
   readonly #clock: Clock;
-  readonly #entries = new Map<string, Kept>();
+  readonly #entries = new Map<string, MemoryEntry>();
   #revision = 0;
   #sweepAt = FIRST_SWEEP;
 
@@ -34,12 +53,12 @@ export class MemoryStore implements Store {
     this.#clock = clock;
   }
 
-  /** How many values lie there, the expired ones that were not swept yet included. */
+  /** The number of entries in memory, including expired ones that were not removed yet. */
   get size(): number {
     return this.#entries.size;
   }
 
-  // `async` and without an `await`: one step for everybody in this process, and what it throws is a rejection.
+  // Without an `await` the function runs as one step. It is `async` so that an exception becomes a rejection.
   async swap(key: string, expected: string | undefined, next: string | undefined, ttl: number): Promise<SwapResult> {
     const now = this.#clock.monotonic();
     const current = this.#entry(key, now);
@@ -55,33 +74,18 @@ export class MemoryStore implements Store {
   }
 
   #entry(key: string, now: number): StoreEntry | undefined {
-    const kept = this.#entries.get(key);
-    if (kept === undefined || kept.expiresAt <= now) return undefined;
-    return { value: kept.value, version: kept.version, ttl: kept.expiresAt - now };
+    const entry = this.#entries.get(key);
+    if (entry === undefined || entry.expiresAt <= now) return undefined;
+    return { value: entry.value, version: entry.version, ttl: entry.expiresAt - now };
   }
 
   /**
-   * Forgets what has expired. A timer would wake the process for nothing; at twice the size the last sweep left, each
-   * write pays for a bounded part of it and the dead never outnumber the living by more than a constant.
+   * Removes expired entries. A timer would wake the process without need. The next sweep comes when the number of
+   * entries has doubled, so each write pays for a bounded share of a sweep, and expired entries never outnumber the
+   * others by more than a constant.
    */
   #sweep(now: number): void {
     for (const [key, { expiresAt }] of this.#entries) if (expiresAt <= now) this.#entries.delete(key);
     this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.#entries.size);
   }
-}
-
-/**
- * Makes a store that lives in this process: for tests and simulations.
- *
- * It shares nothing with another process, and nothing survives this one: a fleet needs `redisStore` or a store for
- * another engine ({@link Store}). Versions are revision numbers; values expire by `clock.monotonic()`. It has no timer
- * and forgets expired values as others are written, so it grows with what is alive, not with what ever was.
- *
- * @throws {TypeError} When `clock` is not a clock.
- */
-export function memoryStore(options: MemoryStoreOptions = {}): Store {
-  assertOptions("memoryStore", options);
-  const { clock = systemClock } = options;
-  assertClock(clock);
-  return new MemoryStore(clock);
 }

@@ -1,25 +1,27 @@
 /**
- * The name of a token that a fleet shares: the grant's key, the pool's key, or both. Two users must never share a record,
- * so what cannot be named is not shared.
+ * The name of the record in which a fleet shares a token: made of the grant's key, the pool's key, or both.
+ *
+ * Two users must never share a record, so a cache whose token has no name is refused. home.ts turns the name into the
+ * key of the store.
  *
  * @module
  */
 import type { Origins } from "../core/types.ts";
 import type { FleetCache } from "../core/supply.ts";
 
-/** What there is to name a token with. */
+/** The parts of a cache that a name can be made of. */
 type Named = Pick<FleetCache, "grant" | "origins" | "poolKey">;
 
 /**
- * What makes two caches of a fleet share one token; no secret in it.
+ * Returns the name of a cache's record. Two caches with the same name share one token. The name contains no secret.
  *
- * @throws {TypeError} When nothing says whose token it is, or nobody else could use it.
+ * @throws {TypeError} When neither the grant nor a pool says whose token it is, or other processes could not use it.
  */
 export function recordName({ grant, origins, poolKey }: Named): string {
   if (grant.key === undefined && poolKey === undefined) {
     throw new TypeError(
       `"store" needs to know whose token this is: give the grant a "key" without any secret in it (a user's id, for ` +
-        `one), or create the cache in createTokenPool's create(key). Without it two users could share a token`,
+        `example), or create the cache in createTokenPool's create(key). Without it two users could share a token`,
     );
   }
   if (grant.prove !== undefined && grant.key === undefined && grant.family === undefined) {
@@ -28,7 +30,7 @@ export function recordName({ grant, origins, poolKey }: Named): string {
         `as a JWK that every process of the fleet has, or leave the store out`,
     );
   }
-  // What a bare function mints is only told apart by the pool's key and where it may be sent.
+  // A bare function has neither a key nor a family. Its tokens are distinguished by their origins and the pool's key.
   const purpose = grant.key ?? grant.family ?? placesOf(origins);
   return JSON.stringify([purpose ?? null, poolKey ?? null]);
 }

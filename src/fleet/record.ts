@@ -1,18 +1,20 @@
 /**
- * The one record a fleet keeps per token: a letter for its phase, then its facts, sealed.
+ * The record: the one entry that a fleet keeps per token. Its text is a letter for the phase and the encrypted content.
  *
- * | phase | says | `left` counts to |
+ * | phase | meaning | `left` is the time until |
  * |---|---|---|
- * | `L` | nobody has a usable token; one process, the holder of this lease, is minting | the end of the lease |
- * | `R` | the token is good, and one process is replacing it | the end of the token |
- * | `T` | the token is good | the end of the token |
- * | `F` | minting failed, for everybody | the end of the failure |
- * | `M` | the record lives on under another encryption key | nothing |
+ * | `L` | no process has a usable token; the holder of this lease is minting | the end of the lease |
+ * | `R` | the token is valid, and the holder of this lease is replacing it | the expiry of the token |
+ * | `T` | the token is valid | the expiry of the token |
+ * | `F` | a mint has failed, for all processes | the end of the failure |
+ * | `M` | the record was moved to another encryption key | - |
  *
- * Every record carries what must survive all phases: the counter of mints, the rejections in a row, the sealed state of
- * a stateful grant. What a record says is timed from the moment it was written, by the engine's clock: the engine
- * reports how long it still keeps the record, and the record says how long it was to be kept. So no two hosts' clocks
- * are ever compared; only an engine that does not report times makes a reader fall back on `at`.
+ * Every record also carries the facts that survive all phases: the number of mints, the rejections in a row, and the
+ * state of a stateful grant. All times in a record count from the moment at which it was written, by the clock of the
+ * engine: the engine reports how long it still keeps the record, and the record says how long it was to be kept. So the
+ * clocks of two hosts are never compared. Only with an engine that does not report times does a reader use `at`.
+ *
+ * The encryption is in seal.ts, the failure in shared-failure.ts, the facts of a sign-in in sign-in.ts.
  *
  * @module
  */
@@ -24,70 +26,70 @@ import type { Seal } from "./seal.ts";
 import type { StoredFailure } from "./shared-failure.ts";
 import type { StoreEntry } from "./store.ts";
 
-/** What a record says; see the top of this file. */
-export type Phase = "L" | "R" | "T" | "F" | "M";
+/** The phase of a record; the table at the top of this file explains it. */
+type Phase = "L" | "R" | "T" | "F" | "M";
 
-/** What survives all phases. */
+/** The part of a record that survives all phases. */
 export interface Facts {
-  /** How many mints the fleet has made of this token: its order, whatever clocks say (C7). */
+  /** How many mints the fleet has made for this record. It orders the tokens without any clock (C7). */
   readonly mints: number;
   /** Rejections in a row that made the fleet mint (C8). */
   readonly strikes: number;
   /** Mints in a row that failed (C9). */
   readonly fails: number;
-  /** What the next mint needs: a rotating refresh token. */
+  /** What the next mint needs, such as a rotating refresh token. */
   readonly state?: unknown;
-  /** Recognises the state the record began with: another sign-in has another one. */
+  /** The digest of the state with which the record began. Another sign-in has another one. */
   readonly seed?: string | undefined;
-  /** The seeds of sign-ins before; a process that still has one of them is late, not new. */
+  /** The seeds of earlier sign-ins. A process that still has one of them is late, and has no new sign-in. */
   readonly oldSeeds?: readonly string[] | undefined;
-  /** Recognise the states that were used up last: a process may begin with one that was saved elsewhere. */
+  /** The digests of the states that were used up last. A process may begin with one that was saved elsewhere. */
   readonly spent?: readonly string[] | undefined;
 }
 
 /** A token in a record. */
 export interface StoredToken {
   readonly response: TokenResponse;
-  /** Of the whole of its life. */
+  /** The whole lifetime, from the mint on. */
   readonly lifetime: Lifetime;
-  /** Milliseconds since its mint, when the record was written. */
+  /** Milliseconds from the mint of the token to the writing of the record. */
   readonly age: number;
-  /** It was minted because another one was rejected (C7). */
+  /** Whether it was minted because another token was rejected (C7). */
   readonly renews: boolean;
-  /** Milliseconds from writing in which its rejection makes nobody mint (C8). */
+  /** Milliseconds from the writing of the record in which a rejection of the token causes no mint (C8). */
   readonly quiet: number;
 }
 
-/** What is written. Times are milliseconds, counted from writing. */
+/** The content of a record. Times are milliseconds, counted from the moment of writing. */
 export interface FleetRecord extends Facts {
   readonly phase: Phase;
   readonly left: number;
-  /** `R`: the end of the lease. */
+  /** In phase `R`: the time until the end of the lease. */
   readonly lease?: number | undefined;
-  /** `T`: until then nobody refreshes it, because that has just failed. */
+  /** In phase `T`: the time in which no process refreshes the token, because a refresh has just failed. */
   readonly pause?: number | undefined;
   readonly token?: StoredToken | undefined;
-  /** `F`: why; `T`: why it will never be refreshed (C9). */
+  /** In phase `F`: why the mint failed. In phase `T`: why the token will never be refreshed (C9). */
   readonly failure?: StoredFailure | undefined;
 }
 
 /** A record that was read. */
 export interface SeenRecord {
   readonly version: string;
-  /** `undefined`: not ours, damaged, or sealed by another key. */
+  /** `undefined`: the text is not a record, is damaged, or was encrypted with another key. */
   readonly record: FleetRecord | undefined;
   /** Milliseconds since it was written. */
   readonly age: number;
 }
 
-/** A record as a store takes it. */
+/** A record as it is written to a store. */
 export interface Written {
   readonly text: string;
-  /** Milliseconds the store is to keep it. */
+  /** Milliseconds for which the store keeps it. */
   readonly ttl: number;
 }
 
-/** Where a record is, and what seals it. */
+/** The key of a record in the store, and the seal that encrypts it. */
 export interface Place {
   readonly key: string;
   readonly seal: Seal;
@@ -97,7 +99,7 @@ interface Sealed extends Omit<FleetRecord, "phase"> {
   readonly ttl: number;
   /** Epoch milliseconds on the writer's clock, for engines that do not report times. */
   readonly at: number;
-  /** No two writes are the same: who finds what it has written knows that it was written. */
+  /** Makes every text unique, so that a process recognizes its own write in the store. */
   readonly nonce: string;
 }
 
@@ -120,7 +122,7 @@ export async function read({ key, seal }: Place, entry: StoreEntry, now: number)
   return { version, record: { ...rest, phase: phase as Phase }, age: Math.max(0, age) };
 }
 
-/** What a record that replaces this one has to carry on. */
+/** Returns the facts of a record, for the record that replaces it. */
 export function factsOf({ mints, strikes, fails, state, seed, oldSeeds, spent }: Facts): Facts {
   return {
     mints,
@@ -141,32 +143,33 @@ function nonce(): string {
   return Array.from(globalThis.crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("");
 }
 
-/** A record opens as what it was sealed as, where it was sealed for. */
+/** Binds a record to its phase and its key: under another phase or key it cannot be decrypted. */
 function context(phase: string, key: string): string {
   return `${phase}|${key}`;
 }
 
-// MERGED What a process remembers of its record between two flights: enough to replace it by value with one call, and to know
-// MERGED without a call that it may not.
-/** The token that was last had from the fleet, or for it. */
+/**
+ * What a process remembers of its record between two flights: the token that it last took from the record or published
+ * in it. This is enough to replace the record by value with one call, and to know without a call that it must not.
+ */
 export interface Known {
   readonly value: string;
-  /** Of the record it came from; `undefined`: minted beside the store. */
+  /** The version of the record; `undefined`: the token was minted without the store, or the version is not known. */
   readonly version: string | undefined;
-  /** It may be replaced without another look: nobody was replacing it, and that had not just failed. */
+  /** No lease and no recent failure: this process may replace the record without reading it first. */
   readonly isFree: boolean;
   readonly facts: Facts;
   readonly token: StoredToken;
-  /** Monotonic milliseconds at which the record was written: what it says counts from there. */
+  /** The monotonic milliseconds at which the record was written. Its times count from there. */
   readonly writtenAt: number;
-  /** Monotonic milliseconds of the token's end. */
+  /** The monotonic milliseconds at which the token expires. */
   readonly until: number;
 }
 
 /** A record with a token. */
 export type TokenRecord = FleetRecord & { readonly token: StoredToken };
 
-/** What a record with a token says, for later. @param writtenAt Monotonic milliseconds. */
+/** Returns what a process remembers of a record with a token. @param writtenAt Monotonic milliseconds. */
 export function knownFrom(record: TokenRecord, version: string | undefined, writtenAt: number): Known {
   const { token } = record;
   const until = writtenAt + record.left;
@@ -179,7 +182,7 @@ export function ageOf({ token, writtenAt }: Known, now: number): number {
   return token.age + now - writtenAt;
 }
 
-/** The token of a record that another process wrote, on the local clocks. */
+/** Returns the token of a record that another process wrote, with its expiry by the clock of this process. */
 export function adopted({ token, until }: Known, clock: Clock): Obtained {
   const { response, lifetime } = token;
   const expiresAt = Math.floor(clock.now() + until - clock.monotonic());

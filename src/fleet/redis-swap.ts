@@ -1,71 +1,28 @@
 /**
- * The store's `swap` on Redis or Valkey, through whatever client the user already has: one script, one key, one round
- * trip.
+ * The compare-and-swap of store.ts on Redis and Valkey: one Lua script, one key, one round trip, through any client.
  *
- * The script is sent with EVAL, not EVALSHA: Redis keeps it after the first time either way, and a server that was
- * restarted or failed over answers EVALSHA with an error. It may write, so clients and clusters send it to a primary,
- * whatever they do with reads.
+ * The script is sent with EVAL and not with EVALSHA. Redis caches a script after the first EVAL, so EVALSHA would save
+ * no work, and a server that was restarted or failed over answers EVALSHA with an error. The script may write, so every
+ * client and every cluster sends it to a primary, wherever they send reads.
  *
- * A version is the SHA-1 of the stored bytes, taken in Redis. Values compared as text would not do: bytes that are no
- * UTF-8 reach the client as something else, which then never equals what is stored and could never be replaced.
+ * A version is the SHA-1 of the stored bytes, computed by Redis. The script does not compare the values themselves:
+ * bytes that are not UTF-8 reach the client as different text, which would never equal the stored bytes again, so the
+ * fleet could not replace them.
+ *
+ * This file knows nothing of records or encryption. The entry point is redis.ts.
  *
  * @module
  */
 import { kindOf, optionError } from "../base/options.ts";
 import type { Store, SwapResult } from "./store.ts";
 
-/** KEYS: the key. ARGV: the version expected, "" for none; to store a value, it and its milliseconds. */
-const SWAP = `
-local value = redis.call('GET', KEYS[1])
-local version = value and redis.sha1hex(value) or ''
-if version ~= ARGV[1] then return { 0, value or '', version, redis.call('PTTL', KEYS[1]) } end
-if not ARGV[2] then
-  redis.call('DEL', KEYS[1])
-  return { 1, '', '', 0 }
-end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-return { 1, '', redis.sha1hex(ARGV[2]), 0 }`;
-
-/** Runs a Lua script on the one key, on the primary, and resolves with its reply. */
-export type EvalFunction = (script: string, key: string, args: string[]) => Promise<unknown>;
-
-/** As much of a client of ioredis (5 and 6: `Redis` or `Cluster`) as is used. */
-export interface IoredisLike {
-  /** Tells it from other clients; not called. */
-  defineCommand(...args: never[]): unknown;
-  /** Runs a script. */
-  eval(script: string, numberOfKeys: number, ...keyAndArgs: string[]): Promise<unknown>;
-}
-
-/** As much of a client of node-redis (5 and 6: client, pool, cluster or sentinel) as is used. */
-export interface NodeRedisLike {
-  /** Tells it from other clients; not called. */
-  sendCommand(...args: never[]): unknown;
-  /** Runs a script. */
-  eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
-}
-
-/** As much of a client of valkey-glide (`GlideClient` or `GlideClusterClient`) as is used; 0 is its `Decoder.Bytes`. */
-export interface ValkeyGlideLike {
-  /** Runs any command. */
-  customCommand(args: string[], options: { decoder: 0 }): Promise<unknown>;
-}
-
 /**
- * A client of Redis or Valkey: of ioredis, of node-redis (the package `redis`), of valkey-glide, or, for any other, a
- * function that runs a script: `(script, key, args) => client.eval(script, [key], args)`.
+ * Makes a {@link Store} of a Redis client. The values are already encrypted when they reach the store (seal.ts).
  *
- * The function must hand the reply back as Redis gave it; where a client parses replies (Upstash:
- * `automaticDeserialization`), that has to be switched off.
- */
-export type RedisLike = IoredisLike | NodeRedisLike | ValkeyGlideLike | EvalFunction;
-
-/**
- * Makes a {@link Store} of a Redis client. It holds values as they are given to it: the fleet seals them before.
+ * The client remains the caller's: the store does not connect, configure or close it. When the client fails, `swap`
+ * rejects with the client's error.
  *
- * The client stays the user's: it is not connected, configured or closed here, and its errors reject `swap` unchanged.
- *
- * @throws {TypeError} When `client` is none of {@link RedisLike}.
+ * @throws {TypeError} When `client` is not a {@link RedisLike}.
  */
 export function redisSwap(client: RedisLike): Store {
   const run = evalFunction(client);
@@ -77,15 +34,68 @@ export function redisSwap(client: RedisLike): Store {
   };
 }
 
+/**
+ * A client of Redis or Valkey: one of ioredis, of node-redis (the package `redis`) or of valkey-glide. For any other
+ * client, a function that runs a script: `(script, key, args) => client.eval(script, [key], args)`.
+ *
+ * The function has to return the reply as Redis sent it. Where a client parses replies, switch this off (Upstash:
+ * `automaticDeserialization: false`).
+ */
+export type RedisLike = IoredisLike | NodeRedisLike | ValkeyGlideLike | EvalFunction;
+
+/** Runs a Lua script with one key on the primary, and resolves with the reply. */
+export type EvalFunction = (script: string, key: string, args: string[]) => Promise<unknown>;
+
+/** The methods of an ioredis client (4 to 6, `Redis` or `Cluster`) that the store needs. */
+export interface IoredisLike {
+  /** Distinguishes ioredis from other clients; the store does not call it. */
+  defineCommand(...args: never[]): unknown;
+  /** Runs a Lua script. */
+  eval(script: string, numberOfKeys: number, ...keyAndArgs: string[]): Promise<unknown>;
+}
+
+/** The methods of a node-redis client (4 to 6; client, pool, cluster or sentinel) that the store needs. */
+export interface NodeRedisLike {
+  /** Distinguishes node-redis from other clients; the store does not call it. */
+  sendCommand(...args: never[]): unknown;
+  /** Runs a Lua script. */
+  eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
+}
+
+/** The method of a valkey-glide client (`GlideClient` or `GlideClusterClient`) that the store needs. */
+export interface ValkeyGlideLike {
+  /** Runs a command. The decoder `0` is `Decoder.Bytes` of valkey-glide. */
+  customCommand(args: string[], options: { decoder: 0 }): Promise<unknown>;
+}
+
+/**
+ * The script. KEYS[1] is the key. ARGV[1] is the expected version, or "" if the key must be absent. To write a value,
+ * ARGV[2] is the value and ARGV[3] its time to live in milliseconds; without them the script deletes the key.
+ */
+const SWAP = `
+local value = redis.call('GET', KEYS[1])
+local version = value and redis.sha1hex(value) or ''
+if version ~= ARGV[1] then return { 0, value or '', version, redis.call('PTTL', KEYS[1]) } end
+if not ARGV[2] then
+  redis.call('DEL', KEYS[1])
+  return { 1, '', '', 0 }
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return { 1, '', redis.sha1hex(ARGV[2]), 0 }`;
+
 function evalFunction(client: RedisLike): EvalFunction {
   if (typeof client === "function") return client;
   if (has(client, "customCommand")) {
-    // As bytes: glide rejects a reply that is no UTF-8, and what lies at the key could never be read and replaced.
+    // As bytes: as text, glide rejects a reply that is not UTF-8, and the fleet could never replace such a value.
     return (script, key, args) => client.customCommand(["EVAL", script, "1", key, ...args], { decoder: 0 });
   }
-  // Before node-redis: an ioredis client has a sendCommand too.
+  // This check comes before the one for node-redis, because an ioredis client has a sendCommand too.
   if (has(client, "defineCommand")) return (script, key, args) => client.eval(script, 1, key, ...args);
-  // Not its sendCommand: that takes other arguments on a cluster than on a sentinel or a single server.
+  // node-redis 3 takes arguments one by one; given an array, it throws where nobody can catch it.
+  if (has(client, "sendCommand") && "internal_send_command" in client) {
+    throw new TypeError(`"client" must be a client of node-redis 4 or later, got one of an older version`);
+  }
+  // Calls eval and not sendCommand, whose arguments differ between a cluster, a sentinel and a single server.
   if (has(client, "sendCommand")) return (script, key, args) => client.eval(script, { keys: [key], arguments: args });
   throw notAClient(client);
 }
@@ -97,16 +107,16 @@ function has<M extends string>(client: RedisLike, method: M): client is Extract<
 function notAClient(value: unknown): TypeError {
   const expected = "a client of ioredis, node-redis or valkey-glide, or a function (script, key, args) => Promise";
   if (typeof (Object(value) as { then?: unknown }).then !== "function") return optionError("client", value, expected);
-  // createClient() of valkey-glide and connect() of node-redis give one.
+  // valkey-glide's createClient() and node-redis's connect() return a promise, which is easily passed by mistake.
   return new TypeError(`"client" must be ${expected}, got a promise: await it first`);
 }
 
-/** Replies differ between clients and their settings: numbers as text or bigint, text as bytes. */
+/** Converts the reply. With some clients and settings, numbers arrive as text or bigint, and text as bytes. */
 function swapResult(reply: unknown): SwapResult {
   if (!Array.isArray(reply) || reply.length !== 4) throw malformed(kindOf(reply));
   const [done, value, version, ttl] = [Number(reply[0]), text(reply[1]), text(reply[2]), Number(reply[3])];
-  const known = version === "" || /^[0-9a-f]{40}$/.test(version);
-  if ((done !== 0 && done !== 1) || !known || !Number.isFinite(ttl)) throw malformed("an array of something else");
+  const isVersion = version === "" || /^[0-9a-f]{40}$/.test(version);
+  if ((done !== 0 && done !== 1) || !isVersion || !Number.isFinite(ttl)) throw malformed("an array of something else");
   if (done === 1) return { ok: true, version: version === "" ? undefined : version };
   return { ok: false, current: version === "" ? undefined : { value, version, ttl } };
 }
@@ -115,7 +125,7 @@ function text(value: unknown): string {
   return value instanceof Uint8Array ? new TextDecoder().decode(value) : String(value);
 }
 
-/** Says what kind of thing came, never what was in it. */
+/** The message states the kind of the reply and never its content, which may be a record. */
 function malformed(got: string): Error {
   return new Error(
     `Redis must answer the script with [0 or 1, value, version, milliseconds], got ${got}: ` +

@@ -1,5 +1,7 @@
 /**
- * Tokens shared through Redis or Valkey, by the client the user already has.
+ * The entry point `remint/redis`: shares tokens through Redis or Valkey, with the client that the application has.
+ *
+ * The script and the differences between clients are in redis-swap.ts, the options in fleet-store.ts.
  *
  * @module
  */
@@ -12,13 +14,15 @@ import type { RedisLike } from "./redis-swap.ts";
 export type { EvalFunction, IoredisLike, NodeRedisLike, RedisLike, ValkeyGlideLike } from "./redis-swap.ts";
 
 /**
- * Shares tokens through Redis or Valkey: one mint for the whole fleet, and no command at all while the token is good.
+ * Creates a store that shares tokens through Redis or Valkey: one mint for all processes of the fleet.
  *
- * Works with the client you have (ioredis 5 and 6, node-redis 5 and 6, valkey-glide; plain, Cluster, Sentinel), or with a
- * function `(script, key, args) => Promise` that runs EVAL. The client is not closed with the cache.
+ * A cache sends no command while its token is valid and not about to expire. The client may be one of ioredis 4 to 6,
+ * node-redis 4 to 6, or valkey-glide (single server, Cluster, Sentinel), or a function
+ * `(script, key, args) => Promise` that runs EVAL. Closing a cache does not close the client.
  *
- * @param client Connected, or connecting; it may be used for anything else too.
- * @throws {TypeError} When the client is none of these, or an option is wrong.
+ * @param client A client that is connected or connecting. The application may use it for other commands too.
+ * @param options The encryption key, and how the fleet uses the store.
+ * @throws {TypeError} When `client` is none of these, or an option is wrong.
  * @example
  * ```ts
  * const store = redisStore(new Redis(process.env.REDIS_URL), { encryptionKey: process.env.TOKEN_KEY });

@@ -1,10 +1,12 @@
 /**
- * Encryption of what a store keeps (S6): AES-256-GCM, with keys derived from the user's by HKDF-SHA256.
+ * The encryption of records (S6): AES-256-GCM, with keys derived from the user's key by HKDF-SHA256.
  *
- * From one `encryptionKey` come two that say nothing of each other: the key that encrypts, and the id that stands in the
- * names of records. Every record has a random iv of 96 bits, and is bound to its context, so that it does not open in
- * another place: who can write to the store can delete a record or put back an old one, but make none and move none.
- * WebCrypto alone; the derived key cannot be exported from it.
+ * Two values are derived from each `encryptionKey`: the key that encrypts, and an id that is part of the names of
+ * records. Neither reveals the other. Every record has a random IV of 96 bits and is bound to its context, so it cannot
+ * be decrypted in another place. An attacker who can write to the store can delete a record or restore an old one, but
+ * cannot create or move one. All cryptography is done by WebCrypto, which does not export the derived key.
+ *
+ * What is encrypted is in record.ts, how records move to another key in home.ts.
  *
  * @see [RFC 5869](https://www.rfc-editor.org/rfc/rfc5869.html) (HKDF)
  * @see [NIST SP 800-38D](https://doi.org/10.6028/NIST.SP.800-38D) (GCM)
@@ -13,20 +15,23 @@
 import { fromBase64, jsonObject, toBase64url, utf8 } from "../base/bytes.ts";
 import { kindOf } from "../base/options.ts";
 
-/** 32 bytes, or base64 or base64url of them: `openssl rand -base64 32`. */
+/** An encryption key: 32 bytes, or their base64 or base64url text (`openssl rand -base64 32`). */
 export type EncryptionKey = string | Uint8Array;
 
-/** One encryption key, or none. */
+/** Encrypts and decrypts records with one encryption key, or leaves them unencrypted (`plain`). */
 export interface Seal {
-  /** Names the key in the names of records: 8 characters of base64url; `plain` without encryption. */
+  /** Returns the id of the key in the names of records: 8 characters of base64url; `plain` without encryption. */
   id(): Promise<string>;
   /**
-   * The record as JSON, encrypted: base64url without padding, another text every time.
+   * Encrypts a record as JSON. The result is base64url without padding, a different text every time.
    *
-   * @param context Where the record belongs; it opens nowhere else.
+   * @param context The place of the record. In another context it cannot be decrypted.
    */
   seal(record: object, context: string): Promise<string>;
-  /** The record; `undefined` when the text is none of ours, is damaged, or was sealed by another key or for another context. */
+  /**
+   * Decrypts a record. Returns `undefined` when the text is not a record, is damaged, or was encrypted with another key
+   * or for another context.
+   */
   open(text: string, context: string): Promise<Record<string, unknown> | undefined>;
 }
 
@@ -39,16 +44,17 @@ const SALT = "remint/fleet/1";
 const EXPECTED = `32 random bytes, as a Uint8Array or in base64 (openssl rand -base64 32)`;
 
 /**
- * The seals of the option `encryptionKey`: the first seals, the others only open what they once sealed.
+ * Returns the seals of the option `encryptionKey`. The first seal encrypts and decrypts. The others only decrypt what
+ * they encrypted before the key was changed.
  *
  * @param encryptionKey One key, a list `[new, old]`, or `"none"` to store tokens unencrypted.
- * @throws {TypeError} When it is missing, a key does not have 32 bytes, or the list is empty or names a key twice.
+ * @throws {TypeError} When it is missing, a key does not have 32 bytes, or the list is empty or has a key twice.
  */
 export function sealsOf(encryptionKey: EncryptionKey | readonly EncryptionKey[] | undefined): readonly Seal[] {
   if (encryptionKey === undefined) {
     throw new TypeError(
       `"encryptionKey" is required with a store: ${EXPECTED}, the same in every process. ` +
-        `"none" stores tokens unencrypted: then who can read the store can use them`,
+        `"none" stores tokens unencrypted: every program that can read the store can then use them`,
     );
   }
   if (encryptionKey === "none") return [plain];
@@ -62,15 +68,15 @@ export function sealsOf(encryptionKey: EncryptionKey | readonly EncryptionKey[] 
   return keys.map((key) => new AesGcm(key));
 }
 
-/** A copy of the key's bytes. */
+/** Returns a copy of the key's bytes. */
 function keyBytes(key: unknown, where: string): Uint8Array<ArrayBuffer> {
-  if (key === "none") throw keyError(where, `"none", which stands alone or not at all`);
+  if (key === "none") throw keyError(where, `"none", which stands alone and cannot be one of several keys`);
   if (typeof key !== "string") {
     const bytes = copied(key);
     if (bytes?.length === KEY_BYTES) return bytes;
     throw keyError(where, bytes === undefined ? kindOf(key) : `${bytes.length} bytes`);
   }
-  const text = key.trim(); // what was read from a file ends with a line end
+  const text = key.trim(); // a key that was read from a file often ends with a line break
   const bytes = fromBase64(text);
   if (bytes?.length === KEY_BYTES) return bytes;
   if (text === "") throw keyError(where, "an empty string");
@@ -79,7 +85,7 @@ function keyBytes(key: unknown, where: string): Uint8Array<ArrayBuffer> {
 }
 
 function copied(key: unknown): Uint8Array<ArrayBuffer> | undefined {
-  // Not instanceof: test runners and vm contexts have a Uint8Array of their own.
+  // Does not use instanceof, because test runners and vm contexts have a Uint8Array class of their own.
   const isBytes = ArrayBuffer.isView(key) && Object.prototype.toString.call(key) === "[object Uint8Array]";
   return isBytes ? Uint8Array.from(key as Uint8Array) : undefined;
 }
@@ -92,13 +98,13 @@ function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
   return one.every((byte, index) => byte === other[index]);
 }
 
-/** What is derived from one encryption key. */
+/** The two values that are derived from one encryption key. */
 interface DerivedKeys {
   readonly id: string;
   readonly aes: CryptoKey;
 }
 
-/** The one implementation that encrypts. Private fields: there is nothing to enumerate, so no key prints (S5). */
+/** Encrypts with AES-GCM. Its fields are private, so that printing the object never shows a key (S5). */
 class AesGcm implements Seal {
   readonly #bytes: Uint8Array<ArrayBuffer>;
   #keys: Promise<DerivedKeys> | undefined;
@@ -122,7 +128,8 @@ class AesGcm implements Seal {
   }
 
   async open(text: string, context: string): Promise<Record<string, unknown> | undefined> {
-    const { aes } = await this.#derived(); // its failure is one of the runtime and says nothing about the record
+    // Outside the try: a failure here is one of the runtime, and does not mean that the record is damaged.
+    const { aes } = await this.#derived();
     const whole = fromCanonical(text);
     if (whole === undefined) return undefined;
     try {
@@ -134,11 +141,11 @@ class AesGcm implements Seal {
     }
   }
 
-  /** Derives once, at the first use; when that fails, the next use tries again. */
+  /** Derives the keys at the first use. If this fails, the next use tries again. */
   #derived(): Promise<DerivedKeys> {
     return (this.#keys ??= derive(this.#bytes).then(
       (keys) => {
-        this.#bytes.fill(0); // from here on the key is where no code can read it
+        this.#bytes.fill(0); // from here on WebCrypto alone holds the key, and does not export it
         return keys;
       },
       (error: unknown) => {
@@ -166,7 +173,7 @@ function gcm(iv: Uint8Array<ArrayBuffer>, context: string): AesGcmParams {
   return { name: "AES-GCM", iv, additionalData: utf8(context) };
 }
 
-/** `encryptionKey: "none"`: readable by whoever reads the store, and bound to nothing. */
+/** The seal of `encryptionKey: "none"`: records are readable in the store, and are not bound to a context. */
 const plain: Seal = {
   id: async () => "plain",
   seal: async (record) => toBase64url(utf8(JSON.stringify(record))),
@@ -180,7 +187,10 @@ function subtle(): SubtleCrypto {
   return globalThis.crypto.subtle;
 }
 
-/** Only what `toBase64url` writes: its last character has bits that say nothing, and a flip there is damage too. */
+/**
+ * Decodes only text that `toBase64url` could have written. The last character of base64 has unused bits, and a change
+ * of these bits counts as damage too.
+ */
 function fromCanonical(text: string): Uint8Array<ArrayBuffer> | undefined {
   const bytes = fromBase64(text);
   return bytes !== undefined && toBase64url(bytes) === text ? bytes : undefined;

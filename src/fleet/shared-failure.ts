@@ -1,16 +1,18 @@
 /**
- * C9 across processes: a mint that failed is told to the fleet, so that not every process has to find out for itself.
+ * A failed mint as a record shares it: the other processes of the fleet fail with the same error and do not mint (C9).
+ *
+ * lease.ts writes a failure into the record, flight.ts throws it in the other processes.
  *
  * @module
  */
 import { RemintError, TokenEndpointError, type RemintErrorCode } from "../base/errors.ts";
 
-/** A failure as a record keeps it. */
+/** A failure as a record stores it. */
 export interface StoredFailure {
   readonly code: RemintErrorCode;
   readonly message: string;
   readonly retryable: boolean;
-  /** The rest is there for refusals of the token endpoint. */
+  /** The HTTP status. This and the following members are set only if the token endpoint refused. */
   readonly status?: number | undefined;
   readonly error?: string | undefined;
   readonly errorDescription?: string | undefined;
@@ -18,7 +20,7 @@ export interface StoredFailure {
   readonly terminal?: boolean | undefined;
 }
 
-/** What others have to know of an error of ours; no cause, which may be anything. */
+/** Returns the part of an error that a record stores. The cause is left out, because it can be any value. */
 export function storedFailure(failure: RemintError): StoredFailure {
   const { code, message, retryable } = failure;
   if (!(failure instanceof TokenEndpointError)) return { code, message, retryable };
@@ -26,10 +28,10 @@ export function storedFailure(failure: RemintError): StoredFailure {
   return { code, message, retryable, status, error, errorDescription, retryAfter, terminal };
 }
 
-/** The error another process had. */
+/** Creates the error for a failure that another process has stored. */
 export function failureOf(stored: StoredFailure): RemintError {
   const { code, status, retryable, ...rest } = stored;
-  const message = `${stored.message} (another process of the fleet was told so)`;
+  const message = `${stored.message} (reported by another process of the fleet)`;
   if (status !== undefined) return new TokenEndpointError(status, message, { ...rest, retryable });
   return new RemintError(code, message, { retryable });
 }

@@ -1,23 +1,26 @@
 /**
- * Whose session a record holds. Two processes with one refresh token share its record; a new sign-in brings another refresh
- * token, and its record replaces the old session's.
+ * Which sign-in a record belongs to. Two processes with the same refresh token share its record. A new sign-in has
+ * another refresh token, and its record replaces the record of the old session.
  *
- * The record keeps a digest of the state it began with, of the last ones that were used up since, and of the sign-ins
- * before. A process may begin with any of them and is of this session: it was configured with the first refresh token,
- * or read a later one where `onRotate` had saved it. A state that the record does not know belongs to a newer sign-in,
- * but only the first time this process looks: after that the fleet has been told, and another session there is
- * somebody's who came later.
+ * A record keeps digests of the state it began with, of the states that were used up last, and of earlier sign-ins. A
+ * process whose first state is among them belongs to the session of the record, or to an earlier one: it was configured
+ * with the first refresh token, or with a later one that `onRotate` had saved. A process whose first state the record
+ * does not know has a newer sign-in. This holds only until the process has seen its own session in the record: if the
+ * record then changes to another session, that session is newer still.
  *
- * Digests without a key: they lie sealed beside the state itself, and have to be known again after a change of the key.
+ * The digests need no secret key: they are encrypted together with the state itself, and they have to be the same after
+ * a change of the encryption key.
+ *
+ * What a record contains is in record.ts.
  *
  * @module
  */
 import { digest } from "../base/digest.ts";
 import type { Facts } from "./record.ts";
 
-/** Sign-ins, and used up states, that a record remembers, to know a late process from a new one. */
+/** How many sign-ins, and how many used-up states, a record remembers, to tell a late process from a new sign-in. */
 const REMEMBERED = 8;
-/** Hexadecimal digits of a digest; 96 bits. */
+/** The length of a digest in hexadecimal digits: 96 bits. */
 const DIGITS = 24;
 
 /** The sign-in of one cache. */
@@ -26,23 +29,23 @@ export class SignIn {
   readonly #seed: string | undefined;
   #isKnown = false;
 
-  /** @param state What the grant began with; `undefined`: there is no session. */
+  /** @param state The state with which the grant began; `undefined`: there is no session. */
   constructor(state: unknown) {
     this.#state = state;
     this.#seed = markOf(state);
   }
 
-  /** The part of a new record's facts. */
+  /** The part of a new record's facts that belongs to this sign-in. */
   get facts(): Pick<Facts, "state" | "seed"> {
     return this.#seed === undefined ? {} : { state: this.#state, seed: this.#seed };
   }
 
-  /** The fleet has a record with these facts. */
+  /** Notes that the fleet has a record with these facts. */
   met({ seed }: Facts): void {
     if (seed === this.#seed) this.#isKnown = true;
   }
 
-  /** What a record has to become, when it is of an older sign-in than this. */
+  /** Returns the facts that have to replace those of a record, if the record belongs to an older sign-in than this. */
   replaces(facts: Facts): Facts | undefined {
     if (this.#seed === undefined || this.#isKnown) return undefined;
     const { mints, seed, oldSeeds = [], state } = facts;
@@ -56,13 +59,13 @@ export class SignIn {
   }
 }
 
-/** The facts of a record whose state was used up, and what came of it. */
+/** Returns the facts of a record after a mint has used up its state and returned the next one. */
 export function rotated(facts: Facts, state: unknown): Facts {
   if (isSame(state, facts.state)) return facts;
   return { ...facts, state, spent: spentWith(facts) };
 }
 
-/** Whether a state was used up, as far as these facts go back. */
+/** Whether a state is among the used-up states that these facts remember. */
 export function isSpent(state: unknown, { spent = [] }: Facts): boolean {
   return state !== undefined && spent.length > 0 && spent.includes(markOf(state)!);
 }

@@ -1,64 +1,82 @@
 /**
- * What a fleet needs of the place where it shares tokens: one method, compare-and-swap.
+ * The contract between a fleet and the engine through which its processes share tokens: one method, compare-and-swap.
  *
- * Everything the fleet protocol does is one `swap`: taking a lease, reading, publishing a token over one's own lease and
- * nobody else's, replacing a rejected token by value, releasing. Two calls (compare, then set) would leave a moment in
- * which another process takes what was just let go.
- *
- * To write a store for another engine, write `swap` so that all of this holds; `storeContract` of `remint/fleet` is the
- * same list as tests:
- *
- * 1. **Atomic.** Comparing and writing is one step for everybody who uses the engine. The comparison sees the latest
- *    write: ask the primary, never a replica.
- * 2. **Versions.** Every value that is stored has a version: an opaque, non-empty string. Another value has another
- *    version; the same bytes written again may keep theirs (a hash of the value is a fine version, a revision counter
- *    too). A version that nothing in the engine has, whatever it looks like, can be asked for, to read: it matches
- *    nothing and is no error.
- * 3. **Expiry.** What was written with `ttl` is gone that many milliseconds later, by the engine's clock; no clock of a
- *    client is involved. An expired value counts as absent even if the engine has not removed it yet. Every write sets
- *    the time anew.
- * 4. **Whatever is there.** Values come back as they are stored. Where the key holds something else (another program's
- *    data, bytes that are no text), `swap` may reject, or return it as text with a version that matches it, so that it
- *    can be replaced; never overwrite what was not expected.
- * 5. **Failing.** Reject when the engine cannot be reached or refuses. It may have written nevertheless; the protocol
- *    reckons with that. There is no need to retry or to limit the time: the fleet does both.
- *
- * Keys are printable ASCII, about 80 characters, with one `{...}` part (a hash tag of Redis Cluster). Values are
- * printable ASCII, usually under 4 kB. Neither holds a token or a secret in the clear (S6).
+ * To write a store for another engine, implement {@link Store} and run the tests of `storeContract` (store-contract.ts)
+ * on it. Two implementations to read are memory.ts and redis-swap.ts; `examples/fleet/postgres-store.ts` is one for
+ * PostgreSQL. What the fleet writes into a store is in record.ts.
  *
  * @module
  */
 
-/** A value that is stored. */
-export interface StoreEntry {
-  readonly value: string;
-  /** Changes with the value; opaque. */
-  readonly version: string;
-  /** Milliseconds it still has, by the engine's clock; negative when the engine does not know. */
-  readonly ttl: number;
+/**
+ * Keeps small values that several processes share, and changes them by compare-and-swap only.
+ *
+ * Implement this interface to run a fleet on another engine, and pass the implementation to `fleetStore`. The fleet
+ * needs no other operation: it reads, takes and gives back a lease, publishes a token and replaces a rejected token
+ * with `swap` alone.
+ *
+ * An implementation keeps the five clauses below. `storeContract` of `remint/fleet` tests clauses 1 to 4; the name of
+ * each test begins with the number of the clause.
+ *
+ * 1. **Atomic.** `swap` compares and writes in one step. No other client of the engine can change the key between the
+ *    comparison and the write, so a read followed by a separate write is not enough. The comparison sees the latest
+ *    write: ask the primary, never a replica.
+ * 2. **Versions.** Every stored value has a version: a non-empty string that only the store interprets. A different
+ *    value under the same key has a different version. The same value written again may keep its version or get another
+ *    one. A hash of the value is a suitable version, and so is a revision counter. `expected` can be a string that the
+ *    store has never returned, in any format (for example `"?"`): the fleet reads with such a version. It matches
+ *    nothing, so `swap` writes nothing and resolves with the current entry. It is not an error.
+ * 3. **Expiry.** A value expires `ttl` milliseconds after it was written, by the clock of the engine. Do not compute
+ *    the moment from the clock of a client, because the clocks of two hosts differ. An expired value counts as absent,
+ *    even if the engine has not removed it yet. Every write sets the time anew: a shorter time also replaces a longer
+ *    one, and a write of the same value counts as a write.
+ * 4. **Values.** `swap` returns a value exactly as it was stored. A key may also hold data that the fleet did not
+ *    write: data of another type, or bytes that are not text. For such a key `swap` may reject. Or it returns the data
+ *    as text, with a version that matches the data, so that the fleet can replace it. `swap` never overwrites or
+ *    deletes an entry whose version is not `expected`.
+ * 5. **Failures.** `swap` rejects when the engine cannot be reached or refuses the operation. The write may have
+ *    happened nevertheless; the fleet allows for this. `swap` needs no retries and no time limit of its own: the fleet
+ *    limits every call and decides when to call again.
+ *
+ * Keys are printable ASCII, about 60 characters long with the default `prefix`. Each has one part in braces, `{...}`,
+ * which Redis Cluster uses as a hash tag. Values are printable ASCII and usually shorter than 4 kB. Neither contains a
+ * token or another secret in plain text, unless the fleet is told to store tokens unencrypted
+ * (`encryptionKey: "none"`).
+ */
+export interface Store {
+  /**
+   * Writes or deletes the value of a key if its version is `expected`; otherwise changes nothing and returns the entry
+   * that is stored.
+   *
+   * @param key The key.
+   * @param expected The version that the stored value must have; `undefined`: the key must be absent.
+   * @param next The value to write; `undefined`: delete the key.
+   * @param ttl Milliseconds until `next` expires, a positive integer. It has no meaning when the key is deleted.
+   */
+  swap(key: string, expected: string | undefined, next: string | undefined, ttl: number): Promise<SwapResult>;
 }
 
-/** What a swap came to: done, or what is there instead of what was expected. */
+/** The result of a swap: either the swap was done, or it was refused because the version was not the expected one. */
 export type SwapResult =
   | {
+      /** `true`: the key was written or deleted. */
       readonly ok: true;
-      /** The version of what is stored now; `undefined` after a deletion. */
+      /** The version of the value that was written; `undefined` after a deletion. */
       readonly version: string | undefined;
     }
   | {
+      /** `false`: the version was not `expected`, and nothing was changed. */
       readonly ok: false;
-      /** What is stored; `undefined` when there is nothing. */
+      /** The entry that is stored under the key; `undefined` if the key is absent. */
       readonly current: StoreEntry | undefined;
     };
 
-/** A place where processes share small values, with compare-and-swap. See the top of this file for its contract. */
-export interface Store {
-  /**
-   * Writes `next` if the key's version is `expected`, and says what is there otherwise.
-   *
-   * @param expected The version to replace; `undefined`: there must be nothing.
-   * @param next The value to store; `undefined`: delete.
-   * @param ttl Milliseconds `next` is kept, a positive whole number; ignored when deleting.
-   */
-  swap(key: string, expected: string | undefined, next: string | undefined, ttl: number): Promise<SwapResult>;
+/** A value that is stored under a key. */
+export interface StoreEntry {
+  /** The value, exactly as it was written. */
+  readonly value: string;
+  /** The version of the value: a non-empty string that only the store interprets. */
+  readonly version: string;
+  /** Milliseconds until the value expires, by the clock of the engine; negative if the engine cannot tell. */
+  readonly ttl: number;
 }

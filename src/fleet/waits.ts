@@ -1,6 +1,8 @@
 /**
- * What one flight of a fleet waits for: pauses, and at last a mint. Whoever waits for the flight keeps the process alive
- * through it (C12); closing the cache ends it at once.
+ * How a flight of a fleet waits: pauses between two looks at the record, and at last its own mint.
+ *
+ * Callers that wait for the flight keep the process alive through its pauses and its mint (C12), and closing the cache
+ * ends both at once. What the flight waits for is decided in flight.ts.
  *
  * @module
  */
@@ -8,7 +10,7 @@ import type { Clock, Timer } from "../base/clock.ts";
 import type { RemintError } from "../base/errors.ts";
 import type { RunningMint } from "../core/mint.ts";
 
-/** The waiting of one flight. */
+/** The pauses and the mint of one flight. */
 export class Waits {
   readonly #clock: Clock;
   #isAwaited = false;
@@ -21,14 +23,14 @@ export class Waits {
     this.#clock = clock;
   }
 
-  /** `true`: somebody waits for the flight. */
+  /** @param awaited Whether callers wait for the flight. While they do, it keeps the process alive. */
   hold(awaited: boolean): void {
     this.#isAwaited = awaited;
     this.#timer?.hold(awaited);
     this.#mint?.hold(awaited);
   }
 
-  /** Ends the flight: the mint is aborted, a pause ends. */
+  /** Ends the flight: aborts its mint and ends its pause. */
   abandon(reason: RemintError): void {
     this.#abandoned = reason;
     this.#mint?.abandon(reason);
@@ -39,12 +41,12 @@ export class Waits {
     return this.#abandoned !== undefined;
   }
 
-  /** @throws {RemintError} When the flight was ended. */
-  assertWanted(): void {
+  /** @throws {RemintError} When the flight was abandoned: the reason. */
+  assertNotAbandoned(): void {
     if (this.#abandoned !== undefined) throw this.#abandoned;
   }
 
-  /** @throws {RemintError} When the flight is ended meanwhile. */
+  /** Waits for so many milliseconds. @throws {RemintError} When the flight is abandoned meanwhile: the reason. */
   async sleep(delay: number): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
@@ -54,11 +56,11 @@ export class Waits {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#wake = undefined;
-    this.assertWanted();
+    this.assertNotAbandoned();
   }
 
-  /** The mint this flight has come to. */
-  follow(mint: RunningMint): RunningMint["promise"] {
+  /** Waits for the mint of this flight. */
+  waitForMint(mint: RunningMint): RunningMint["promise"] {
     this.#mint = mint;
     mint.hold(this.#isAwaited);
     if (this.#abandoned !== undefined) mint.abandon(this.#abandoned);
@@ -66,28 +68,35 @@ export class Waits {
   }
 }
 
-// MERGED How long a process waits before it looks again whether somebody else's mint has come to something.
-// MERGED
-// MERGED Even at first, because most mints take a fraction of a second and a growing pause is at its longest when the token
-// MERGED comes; longer and longer then, because a mint that takes seconds is no better for being asked after 20 times a second.
-// MERGED `bench/fleet-sim.mjs` has the numbers, from 10 processes to 10,000.
-/** Half of it is what a token lies there unnoticed, so it is short; a fleet of 1,000 makes 20,000 looks a second of it. */
-const FIRST = 50;
-/** So many looks are even: they cover the first quarter of a second. */
-const EVEN_LOOKS = 5;
-const GROWTH = 1.15;
-const LONGEST = 300;
-
 /**
- * Milliseconds before the next look. Half of it or half as much again at random, so that processes that came in step are
- * out of it after one look. Never much less than the last look took: a store that is slow to answer because all look at
- * once would be slower with every look, until calls time out and thousands of processes mint for themselves.
+ * Returns how long a process waits before it looks again whether another process has published a token.
  *
- * @param polls How many pauses there were.
+ * The pauses are even at first, because most mints take a fraction of a second: a pause that grows at once would be
+ * longest when the token arrives. Then they grow, because a mint that takes seconds is not found sooner by 20 looks a
+ * second. A random factor from 0.5 to 1.5 takes processes that started together out of step after one look.
+ *
+ * A pause is never much shorter than the last look took. If a store answers slowly because too many processes look,
+ * more looks would make it slower still, until calls time out and thousands of processes mint for themselves.
+ *
+ * `bench/fleet-sim.mjs` measures the result for 10 to 10,000 processes.
+ *
+ * @param polls The number of pauses before this one.
  * @param roundTrip Milliseconds the last look took.
  * @param random From 0 to 1.
+ * @returns Milliseconds.
  */
 export function pollDelay(polls: number, roundTrip = 0, random: number = Math.random()): number {
-  const growing = Math.max(0, polls - EVEN_LOOKS + 1);
-  return Math.max(roundTrip, Math.min(LONGEST, FIRST * GROWTH ** growing)) * (0.5 + random);
+  const growing = Math.max(0, polls - EVEN_PAUSES + 1);
+  return Math.max(roundTrip, Math.min(LONGEST_PAUSE, FIRST_PAUSE * GROWTH ** growing)) * (0.5 + random);
 }
+
+/**
+ * Milliseconds. A published token is noticed after half a pause on average, so the pause is short; 1,000 processes make
+ * 20,000 looks a second with it.
+ */
+const FIRST_PAUSE = 50;
+/** The number of even pauses. They cover the first quarter of a second. */
+const EVEN_PAUSES = 5;
+const GROWTH = 1.15;
+/** Milliseconds. */
+const LONGEST_PAUSE = 300;

@@ -1,11 +1,13 @@
 /**
- * The client credentials grant: a token for the client itself, no user involved.
+ * The client credentials grant: a token for the client itself. No user is involved.
+ *
+ * The request is sent by `oauth/request.ts`. What this grant shares with others is in `generic.ts`.
  *
  * @module
  */
 import { assertOptions, assertString } from "../base/options.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
-import { commonForm, grantKey } from "../oauth/parameters.ts";
+import { grantForm, grantKey } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
 import { endpointGrant } from "./generic.ts";
 import type { Grant } from "../core/grant.ts";
@@ -13,24 +15,25 @@ import type { GrantOptions } from "../oauth/parameters.ts";
 
 /** Options of {@link clientCredentialsGrant}. */
 export interface ClientCredentialsGrantOptions extends GrantOptions {
-  /** The `audience` parameter that Auth0 and others want in place of `resource`. */
+  /** The `audience` parameter. Auth0 and some other servers expect it in place of `resource`. */
   readonly audience?: string | undefined;
   /**
-   * Part of the grant's key, which a store needs: it must tell apart what is not the same token, and hold no secret.
+   * Tells this grant's tokens from other tokens, without a secret. It becomes part of the grant's key, which a store
+   * needs.
    *
-   * The grant has a key without it, made of the endpoint, the client, the scope and all parameters. It has none where that
-   * would not do: when a parameter or a header is named like a credential (`api_key`, `password`, `cookie`), and with
-   * `tlsClientAuth()`, where tokens may be bound to a certificate. Say here which credential or certificate it is. With
-   * `dpop` the key's thumbprint is part of it; a DPoP key that has no name leaves the grant without one, this option or not.
+   * Most grants need no such name: their key is made of the endpoint, the client, the scope and all parameters. Set it
+   * when a parameter or a header is named like a credential (`api_key`, `password`, `cookie`), or with
+   * `tlsClientAuth()`: say which credential or certificate it is. Without the option, such a grant has no key. With
+   * `dpop`, the thumbprint of the DPoP key becomes part of the grant's key. A DPoP key without a thumbprint leaves the
+   * grant without a key.
    */
   readonly key?: string | undefined;
 }
 
 /**
- * A grant that obtains tokens with the client's own credentials. A refresh token in the answer is ignored: the next token
- * is asked for in the same way.
+ * Creates a grant that obtains tokens with the client's own credentials. A refresh token in the answer is ignored.
  *
- * @throws {TypeError} When an option is wrong; nothing has been sent then.
+ * @throws {TypeError} When an option is wrong. Nothing was sent then.
  * @see [RFC 6749 section 4.4](https://www.rfc-editor.org/rfc/rfc6749.html#section-4.4)
  * @example
  * ```ts
@@ -55,7 +58,7 @@ export function clientCredentialsGrant(options: ClientCredentialsGrantOptions): 
 }
 
 function formOf(options: ClientCredentialsGrantOptions): URLSearchParams {
-  const form = commonForm(options, ["audience"]);
+  const form = grantForm(options, ["audience"]);
   if (options.audience !== undefined) {
     assertString("audience", options.audience);
     form.set("audience", options.audience);

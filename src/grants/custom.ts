@@ -1,5 +1,8 @@
 /**
- * Any other way to obtain a token: a secrets manager, a sidecar, a CLI, another OAuth library.
+ * A grant of the user's own: any other way to obtain a token, for example from a secrets manager, a sidecar, a CLI or
+ * another OAuth library.
+ *
+ * Not here: requests to a token endpoint. The other grants of this folder make those.
  *
  * @module
  */
@@ -9,45 +12,23 @@ import { grantOf } from "../core/grant.ts";
 import type { Grant, GrantTraits, MintContext } from "../core/grant.ts";
 import type { TokenResponse } from "../core/types.ts";
 
-/** The token of `@azure/identity`'s `getToken`. */
-interface TimestampedToken {
-  readonly token: string;
-  /** Epoch milliseconds. */
-  readonly expiresOnTimestamp: number;
-  readonly tokenType?: string | undefined;
-}
-
-/** A token with its end as most libraries write it; MSAL's `AuthenticationResult` is one. */
-interface DatedToken {
-  readonly accessToken: string;
-  /** A `Date`, epoch milliseconds or seconds, or ISO 8601. */
-  readonly expiresAt?: Date | number | string | null | undefined;
-  /** The same under its other name. */
-  readonly expiresOn?: Date | number | string | null | undefined;
-  readonly tokenType?: string | undefined;
-}
-
-/** A token response as other libraries type it: without room for further members. */
-type PlainTokenResponse = Pick<TokenResponse, "access_token" | "token_type" | "expires_in" | "expires_at" | "scope">;
-
-/** What a custom mint may return: a token response, one of the usual shapes, or the bare token. */
-export type CustomToken<State = unknown> =
-  | string
-  | ((TokenResponse | PlainTokenResponse | TimestampedToken | DatedToken) & { readonly state?: State | undefined });
-
 /** Options of {@link customGrant}. */
 export interface CustomGrantOptions<State = unknown> extends GrantTraits<State> {
-  /** Obtains one token. Called once per attempt; must not keep its own cache, or must leave it when asked again. */
+  /**
+   * Obtains one token. Called once for every attempt of a mint. It must not answer from a cache of its own, because the
+   * cached token may be the one that an API rejected.
+   */
   readonly mint: (
     context: MintContext<State>,
   ) => CustomToken<State> | null | undefined | Promise<CustomToken<State> | null | undefined>;
 }
 
 /**
- * A grant of your own: limits, retries, sharing and the 401 handling come with it.
+ * Creates a grant from a function that obtains a token. Time limits, retries, sharing and the handling of 401 answers
+ * come with it.
  *
- * A failure is known to be transient, and is repeated, when it carries an HTTP `status` (408, 429, 5xx) or is a
- * network error.
+ * A failed attempt is repeated when its error is transient: a network error, or an error with an HTTP `status` of 408,
+ * 429 or 5xx.
  *
  * @throws {TypeError} When an option is wrong.
  * @example
@@ -71,6 +52,37 @@ export function customGrant<State = unknown>(options: CustomGrantOptions<State>)
   });
 }
 
+/** What a custom mint may return: a token response, the result of another library, or the token as a string. */
+export type CustomToken<State = unknown> =
+  | string
+  | ((TokenResponse | PlainTokenResponse | TimestampedToken | DatedToken) & { readonly state?: State | undefined });
+
+/** The result of `getToken` of `@azure/identity`. */
+interface TimestampedToken {
+  /** The token itself. */
+  readonly token: string;
+  /** When the token expires. Epoch milliseconds. */
+  readonly expiresOnTimestamp: number;
+  /** `Bearer` or `DPoP`. */
+  readonly tokenType?: string | undefined;
+}
+
+/** A token as many libraries return it, for example MSAL as its `AuthenticationResult`. */
+interface DatedToken {
+  /** The token itself. */
+  readonly accessToken: string;
+  /** When the token expires: a `Date`, epoch milliseconds or seconds, or ISO 8601. */
+  readonly expiresAt?: Date | number | string | null | undefined;
+  /** Another name for `expiresAt`. Ignored when that is set. */
+  readonly expiresOn?: Date | number | string | null | undefined;
+  /** `Bearer` or `DPoP`. */
+  readonly tokenType?: string | undefined;
+}
+
+/** A token response as other libraries type it, without an index signature. */
+type PlainTokenResponse = Pick<TokenResponse, "access_token" | "token_type" | "expires_in" | "expires_at" | "scope">;
+
+/** Turns what a custom mint returned into a token response. */
 function tokenResponse<State>(
   minted: CustomToken<State> | null | undefined,
 ): TokenResponse & { readonly state?: State | undefined } {
@@ -79,21 +91,21 @@ function tokenResponse<State>(
   if ("access_token" in minted) return dataOf(minted) as TokenResponse;
   if ("accessToken" in minted) {
     const { accessToken, expiresAt, expiresOn, tokenType, ...rest } = minted;
-    return { ...dataOf(rest), ...response(accessToken, expiresAt ?? expiresOn, tokenType) };
+    return { ...dataOf(rest), ...standardMembers(accessToken, expiresAt ?? expiresOn, tokenType) };
   }
   if ("token" in minted) {
     const { token, expiresOnTimestamp, tokenType, ...rest } = minted;
-    return { ...dataOf(rest), ...response(token, expiresOnTimestamp, tokenType) };
+    return { ...dataOf(rest), ...standardMembers(token, expiresOnTimestamp, tokenType) };
   }
   throw tokenResponseError(`"mint" returned an object without "access_token", "accessToken" or "token"`);
 }
 
-function response(value: string, end: DatedToken["expiresAt"], type: string | undefined): TokenResponse {
-  const at = end instanceof Date ? end.getTime() : (end ?? undefined);
-  return { access_token: value, expires_at: at, ...(type !== undefined && { token_type: type }) };
+function standardMembers(value: string, end: DatedToken["expiresAt"], type: string | undefined): TokenResponse {
+  const expiresAt = end instanceof Date ? end.getTime() : (end ?? undefined);
+  return { access_token: value, expires_at: expiresAt, ...(type !== undefined && { token_type: type }) };
 }
 
-/** Without methods: some libraries put `claims()` and the like beside the members of the response. */
+/** Copies an object without its functions: some libraries put methods such as `claims()` into the response. */
 function dataOf(minted: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(minted).filter(([, value]) => typeof value !== "function"));
 }

@@ -1,29 +1,34 @@
+/**
+ * What the grants share that ask a token endpoint for every token in the same way: client credentials, JWT bearer,
+ * token exchange.
+ *
+ * Not here: the refresh token grant (`refresh-token.ts`), whose mints depend on each other.
+ *
+ * @module
+ */
 import { grantOf } from "../core/grant.ts";
-import { boundToken, proving } from "../oauth/request.ts";
-import { revocation } from "../oauth/revocation.ts";
+import { boundToken, proofMember } from "../oauth/request.ts";
+import { revocationMember } from "../oauth/revocation.ts";
 import type { Grant, MintContext } from "../core/grant.ts";
 import type { TokenResponse } from "../core/types.ts";
 import type { TokenClient } from "../oauth/client.ts";
 import type { GrantOptions } from "../oauth/parameters.ts";
 
-/** What one of these grants has of its own. */
-export interface OwnParts {
+/** The members in which these grants differ. */
+interface OwnMembers {
   readonly key: string | undefined;
   readonly mint: (context: MintContext) => Promise<TokenResponse>;
 }
 
-/**
- * A grant that asks a token endpoint for every token in the same way. That is why a refresh token in the answer is ignored:
- * the next token needs none.
- */
+/** Makes a grant without state. A refresh token in the answer is ignored, because the next mint does not need it. */
 export function endpointGrant(
   client: TokenClient,
   { origins, defaultTtl }: Pick<GrantOptions, "origins" | "defaultTtl">,
-  { key, mint }: OwnParts,
+  { key, mint }: OwnMembers,
 ): Grant {
   return grantOf({
-    ...proving(client),
-    ...revocation(client),
+    ...proofMember(client),
+    ...revocationMember(client),
     key,
     endpoint: client.endpoint,
     origins,

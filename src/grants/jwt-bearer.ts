@@ -1,14 +1,17 @@
 /**
- * The JWT bearer grant: a token for whoever a signed assertion speaks of.
+ * The JWT bearer grant: a token for the subject of a signed assertion.
+ *
+ * The keys are in `base/keys.ts`, the signing of JWTs in `oauth/client-authentication.ts`, the request in
+ * `oauth/request.ts`.
  *
  * @module
  */
 import { systemClock } from "../base/clock.ts";
 import { signingKey } from "../base/keys.ts";
-import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
+import { assertOptions, assertString, duration, optionError, stringOf } from "../base/options.ts";
 import { signedJwt } from "../oauth/client-authentication.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
-import { commonForm, grantKey, strings } from "../oauth/parameters.ts";
+import { grantForm, grantKey, stringList } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
 import { endpointGrant } from "./generic.ts";
 import type { JsonValue } from "oauth4webapi";
@@ -18,36 +21,33 @@ import type { TokenClient } from "../oauth/client.ts";
 import type { GrantOptions } from "../oauth/parameters.ts";
 import type { TokenInput } from "./token-exchange.ts";
 
-/** An assertion that is signed here, anew for every token request. */
+/** What to sign an assertion from. A new one is signed for every token request. */
 export interface SignedAssertion extends SigningKeyOptions {
-  /** The `iss` claim: who signs. */
+  /** The `iss` claim: the party that signs. */
   readonly issuer: string;
-  /** The `sub` claim: whom the token is for. */
+  /** The `sub` claim: the user or service the token is for. */
   readonly subject: string;
-  /** The `aud` claim: the authorization server, by the name it wants to be called. */
+  /** The `aud` claim: the authorization server, by the name that the server expects. */
   readonly audience: string | readonly string[];
   /** Further claims. */
   readonly claims?: Readonly<Record<string, JsonValue>> | undefined;
-  /** Milliseconds an assertion is good for. @defaultValue 60_000 (1 minute) */
+  /** Milliseconds an assertion is valid for. At least 1000. @defaultValue 60_000 (1 minute) */
   readonly lifetime?: number | undefined;
 }
 
 /** Options of {@link jwtBearerGrant}. */
 export interface JwtBearerGrantOptions extends GrantOptions {
-  /** The assertion; or a function that is asked for one before every token request; or what to sign one from. */
+  /** The assertion, or a function that is called for one before every token request, or what to sign one from. */
   readonly assertion: TokenInput | SignedAssertion;
 }
 
 const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const OWN_CLAIMS = ["iss", "sub", "aud", "exp", "iat", "nbf"];
-const A_MINUTE = 60_000;
 const KEY_NAMES: KeyOptionNames = { key: "assertion.key", alg: "assertion.alg", kid: "assertion.kid" };
 
 /**
- * A grant that obtains tokens with a JWT as the authorization. A refresh token in the answer is ignored: the next token
- * is asked for in the same way.
+ * Creates a grant that obtains tokens with a JWT as the authorization. A refresh token in the answer is ignored.
  *
- * @throws {TypeError} When an option is wrong; nothing has been sent then.
+ * @throws {TypeError} When an option is wrong. Nothing was sent then.
  * @see [RFC 7523 section 2.1](https://www.rfc-editor.org/rfc/rfc7523.html#section-2.1)
  * @example
  * ```ts
@@ -64,18 +64,18 @@ export function jwtBearerGrant(options: JwtBearerGrantOptions): Grant {
   return assertionGrant(options, KEY_NAMES);
 }
 
-/** {@link jwtBearerGrant} for a provider, whose options for the key have other names. */
+/** Does what {@link jwtBearerGrant} does, for a provider whose options for the key have other names. */
 export function assertionGrant(options: JwtBearerGrantOptions, names: KeyOptionNames): Grant {
   const client = tokenClient(options);
-  const form = commonForm(options, ["assertion"]);
-  const make = assertionMaker(options.assertion, names);
+  const form = grantForm(options, ["assertion"]);
+  const makeAssertion = assertionMaker(options.assertion, names);
   return endpointGrant(client, options, {
     key: keyOf(client, form, options),
     async mint({ signal }) {
-      // Made for every send: a server that asks for a DPoP nonce may have taken note of the assertion all the same.
+      // A new assertion for every send: a server that asks for a DPoP nonce may count the assertion as used already.
       const parameters = async (): Promise<URLSearchParams> => {
         const complete = new URLSearchParams(form);
-        complete.set("assertion", await make(signal));
+        complete.set("assertion", await makeAssertion(signal));
         return complete;
       };
       return requestToken(client, { grantType: GRANT_TYPE, parameters, signal });
@@ -83,44 +83,49 @@ export function assertionGrant(options: JwtBearerGrantOptions, names: KeyOptionN
   });
 }
 
+/** Returns the function that gives the assertion for one token request. */
 function assertionMaker(
   given: JwtBearerGrantOptions["assertion"],
   names: KeyOptionNames,
 ): (signal: AbortSignal) => Promise<string> {
   if (typeof given === "object" && given !== null) return signer(given, names);
-  if (typeof given === "function") return async (signal) => checked(await given({ signal }));
-  const assertion = checked(given);
-  return async () => assertion;
+  if (typeof given !== "function" && (typeof given !== "string" || given === "")) {
+    const expected = "a non-empty string, a function that returns one, or { key, issuer, subject, audience } to sign";
+    throw optionError("assertion", given, expected);
+  }
+  return async (signal) => stringOf("assertion", given, { signal });
 }
 
-function checked(value: unknown): string {
-  if (typeof value === "string" && value !== "") return value;
-  const expected = "a non-empty string, a function that returns one, or { key, issuer, subject, audience } to sign";
-  throw optionError("assertion", value, expected);
-}
+const OWN_CLAIMS = ["iss", "sub", "aud", "exp", "iat", "nbf"];
+const A_MINUTE = 60_000;
 
+/** Checks what an assertion is made of, and returns the function that signs one. */
 function signer(options: SignedAssertion, names: KeyOptionNames): () => Promise<string> {
   const { issuer, subject, claims = {} } = options;
   const lifetime = duration("assertion.lifetime", options.lifetime, A_MINUTE);
   if (lifetime < 1000) throw optionError("assertion.lifetime", lifetime, "at least 1000 milliseconds");
   assertString("assertion.issuer", issuer);
   assertString("assertion.subject", subject);
-  const [only, ...more] = strings("assertion.audience", options.audience);
+  const [only, ...more] = stringList("assertion.audience", options.audience);
   assertString("assertion.audience", only);
   assertOptions("assertion.claims", claims);
   for (const name of OWN_CLAIMS) {
     if (Object.hasOwn(claims, name)) throw new TypeError(`"assertion.claims" must not have "${name}": it is set here`);
   }
   const key = signingKey(options, names);
-  const said = { ...claims, iss: issuer, sub: subject, aud: more.length === 0 ? only : [only, ...more] };
+  const fixedClaims = { ...claims, iss: issuer, sub: subject, aud: more.length === 0 ? only : [only, ...more] };
   return async () => {
     const iat = Math.floor(systemClock.now() / 1000);
-    // New for every request, `jti` too: a server may refuse to see an assertion twice. No `nbf`: clocks differ.
-    return signedJwt(await key(), { ...said, iat, nbf: undefined, exp: iat + Math.floor(lifetime / 1000) });
+    // `jti` is new too, because a server may refuse an assertion that it has seen before. `nbf` is left out, because
+    // the server's clock may be behind.
+    return signedJwt(await key(), { ...fixedClaims, iat, nbf: undefined, exp: iat + Math.floor(lifetime / 1000) });
   };
 }
 
-/** Whose token it is is said by the assertion; of a function's, only by the user. */
+/**
+ * The grant's key. The assertion says whose token it is. If a function gives the assertion, only the user can say it,
+ * with the option `key`.
+ */
 function keyOf(client: TokenClient, form: URLSearchParams, options: JwtBearerGrantOptions): string | undefined {
   const { key, assertion } = options;
   if (key === undefined && (typeof assertion === "function" || !isNameable(client, form))) return undefined;

@@ -1,5 +1,5 @@
 /**
- * Token responses that come, or are used, later than the mint that asked for them.
+ * Token responses that arrive, or are used, after the mint that requested them has ended. `rotation.ts` uses this.
  *
  * @module
  */

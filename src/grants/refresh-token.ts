@@ -1,5 +1,7 @@
 /**
- * The refresh token grant: a token for the user who signed in, as long as the refresh token is good.
+ * The refresh token grant: tokens for the user who signed in, as long as the refresh token is valid.
+ *
+ * Not here: rotation of the refresh token (`rotation.ts`), and the request (`oauth/request.ts`).
  *
  * @module
  */
@@ -7,8 +9,8 @@ import { TokenEndpointError } from "../base/errors.ts";
 import { assertFunction, assertOptions, assertString } from "../base/options.ts";
 import { grantOf } from "../core/grant.ts";
 import { tokenClient } from "../oauth/client.ts";
-import { commonForm, grantKey } from "../oauth/parameters.ts";
-import { boundToken, proving, requestToken } from "../oauth/request.ts";
+import { grantForm, grantKey } from "../oauth/parameters.ts";
+import { boundToken, proofMember, requestToken } from "../oauth/request.ts";
 import { revokeToken } from "../oauth/revocation.ts";
 import { Rotation } from "./rotation.ts";
 import type { Grant } from "../core/grant.ts";
@@ -21,19 +23,21 @@ export interface RefreshTokenGrantOptions extends GrantOptions {
   /** The refresh token to start with. */
   readonly refreshToken: string;
   /**
-   * Saves a new refresh token; awaited before the access token that came with it is used, so that a crash after that
-   * loses nothing. When it fails, the mint fails with an error that may be tried again, the new refresh token stays in
-   * memory, and the next mint calls `onRotate` again before it sends anything. It may be called twice with the same
-   * token.
+   * Saves a new refresh token. It is awaited before the access token of the same answer is used, so that a crash after
+   * that loses nothing. It may be called twice with the same token.
    *
-   * A process that is killed between the server's answer and the end of `onRotate` has lost the new refresh token: the
-   * saved one is used up, the server answers `invalid_grant` to it, and the user has to sign in again. Servers with a
-   * grace period for the old refresh token (a leeway, an overlap) forgive that.
+   * When it fails, the mint fails with a retryable error and the new refresh token stays in memory. The next mint calls
+   * `onRotate` again before it sends anything.
+   *
+   * If the process is killed between the server's answer and the end of `onRotate`, the new refresh token is lost. The
+   * saved one is used up, so the server answers `invalid_grant` and the user has to sign in again. Servers that accept
+   * the old refresh token for a grace period (also called leeway or overlap) are not affected.
    */
   readonly onRotate?: ((refreshToken: string, rotated: RotatedToken) => void | Promise<void>) | undefined;
   /**
-   * Reads the refresh token that is saved now. Asked once when the server answers `invalid_grant`: another process may
-   * have rotated it meanwhile. A token that is not known here yet is tried, once; otherwise the refusal is terminal.
+   * Returns the refresh token that is saved now. Called once when the server answers `invalid_grant`, because another
+   * process may have rotated the token. A token that this process has not seen is tried once. Otherwise the refusal is
+   * terminal.
    */
   readonly current?:
     | ((context: { readonly signal: AbortSignal }) => string | undefined | Promise<string | undefined>)
@@ -41,18 +45,21 @@ export interface RefreshTokenGrantOptions extends GrantOptions {
 }
 
 /**
- * A grant that obtains tokens with a refresh token, rotating or not. The refresh token is the grant's `state`.
+ * Creates a grant that obtains tokens with a refresh token. The server may rotate the refresh token. It is the grant's
+ * `state`.
  *
- * A refresh token is never sent again because its answer did not come: nothing is retried, and a request that its mint
- * no longer waits for goes on for a while. A later mint presents it again if it has to. An `invalid_grant` that stands
- * is a {@link TokenEndpointError} with `terminal: true`: nothing is minted any more, the user has to sign in.
+ * A failed request is not retried, because the server may have used up the refresh token. A request goes on for a while
+ * after its mint gave up waiting. A later mint sends the refresh token again if no answer came. When the server answers
+ * `invalid_grant` and there is no other refresh token, the error is a {@link TokenEndpointError} with `terminal: true`.
+ * Nothing is minted after that. The user has to sign in again.
  *
- * Revoking it (`close({ revoke: true })`) revokes the refresh token, then the access token. A refresh that is under way is
- * waited for: its answer may hold another refresh token.
+ * `close({ revoke: true })` waits for a refresh in progress, because its answer may hold a new refresh token. Then it
+ * revokes the refresh token and the access token.
  *
- * One grant may serve several caches of one process. Several processes with one rotating refresh token need a store.
+ * One grant may serve several caches of one process. Several processes that use one rotating refresh token need a
+ * store.
  *
- * @throws {TypeError} When an option is wrong; nothing has been sent then.
+ * @throws {TypeError} When an option is wrong. Nothing was sent then.
  * @see [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749.html#section-6)
  * @example
  * ```ts
@@ -73,7 +80,7 @@ export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
   assertFunction("onRotate", onRotate);
   assertFunction("current", current);
   const client = tokenClient(options);
-  const form = commonForm(options, ["refresh_token"]);
+  const form = grantForm(options, ["refresh_token"]);
   const grantType = "refresh_token";
   const rotation = new Rotation(
     {
@@ -88,7 +95,7 @@ export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
     first,
   );
   return grantOf({
-    // Two users must never share a token: without a name there is no key.
+    // Without the option `key` nothing tells one user's tokens from another's, so there is no key to share them by.
     key: key === undefined ? undefined : grantKey({ grantType, client, form, key }),
     family: grantKey({ grantType, client, form }),
     endpoint: client.endpoint,
@@ -96,15 +103,15 @@ export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
     defaultTtl: options.defaultTtl,
     state: first,
     mint: async (context) => boundToken(client, await rotation.mint(context)),
-    ...proving(client),
+    ...proofMember(client),
     ...(client.mayRevoke && { revoke: (token, { signal }) => revokeBoth(client, rotation, token?.value, signal) }),
   });
 }
 
 /**
- * RFC 7009 section 2.1: with the refresh token the server should let go of what was issued for it; the access token is
- * named too, for servers that do not, unless it is of a kind they cannot revoke. Each is tried, whatever becomes of the
- * other.
+ * Revokes the refresh token and the access token. A server should revoke the access token with the refresh token (RFC
+ * 7009 section 2.1), but not every server does. Both are tried, even if one fails. It is no failure that the server
+ * cannot revoke access tokens of this kind.
  */
 async function revokeBoth(
   client: TokenClient,
@@ -112,18 +119,18 @@ async function revokeBoth(
   value: string | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  const told = (token: string, tokenTypeHint: "refresh_token" | "access_token"): Promise<unknown> =>
+  const failureOf = (token: string, tokenTypeHint: "refresh_token" | "access_token"): Promise<unknown> =>
     revokeToken(client, { token, tokenTypeHint, signal }).then(
       () => undefined,
       (error: unknown) => error,
     );
   await rotation.settled(signal);
-  const refresh = await told(rotation.token, "refresh_token");
-  const access = value === undefined ? undefined : await told(value, "access_token");
-  if (refresh !== undefined) throw refresh;
-  if (access !== undefined && !isOfNoRevocableKind(access)) throw access;
+  const refreshFailure = await failureOf(rotation.token, "refresh_token");
+  const accessFailure = value === undefined ? undefined : await failureOf(value, "access_token");
+  if (refreshFailure !== undefined) throw refreshFailure;
+  if (accessFailure !== undefined && !isUnsupportedTokenType(accessFailure)) throw accessFailure;
 }
 
-function isOfNoRevocableKind(error: unknown): boolean {
+function isUnsupportedTokenType(error: unknown): boolean {
   return error instanceof TokenEndpointError && error.error === "unsupported_token_type";
 }

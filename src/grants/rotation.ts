@@ -1,11 +1,15 @@
 /**
- * The life of a rotating refresh token in one process: each is sent once, and none is lost on the way to whoever keeps it.
+ * The rotating refresh token of one process. Each refresh token is sent once, and each new one reaches `onRotate`.
  *
- * - One request at a time presents a refresh token; a mint that comes while it is under way joins it. The request goes
- *   on for a while when its mint gives up, because its answer holds the only next refresh token.
- * - A new refresh token is handed to `onRotate` before its access token is used. If that fails the token stays here, and
- *   `onRotate` is tried again before anything else; the access token that came with it is used then, if it is still good.
- * - A refused refresh token is not sent again. `current` is asked for another one, once per refusal; then it is over.
+ * - One request at a time sends the refresh token. A mint that starts meanwhile shares that request. The request goes
+ *   on for a while after its mint gave up, because only its answer holds the next refresh token.
+ * - `onRotate` gets a new refresh token before the access token is used. If `onRotate` fails, the refresh token is kept
+ *   in memory, and the next mint calls `onRotate` again first. It then uses the access token of that answer if it is
+ *   still valid.
+ * - A refused refresh token is not sent again. `current` is called for another one, once for each refusal. If there is
+ *   none, the user has to sign in again.
+ *
+ * Not here: the options and the requests of the grant (`refresh-token.ts`).
  *
  * @module
  */
@@ -21,18 +25,18 @@ import { UsedTokens } from "./used-tokens.ts";
 import type { MintContext } from "../core/grant.ts";
 import type { TokenResponse } from "../core/types.ts";
 
-/** What a rotation was, for whoever keeps the refresh token. */
+/** Describes one rotation of a refresh token. */
 export interface RotatedToken {
-  /** The refresh token that was used up: replace this one, and nothing that came later. */
+  /** The refresh token that was used up. Replace this one only, and not one that was saved later. */
   readonly replaced: string;
-  /** The token response, without anything that is a token or a secret. */
+  /** The token response, without tokens and secrets. */
   readonly response: Readonly<Record<string, unknown>>;
-  /** Fires when the mint that waits has used up its time. */
+  /** Aborts when the mint that waits has used up its time. */
   readonly signal: AbortSignal;
 }
 
 /** What a {@link Rotation} needs of its grant. */
-export interface RotationHost {
+interface RotationHost {
   request(refreshToken: string, signal: AbortSignal): Promise<TokenResponse>;
   readonly onRotate?: ((refreshToken: string, rotated: RotatedToken) => void | Promise<void>) | undefined;
   readonly current?: ((context: { readonly signal: AbortSignal }) => CurrentToken | Promise<CurrentToken>) | undefined;
@@ -70,7 +74,10 @@ export class Rotation {
     return this.#current;
   }
 
-  /** Resolves when no refresh token is under way, in whichever way that ends. When `signal` fires: rejects with its reason. */
+  /**
+   * Resolves when no request with a refresh token is in progress any more. When `signal` aborts: rejects with its
+   * reason.
+   */
   async settled(signal: AbortSignal): Promise<void> {
     const ended = this.#running?.promise.then(
       () => undefined,
@@ -90,7 +97,7 @@ export class Rotation {
     return this.#take(await leaveOnAbort(this.#exchange(signal), signal), signal, startedAt);
   }
 
-  /** Saves what came with an access token, then gives the token away. */
+  /** Saves the refresh token of an answer, then returns the answer as a token response. */
   async #take(landed: Landed, signal: AbortSignal, startedAt: number): Promise<RefreshedToken> {
     await this.#save(landed, signal);
     if (this.#landed === landed) this.#landed = undefined;
@@ -104,7 +111,7 @@ export class Rotation {
     const { replaced, refreshToken } = landed;
     const response = withoutCredentials(landed.response);
     try {
-      // Whoever waits may leave; that the token was saved after all still counts.
+      // A caller may leave before the save has ended. A save that ends later still counts.
       const saving = (async () => onRotate(refreshToken, { replaced, response, signal }))();
       void saving.then(() => (landed.isSaved = true)).catch(() => {});
       await leaveOnAbort(saving, signal);
@@ -113,7 +120,8 @@ export class Rotation {
       const cause = redactedCause(error, redactor([refreshToken, replaced]));
       const message =
         "onRotate failed, so the new refresh token is kept in memory only; the next mint calls onRotate again";
-      // Here it is known anyway; elsewhere, through a store, it would not be.
+      // This process knows the refresh token already. Other processes get it through the store, from this error's
+      // state.
       throw leaveState(new RemintError("ERR_GRANT", message, { cause, retryable: true }), refreshToken);
     }
   }
@@ -123,7 +131,7 @@ export class Rotation {
     if (this.#running?.token === token) return this.#running.promise;
     const patience = patient(signal);
     const promise = this.#present(token, patience.signal).then((landed) => {
-      // Nobody waits any more: what was nearly lost is saved at once, not at the next mint, which may never come.
+      // No mint waits any more. The refresh token is saved now, because there may be no next mint.
       if (signal.aborted) this.#save(landed, new AbortController().signal).catch(() => {});
       return landed;
     });
@@ -148,7 +156,10 @@ export class Rotation {
     }
   }
 
-  /** C9: another process may have rotated the refused token. Its successor is tried, once; then the user has to sign in. */
+  /**
+   * Another process may have rotated the refused token (C9). Its successor is sent once. If that is refused too, the
+   * user has to sign in again.
+   */
   async #presentOther(refusal: TokenEndpointError, signal: AbortSignal): Promise<Landed> {
     const other = await this.#askForCurrent(signal);
     if (other === undefined || other === this.#current || this.#used.has(other)) throw terminal(refusal);
@@ -173,7 +184,7 @@ export class Rotation {
       throw new RemintError("ERR_GRANT", message, { cause, retryable: true });
     }
     if (known === undefined || known === null || known === "") return undefined;
-    // A session instead of its refresh token, for example: sent as it is it would end the session.
+    // For example a session object instead of its refresh token. The server could end the session if it were sent.
     if (typeof known !== "string") throw optionError("current", known, "a function that returns a refresh token");
     return known;
   }
@@ -190,7 +201,7 @@ export class Rotation {
     const given = response["refresh_token"];
     const isNew = typeof given === "string" && given !== "" && given !== token;
     const refreshToken = isNew ? given : token;
-    // RFC 6749 section 6: a new refresh token replaces the old one; without one the old one stays.
+    // RFC 6749 section 6: a new refresh token replaces the old one. Without a new one, the old one stays valid.
     if (isNew && this.#current === token) this.#moveTo(given);
     this.#landed = { response, sentAt, replaced: token, refreshToken, isSaved: !isNew };
     return this.#landed;

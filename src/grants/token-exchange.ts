@@ -1,5 +1,7 @@
 /**
- * The token exchange grant: a token for the bearer of another token.
+ * The token exchange grant: a new token in exchange for the token of a user or a service.
+ *
+ * The request is sent by `oauth/request.ts`. What this grant shares with others is in `generic.ts`.
  *
  * @module
  */
@@ -7,44 +9,45 @@ import { isRemintError, tokenResponseError } from "../base/errors.ts";
 import { jwtTimes } from "../base/jwt.ts";
 import { assertOptions, assertString, assertStringSource, optionError, stringOf } from "../base/options.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
-import { commonForm, grantKey, strings } from "../oauth/parameters.ts";
+import { grantForm, grantKey, stringList } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
 import { endpointGrant } from "./generic.ts";
+import type { StringSource } from "../base/options.ts";
 import type { Grant, MintContext } from "../core/grant.ts";
 import type { TokenResponse } from "../core/types.ts";
 import type { TokenClient } from "../oauth/client.ts";
 import type { GrantOptions } from "../oauth/parameters.ts";
 
-/** A token, or a function that is asked for it before every token request: it may have been replaced meanwhile. */
-export type TokenInput = string | ((context: Pick<MintContext, "signal">) => string | Promise<string>);
+/** A token, or a function that is called for one before every token request, so that a replaced token is picked up. */
+export type TokenInput = StringSource<[context: Pick<MintContext, "signal">]>;
 
-/** The token types of RFC 8693 section 3 by their last part, or any URI. */
+/** A token type of RFC 8693 section 3, by the last part of its URI; or any other URI. */
 export type TokenType = "access_token" | "refresh_token" | "id_token" | "saml1" | "saml2" | "jwt" | (string & {});
 
 /** Options of {@link tokenExchangeGrant}. */
 export interface TokenExchangeGrantOptions extends GrantOptions {
-  /** The token that stands for the party on whose behalf the new one is asked for. */
+  /** The token of the party on whose behalf the new token is requested. */
   readonly subjectToken: TokenInput;
-  /** @defaultValue "access_token" */
+  /** The type of the subject token. @defaultValue "access_token" */
   readonly subjectTokenType?: TokenType | undefined;
   /**
-   * When the subject token ends (epoch milliseconds or a `Date`), for one that is no JWT with an `exp`. The new token is
-   * not kept longer.
+   * When the subject token expires: epoch milliseconds or a `Date`. The new token is not used longer than that. Not
+   * needed for a JWT with an `exp` claim; if both are known, the earlier one counts.
    */
   readonly subjectExpiresAt?: number | Date | (() => number | Date | undefined) | undefined;
-  /** The token of the party that acts for the subject, when it is another. */
+  /** The token of the party that acts for the subject, if it is another party. */
   readonly actorToken?: TokenInput | undefined;
-  /** @defaultValue "access_token", with an `actorToken` */
+  /** The type of the actor token. Only with `actorToken`. @defaultValue "access_token" */
   readonly actorTokenType?: TokenType | undefined;
-  /** @defaultValue what the server gives unasked */
+  /** The type of the token to request. @defaultValue none: the server decides */
   readonly requestedTokenType?: TokenType | undefined;
-  /** Logical names of the services the token is for. */
+  /** The logical names of the services the token is for. */
   readonly audience?: string | readonly string[] | undefined;
 }
 
 const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange";
 const TOKEN_TYPE = "urn:ietf:params:oauth:token-type:";
-const OWN = [
+const OWN_PARAMETERS = [
   "subject_token",
   "subject_token_type",
   "actor_token",
@@ -54,10 +57,10 @@ const OWN = [
 ];
 
 /**
- * A grant that exchanges a token for another one. What was issued is kept no longer than the subject token is good, and
- * is refused when it is no access token (`token_type` `N_A`). A refresh token in the answer is ignored.
+ * Creates a grant that exchanges a token for another one. The new token is not used after the subject token has
+ * expired. An answer that is no access token (`token_type` `N_A`) is refused. A refresh token in the answer is ignored.
  *
- * @throws {TypeError} When an option is wrong; nothing has been sent then.
+ * @throws {TypeError} When an option is wrong. Nothing was sent then.
  * @see [RFC 8693 section 2](https://www.rfc-editor.org/rfc/rfc8693.html#section-2)
  * @example
  * ```ts
@@ -75,7 +78,7 @@ export function tokenExchangeGrant(options: TokenExchangeGrantOptions): Grant {
   return exchangeGrant(tokenClient(options), options, checkIssuedType);
 }
 
-/** {@link tokenExchangeGrant} for a client that was checked already, with the provider's own idea of a good answer. */
+/** Does what {@link tokenExchangeGrant} does, for a provider that checks the client and the answer itself. */
 export function exchangeGrant(
   client: TokenClient,
   options: TokenExchangeGrantOptions,
@@ -90,7 +93,7 @@ export function exchangeGrant(
       const subject = await stringOf("subjectToken", subjectToken, { signal });
       parameters.set("subject_token", subject);
       if (actorToken !== undefined) parameters.set("actor_token", await stringOf("actorToken", actorToken, { signal }));
-      const response = await exchanged(client, parameters, signal);
+      const response = await requestExchange(client, parameters, signal);
       check(response, client);
       return { ...response, notAfter: subjectEnd(subject, options.subjectExpiresAt) };
     },
@@ -101,7 +104,7 @@ function exchangeForm(options: TokenExchangeGrantOptions): URLSearchParams {
   const { actorToken, subjectTokenType = "access_token", actorTokenType, requestedTokenType } = options;
   const { subjectExpiresAt } = options;
   assertStringSource("subjectToken", options.subjectToken);
-  const form = commonForm(options, OWN);
+  const form = grantForm(options, OWN_PARAMETERS);
   form.set("subject_token_type", typeUri("subjectTokenType", subjectTokenType));
   if (actorToken !== undefined) {
     assertStringSource("actorToken", actorToken);
@@ -112,7 +115,7 @@ function exchangeForm(options: TokenExchangeGrantOptions): URLSearchParams {
   if (requestedTokenType !== undefined) {
     form.set("requested_token_type", typeUri("requestedTokenType", requestedTokenType));
   }
-  for (const name of strings("audience", options.audience)) form.append("audience", name);
+  for (const name of stringList("audience", options.audience)) form.append("audience", name);
   if (subjectExpiresAt !== undefined && typeof subjectExpiresAt !== "function") epochMs(subjectExpiresAt);
   return form;
 }
@@ -122,7 +125,10 @@ function typeUri(name: string, type: unknown): string {
   return type.includes(":") ? type : TOKEN_TYPE + type;
 }
 
-/** T30: whose token it is is said by the tokens themselves; of functions, only by the user. */
+/**
+ * The grant's key. The subject token and the actor token say whose token it is. If functions give them, only the user
+ * can say it, with the option `key`.
+ */
 function keyOf(client: TokenClient, form: URLSearchParams, options: TokenExchangeGrantOptions): string | undefined {
   const { key, subjectToken, actorToken = "" } = options;
   const tokens = [subjectToken, actorToken].filter((token) => typeof token === "string");
@@ -130,7 +136,7 @@ function keyOf(client: TokenClient, form: URLSearchParams, options: TokenExchang
   return grantKey({ grantType: GRANT_TYPE, client, form, key, tokens });
 }
 
-async function exchanged(
+async function requestExchange(
   client: TokenClient,
   parameters: URLSearchParams,
   signal: AbortSignal,
@@ -140,8 +146,8 @@ async function exchanged(
   } catch (error) {
     if (!isRemintError(error) || error.code !== "ERR_TOKEN_RESPONSE" || !/token_type/.test(error.message)) throw error;
     throw tokenResponseError(
-      `${error.message}. A token exchange may issue something that is no access token (token_type N_A): ` +
-        `it is never attached; check requestedTokenType`,
+      `${error.message}. A token exchange may issue something that is no access token (token_type N_A), ` +
+        `which is never attached to requests; check requestedTokenType`,
     );
   }
 }
@@ -153,11 +159,13 @@ function checkIssuedType(response: TokenResponse, { endpoint }: TokenClient): vo
   );
 }
 
-/** T31: the end of the subject token, in epoch milliseconds; the earliest of what it says and what the user says. */
+/**
+ * When the subject token expires, in epoch milliseconds: what its `exp` claim or the user says, whichever is earlier.
+ */
 function subjectEnd(token: string, given: TokenExchangeGrantOptions["subjectExpiresAt"]): number | undefined {
-  const said = typeof given === "function" ? given() : given;
+  const stated = typeof given === "function" ? given() : given;
   const { exp } = jwtTimes(token);
-  const ends = [exp === undefined ? undefined : exp * 1000, said === undefined ? undefined : epochMs(said)];
+  const ends = [exp === undefined ? undefined : exp * 1000, stated === undefined ? undefined : epochMs(stated)];
   const known = ends.filter((end) => end !== undefined);
   return known.length === 0 ? undefined : Math.min(...known);
 }

@@ -1,12 +1,16 @@
+/**
+ * The refresh tokens that this process has used up. `rotation.ts` uses this.
+ *
+ * @module
+ */
 import { LruMap } from "../base/lru.ts";
 
 /** Weeks of hourly tokens. */
 const REMEMBERED = 1000;
 
 /**
- * Refresh tokens that were used up here, to know them again: a store, or another cache of the grant that was idle for long,
- * may hand one back, and a server that sees one twice ends the session. The first is never forgotten: a grant is made
- * with it.
+ * Refresh tokens that this process has used up. A store, or another cache of the grant, may hand one back, and a server
+ * that sees one twice ends the session. The first one is never forgotten, because the grant was made with it.
  */
 export class UsedTokens {
   #first: string | undefined;

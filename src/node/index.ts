@@ -1,6 +1,6 @@
 /**
- * Secrets and tokens from files, as Kubernetes, Docker and workload identities hand them out. Needs Node.js (or Deno or
- * Bun, which have its `fs`); the rest of the package does not.
+ * `remint/node`: reads secrets and tokens from files, as Kubernetes, Docker and workload identities provide them. It
+ * needs `node:fs`, which Node.js, Deno and Bun have. The main entry point, `remint`, does not need it.
  *
  * @module
  */
@@ -10,12 +10,12 @@ import { RemintError } from "../base/errors.ts";
 import { optionError } from "../base/options.ts";
 
 /**
- * The secret in a file, for `clientSecret` (and for the `key` of `privateKeyJwt`): what is in the file, without the line
- * end behind it. The file is read at the first use, and again when it has changed, so a rotated secret is picked up
- * without a restart.
+ * Creates a function that reads a secret from a file, for the option `clientSecret` and for the `key` of
+ * `privateKeyJwt`. Line ends at the end of the file are not part of the secret.
  *
- * The function it returns rejects with a {@link RemintError} (`ERR_GRANT`) that names the file, and nothing of what is in
- * it, when the file cannot be read or is empty.
+ * The file is read at the first call, and again after it has changed, so that a rotated secret is picked up without a
+ * restart. When the file cannot be read or is empty, the function rejects with a {@link RemintError} (`ERR_GRANT`). Its
+ * message names the file and shows nothing of its content.
  *
  * @throws {TypeError} When `path` is not a path.
  * @example
@@ -28,9 +28,11 @@ export function secretFromFile(path: string | URL): () => Promise<string> {
 }
 
 /**
- * The token in a file that something else keeps fresh: a service account token that Kubernetes projects, the federated
- * token of a workload identity. For `clientAssertion()`, and wherever a grant takes a function for a token or an
- * assertion. Read like {@link secretFromFile}; white space around the token is not part of it.
+ * Creates a function that reads a token from a file that something else keeps fresh: a service account token that
+ * Kubernetes projects, or the federated token of a workload identity. For `clientAssertion()`, and for every option of
+ * a grant that takes a function for a token or an assertion.
+ *
+ * The file is read as {@link secretFromFile} does. White space around the token is not part of it.
  *
  * @throws {TypeError} When `path` is not a path.
  * @example
@@ -46,6 +48,7 @@ export function tokenFromFile(path: string | URL): () => Promise<string> {
   return fileReader(path, "token", (text) => text.trim());
 }
 
+/** The content of a file, and the version of the file it was read from. */
 interface Content {
   readonly version: string;
   readonly text: string;
@@ -68,8 +71,9 @@ function fileReader(given: string | URL, what: string, clean: (text: string) => 
 }
 
 /**
- * Changes with the file. Taken before the file is read: a change in between is then seen the next time. Beside the time
- * of the change, whose grain may be coarse, what a replaced file (Kubernetes swaps a link) has of its own.
+ * Returns a text that changes with the file. It is taken before the file is read, so that a change in between is seen
+ * at the next call. Times alone are not enough, because they may be coarse: a replaced file has another inode, and
+ * Kubernetes replaces files by swapping a link.
  */
 async function versionOf(path: string): Promise<string> {
   const { mtimeNs, ctimeNs, ino, size } = await stat(path, { bigint: true });
@@ -83,6 +87,6 @@ function pathOf(path: unknown): string {
 }
 
 function unreadable(message: string): RemintError {
-  // Without the cause: there is nothing in it that the message does not say.
+  // No cause: it would say nothing that the message does not say.
   return new RemintError("ERR_GRANT", message);
 }

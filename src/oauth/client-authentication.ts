@@ -1,6 +1,8 @@
 /**
- * How a client proves to the authorization server who it is (RFC 6749 section 2.3, RFC 7523 section 2.2, RFC 8705
- * section 2). One method per request, by construction.
+ * How a client authenticates to the authorization server: with its secret, a signed JWT, its TLS certificate, or not at
+ * all. A request uses one method only (RFC 6749 section 2.3).
+ *
+ * Not here: the keys that sign (`base/keys.ts`), and the request that is authenticated (`request.ts`).
  *
  * @module
  */
@@ -20,65 +22,188 @@ import type { ClientAuth, JsonValue } from "oauth4webapi";
 import type { ImportedKey, SigningKeyOptions } from "../base/keys.ts";
 import type { StringSource } from "../base/options.ts";
 
-/** A secret, or a function that is asked before every request, so that a rotated secret is picked up. */
+/** A secret, or a function that is called before every request, so that a rotated secret is picked up. */
 export type ClientSecret = StringSource;
 
-/** The methods that need nothing but a name. */
+/** The authentication methods that need no options, by their registered names. */
 export type ClientAuthenticationName = "client_secret_basic" | "client_secret_post" | "none";
 
-/** A way to authenticate, as `clientSecretBasic()`, `privateKeyJwt()`, `clientAssertion()` and `tlsClientAuth()` make it. */
+/**
+ * A way to authenticate. {@link clientSecretBasic}, {@link privateKeyJwt}, {@link clientAssertion} and
+ * {@link tlsClientAuth} make one.
+ */
 export interface ClientAuthentication {
   /** Its name in the IANA registry of token endpoint authentication methods. */
   readonly method: string;
   /**
    * Makes what authenticates the requests of one client.
    *
-   * @throws {TypeError} When the client's other options do not fit.
+   * @throws {TypeError} When the client's other options do not fit the method.
    * @internal
    */
   readonly forClient: (client: ClientIdentity) => Authenticator;
 }
 
-/** Who authenticates. */
-export interface ClientIdentity {
+/** The client that authenticates. */
+interface ClientIdentity {
   readonly clientId: string;
   readonly clientSecret: ClientSecret | undefined;
 }
 
-/** Makes the credentials of every request anew (T33). */
+/** Makes new credentials for every request: no assertion may be used twice. */
 export interface Authenticator {
-  /** RFC 8705: the connection's certificate authenticates, so metadata's `mtls_endpoint_aliases` are used. */
+  /** A TLS certificate authenticates, so the metadata's `mtls_endpoint_aliases` are used (RFC 8705 section 5). */
   readonly certificate: boolean;
   credentials(request: AuthenticatedRequest): Promise<Credentials>;
 }
 
-/** The request that is to be authenticated. */
-export interface AuthenticatedRequest {
-  /** The authorization server: its issuer where that is known, else the URL of its token endpoint. */
+/** The request to authenticate. */
+interface AuthenticatedRequest {
+  /** The authorization server: its issuer where that is known, otherwise the URL of its token endpoint. */
   readonly audience: string;
   readonly signal: AbortSignal;
 }
 
 /** What authenticates one request. */
-export interface Credentials {
+interface Credentials {
   readonly clientAuth: ClientAuth;
-  /** What no error may show. */
+  /** Texts that no error may show. */
   readonly secrets: readonly string[];
 }
 
+/** Options of {@link clientSecretBasic}. */
+export interface ClientSecretBasicOptions {
+  /**
+   * `"form"` encodes the id and the secret before they are joined, as RFC 6749 says. `"raw"` does not. Some servers
+   * never decode: with `"form"` they refuse a client whose secret contains characters such as `+`, `/` or `%`.
+   *
+   * @defaultValue "form"
+   */
+  readonly encoding?: "form" | "raw" | undefined;
+}
+
 /**
- * The client's way to authenticate: what the option says, else `client_secret_basic` where there is a secret.
+ * Authenticates with the client's id and secret in the `Authorization` header. With the default encoding it is the same
+ * as `clientAuthentication: "client_secret_basic"`.
  *
- * @throws {TypeError} When there is none, or the client's other options do not fit it.
+ * @throws {TypeError} When an option is wrong.
+ * @see [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749.html#section-2.3.1)
+ */
+export function clientSecretBasic({ encoding = "form" }: ClientSecretBasicOptions = {}): ClientAuthentication {
+  if (encoding === "form") return BY_NAME.client_secret_basic;
+  if (encoding !== "raw") throw optionError("encoding", encoding, `"form" or "raw"`);
+  return withSecret("client_secret_basic", rawBasic, (clientId) => {
+    if (clientId.includes(":")) throw new TypeError(`"clientId" must not have a colon in it with encoding: "raw"`);
+  });
+}
+
+/** RFC 7617 section 2.1: id and secret as UTF-8, joined as they are. */
+function rawBasic(secret: string): ClientAuth {
+  return (_server, client, _body, headers) => {
+    headers.set("authorization", `Basic ${toBase64(utf8(`${client.client_id}:${secret}`))}`);
+  };
+}
+
+/** Options of {@link privateKeyJwt}. */
+export interface PrivateKeyJwtOptions extends SigningKeyOptions {
+  /**
+   * The assertion's `aud` claim, for servers that expect another value than the default.
+   *
+   * @defaultValue the issuer where it is known (`issuer` is set), otherwise the URL of the token endpoint
+   */
+  readonly audience?: string | undefined;
+}
+
+/**
+ * Authenticates with a JWT that the client signs with its private key. No secret is sent. Every request has a new JWT
+ * with a new `jti`, valid for 60 seconds, with the server as its only audience.
+ *
+ * @throws {TypeError} When the key cannot sign. For older PEM forms the message has the command that converts the key.
+ * @see [RFC 7523 section 2.2](https://www.rfc-editor.org/rfc/rfc7523.html#section-2.2)
+ * @example
+ * ```ts
+ * const grant = clientCredentialsGrant({
+ *   issuer: "https://auth.example",
+ *   clientId: "orders-service",
+ *   clientAuthentication: privateKeyJwt({ key: secretFromFile("/run/secrets/client-key.pem"), kid: "2026-01" }),
+ * });
+ * ```
+ */
+export function privateKeyJwt(options: PrivateKeyJwtOptions): ClientAuthentication {
+  assertOptions("privateKeyJwt", options);
+  const { audience } = options;
+  if (audience !== undefined) assertString("audience", audience);
+  const key = signingKey(options);
+  return withAssertion("private_key_jwt", async ({ clientId, audience: server }) =>
+    signedJwt(await key(), { iss: clientId, sub: clientId, aud: audience ?? server }),
+  );
+}
+
+/** What the source of a client assertion is given. */
+export interface ClientAssertionContext {
+  /** The client's id: the assertion's `iss` and `sub` claims. */
+  readonly clientId: string;
+  /**
+   * The assertion's `aud` claim: the issuer where it is known (`issuer` is set), otherwise the URL of the token
+   * endpoint.
+   */
+  readonly audience: string;
+  /** Aborts when the assertion is no longer needed. */
+  readonly signal: AbortSignal;
+}
+
+/** Makes or fetches an assertion. Called for every request, because no assertion may be used twice. */
+export type ClientAssertionSource = (context: ClientAssertionContext) => string | Promise<string>;
+
+/**
+ * Authenticates with a JWT that something else makes: a workload identity (`tokenFromFile` of `remint/node`), or a key
+ * in a vault or an HSM.
+ *
+ * @throws {TypeError} When `source` is not a function.
+ * @see [RFC 7523 section 2.2](https://www.rfc-editor.org/rfc/rfc7523.html#section-2.2)
+ * @example
+ * ```ts
+ * const grant = clientCredentialsGrant({
+ *   issuer: "https://login.example/tenant",
+ *   clientId: "orders-service",
+ *   clientAuthentication: clientAssertion(tokenFromFile("/var/run/secrets/tokens/identity")),
+ * });
+ * ```
+ */
+export function clientAssertion(source: ClientAssertionSource): ClientAuthentication {
+  if (source === undefined) throw optionError("source", source, "a function that returns an assertion");
+  assertFunction("source", source);
+  return withAssertion("private_key_jwt", source);
+}
+
+/**
+ * Authenticates with the client's TLS certificate (`tls_client_auth`, `self_signed_tls_client_auth`). The request
+ * carries the client's id only. The connection presents the certificate, and your `fetch` makes the connection: set the
+ * option `fetch` to one that presents the certificate (undici: `dispatcher: new Agent({ connect: { cert, key } })`).
+ *
+ * With `issuer`, the endpoints in the metadata's `mtls_endpoint_aliases` are used. Tokens may be bound to the
+ * certificate. An API then expects the same certificate, and the grant's `key` must name it.
+ *
+ * @see [RFC 8705 section 2](https://www.rfc-editor.org/rfc/rfc8705.html#section-2)
+ */
+export function tlsClientAuth(): ClientAuthentication {
+  return withoutSecret("tls_client_auth", TlsClientAuth(), true);
+}
+
+/**
+ * Returns the client's way to authenticate: the one the option names, otherwise `client_secret_basic` if there is a
+ * secret.
+ *
+ * @throws {TypeError} When there is neither, or when the client's other options do not fit.
  */
 export function authenticatorOf(option: unknown, client: ClientIdentity): Authenticator {
   const { clientSecret } = client;
   if (clientSecret !== undefined) assertStringSource("clientSecret", clientSecret);
   if (option === undefined && clientSecret === undefined) {
     throw new TypeError(
-      `"clientSecret" must be a non-empty string, or a function that returns one, got undefined. A client without a ` +
-        `secret says how it authenticates: clientAuthentication: privateKeyJwt({ key }), clientAssertion(source), ` +
-        `tlsClientAuth() or, if it is a public client, "none"`,
+      `"clientSecret" must be a non-empty string, or a function that returns one, got undefined. For a client without ` +
+        `a secret, set clientAuthentication: privateKeyJwt({ key }), clientAssertion(source), tlsClientAuth() or, if ` +
+        `it is a public client, "none"`,
     );
   }
   if (typeof option === "string" && Object.hasOwn(BY_NAME, option)) {
@@ -98,16 +223,7 @@ function isClientAuthentication(value: unknown): value is ClientAuthentication {
   return typeof value === "object" && value !== null && typeof (value as ClientAuthentication).forClient === "function";
 }
 
-/** @throws {TypeError} When a secret is given that the method would not send. */
-export function refuseSecret(method: string, { clientSecret }: ClientIdentity): void {
-  if (clientSecret === undefined) return;
-  throw new TypeError(
-    `"clientSecret" must not be given with the client authentication "${method}", which does not send it, ` +
-      `got ${kindOf(clientSecret)}`,
-  );
-}
-
-/** A method that sends the client's secret. */
+/** Makes a method that sends the client's secret. */
 function withSecret(
   method: string,
   clientAuth: (secret: string) => ClientAuth,
@@ -129,7 +245,7 @@ function withSecret(
   };
 }
 
-/** A method that sends the client's id, and no credentials of its own. */
+/** Makes a method that sends the client's id and no credentials. */
 function withoutSecret(method: string, clientAuth: ClientAuth, certificate: boolean): ClientAuthentication {
   return {
     method,
@@ -140,129 +256,7 @@ function withoutSecret(method: string, clientAuth: ClientAuth, certificate: bool
   };
 }
 
-const BY_NAME: Readonly<Record<ClientAuthenticationName, ClientAuthentication>> = {
-  client_secret_basic: withSecret("client_secret_basic", ClientSecretBasic),
-  client_secret_post: withSecret("client_secret_post", ClientSecretPost),
-  none: withoutSecret("none", None(), false),
-};
-
-/** Options of {@link clientSecretBasic}. */
-export interface ClientSecretBasicOptions {
-  /**
-   * `"form"` encodes id and secret before they are joined, as RFC 6749 says. `"raw"` does not, for servers that never
-   * decoded: they refuse a correct client whose secret has characters such as `+`, `/` or `%` in it.
-   *
-   * @defaultValue "form"
-   */
-  readonly encoding?: "form" | "raw" | undefined;
-}
-
-/**
- * The client's id and secret in the `Authorization` header; `clientAuthentication: "client_secret_basic"` is the same
- * with the default encoding.
- *
- * @throws {TypeError} When an option is wrong.
- * @see [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749.html#section-2.3.1)
- */
-export function clientSecretBasic({ encoding = "form" }: ClientSecretBasicOptions = {}): ClientAuthentication {
-  if (encoding === "form") return BY_NAME.client_secret_basic;
-  if (encoding !== "raw") throw optionError("encoding", encoding, `"form" or "raw"`);
-  return withSecret("client_secret_basic", rawBasic, (clientId) => {
-    if (clientId.includes(":")) throw new TypeError(`"clientId" must not have a colon in it with encoding: "raw"`);
-  });
-}
-
-/** RFC 7617 section 2.1: UTF-8, joined as they are. */
-function rawBasic(secret: string): ClientAuth {
-  return (_server, client, _body, headers) => {
-    headers.set("authorization", `Basic ${toBase64(utf8(`${client.client_id}:${secret}`))}`);
-  };
-}
-
-/**
- * The client's certificate authenticates it (`tls_client_auth`, `self_signed_tls_client_auth`): the request has the
- * client's id, and the connection has the certificate. Connections are made by your `fetch`: give the grant one that
- * presents the certificate (undici: `dispatcher: new Agent({ connect: { cert, key } })`).
- *
- * With `issuer`, the endpoints of the metadata's `mtls_endpoint_aliases` are used. Tokens may be bound to the certificate:
- * the APIs then want the same one, and a grant's `key` has to name it.
- *
- * @see [RFC 8705 section 2](https://www.rfc-editor.org/rfc/rfc8705.html#section-2)
- */
-export function tlsClientAuth(): ClientAuthentication {
-  return withoutSecret("tls_client_auth", TlsClientAuth(), true);
-}
-
-// MERGED Clients that authenticate with a JWT: signed here with their own key, or made by somebody else.
-/** What an assertion has to say. */
-export interface ClientAssertionContext {
-  readonly clientId: string;
-  /** Whom it is for: the issuer where that is known (`issuer` is given), else the URL of the token endpoint. */
-  readonly audience: string;
-  /** Fires when nobody waits any more. */
-  readonly signal: AbortSignal;
-}
-
-/** Makes, or fetches, an assertion. Called for every request, because no assertion may be used twice. */
-export type ClientAssertionSource = (context: ClientAssertionContext) => string | Promise<string>;
-
-/** Options of {@link privateKeyJwt}. */
-export interface PrivateKeyJwtOptions extends SigningKeyOptions {
-  /**
-   * The assertion's `aud`, for servers that want another than the default.
-   *
-   * @defaultValue the issuer where that is known (`issuer` is given), else the URL of the token endpoint
-   */
-  readonly audience?: string | undefined;
-}
-
-const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-
-/**
- * A JWT that the client signs with its private key: nothing secret is sent. Every request has a new one, with a `jti` of
- * its own, good for 60 s, and with the server as its only audience.
- *
- * @throws {TypeError} When the key cannot sign; for older forms of PEM the message has the command that converts them.
- * @see [RFC 7523 section 2.2](https://www.rfc-editor.org/rfc/rfc7523.html#section-2.2)
- * @example
- * ```ts
- * const grant = clientCredentialsGrant({
- *   issuer: "https://auth.example",
- *   clientId: "orders-service",
- *   clientAuthentication: privateKeyJwt({ key: secretFromFile("/run/secrets/client-key.pem"), kid: "2026-01" }),
- * });
- * ```
- */
-export function privateKeyJwt(options: PrivateKeyJwtOptions): ClientAuthentication {
-  assertOptions("privateKeyJwt", options);
-  const { audience } = options;
-  if (audience !== undefined) assertString("audience", audience);
-  const key = signingKey(options);
-  return withAssertion("private_key_jwt", async ({ clientId, audience: server }) =>
-    signedJwt(await key(), { iss: clientId, sub: clientId, aud: audience ?? server }),
-  );
-}
-
-/**
- * A JWT that something else makes: a workload identity (`tokenFromFile` of `remint/node`), a key in a vault or an HSM.
- *
- * @throws {TypeError} When `source` is not a function.
- * @see [RFC 7523 section 2.2](https://www.rfc-editor.org/rfc/rfc7523.html#section-2.2)
- * @example
- * ```ts
- * const grant = clientCredentialsGrant({
- *   issuer: "https://login.example/tenant",
- *   clientId: "orders-service",
- *   clientAuthentication: clientAssertion(tokenFromFile("/var/run/secrets/tokens/identity")),
- * });
- * ```
- */
-export function clientAssertion(source: ClientAssertionSource): ClientAuthentication {
-  if (source === undefined) throw optionError("source", source, "a function that returns an assertion");
-  assertFunction("source", source);
-  return withAssertion("private_key_jwt", source);
-}
-
+/** Makes a method that sends an assertion. */
 function withAssertion(method: string, source: ClientAssertionSource): ClientAuthentication {
   return {
     method,
@@ -276,14 +270,15 @@ function withAssertion(method: string, source: ClientAssertionSource): ClientAut
           if (typeof assertion !== "string" || !isVisibleAscii(assertion)) {
             throw optionError("clientAssertion", assertion, "a function that returns a JWT (visible ASCII, no spaces)");
           }
-          return { clientAuth: sends(assertion), secrets: [] }; // what is sent by this name is known to be secret
+          // Nothing in `secrets`: the parameter's name, `client_assertion`, marks its value as a secret.
+          return { clientAuth: sendAssertion(assertion), secrets: [] };
         },
       };
     },
   };
 }
 
-function sends(assertion: string): ClientAuth {
+function sendAssertion(assertion: string): ClientAuth {
   return (_server, client, body) => {
     body.set("client_id", client.client_id);
     body.set("client_assertion_type", ASSERTION_TYPE);
@@ -291,9 +286,26 @@ function sends(assertion: string): ClientAuth {
   };
 }
 
+const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/** @throws {TypeError} When the client has a secret that the method would not send. */
+function refuseSecret(method: string, { clientSecret }: ClientIdentity): void {
+  if (clientSecret === undefined) return;
+  throw new TypeError(
+    `"clientSecret" must not be given with the client authentication "${method}", which does not send it, ` +
+      `got ${kindOf(clientSecret)}`,
+  );
+}
+
+const BY_NAME: Readonly<Record<ClientAuthenticationName, ClientAuthentication>> = {
+  client_secret_basic: withSecret("client_secret_basic", ClientSecretBasic),
+  client_secret_post: withSecret("client_secret_post", ClientSecretPost),
+  none: withoutSecret("none", None(), false),
+};
+
 /**
- * A JWT of these claims; `jti`, `iat`, `nbf` and `exp` (60 s) are new in every one, unless the claims say otherwise.
- * A claim that is `undefined` is left out.
+ * Signs a JWT with these claims. `jti`, `iat`, `nbf` and `exp` (60 s) are new in every JWT, unless the claims have
+ * them. A claim that is `undefined` is left out.
  */
 export async function signedJwt(
   { key, alg, kid }: ImportedKey,
@@ -302,11 +314,11 @@ export async function signedJwt(
   const body = new URLSearchParams();
   const sign = PrivateKeyJwt(kid === undefined ? { key } : { key, kid }, {
     [modifyAssertion](header, payload) {
-      header["alg"] = alg; // for Ed25519 keys, oauth4webapi writes the name that few servers know yet
+      header["alg"] = alg; // For Ed25519 keys, oauth4webapi writes the algorithm's new name, which few servers know.
       Object.assign(payload, claims);
     },
   });
-  // A client assertion is the one JWT oauth4webapi signs; what makes it one, the claims replace.
+  // The only JWT that oauth4webapi signs is a client assertion. The claims replace what makes it one.
   await sign({ issuer: "" }, { client_id: "" }, body, new Headers());
   return body.get("client_assertion") ?? "";
 }

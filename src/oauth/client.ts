@@ -1,7 +1,9 @@
 /**
- * Where a grant asks for its tokens and as whom: the options every grant with a token endpoint has, checked.
+ * The client of one authorization server: the options that every grant with a token endpoint has, checked before
+ * anything is sent.
  *
- * S1 https, or http on loopback, or where `allowHttp` says so: checked before anything is sent.
+ * Not here: parameters of the token request (`parameters.ts`), client authentication (`client-authentication.ts`), the
+ * lookup of an issuer's endpoints (`discovery.ts`), and the request itself (`request.ts`).
  *
  * @module
  */
@@ -20,56 +22,69 @@ import type {
 } from "./client-authentication.ts";
 import type { Endpoints } from "./discovery.ts";
 
-/** Where a grant asks for its tokens, and as whom. */
+/** The options that every grant with a token endpoint has: the authorization server, and the client. */
 export interface TokenEndpointOptions {
   /**
-   * The token endpoint: https, or http on loopback, or http with {@link TokenEndpointOptions.allowHttp} (S1). Either this
-   * or {@link TokenEndpointOptions.issuer}.
+   * The URL of the token endpoint. It must be https. Plain http is allowed on loopback, and elsewhere with
+   * {@link TokenEndpointOptions.allowHttp}. Set either this or {@link TokenEndpointOptions.issuer}.
+   *
+   * @see [RFC 6749 section 3.2](https://www.rfc-editor.org/rfc/rfc6749.html#section-3.2)
    */
   readonly tokenEndpoint?: string | URL | undefined;
   /**
-   * The authorization server's issuer, exactly as its metadata writes it. Its endpoints are looked up by the first request
-   * (OpenID Connect Discovery, then RFC 8414) and kept; a failed lookup is not.
+   * The authorization server's issuer, written exactly as in its metadata. The first request looks up its endpoints
+   * (OpenID Connect Discovery, then RFC 8414). The result is kept. A failed lookup is not kept.
    *
    * @see [RFC 8414 section 3](https://www.rfc-editor.org/rfc/rfc8414.html#section-3)
    */
   readonly issuer?: string | undefined;
-  /** Where tokens are revoked (RFC 7009). @defaultValue what the issuer's metadata says; none for a `tokenEndpoint` */
+  /**
+   * The URL of the revocation endpoint.
+   *
+   * @defaultValue what the issuer's metadata says; with `tokenEndpoint` there is none
+   * @see [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009.html#section-2)
+   */
   readonly revocationEndpoint?: string | URL | undefined;
+  /** The client's id at the authorization server. */
   readonly clientId: string;
-  /** The secret, or a function that is asked before every token request, so that a rotated secret is picked up. */
+  /** The client's secret, or a function that is called before every request, so that a rotated secret is picked up. */
   readonly clientSecret?: ClientSecret | undefined;
   /**
-   * How the client authenticates. By name: with its secret in the `Authorization` header, with its secret in the body for
-   * servers that only know that, or not at all (`"none"`, public clients). Or what `privateKeyJwt()`,
+   * How the client authenticates. `"client_secret_basic"` sends the secret in the `Authorization` header,
+   * `"client_secret_post"` in the body. `"none"` is for public clients. For other methods, set what `privateKeyJwt()`,
    * `clientAssertion()`, `tlsClientAuth()` or `clientSecretBasic()` returns.
    *
-   * @defaultValue "client_secret_basic" where there is a `clientSecret`; else it has to be said
+   * @defaultValue "client_secret_basic" if there is a `clientSecret`; otherwise the option is required
    * @see [RFC 6749 section 2.3](https://www.rfc-editor.org/rfc/rfc6749.html#section-2.3)
    */
   readonly clientAuthentication?: ClientAuthenticationName | ClientAuthentication | undefined;
   /**
-   * The key to bind the tokens to, as `dpop()` of `remint/dpop` makes it: the token request carries a proof of it, and so
-   * does every request the tokens are sent with. A token that the server did not bind is refused.
+   * The key to bind the tokens to; `dpop()` of `remint/dpop` makes one. Token requests, and requests with the tokens,
+   * then carry a proof of it. A token that the server did not bind to the key is refused.
    *
-   * Tokens of a key that only this process has must not be shared: the grant has no `key` then, whatever the option says.
+   * With a key that has no thumbprint, the grant has no `key`, even if the option `key` is set: no other process could
+   * use the tokens.
    *
    * @see [RFC 9449 section 5](https://www.rfc-editor.org/rfc/rfc9449.html#section-5)
    */
   readonly dpop?: ProofKey | undefined;
-  /** Headers of the token request. `Authorization` is made from the client's credentials and cannot be among them. */
+  /** Headers of the token request. `Authorization` cannot be among them: it is made from the client's credentials. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Sends the token request, and the lookup; must not follow redirects. @defaultValue `globalThis.fetch`, looked up at every request */
+  /**
+   * Sends the requests to the authorization server. It must not follow redirects.
+   *
+   * @defaultValue `globalThis.fetch`, looked up at every request
+   */
   readonly fetch?: TokenFetch | undefined;
-  /** Says that a trusted network protects plain http beyond loopback. @defaultValue false */
+  /** Allows plain http beyond loopback, where a trusted network protects it. @defaultValue false */
   readonly allowHttp?: boolean | undefined;
 }
 
-/** Checked {@link TokenEndpointOptions}: a copy, so that later changes of the caller's object change nothing. */
+/** Checked {@link TokenEndpointOptions}. They are a copy, so a later change of the caller's object has no effect. */
 export interface TokenClient {
-  /** The token endpoint, or the issuer: what there is to tell one server from another. */
+  /** The URL of the token endpoint, or of the issuer. It tells one server from another. */
   readonly url: URL;
-  /** Origin and path of the token endpoint, or the issuer: what messages and keys may show of it. */
+  /** Origin and path of the token endpoint, or the issuer: the part that messages and grant keys may show. */
   readonly endpoint: string;
   readonly clientId: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -77,53 +92,54 @@ export interface TokenClient {
   readonly authenticator: Authenticator;
   readonly dpop: ProofKey | undefined;
   readonly server: Server;
-  /** There is a revocation endpoint, or may be one in the issuer's metadata. */
+  /** There is a revocation endpoint, or the issuer's metadata may have one. */
   readonly mayRevoke: boolean;
 }
 
 /** The endpoints of a client's authorization server. */
-export interface Server {
+interface Server {
   endpoints(signal: AbortSignal): Promise<Endpoints>;
-  /** They turned out to be out of date. */
+  /** The endpoints are out of date: the next request looks them up again. */
   forget(): void;
 }
 
 /**
  * Checks the options that every grant with a token endpoint has.
  *
- * @throws {TypeError} When one of them is wrong; it names the option.
+ * @throws {TypeError} When one of them is wrong. The message names the option.
  */
 export function tokenClient(options: TokenEndpointOptions): TokenClient {
   const { clientId, clientSecret, fetch } = options;
-  const where = placeOf(options);
+  const address = addressOf(options);
   assertString("clientId", clientId);
   assertFunction("fetch", fetch);
   const authenticator = authenticatorOf(options.clientAuthentication, { clientId, clientSecret });
   const headers = checkedHeaders(options.headers);
   return {
-    ...where,
+    ...address,
     clientId,
     headers,
     fetch,
     authenticator,
     dpop: checkedProofKey(options.dpop, headers),
-    server: serverOf(options, where, authenticator),
+    server: serverOf(options, address, authenticator),
     mayRevoke: options.issuer !== undefined || options.revocationEndpoint !== undefined,
   };
 }
 
 /**
- * Whether the token can be named without a secret: nothing that makes it another token is a credential, or a certificate
- * that only the user's fetch knows. Where it cannot, two grants with equal keys could share what is not the same.
+ * Whether a grant's key can tell its tokens from others without holding a secret. It cannot where a parameter or a
+ * header is a credential, or where a certificate authenticates that only the user's `fetch` knows: two grants with
+ * different credentials would have the same key, and would share a token.
  */
 export function isNameable(client: TokenClient, form: URLSearchParams): boolean {
   const names = [...client.url.searchParams.keys(), ...form.keys(), ...Object.keys(client.headers)];
   return !client.authenticator.certificate && !names.some((name) => CREDENTIAL_NAME.test(name));
 }
 
-type Place = Pick<TokenClient, "url" | "endpoint">;
+type Address = Pick<TokenClient, "url" | "endpoint">;
 
-function placeOf({ tokenEndpoint, issuer, allowHttp = false }: TokenEndpointOptions): Place {
+function addressOf({ tokenEndpoint, issuer, allowHttp = false }: TokenEndpointOptions): Address {
   if (issuer !== undefined && tokenEndpoint !== undefined) {
     throw new TypeError(
       `"issuer" must not be given together with "tokenEndpoint": its metadata has the token endpoint`,
@@ -138,7 +154,7 @@ function placeOf({ tokenEndpoint, issuer, allowHttp = false }: TokenEndpointOpti
   return { url, endpoint: url.origin + url.pathname };
 }
 
-function serverOf(options: TokenEndpointOptions, { url }: Place, { certificate }: Authenticator): Server {
+function serverOf(options: TokenEndpointOptions, { url }: Address, { certificate }: Authenticator): Server {
   const { issuer, revocationEndpoint, allowHttp = false, fetch } = options;
   const given =
     revocationEndpoint === undefined ? undefined : endpointUrl("revocationEndpoint", revocationEndpoint, allowHttp);
@@ -164,7 +180,7 @@ function checkedHeaders(value: unknown = {}): Readonly<Record<string, string>> {
     try {
       new Headers().append(name, text);
     } catch {
-      // The platform's own message quotes the value.
+      // Thrown anew, because the runtime's own message quotes the value.
       throw new TypeError(`"headers" must be valid header names and values; "${name}" is not`);
     }
     headers[name.toLowerCase()] = text;
@@ -175,14 +191,14 @@ function checkedHeaders(value: unknown = {}): Readonly<Record<string, string>> {
   return headers;
 }
 
-// MERGED Token requests that carry a proof of the key their token is to be bound to (DPoP), and what their answers must say.
-// MERGED
-// MERGED A server that asks for a nonce gets the request once more with it: within the attempt of the mint, because nothing has
-// MERGED failed (C9, C11) and no refresh token was used up.
-/** @throws {TypeError} When `value` is given and no key, or there is a proof among the headers already. */
-export function checkedProofKey(value: unknown, headers: Readonly<Record<string, string>>): ProofKey | undefined {
+/**
+ * The DPoP key of a client. Only its shape is checked, so that a key of another copy of this package, or of the user's
+ * own, fits.
+ *
+ * @throws {TypeError} When `value` is not a key, or when there is a proof among the headers already.
+ */
+function checkedProofKey(value: unknown, headers: Readonly<Record<string, string>>): ProofKey | undefined {
   if (value === undefined) return undefined;
-  // Structural: two copies of this package agree, and a key may be a user's own.
   if (typeof (Object(value) as Partial<ProofKey>).prove !== "function") {
     throw optionError("dpop", value, `what dpop() of "remint/dpop" returns`);
   }

@@ -1,8 +1,11 @@
 /**
- * Finds the endpoints of an issuer (RFC 8414, OpenID Connect Discovery), when the first request needs them.
+ * Looks up the endpoints of an issuer in its metadata (RFC 8414, OpenID Connect Discovery), when the first request
+ * needs them. A failed lookup is not kept: the next request looks again.
  *
- * T38: the metadata's issuer is the one that was asked for, to the letter, and a failure is forgotten: the next request
- * looks again. T20: endpoints are used for that issuer only. S1, S2 and S3 hold for the lookup as for everything else.
+ * The issuer in the metadata must be identical to the issuer that was asked for (RFC 8414 section 3.3). Redirects are
+ * not followed (S2), the URLs must be https (S1), and at most 1 MiB is read (S3), as for every request to the server.
+ *
+ * Not here: which of the endpoints a request goes to (`request.ts`, `revocation.ts`).
  *
  * @module
  */
@@ -22,37 +25,33 @@ import { shown } from "./redaction.ts";
 import type { AuthorizationServer } from "oauth4webapi";
 import type { EndpointRole, TokenAnswer, TokenFetch } from "./answer.ts";
 
-/** Where the requests of a client go. */
+/** The endpoints that a client's requests go to. */
 export interface Endpoints {
-  /** `undefined` when the endpoints were given, and nobody said whose they are. */
+  /** `undefined` when the user gave the endpoints without their issuer. */
   readonly issuer: string | undefined;
   readonly token: URL;
+  /** @throws {RemintError} When the revocation endpoint in the metadata cannot be used. */
   readonly revocation: () => URL | undefined;
 }
 
 /** What a lookup needs to know. */
-export interface DiscoverySettings {
+interface DiscoverySettings {
   /** Checked by {@link issuerUrl}. */
   readonly issuer: string;
   readonly fetch: TokenFetch | undefined;
   readonly allowHttp: boolean;
-  /** Use the metadata's `mtls_endpoint_aliases`. */
+  /** Prefers the endpoints in the metadata's `mtls_endpoint_aliases`. */
   readonly certificate: boolean;
 }
 
-const DISCOVERY: EndpointRole = { name: "discovery endpoint", option: "issuer" };
-
-/** OpenID's document first: most servers have it, and some answer for unknown paths with a page and status 200. */
-const ALGORITHMS = ["oidc", "oauth2"] as const;
-
 /**
- * The URL of an issuer.
+ * Checks an issuer and returns it as a URL.
  *
- * @throws {TypeError} When it cannot be one.
+ * @throws {TypeError} When it cannot be an issuer.
  * @see [RFC 8414 section 2](https://www.rfc-editor.org/rfc/rfc8414.html#section-2)
  */
 export function issuerUrl(issuer: unknown, allowHttp: boolean): URL {
-  // A URL object has lost how the issuer is written, and it is compared to the letter.
+  // Issuers are compared character by character, and a URL object no longer has the characters as they were written.
   if (typeof issuer !== "string") throw optionError("issuer", issuer, "a string, written as in the server's metadata");
   const url = endpointUrl("issuer", issuer, allowHttp);
   if (/[?#]/.test(issuer)) throw new TypeError(`"issuer" must not have a query or a fragment (RFC 8414 section 2)`);
@@ -62,14 +61,15 @@ export function issuerUrl(issuer: unknown, allowHttp: boolean): URL {
   return url;
 }
 
-/** One lookup, and how many wait for it. */
+/** One lookup in progress. */
 interface Lookup {
   readonly promise: Promise<Endpoints>;
   readonly controller: AbortController;
+  /** How many callers wait for it. */
   waiting: number;
 }
 
-/** The endpoints of one issuer: looked up once, by the first who asks, for all who ask meanwhile and later. */
+/** The endpoints of one issuer. Callers share one lookup, and its result is kept. */
 export class Discovery {
   readonly #settings: DiscoverySettings;
   #running: Lookup | undefined;
@@ -79,7 +79,7 @@ export class Discovery {
     this.#settings = settings;
   }
 
-  /** @throws {RemintError} When there is no metadata to be had. When `signal` fires: its reason, unwrapped. */
+  /** @throws {RemintError} When no metadata was found. When `signal` aborts: its reason, unwrapped. */
   async endpoints(signal: AbortSignal): Promise<Endpoints> {
     signal.throwIfAborted();
     if (this.#found !== undefined) return this.#found;
@@ -88,7 +88,7 @@ export class Discovery {
     try {
       return await leaveOnAbort(lookup.promise, signal);
     } finally {
-      // The last one to leave, with its outcome or without, ends the lookup; a failure is not kept.
+      // When the last caller leaves, the lookup ends: an unfinished one is cancelled, and a failed one is not kept.
       if (--lookup.waiting === 0) {
         this.#running = undefined;
         lookup.controller.abort();
@@ -96,7 +96,7 @@ export class Discovery {
     }
   }
 
-  /** The metadata turned out to be out of date: the next request looks again. */
+  /** Drops the result, because it is out of date. The next request looks again. */
   forget(): void {
     this.#found = undefined;
   }
@@ -107,6 +107,11 @@ export class Discovery {
     return { promise: run(), controller, waiting: 0 };
   }
 }
+
+const DISCOVERY: EndpointRole = { name: "discovery endpoint", option: "issuer" };
+
+/** OpenID's document first: most servers have it, and some answer every unknown path with a page and status 200. */
+const ALGORITHMS = ["oidc", "oauth2"] as const;
 
 async function lookUp(settings: DiscoverySettings, signal: AbortSignal): Promise<Endpoints> {
   const misses: RemintError[] = [];
@@ -120,7 +125,10 @@ async function lookUp(settings: DiscoverySettings, signal: AbortSignal): Promise
   throw new RemintError("ERR_TOKEN_RESPONSE", message, { retryable: misses.some(({ retryable }) => retryable) });
 }
 
-/** One of the two documents. A redirect is a miss: many servers send whoever asks for an unknown path to sign in. */
+/**
+ * Requests one of the two documents. A redirect counts as a missing document, because many servers redirect requests
+ * for an unknown path to their sign-in page.
+ */
 async function documentOf(
   { issuer, fetch }: DiscoverySettings,
   algorithm: (typeof ALGORITHMS)[number],
@@ -129,7 +137,7 @@ async function documentOf(
   let answer!: TokenAnswer | RemintError;
   await discoveryRequest(new URL(issuer), {
     algorithm,
-    [allowInsecureRequests]: true, // issuerUrl has judged it by S1, which knows loopback
+    [allowInsecureRequests]: true, // `issuerUrl` has checked the scheme. oauth4webapi would refuse http on loopback.
     [customFetch]: async (url, { headers, method }) => {
       const init = { headers, method, redirect: "manual", signal } as const;
       const asked = postToken({ endpoint: url, role: DISCOVERY, fetch, redact: (text) => text }, url, init);
@@ -144,9 +152,9 @@ async function documentOf(
 }
 
 /**
- * The metadata in an answer, or why there is none in it: then the other document may have it.
+ * Returns the metadata in an answer; or an error that says why there is none. Then the other document may have it.
  *
- * @throws {RemintError} When it is of another issuer.
+ * @throws {RemintError} When the metadata is another issuer's.
  */
 async function metadataIn(answer: TokenAnswer, issuer: string): Promise<AuthorizationServer | RemintError> {
   const { endpoint, status, body } = answer;
@@ -154,18 +162,20 @@ async function metadataIn(answer: TokenAnswer, issuer: string): Promise<Authoriz
     const retryable = isTransientStatus(status);
     return new RemintError("ERR_TOKEN_RESPONSE", `${endpoint} answered ${status}`, { retryable });
   }
-  const found = await processDiscoveryResponse(new URL(issuer), new Response(body)).catch(documentOfAnother);
+  const found = await processDiscoveryResponse(new URL(issuer), new Response(body)).catch(documentOfAnotherIssuer);
   if (found === undefined) return new RemintError("ERR_TOKEN_RESPONSE", `${endpoint} answered 200 without metadata`);
-  // oauth4webapi compares URLs; RFC 8414 section 3.3 says identical.
+  // oauth4webapi compares the issuers as URLs. RFC 8414 section 3.3 says that they must be identical.
   if (found.issuer === issuer) return found;
   const named = shown(found.issuer, (text) => text) ?? "none";
   throw tokenResponseError(
-    `${endpoint} is the metadata of another issuer, "${named}": "issuer" must be written exactly as there, or is wrong`,
+    `${endpoint} is the metadata of another issuer, "${named}": check "issuer"; it must be identical to the metadata's`,
   );
 }
 
-/** What oauth4webapi found and refused because of its issuer; `undefined` when it is no metadata at all. */
-function documentOfAnother(error: unknown): Pick<AuthorizationServer, "issuer"> | undefined {
+/**
+ * Returns the metadata that oauth4webapi refused because of its issuer; `undefined` when the answer was no metadata.
+ */
+function documentOfAnotherIssuer(error: unknown): Pick<AuthorizationServer, "issuer"> | undefined {
   const { code, cause } = error as { code?: unknown; cause?: { body?: { issuer: string } } };
   return code === JSON_ATTRIBUTE_COMPARISON ? cause?.body : undefined;
 }
@@ -183,7 +193,7 @@ function endpointsOf({ issuer, allowHttp, certificate }: DiscoverySettings, meta
   return {
     issuer,
     token: checked("token_endpoint"),
-    // Judged when it is asked for: a wrong one is no reason not to mint.
+    // Checked only when it is needed: tokens can be minted although the revocation endpoint is wrong.
     revocation: () => (listed.revocation_endpoint === undefined ? undefined : checked("revocation_endpoint")),
   };
 }

@@ -1,5 +1,8 @@
 /**
- * The parameters that several grants have in common, and the key that names a grant's token without any secret.
+ * The options and parameters that all grants with a token endpoint share, and the key that names a grant's token
+ * without a secret.
+ *
+ * Not here: the options of the server and the client (`client.ts`), and the parameters of one grant (`grants/`).
  *
  * @module
  */
@@ -9,9 +12,14 @@ import { CREDENTIAL_NAME } from "./redaction.ts";
 import type { Origins } from "../core/types.ts";
 import type { TokenClient, TokenEndpointOptions } from "./client.ts";
 
-/** What every grant that acts for somebody takes beside its own parameters. */
+/** The options that every grant with a token endpoint has: the server, the client, and what the token is for. */
 export interface GrantOptions extends TokenEndpointOptions {
-  /** Scopes to ask for: one string with spaces between, or a list. @defaultValue what the server gives unasked */
+  /**
+   * The scopes to request: a list, or one string with spaces between them.
+   *
+   * @defaultValue none: the server decides
+   * @see [RFC 6749 section 3.3](https://www.rfc-editor.org/rfc/rfc6749.html#section-3.3)
+   */
   readonly scope?: string | readonly string[] | undefined;
   /**
    * The APIs the token is for, as absolute URIs without a fragment.
@@ -21,46 +29,32 @@ export interface GrantOptions extends TokenEndpointOptions {
   readonly resource?: string | readonly string[] | undefined;
   /** Further parameters of the token request. */
   readonly parameters?: Readonly<Record<string, string>> | undefined;
-  /** Where the tokens may be sent (Q2); the cache's own `origins` comes first. */
+  /** Where the tokens may be sent. The cache's own `origins` wins. */
   readonly origins?: Origins | undefined;
-  /** Milliseconds a token lives when the server does not say; the cache's own option comes first. Non-negative. */
+  /** Milliseconds a token lives when the server does not say. Not negative. The cache's own `defaultTtl` wins. */
   readonly defaultTtl?: number | undefined;
   /**
-   * Names whose token this is without any secret, a user's id for example. Part of the grant's key, which a store
-   * needs: what cannot be told apart by its key would share a token.
+   * Says whose token this is, without a secret: a user's id for example. It becomes part of the grant's key, which a
+   * store needs. Grants with equal keys share a token, so two users must not have the same one.
    */
   readonly key?: string | undefined;
 }
 
-/** Parameters that have an option of their own, or are the protocol's. */
-const RESERVED: readonly string[] = [
-  "grant_type",
-  "client_id",
-  "client_secret",
-  "client_assertion",
-  "client_assertion_type",
-  "scope",
-  "resource",
-];
-
-/** RFC 3986 section 4.3: a scheme, and no fragment. */
-const ABSOLUTE_URI = /^[a-z][a-z\d+.-]*:[^\s#]+$/i;
-
 /**
- * The form of the parameters all these grants have.
+ * Checks the options that all these grants have, and returns the parameters they stand for.
  *
- * @param own Parameters the grant sets by itself; `parameters` must not have them.
+ * @param own Parameters that the grant sets itself. The option `parameters` must not have them.
  * @throws {TypeError} When an option is wrong.
  */
-export function commonForm(options: GrantOptions, own: readonly string[]): URLSearchParams {
+export function grantForm(options: GrantOptions, own: readonly string[]): URLSearchParams {
   const { scope, resource, parameters = {} } = options;
   if (options.defaultTtl !== undefined) duration("defaultTtl", options.defaultTtl, 0);
   if (options.key !== undefined) assertString("key", options.key);
   const form = new URLSearchParams();
-  const scopes = strings("scope", scope).flatMap((part) => part.split(" "));
+  const scopes = stringList("scope", scope).flatMap((part) => part.split(" "));
   const named = scopes.filter((part) => part !== "");
   if (named.length > 0) form.set("scope", named.join(" "));
-  for (const uri of strings("resource", resource)) {
+  for (const uri of stringList("resource", resource)) {
     if (!ABSOLUTE_URI.test(uri)) {
       throw new TypeError(
         `"resource" must be absolute URIs without a fragment (RFC 8707), got a string that is not one`,
@@ -73,7 +67,7 @@ export function commonForm(options: GrantOptions, own: readonly string[]): URLSe
   }
   for (const [name, value] of Object.entries(parameters)) {
     if (RESERVED.includes(name) || own.includes(name)) {
-      throw new TypeError(`"parameters" must not have "${name}": it has its own option, or is the grant's to set`);
+      throw new TypeError(`"parameters" must not have "${name}": it has an option of its own, or the grant sets it`);
     }
     assertString(`parameters.${name}`, value);
     form.set(name, value);
@@ -81,8 +75,26 @@ export function commonForm(options: GrantOptions, own: readonly string[]): URLSe
   return form;
 }
 
-/** @throws {TypeError} When `value` is given and neither a non-empty string nor a list of them. */
-export function strings(name: string, value: unknown): string[] {
+/** Parameters that the user cannot set with `parameters`. */
+const RESERVED: readonly string[] = [
+  "grant_type",
+  "client_id",
+  "client_secret",
+  "client_assertion",
+  "client_assertion_type",
+  "scope",
+  "resource",
+];
+
+/** RFC 3986 section 4.3: a URI with a scheme and without a fragment. */
+const ABSOLUTE_URI = /^[a-z][a-z\d+.-]*:[^\s#]+$/i;
+
+/**
+ * Returns an option as a list of strings. An option that is not set is an empty list.
+ *
+ * @throws {TypeError} When `value` is neither a non-empty string nor a list of them.
+ */
+export function stringList(name: string, value: unknown): string[] {
   const items: readonly unknown[] = Array.isArray(value) ? value : value === undefined ? [] : [value];
   return items.map((item) => {
     if (typeof item === "string" && item !== "") return item;
@@ -91,21 +103,21 @@ export function strings(name: string, value: unknown): string[] {
   });
 }
 
-/** What makes a grant's token another one. */
-export interface KeyParts {
+/** What tells a grant's token from other tokens. */
+interface KeyParts {
   readonly grantType: string;
   readonly client: TokenClient;
   readonly form: URLSearchParams;
-  /** Names whose token it is. */
+  /** Says whose token it is. */
   readonly key?: string | undefined;
-  /** Tokens that say whose token it is; only their digests are used. */
+  /** Tokens that say whose token it is. Only their digests become part of the key. */
   readonly tokens?: readonly string[] | undefined;
 }
 
 /**
- * Equal for equal tokens, whatever the order in which scopes, resources and parameters were written; no secret in it.
+ * Returns a grant's key. It is the same whatever the order of scopes, resources and parameters is, and holds no secret.
  *
- * @returns `undefined` when the tokens are bound to a key that cannot be named: nobody else could use them (T26).
+ * @returns `undefined` when the tokens are bound to a DPoP key without a thumbprint: no other process could use them.
  */
 export function grantKey({ grantType, client, form, key = "", tokens = [] }: KeyParts): string | undefined {
   const { dpop } = client;
@@ -126,6 +138,7 @@ export function grantKey({ grantType, client, form, key = "", tokens = [] }: Key
   ]);
 }
 
+/** Pairs in a fixed order, without the values of those that are named like a credential. */
 function publicPairs(pairs: Iterable<[string, string]>): string[] {
   return sorted(
     Array.from(pairs, ([name, value]) =>

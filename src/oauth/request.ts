@@ -1,10 +1,10 @@
 /**
- * The one request to a token endpoint, shared by every grant: grants build parameters and nothing else.
+ * Sends the requests of one client to its authorization server: token requests, and requests to other endpoints of the
+ * same server. Requests are authenticated here, and token requests carry a DPoP proof where there is a key. Grants
+ * build the parameters and nothing else.
  *
- * - S1 https, or http on loopback, or where `allowHttp` says so: checked before anything is sent.
- * - S2 Redirects are not followed.
- * - S3 At most 1 MiB of the answer is read.
- * - S5 No error holds a secret that was sent, nor anything of the body but a code and a cleaned description.
+ * Not here: reading and interpreting the answer (`answer.ts`), client authentication (`client-authentication.ts`),
+ * checks of options and URLs (`client.ts`).
  *
  * @module
  */
@@ -21,26 +21,29 @@ import type { TokenClient } from "./client.ts";
 import type { Endpoints } from "./discovery.ts";
 
 /** One token request, as a grant describes it. */
-export interface TokenRequest {
+interface TokenRequest {
   /** The `grant_type` parameter. */
   readonly grantType: string;
-  /** The other parameters, without the client's credentials; or what makes them, for those that are good for one send. */
+  /**
+   * The other parameters, without the client's credentials. A function makes parameters that are valid for one send
+   * only.
+   */
   readonly parameters: URLSearchParams | (() => Promise<URLSearchParams>);
   readonly signal: AbortSignal;
-  /** What else no error may show. The client's secret, header values and parameters such as `refresh_token` are known. */
+  /**
+   * Further texts that no error may show. The client's secret, and parameters and headers that are named like a
+   * credential, need not be listed.
+   */
   readonly secrets?: readonly string[] | undefined;
 }
-
-/** Statuses that say that the endpoint is not there any more: its metadata may have changed. */
-const GONE = new Set([404, 410]);
 
 /**
  * Sends one token request.
  *
- * @returns The token response; `serverTime` (epoch ms) is there when the server told it (E2).
+ * @returns The token response. `serverTime` (epoch milliseconds) is set when the server stated its time (E2).
  * @throws {TokenEndpointError} When the token endpoint refuses the grant, or fails.
- * @throws {RemintError} `ERR_TOKEN_NETWORK` when there is no answer, `ERR_TOKEN_RESPONSE` when the answer is no token
- *   response, or the issuer has no metadata. When `signal` fires: its reason, unwrapped.
+ * @throws {RemintError} `ERR_TOKEN_NETWORK` when there is no answer; `ERR_TOKEN_RESPONSE` when the answer is not a
+ *   token response, or when the issuer has no metadata. When `signal` aborts: its reason, unwrapped.
  * @see [RFC 6749 section 3.2](https://www.rfc-editor.org/rfc/rfc6749.html#section-3.2)
  */
 export async function requestToken(client: TokenClient, request: TokenRequest): Promise<TokenResponse> {
@@ -58,67 +61,55 @@ export async function requestToken(client: TokenClient, request: TokenRequest): 
   return await tokenFromAnswer(answer, client.clientId);
 }
 
-/** Sends a request to the token endpoint, with a proof if there is a key; `send` gets the headers of it. */
-export async function provedRequest(
+/** Statuses of an endpoint that no longer exists. The issuer's metadata may have changed. */
+const GONE = new Set([404, 410]);
+
+/**
+ * Sends a request to the token endpoint, with a DPoP proof if the client has a key. `send` gets the headers of the
+ * proof.
+ *
+ * If the server asks for a nonce, the request is sent once more with it. That happens within one attempt of the mint:
+ * nothing has failed, and a refresh token has not been used up.
+ */
+async function provedRequest(
   { dpop }: TokenClient,
   url: URL,
   send: (headers: Proof["headers"] | undefined) => Promise<TokenAnswer>,
 ): Promise<TokenAnswer> {
   const proof = await dpop?.prove({ method: "POST", url: url.origin + url.pathname });
   const answer = await send(proof?.headers);
-  const next = proof && heard(proof, answer);
-  if (next === undefined) return answer;
-  const second = await next();
+  const nextProof = proof && reportAnswer(proof, answer);
+  if (nextProof === undefined) return answer;
+  const second = await nextProof();
   const last = await send(second.headers);
-  heard(second, last);
+  reportAnswer(second, last);
   return last;
 }
 
-function heard(proof: Proof, answer: TokenAnswer): (() => Promise<Proof>) | undefined {
+/** Tells the key about the answer. Returns the function that makes another proof, if the answer asks for one. */
+function reportAnswer(proof: Proof, answer: TokenAnswer): (() => Promise<Proof>) | undefined {
   const { status, headers } = answer;
   return proof.answered?.({ status, header: (name) => headers.get(name), error: errorOf(answer) });
 }
 
-/**
- * RFC 9449 section 5: a token that is not bound has none of the protection that was asked for.
- *
- * Not looked at before a rotated refresh token is safe: it came with the token, and is good.
- *
- * @throws {RemintError} `ERR_TOKEN_RESPONSE` when the token is not bound, and that was not said to be fine.
- */
-export function boundToken<Token extends TokenResponse>({ dpop, endpoint }: TokenClient, token: Token): Token {
-  if (dpop === undefined || dpop.allowBearer || /^dpop$/i.test(token.token_type ?? "")) return token;
-  const error = tokenResponseError(
-    `the token endpoint ${endpoint} was asked for a DPoP token and answered with a Bearer token: it does not know DPoP, ` +
-      `or not for this client. If that may be, say dpop({ allowBearer: true })`,
-  );
-  throw leaveState(error, token["state"]);
-}
-
-/** What a grant needs so that its tokens are proved: to be spread into it. Empty without a key. */
-export function proving({ dpop }: TokenClient): Pick<GrantDefinition, "prove"> {
-  return dpop === undefined ? {} : { prove: (request) => dpop.prove(request) };
-}
-
-// MERGED One request of an authenticated client to one of its server's endpoints.
-/** Where a request goes. */
-export interface Target {
+/** The endpoint that a request goes to. */
+interface Target {
   readonly endpoints: Endpoints;
   readonly url: URL;
   readonly role: EndpointRole;
 }
 
-/** What one request brings beside its parameters. */
-export interface RequestContext {
+/** What one request has beside its parameters. */
+interface RequestContext {
   readonly signal: AbortSignal;
-  /** What no error may show, beside what is known to be secret by its name. */
+  /** Texts that no error may show, beside parameters and headers that are named like a credential. */
   readonly secrets?: readonly string[] | undefined;
-  /** Headers that prove possession of a key; new for every request. */
+  /** Headers that prove possession of a key. New for every request. */
   readonly proof?: Readonly<Record<string, string>> | undefined;
 }
 
-/** A request as oauth4webapi makes it; it finds its URL under its own name in `server`. */
-export type RequestFunction = (
+/** A function of oauth4webapi that sends a request. It takes the URL from the member of `server` for its endpoint. */
+type RequestFunction = (
   server: AuthorizationServer,
   client: Client,
   clientAuth: ClientAuth,
@@ -128,7 +119,7 @@ export type RequestFunction = (
 /**
  * Authenticates a request, sends it and reads the answer.
  *
- * @throws {RemintError} As {@link postToken}. When `signal` fires: its reason, unwrapped.
+ * @throws {RemintError} As {@link postToken} does. When `signal` aborts: its reason, unwrapped.
  */
 export async function authenticatedRequest(
   client: TokenClient,
@@ -147,15 +138,38 @@ export async function authenticatedRequest(
     credentials.clientAuth,
     {
       headers: { ...client.headers },
-      [allowInsecureRequests]: true, // S1 was judged when the URL came, by a rule that knows loopback
-      [customFetch]: async (target, { body, headers: usual, method }) => {
+      [allowInsecureRequests]: true, // The URL's scheme was checked before. oauth4webapi would refuse http on loopback.
+      [customFetch]: async (href, { body, headers: usual, method }) => {
         const headers = { ...usual, ...proof };
-        const redact = redactor([...credentials.secrets, ...secrets, ...sentCredentials(target, headers, body)]);
+        const redact = redactor([...credentials.secrets, ...secrets, ...sentCredentials(href, headers, body)]);
         const init = { body, headers, method, redirect: "manual", signal } as const;
-        answer = await postToken({ endpoint, role, fetch: client.fetch, redact }, target, init);
+        answer = await postToken({ endpoint, role, fetch: client.fetch, redact }, href, init);
         return new Response(null, { headers: answer.headers });
       },
     },
   );
   return answer;
+}
+
+/**
+ * Returns the token if it is bound to the client's key, or if the client has no key or allows `Bearer` tokens. A token
+ * that is not bound does not have the protection that the user asked for (RFC 9449 section 5).
+ *
+ * A grant calls this after a rotated refresh token was saved, because the refresh token is valid even if the access
+ * token that came with it is refused.
+ *
+ * @throws {RemintError} `ERR_TOKEN_RESPONSE` when the token is not bound to the key.
+ */
+export function boundToken<Token extends TokenResponse>({ dpop, endpoint }: TokenClient, token: Token): Token {
+  if (dpop === undefined || dpop.allowBearer || /^dpop$/i.test(token.token_type ?? "")) return token;
+  const error = tokenResponseError(
+    `the token endpoint ${endpoint} was asked for a DPoP token and answered with a Bearer token: the server does ` +
+      `not support DPoP, or not for this client. To accept such tokens, set dpop({ allowBearer: true })`,
+  );
+  throw leaveState(error, token["state"]);
+}
+
+/** Returns the member that a grant needs for its tokens to be sent with a proof. Empty when the client has no key. */
+export function proofMember({ dpop }: TokenClient): Pick<GrantDefinition, "prove"> {
+  return dpop === undefined ? {} : { prove: (request) => dpop.prove(request) };
 }

@@ -1,5 +1,7 @@
 /**
- * Tells the authorization server that a token is not needed any more.
+ * Revokes tokens at the authorization server (RFC 7009).
+ *
+ * Not here: which tokens a grant revokes, and in which order (the grants), and when (`core/token-cache.ts`).
  *
  * @module
  */
@@ -11,19 +13,19 @@ import type { GrantDefinition } from "../core/grant.ts";
 import type { TokenClient } from "./client.ts";
 
 /** One revocation. */
-export interface RevocationRequest {
+interface RevocationRequest {
   readonly token: string;
-  /** What the token is, for servers that would look in the wrong place first. */
+  /** The kind of the token. It helps the server to find the token. */
   readonly tokenTypeHint?: "access_token" | "refresh_token" | undefined;
   readonly signal: AbortSignal;
 }
 
 /**
- * Revokes a token. A token that the server does not know (any more) is no error: it is not good for anything either.
+ * Revokes a token. It succeeds too when the server does not know the token, because then the token is not valid either.
  *
  * @throws {TokenEndpointError} When the server refuses, or fails.
- * @throws {RemintError} `ERR_TOKEN_NETWORK` when there is no answer; `ERR_TOKEN_RESPONSE` when the answer is a redirect, or
- *   there is no revocation endpoint. When `signal` fires: its reason, unwrapped.
+ * @throws {RemintError} `ERR_TOKEN_NETWORK` when there is no answer; `ERR_TOKEN_RESPONSE` when the answer is a
+ *   redirect, or when there is no revocation endpoint. When `signal` aborts: its reason, unwrapped.
  * @see [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009.html#section-2)
  */
 export async function revokeToken(client: TokenClient, request: RevocationRequest): Promise<void> {
@@ -31,8 +33,8 @@ export async function revokeToken(client: TokenClient, request: RevocationReques
   const endpoints = await client.server.endpoints(signal);
   const url = endpoints.revocation();
   if (url === undefined) {
-    const who = endpoints.issuer === undefined ? client.endpoint : `the issuer ${endpoints.issuer}`;
-    const message = `the token cannot be revoked: ${who} has no revocation endpoint; set revocationEndpoint`;
+    const server = endpoints.issuer === undefined ? client.endpoint : `the issuer ${endpoints.issuer}`;
+    const message = `the token cannot be revoked: ${server} has no revocation endpoint; set revocationEndpoint`;
     throw new RemintError("ERR_TOKEN_RESPONSE", message);
   }
   const target = { endpoints, url, role: { name: "revocation endpoint", option: "revocationEndpoint" } };
@@ -40,18 +42,18 @@ export async function revokeToken(client: TokenClient, request: RevocationReques
   const answer = await authenticatedRequest(client, target, { signal }, (server, own, clientAuth, options) =>
     revocationRequest(server, own, clientAuth, token, { ...options, additionalParameters }),
   );
-  // RFC 7009 says 200; some servers answer 204 to what has no body.
+  // RFC 7009 section 2.2 says 200. Some servers answer 204, because the body is empty.
   if (answer.status >= 200 && answer.status <= 299) return;
   const error = refusal(answer);
-  // RFC 7009 section 2.2 says 200 to this too; Salesforce does not.
+  // The server does not know the token. RFC 7009 section 2.2 says 200 for this too, but Salesforce answers 400.
   if (error.status !== 400 || error.error !== "invalid_token") throw error;
 }
 
 /**
- * What a grant needs to revoke its access tokens: to be spread into it. Empty without a revocation endpoint; with an issuer,
- * only its metadata can tell.
+ * Returns the member that a grant needs to revoke its access tokens. Empty when there is no revocation endpoint. With
+ * an issuer it is never empty, because only the metadata says whether there is one.
  */
-export function revocation(client: TokenClient): Pick<GrantDefinition, "revoke"> {
+export function revocationMember(client: TokenClient): Pick<GrantDefinition, "revoke"> {
   if (!client.mayRevoke) return {};
   return {
     async revoke(token, { signal }) {

@@ -1,82 +1,54 @@
-/// <reference lib="esnext.disposable" preserve="true" />
-import { kindOf } from "../base/options.ts";
-import { policyHalf } from "../core/types.ts";
-import { policyKey } from "../core/types.ts";
-import type { TokenCache } from "../core/types.ts";
-
 /**
- * What adapters and the request policy know of a token cache, and which cache a request uses.
+ * Which token cache a request uses: the client's source of caches, what a single request may override, and the checks
+ * of both.
+ *
+ * Not here: what happens to a request once its cache is chosen (`request-policy.ts`).
  *
  * @module
  */
+import { kindOf } from "../base/options.ts";
+import { policyHalf, policyKey } from "../core/types.ts";
+import type { TokenCache } from "../core/types.ts";
 
 /**
- * Where a request's token comes from: one cache, several (the first whose origins match), or a function of the
- * request. `undefined` sends the request bare.
+ * Says where the token of a client's requests comes from: one cache, several caches (the first whose origins allow the
+ * request's URL), or a function of the request that returns a cache. A request for which there is no cache is sent
+ * without a token.
  */
 export type TokenSource<Target extends readonly unknown[]> =
   | TokenCache
   | readonly TokenCache[]
   | ((...target: Target) => TokenCache | undefined | Promise<TokenCache | undefined>);
 
-/** What one request may say for itself, under the key `remint`. */
+/**
+ * Overrides the client's settings for one request, under the key `remint` of the request's options. `false` sends the
+ * request without a token. A cache is used instead of the client's. {@link RequestOverrideOptions} sets single options.
+ */
 export type RequestOverride<Body = unknown> = false | TokenCache | RequestOverrideOptions<Body>;
 
-/** The long form of a {@link RequestOverride}. */
+/** The options of a {@link RequestOverride}. */
 export interface RequestOverrideOptions<Body = unknown> {
-  /** This request's cache, instead of the client's. */
+  /** The cache for this request. @defaultValue the client's cache */
   readonly cache?: TokenCache | undefined;
-  /** `false`: never send again; a rejected token is still reported. @defaultValue true */
+  /**
+   * Whether the request may be sent again after a 401. A rejected token is reported to its cache in any case.
+   *
+   * @defaultValue true
+   */
   readonly retry?: boolean | undefined;
-  /** Makes the body anew for every send, so that a stream can be sent again (Q6). */
+  /**
+   * Creates the body. Called for every send, so that a request with a stream can be sent again.
+   *
+   * @defaultValue the body of the request itself
+   */
   readonly body?: (() => Body) | undefined;
 }
 
-/** Whether `value` can serve as a cache: structural, so that two copies of this package agree. */
-export function isTokenCache(value: unknown): value is TokenCache {
-  return typeof value === "object" && value !== null && policyKey in value;
-}
-
 /**
- * Checks a source once, when a client is set up.
+ * Chooses the cache of a request.
  *
- * @throws {TypeError} When it is not a cache, a non-empty array of caches, or a function.
- */
-export function assertTokenSource(where: string, source: unknown): void {
-  const fine = Array.isArray(source) ? source.length > 0 && source.every(isTokenCache) : isTokenCache(source);
-  if (fine || typeof source === "function") return;
-  throw notATokenCache(`The first argument of ${where}`, source);
-}
-
-/** The error about a value that is no token cache, and no source of one. */
-export function notATokenCache(what: string, value: unknown): TypeError {
-  const expected = `${what} must be a token cache, a non-empty array of them or a function that returns one`;
-  if (typeof (Object(value) as Partial<TokenCache>).get !== "function") {
-    return new TypeError(`${expected}, got ${kindOf(value)}`);
-  }
-  return new TypeError(
-    `${expected}, got an object that only looks like one. In a test, create one of a fake grant: ` +
-      `createTokenCache({ grant: fakeGrant(), origins }), with fakeGrant of "remint/testing"`,
-  );
-}
-
-/** The cache a request says it wants, if it says so. */
-export function overridingCache(override: RequestOverride | undefined): TokenCache | undefined {
-  if (typeof override !== "object" || override === null) return undefined;
-  return isTokenCache(override) ? override : override.cache;
-}
-
-/** The long form of what a request says for itself. */
-export function overrideOptions<Body>(
-  override: RequestOverride<Body> | undefined,
-): RequestOverrideOptions<Body> | undefined {
-  return typeof override === "object" && override !== null && !isTokenCache(override) ? override : undefined;
-}
-
-/**
- * The cache of a request, for sources that are more than one cache.
- *
- * @returns `undefined` sends the request bare.
+ * @param target The arguments for a source that is a function.
+ * @returns `undefined` when the request is to be sent without a token.
  */
 export function chooseCache<Target extends readonly unknown[]>(
   source: TokenSource<Target>,
@@ -84,17 +56,63 @@ export function chooseCache<Target extends readonly unknown[]>(
   target: Target,
 ): TokenCache | undefined | Promise<TokenCache | undefined> {
   if (typeof source === "function") return source(...target);
-  return isTokenCache(source) ? source : firstAllowing(source, url);
+  return isTokenCache(source) ? source : firstCacheAllowing(source, url);
 }
 
-async function firstAllowing(caches: readonly TokenCache[], url: string): Promise<TokenCache | undefined> {
+async function firstCacheAllowing(caches: readonly TokenCache[], url: string): Promise<TokenCache | undefined> {
   for (const cache of caches) {
     const { rules } = policyHalf(cache);
-    // Where the origins depend on the token, only the token can tell.
+    // Without a token, origins that depend on the token allow every URL.
     const token = rules.originsFromToken ? await cache.get() : undefined;
     if (rules.allows(url, token)) return cache;
   }
   const [first] = caches;
   if (first !== undefined) policyHalf(first).skipped("origin-not-allowed", url);
   return undefined;
+}
+
+/** Returns the cache that a request's override names, if it names one. */
+export function overridingCache(override: RequestOverride | undefined): TokenCache | undefined {
+  if (typeof override !== "object" || override === null) return undefined;
+  return isTokenCache(override) ? override : override.cache;
+}
+
+/** Returns a request's override if it has the form of {@link RequestOverrideOptions}. */
+export function overrideOptions<Body>(
+  override: RequestOverride<Body> | undefined,
+): RequestOverrideOptions<Body> | undefined {
+  return typeof override === "object" && override !== null && !isTokenCache(override) ? override : undefined;
+}
+
+/** Whether `value` is a token cache. No `instanceof`: a cache of another copy of this package is one too. */
+export function isTokenCache(value: unknown): value is TokenCache {
+  return typeof value === "object" && value !== null && policyKey in value;
+}
+
+/**
+ * Checks a client's source when the client is created.
+ *
+ * @param where The public function that was called, for the message.
+ * @throws {TypeError} When the source is not a cache, a non-empty array of caches, or a function.
+ */
+export function assertTokenSource(where: string, source: unknown): void {
+  if (typeof source === "function") return;
+  const isValid = Array.isArray(source) ? source.length > 0 && source.every(isTokenCache) : isTokenCache(source);
+  if (!isValid) throw tokenCacheError(`The first argument of ${where}`, source);
+}
+
+/**
+ * The error for a value that is neither a token cache nor a source of one.
+ *
+ * @param what The value's name: the subject of the message.
+ */
+export function tokenCacheError(what: string, value: unknown): TypeError {
+  const expected = `${what} must be a token cache, a non-empty array of them or a function that returns one`;
+  if (typeof (Object(value) as Partial<TokenCache>).get !== "function") {
+    return new TypeError(`${expected}, got ${kindOf(value)}`);
+  }
+  return new TypeError(
+    `${expected}, got an object with a get() that createTokenCache did not create. ` +
+      `In a test, use createTokenCache({ grant: fakeGrant(), origins }), with fakeGrant of "remint/testing"`,
+  );
 }

@@ -1,71 +1,108 @@
 /**
- * What the request policy knows of a client: how it sends, and what its answers say.
+ * The client seam: what an HTTP client implements so that the request policy can send its requests. Below it, the few
+ * functions with which the policy calls a client.
+ *
+ * Not here: the policy itself (`request-policy.ts`). The implementations are in `adapters/`.
  *
  * @module
  */
 import type { AccessToken, RejectionRule } from "../core/types.ts";
 
-/** What the policy has to know of a request; clients add their own. */
-export interface PolicyRequest {
-  /** Where it goes, as the client will resolve it. */
-  readonly url: string;
-  /** As it goes over the wire. Read only where requests are proved (DPoP). @defaultValue "GET" */
-  readonly method?: string | undefined;
-  /** A URL of the same origin, when that is cheaper to get than {@link PolicyRequest.url}: a client's base URL. */
-  readonly base?: string | undefined;
-  /** Ends the caller's waiting. Read only when there is something to wait for. */
-  readonly signal?: AbortSignal | undefined;
-  /** `false`: never send it again; a rejected token is still reported. @defaultValue true */
-  readonly retry?: boolean | undefined;
-}
-
-/** Extra headers a grant brings for its tokens; to be set unless the caller set them. A `DPoP` proof replaces the caller's. */
-export type ExtraHeaders = Readonly<Record<string, string>>;
-
-/** How one client sends requests and what its answers say. One object serves all requests of a client. */
+/** How one client sends requests and how its answers are read. One object serves all requests of a client. */
 export interface ClientSeam<Request extends PolicyRequest, Answer> {
   /**
-   * Sends the request; without a token, bare. Called once per send. `undefined`: nothing was sent, because the caller
-   * set an `Authorization` of his own (Q1); the policy then sends it bare.
+   * Sends the request once: with `token` and `headers`, or without a token when `token` is `undefined`. Called again
+   * for every resend.
+   *
+   * @returns `undefined` when nothing was sent because the caller set an `Authorization` header. The policy then calls
+   *   `send` again without a token.
    */
   send(
     request: Request,
     token: AccessToken | undefined,
     headers: ExtraHeaders | undefined,
   ): Promise<Answer> | undefined;
-  /** Whether the caller set an `Authorization` of his own (Q1). Asked before waiting for a token, or for a proof. */
+  /**
+   * Whether the caller set an `Authorization` header. The policy then sends the request without a token, and waits
+   * neither for a token nor for a proof. Needed where tokens are sent with a proof (DPoP). Elsewhere it may be absent:
+   * `send` then reports such a request when it returns `undefined`.
+   */
   isAuthorized?(request: Request): boolean;
-  /** The HTTP status, or what stands for it: map gRPC's UNAUTHENTICATED to 401. */
+  /** Returns the HTTP status. A client of another protocol maps its own codes: gRPC's `UNAUTHENTICATED` is 401. */
   status(answer: Answer): number;
-  /** A response header. */
+  /** Returns a response header, or `null` when the answer does not have it. The name may have any case. */
   header(answer: Answer, name: string): string | null;
-  /** The answer inside what `send` rejected with, for clients that throw on a 401. */
+  /** Returns the answer inside an error that `send` rejected with. Needed by clients that throw on a 401. */
   answerOf?(error: unknown): Answer | undefined;
-  /** The start of the body, without using it up. Needed only for `isRejected` rules that read it. */
+  /**
+   * Reads the start of the body as text, and leaves the body readable for the caller. Needed for `isRejected` rules
+   * that look at the body.
+   */
   text?(answer: Answer, maxBytes: number): Promise<string>;
-  /** Where the answer came from, after redirects; `undefined` when unknown. */
+  /** Returns the URL that the answer came from, after redirects. `undefined` when it is not known. */
   finalUrl?(answer: Answer): string | undefined;
-  /** Whether the request can go out once more with the same body (Q6). Asked after a rejection only. */
+  /** Whether the request can be sent again with the same body. Called only after a rejection. */
   canResend(request: Request): boolean;
-  /** Frees what an answer holds that nobody will read (Q7). */
+  /** Frees the connection of an answer that is not given to the caller. */
   discard?(answer: Answer): void | Promise<void>;
-  /** Called once, when the caller gets its outcome: cleans up what `send` left behind. */
+  /** Cleans up after the last send. Called once, directly before the caller gets the answer or the error. */
   finish?(request: Request, outcome: unknown): void;
-  /** Decides before the grant's own rule and Q4. */
+  /**
+   * Decides whether an answer rejects the token. Asked before the grant's own rule and the `WWW-Authenticate` header.
+   */
   readonly isRejected?: RejectionRule | undefined;
-  /** Statuses beside 401 about which `isRejected` is asked. */
+  /** HTTP statuses for which `isRejected` is asked, besides 401. @defaultValue none */
   readonly inspectStatuses?: readonly number[] | undefined;
 }
 
-/** What came of a send: an answer, maybe inside what the client threw. */
+/** What the request policy reads of a request. Clients add members of their own. */
+export interface PolicyRequest {
+  /** The URL the client will send the request to. */
+  readonly url: string;
+  /**
+   * The HTTP method as the client will send it. Read only where tokens are sent with a proof (DPoP).
+   *
+   * @defaultValue "GET"
+   */
+  readonly method?: string | undefined;
+  /**
+   * A URL with the same origin that costs less to determine, such as the client's base URL.
+   *
+   * @defaultValue {@link PolicyRequest.url}
+   */
+  readonly base?: string | undefined;
+  /** Ends the caller's waiting. Read only when there is something to wait for. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Whether the request may be sent again after a 401. A rejected token is reported to its cache in any case.
+   *
+   * @defaultValue true
+   */
+  readonly retry?: boolean | undefined;
+}
+
+/**
+ * Headers that a grant adds to the requests that carry its token. The client sets each of them unless the caller set
+ * it. A `DPoP` header replaces the caller's.
+ */
+export type ExtraHeaders = Readonly<Record<string, string>>;
+
+/**
+ * The header of a DPoP proof. The caller's own is replaced: a proof fits only the token it was made for.
+ *
+ * @see [RFC 9449 section 4.1](https://www.rfc-editor.org/rfc/rfc9449.html#section-4.1)
+ */
+export const PROOF_HEADER = "DPoP";
+
+/** The result of a send that was answered. */
 export interface Outcome<Answer> {
   readonly answer: Answer;
-  /** What the client threw, when the answer came inside an error. */
+  /** What the client threw. Present only when the answer came inside an error. */
   readonly thrown?: unknown;
 }
 
-/** Sends once; what the client throws is a rejection, also when it throws at once. */
-export function dispatch<Request extends PolicyRequest, Answer>(
+/** Sends a request once. An error that the client throws synchronously becomes a rejected promise. */
+export function sendOnce<Request extends PolicyRequest, Answer>(
   request: Request,
   client: ClientSeam<Request, Answer>,
   token: AccessToken | undefined,
@@ -78,7 +115,7 @@ export function dispatch<Request extends PolicyRequest, Answer>(
   }
 }
 
-/** The answer of a send, also where it comes inside an error. Rejects when there is none. */
+/** Waits for the answer of a send, also where it comes inside an error. An error without an answer is thrown. */
 export async function outcomeOf<Answer>(
   sent: Promise<Answer>,
   client: Pick<ClientSeam<never, Answer>, "answerOf">,
@@ -92,18 +129,16 @@ export async function outcomeOf<Answer>(
   }
 }
 
-/** Sends once more may be asked for this request, and the client can. */
+/** Returns the answer of a send, or throws the error that the client wrapped around it. */
+export function answerOrThrow<Answer>(outcome: Outcome<Answer>): Answer {
+  if ("thrown" in outcome) throw outcome.thrown;
+  return outcome.answer;
+}
+
+/** Whether a request may be sent again: the caller allows it, and the client can. */
 export function mayResend<Request extends PolicyRequest, Answer>(
   request: Request,
   client: ClientSeam<Request, Answer>,
 ): boolean {
   return request.retry !== false && client.canResend(request);
 }
-
-/** Gives the caller an outcome as the client would have. */
-export function unwrapped<Answer>(outcome: Outcome<Answer>): Answer {
-  if ("thrown" in outcome) throw outcome.thrown;
-  return outcome.answer;
-}
-
-export const PROOF_HEADER = "DPoP";

@@ -1,24 +1,29 @@
 /**
- * The sends of one request whose token wants a proof beside it (DPoP, RFC 9449): each has a new one.
+ * The sends of one request whose token needs a proof of possession beside it (DPoP). Each send gets a new proof.
  *
- * Q4 An answer that asks for nothing but another proof (a nonce) keeps the token: the request goes out once more with the
- * same one. That is neither the resend of Q5 nor a charge of C8, and there is one for a request, however often its token
- * is renewed. Q6 A body that cannot be sent twice is not; the nonce is known for the next request.
+ * A server may answer that it only wants another proof, one with a nonce. Such an answer does not reject the token: the
+ * request is sent again with the same token and the new proof. This happens at most once for a request, however often
+ * its token is renewed (Q4). It does not count as the resend after a rejection (Q5), and the storm guard charges
+ * nothing for it (C8). A request whose body cannot be sent twice is not sent again (Q6). The nonce is then kept for the
+ * next request.
  *
+ * Not here: how proofs are made and nonces are kept (`dpop/`), and what a rejection means (`request-policy.ts`).
+ *
+ * @see [RFC 9449 section 9](https://www.rfc-editor.org/rfc/rfc9449.html#section-9)
  * @module
  */
 import { leaveOnAbort } from "../base/abort.ts";
 import { leftOrigin, printableUrl } from "../base/url.ts";
-import { dispatch, mayResend, outcomeOf, unwrapped } from "./client-seam.ts";
+import { answerOrThrow, mayResend, outcomeOf, sendOnce } from "./client-seam.ts";
 import type { AccessToken, Proof, Prove } from "../core/types.ts";
 import type { ClientSeam, ExtraHeaders, Outcome, PolicyRequest } from "./client-seam.ts";
 
-/** Sends one request, with a proof. */
+/** Sends one request, each time with a new proof. */
 export class DpopSends<Request extends PolicyRequest, Answer> {
   readonly #prove: Prove;
   readonly #request: Request;
   readonly #client: ClientSeam<Request, Answer>;
-  #wasAsked = false;
+  #wasResentForNonce = false;
 
   constructor(prove: Prove, request: Request, client: ClientSeam<Request, Answer>) {
     this.#prove = prove;
@@ -26,44 +31,55 @@ export class DpopSends<Request extends PolicyRequest, Answer> {
     this.#client = client;
   }
 
-  /** As {@link ClientSeam.send}: `undefined` when the caller set an `Authorization` of his own. */
+  /** Does what {@link ClientSeam.send} does: returns `undefined` when the caller set an `Authorization` header. */
   send(token: AccessToken, headers: ExtraHeaders | undefined): Promise<Answer> | undefined {
     const { method = "GET", url } = this.#request;
-    // Asked first: a proof takes a while, and what `send` returns then would be too late to send it bare.
+    // Asked before the proof is made. Making a proof is asynchronous, and `undefined` has to be returned synchronously.
     if (this.#client.isAuthorized?.(this.#request)) return undefined;
     try {
       const proof = this.#prove({ method, url: printableUrl(url), token });
-      if (proof !== undefined) return this.#send(token, headers, proof);
+      if (proof !== undefined) return this.#sendWithProof(token, headers, proof);
     } catch (error) {
-      return Promise.reject(error); // what a user's own grant throws is the request's failure
+      return Promise.reject(error); // a user's own grant may throw: its error fails this request
     }
-    return dispatch(this.#request, this.#client, token, headers);
+    return sendOnce(this.#request, this.#client, token, headers);
   }
 
-  async #send(token: AccessToken, headers: ExtraHeaders | undefined, making: Promise<Proof>): Promise<Answer> {
+  async #sendWithProof(
+    token: AccessToken,
+    headers: ExtraHeaders | undefined,
+    pendingProof: Promise<Proof>,
+  ): Promise<Answer> {
     const { signal } = this.#request;
     for (;;) {
-      const proof = await leaveOnAbort(making, signal);
-      const sent = dispatch(this.#request, this.#client, token, { ...headers, ...proof.headers });
-      if (sent === undefined) throw new TypeError("client.isAuthorized() must say so when send() will not send");
+      const proof = await leaveOnAbort(pendingProof, signal);
+      const sent = sendOnce(this.#request, this.#client, token, { ...headers, ...proof.headers });
+      if (sent === undefined) {
+        throw new TypeError(
+          "client.send() returned undefined for a request that client.isAuthorized() did not report: " +
+            "implement isAuthorized() so that it returns true for requests with an Authorization header of their own",
+        );
+      }
       const outcome = await outcomeOf(sent, this.#client);
-      const next = this.#answered(proof, outcome);
-      if (next === undefined) return unwrapped(outcome);
-      this.#wasAsked = true;
-      // Q7: the next send may need its connection.
+      const makeNextProof = this.#nextProof(proof, outcome);
+      if (makeNextProof === undefined) return answerOrThrow(outcome);
+      this.#wasResentForNonce = true;
+      // Freed first, because the next send may need the connection (Q7).
       const freed = this.#client.discard?.(outcome.answer);
       if (freed !== undefined) await leaveOnAbort(freed, signal);
-      making = next();
+      pendingProof = makeNextProof();
     }
   }
 
-  /** How to make the proof that an answer asks for, if it does and the request may go out once more. */
-  #answered(proof: Proof, { answer }: Outcome<Answer>): (() => Promise<Proof>) | undefined {
+  /** Returns the function that makes the proof an answer asks for, if it asks for one and a resend is possible. */
+  #nextProof(proof: Proof, { answer }: Outcome<Answer>): (() => Promise<Proof>) | undefined {
     const client = this.#client;
-    // Q3: another origin's nonce is none for this one.
+    // A nonce is valid only for the origin that sent it (Q3).
     if (leftOrigin(this.#request.url, client.finalUrl?.(answer))) return undefined;
     const header = (name: string): string | null => client.header(answer, name);
-    const next = proof.answered?.({ status: client.status(answer), header });
-    return next !== undefined && !this.#wasAsked && mayResend(this.#request, client) ? next : undefined;
+    // Called for every answer, because the proof's maker keeps the nonce for later requests.
+    const makeNextProof = proof.answered?.({ status: client.status(answer), header });
+    const isAllowed = makeNextProof !== undefined && !this.#wasResentForNonce && mayResend(this.#request, client);
+    return isAllowed ? makeNextProof : undefined;
   }
 }

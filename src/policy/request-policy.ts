@@ -1,14 +1,15 @@
 /**
- * What happens to a request that needs a token: the same for every client, and without knowing any.
+ * The request policy, and the entry point `remint/policy`: what happens to a request that needs a token. It is the same
+ * for every client.
  *
- * - Q2 A token is attached only where the cache's origins allow it; elsewhere the request goes out bare.
- * - Q3 An answer that came from another origin says nothing about the token.
- * - Q4 Which answers are rejections.
- * - Q5 One resend with a token minted after the rejection. If what the cache offered was older and is rejected too,
- *   one more. At most three sends with a token, and one for a nonce (DPoP, see dpopSends-sends.ts).
- * - Q6 A body that cannot be sent twice is not: the token is reported rejected and the answer goes through.
- * - Q7 The discarded answer is freed before the mint, which may need its very connection.
- * - Q8 A mint that fails after a 401 rejects with an error of its own that names what was rejected.
+ * A token is attached only where the origins of its cache allow it (Q2). When an answer rejects the token, the answer
+ * is discarded (Q7) and the request is sent again with another token (Q5). The other token is either minted after the
+ * rejection or older than it, for instance because another caller renewed first. When an older one is rejected too, the
+ * request is sent once more. So a request is sent at most three times with a token, and one further time when a server
+ * asks for a DPoP nonce (`dpop-sends.ts`).
+ *
+ * Not here: what a client implements (`client-seam.ts`), which cache a request uses (`choose-cache.ts`), and whether a
+ * rejection may cost a mint (`core/storm-guard.ts`).
  *
  * @module
  */
@@ -17,8 +18,8 @@ import { challengeVerdict } from "../base/challenge.ts";
 import { isRemintError, RemintError, withRejection } from "../base/errors.ts";
 import { isRelative, leftOrigin, printableUrl, targetOf } from "../base/url.ts";
 import { policyHalf } from "../core/types.ts";
-import { notATokenCache } from "./choose-cache.ts";
-import { dispatch, mayResend, outcomeOf, unwrapped } from "./client-seam.ts";
+import { isTokenCache, tokenCacheError } from "./choose-cache.ts";
+import { answerOrThrow, mayResend, outcomeOf, sendOnce } from "./client-seam.ts";
 import { DpopSends } from "./dpop-sends.ts";
 import type { AccessToken, PolicyHalf, Renewal, TokenCache } from "../core/types.ts";
 import type { ClientSeam, Outcome, PolicyRequest } from "./client-seam.ts";
@@ -26,13 +27,16 @@ import type { ClientSeam, Outcome, PolicyRequest } from "./client-seam.ts";
 export type { ClientSeam, ExtraHeaders, PolicyRequest } from "./client-seam.ts";
 
 /**
- * Sends a request with the cache's token: attaches it, and on a 401 renews it and sends the request again, once.
+ * Sends a request with the cache's token, and sends it again with another token when an answer rejects the first one.
  *
- * Adapters use nothing else; use it to give any other client the same behaviour. Never resends a request whose body
- * cannot be sent twice, and never sends a token to an origin that is not on the cache's list (Q1-Q8).
+ * The adapters of this package use it. Use it to give any other client the same behaviour. A request whose body cannot
+ * be sent twice is not sent again. The token is not sent to an origin that the cache does not allow. A request whose
+ * caller set an `Authorization` header is sent without the token.
  *
- * @returns What `client.send` gave: the first answer, or that of the resend.
- * @throws {RemintError} When no token could be minted; after a 401 with `rejected` set. An abort rejects with its reason.
+ * @returns The answer of the last send, as `client.send` gave it.
+ * @throws {RemintError} When no token could be minted. After a 401 its `rejected` says which request was rejected. When
+ *   the request's signal aborts while the policy waits, the promise rejects with the signal's reason.
+ * @throws {TypeError} When `cache` is not a token cache.
  * @see [RFC 6750 section 3.1](https://www.rfc-editor.org/rfc/rfc6750.html#section-3.1)
  */
 export function withToken<Request extends PolicyRequest, Answer>(
@@ -40,12 +44,12 @@ export function withToken<Request extends PolicyRequest, Answer>(
   request: Request,
   client: ClientSeam<Request, Answer>,
 ): Promise<Answer> {
+  if (!isTokenCache(cache)) throw tokenCacheError("The first argument of withToken", cache);
   const half = policyHalf(cache);
-  if (half === undefined) throw notATokenCache("The first argument of withToken", cache);
-  if (!half.rules.allows(request.base ?? request.url)) return sendForeign(half, request, client);
+  if (!half.rules.allows(request.base ?? request.url)) return sendOutsideOrigins(half, request, client);
   const token = cache.peek();
   if (token !== undefined) return sendFirst(half, request, client, token);
-  if (client.isAuthorized?.(request)) return sendUntouched(half, request, client);
+  if (client.isAuthorized?.(request)) return sendWithOwnAuthorization(half, request, client);
   return cache.get({ signal: request.signal }).then(
     (minted) => sendFirst(half, request, client, minted),
     (error: unknown) => {
@@ -55,13 +59,20 @@ export function withToken<Request extends PolicyRequest, Answer>(
   );
 }
 
-/** Sends a request without a token: nothing is judged, nothing is renewed. */
+/**
+ * Sends a request once, without a token. A 401 goes to the caller.
+ *
+ * @returns The answer, as `client.send` gave it.
+ * @throws {TypeError} When `client.send` returns `undefined`.
+ */
 export function sendBare<Request extends PolicyRequest, Answer>(
   request: Request,
   client: ClientSeam<Request, Answer>,
 ): Promise<Answer> {
-  const sent = dispatch(request, client, undefined, undefined);
-  if (sent === undefined) throw new TypeError("client.send() must send a request without a token");
+  const sent = sendOnce(request, client, undefined, undefined);
+  if (sent === undefined) {
+    throw new TypeError("client.send() returned undefined for a call without a token: it must send the request");
+  }
   return sent.then(
     (answer) => {
       client.finish?.(request, answer);
@@ -74,101 +85,105 @@ export function sendBare<Request extends PolicyRequest, Answer>(
   );
 }
 
-function sendForeign<Request extends PolicyRequest, Answer>(
-  cache: PolicyHalf,
+function sendOutsideOrigins<Request extends PolicyRequest, Answer>(
+  half: PolicyHalf,
   request: Request,
   client: ClientSeam<Request, Answer>,
 ): Promise<Answer> {
-  cache.skipped(isRelative(request.url) ? "relative-url" : "origin-not-allowed", request.url);
+  half.skipped(isRelative(request.url) ? "relative-url" : "origin-not-allowed", request.url);
   return sendBare(request, client);
 }
 
-function sendUntouched<Request extends PolicyRequest, Answer>(
-  cache: PolicyHalf,
+function sendWithOwnAuthorization<Request extends PolicyRequest, Answer>(
+  half: PolicyHalf,
   request: Request,
   client: ClientSeam<Request, Answer>,
 ): Promise<Answer> {
-  cache.skipped("authorization-set", request.url);
+  half.skipped("authorization-set", request.url);
   return sendBare(request, client);
 }
 
-/** The warm path: one send, one look at the status. */
+/** Sends a request with a token for the first time. A warm request costs one send and one look at the status. */
 function sendFirst<Request extends PolicyRequest, Answer>(
-  cache: PolicyHalf,
+  half: PolicyHalf,
   request: Request,
   client: ClientSeam<Request, Answer>,
   token: AccessToken,
 ): Promise<Answer> {
-  const { rules } = cache;
-  if (rules.originsFromToken && !rules.allows(request.url, token)) return sendForeign(cache, request, client);
+  const { rules } = half;
+  if (rules.originsFromToken && !rules.allows(request.url, token)) return sendOutsideOrigins(half, request, client);
   const { prove } = rules;
   const dpopSends = prove === undefined ? undefined : new DpopSends(prove, request, client);
   const headers = rules.headers?.(token);
-  const sent = dpopSends === undefined ? dispatch(request, client, token, headers) : dpopSends.send(token, headers);
-  if (sent === undefined) return sendUntouched(cache, request, client);
+  const sent = dpopSends === undefined ? sendOnce(request, client, token, headers) : dpopSends.send(token, headers);
+  if (sent === undefined) return sendWithOwnAuthorization(half, request, client);
   return sent.then(
     (answer) => {
-      if (mayReject(cache, client.inspectStatuses, client.status(answer))) {
-        return new RejectedSend(cache, request, client, dpopSends).follow(token, { answer });
+      if (mayReject(half, client.inspectStatuses, client.status(answer))) {
+        return new PossibleRejection(half, request, client, dpopSends).renewAndResend(token, { answer });
       }
-      if (cache.onTrial) cache.accepted(token, targetOf(request.url));
+      if (half.onTrial) half.accepted(token, targetOf(request.url));
       client.finish?.(request, answer);
       return answer;
     },
     (error: unknown) => {
       const answer = client.answerOf?.(error);
-      if (answer !== undefined && mayReject(cache, client.inspectStatuses, client.status(answer))) {
-        return new RejectedSend(cache, request, client, dpopSends).follow(token, { answer, thrown: error });
+      if (answer !== undefined && mayReject(half, client.inspectStatuses, client.status(answer))) {
+        return new PossibleRejection(half, request, client, dpopSends).renewAndResend(token, { answer, thrown: error });
       }
-      if (answer !== undefined && cache.onTrial) cache.accepted(token, targetOf(request.url));
+      if (answer !== undefined && half.onTrial) half.accepted(token, targetOf(request.url));
       client.finish?.(request, error);
       throw error;
     },
   );
 }
 
-/** Whether an answer with this status has to be judged at all. */
-function mayReject(cache: PolicyHalf, also: readonly number[] | undefined, status: number): boolean {
-  return status === 401 || also?.includes(status) === true || cache.rules.inspectStatuses?.includes(status) === true;
+/** Whether an answer with this status may be a rejection. Other answers are not looked at. */
+function mayReject(half: PolicyHalf, clientStatuses: readonly number[] | undefined, status: number): boolean {
+  return (
+    status === 401 || clientStatuses?.includes(status) === true || half.rules.inspectStatuses?.includes(status) === true
+  );
 }
 
-type Verdict = "rejected" | "accepted" | "says-nothing";
+/** What an answer says about the token that was sent. */
+type Verdict = "rejected" | "accepted" | "unknown";
 
-/** A token whose proof was refused was perhaps not even looked at. */
-const CHALLENGED = { renew: "rejected", keep: "accepted", unproved: "says-nothing" } as const;
+/** The verdict for each reading of a challenge. A server that refused the proof may not have checked the token. */
+const VERDICT_OF_CHALLENGE = { renew: "rejected", keep: "accepted", unproved: "unknown" } as const;
 
-/** A request whose answer may say that its token was not accepted. */
-class RejectedSend<Request extends PolicyRequest, Answer> {
-  readonly #cache: PolicyHalf;
+/** A request whose first answer may reject its token, from that answer to the one that the caller gets. */
+class PossibleRejection<Request extends PolicyRequest, Answer> {
+  readonly #half: PolicyHalf;
   readonly #request: Request;
   readonly #client: ClientSeam<Request, Answer>;
   readonly #dpopSends: DpopSends<Request, Answer> | undefined;
 
   constructor(
-    cache: PolicyHalf,
+    half: PolicyHalf,
     request: Request,
     client: ClientSeam<Request, Answer>,
     dpopSends: DpopSends<Request, Answer> | undefined,
   ) {
-    this.#cache = cache;
+    this.#half = half;
     this.#request = request;
     this.#client = client;
     this.#dpopSends = dpopSends;
   }
 
-  /** From the first doubtful answer to what the caller gets. */
-  async follow(token: AccessToken, outcome: Outcome<Answer>): Promise<Answer> {
+  /** Renews and resends until an answer goes to the caller. `outcome` is that of the send with `token`. */
+  async renewAndResend(token: AccessToken, outcome: Outcome<Answer>): Promise<Answer> {
     let renewal: Renewal | undefined;
     try {
-      for (let final = false; ;) {
+      for (let isFinal = false; ;) {
         const verdict = await this.#judge(outcome.answer);
-        if (verdict === "accepted" && this.#cache.onTrial) this.#cache.accepted(token, targetOf(this.#request.url));
-        if (verdict !== "rejected" || final) return this.#give(outcome);
-        renewal = this.#renewal(renewal, token);
-        if (renewal === undefined || !mayResend(this.#request, this.#client)) return this.#give(outcome);
-        const next = await this.#renew(renewal, outcome.answer);
-        token = next.token;
-        final = next.final;
+        if (verdict === "accepted" && this.#half.onTrial) this.#half.accepted(token, targetOf(this.#request.url));
+        if (verdict !== "rejected" || isFinal) return this.#finishWith(outcome);
+        // The rejection is reported even if the request cannot be sent again (Q6).
+        renewal = this.#reportRejection(renewal, token);
+        if (renewal === undefined || !mayResend(this.#request, this.#client)) return this.#finishWith(outcome);
+        const renewed = await this.#renew(renewal, outcome.answer);
+        token = renewed.token;
+        isFinal = renewed.final;
         outcome = await this.#resend(token);
       }
     } catch (error) {
@@ -177,12 +192,37 @@ class RejectedSend<Request extends PolicyRequest, Answer> {
     }
   }
 
-  /** Reports the rejection; the first time to the cache, after that to the renewal that offered the token. */
-  #renewal(renewal: Renewal | undefined, token: AccessToken): Renewal | undefined {
-    if (renewal === undefined) return this.#cache.rejected(token, targetOf(this.#request.url));
+  /** Judges an answer: the client's rule first, then the grant's, then the challenge (Q4). */
+  async #judge(answer: Answer): Promise<Verdict> {
+    const client = this.#client;
+    const status = client.status(answer);
+    if (!mayReject(this.#half, client.inspectStatuses, status)) return "accepted";
+    // Another origin, reached by a redirect, did not get the token (Q3).
+    if (leftOrigin(this.#request.url, client.finalUrl?.(answer))) return "unknown";
+    const judged = {
+      status,
+      header: (name: string) => client.header(answer, name),
+      text: async (maxBytes: number) => (await client.text?.(answer, maxBytes)) ?? "",
+    };
+    for (const rule of [client.isRejected, this.#half.rules.isRejected]) {
+      const isRejected = await rule?.(judged);
+      if (isRejected !== undefined) return isRejected ? "rejected" : "accepted";
+    }
+    const challenge = status === 401 ? challengeVerdict(client.header(answer, "www-authenticate")) : "keep";
+    return VERDICT_OF_CHALLENGE[challenge];
+  }
+
+  /**
+   * Reports a rejection: the first one of a request to the cache, a later one to the renewal that gave the token.
+   *
+   * @returns `undefined` when the storm guard refuses a renewal (C8).
+   */
+  #reportRejection(renewal: Renewal | undefined, token: AccessToken): Renewal | undefined {
+    if (renewal === undefined) return this.#half.rejected(token, targetOf(this.#request.url));
     return renewal.again(token) ? renewal : undefined;
   }
 
+  /** Gets another token, after the answer is freed: the mint may need its connection (Q7). */
   async #renew(renewal: Renewal, answer: Answer): Promise<{ token: AccessToken; final: boolean }> {
     const { signal, url } = this.#request;
     const status = this.#client.status(answer);
@@ -191,44 +231,29 @@ class RejectedSend<Request extends PolicyRequest, Answer> {
     try {
       return await renewal.next({ signal });
     } catch (error) {
+      // Each request gets an error of its own: all callers that waited for the mint share one error object (Q8).
       throw isRemintError(error) ? withRejection(error, { status, url: printableUrl(url) }) : error;
     }
   }
 
   async #resend(token: AccessToken): Promise<Outcome<Answer>> {
-    const { rules } = this.#cache;
+    const { rules } = this.#half;
     if (rules.originsFromToken && !rules.allows(this.#request.url, token)) {
       const url = printableUrl(this.#request.url);
-      throw new RemintError("ERR_ORIGIN", `the renewed token may not be sent to ${url}: it is not among its origins`);
+      throw new RemintError(
+        "ERR_ORIGIN",
+        `The request to ${url} was not sent again after a 401: the origins of the renewed token do not include it`,
+      );
     }
     const headers = rules.headers?.(token);
-    const sent = this.#dpopSends?.send(token, headers) ?? dispatch(this.#request, this.#client, token, headers);
-    // Never undefined: it was sent with a token before.
+    const sent = this.#dpopSends?.send(token, headers) ?? sendOnce(this.#request, this.#client, token, headers);
+    // Not `undefined`: the caller set no `Authorization` header, else the first send would have carried no token.
     return outcomeOf(sent!, this.#client);
   }
 
-  #give(outcome: Outcome<Answer>): Answer {
-    const answer = unwrapped(outcome);
+  #finishWith(outcome: Outcome<Answer>): Answer {
+    const answer = answerOrThrow(outcome);
     this.#client.finish?.(this.#request, answer);
     return answer;
-  }
-
-  /** Q3, Q4: the client's rule, the grant's rule, then the challenge. */
-  async #judge(answer: Answer): Promise<Verdict> {
-    const client = this.#client;
-    const status = client.status(answer);
-    if (!mayReject(this.#cache, client.inspectStatuses, status)) return "accepted";
-    if (leftOrigin(this.#request.url, client.finalUrl?.(answer))) return "says-nothing";
-    const judged = {
-      status,
-      header: (name: string) => client.header(answer, name),
-      text: async (maxBytes: number) => (await client.text?.(answer, maxBytes)) ?? "",
-    };
-    for (const rule of [client.isRejected, this.#cache.rules.isRejected]) {
-      const verdict = await rule?.(judged);
-      if (verdict !== undefined) return verdict ? "rejected" : "accepted";
-    }
-    const challenge = status === 401 ? challengeVerdict(client.header(answer, "www-authenticate")) : "keep";
-    return CHALLENGED[challenge];
   }
 }

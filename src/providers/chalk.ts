@@ -1,10 +1,12 @@
 /**
- * Chalk's API: its own dialect of the client credentials grant, the headers its requests carry, and where its tokens may
- * be sent.
+ * `remint/chalk`: a grant for Chalk's API. It is a client credentials grant with differences from RFC 6749:
  *
- * 1. POST the client's id and secret as JSON to `{apiServer}/v1/oauth/token`.
- * 2. The answer has the token, and the query engine of every environment.
- * 3. Requests carry the token, and the environment they are for in `X-Chalk-Env-Id`.
+ * 1. The client's id and secret are sent as JSON to `{apiServer}/v1/oauth/token`.
+ * 2. The answer has the token, and the URL of the query engine of every environment. The token may be sent to these.
+ * 3. Requests carry the token, and in `X-Chalk-Env-Id` the environment they are for.
+ *
+ * The request is sent and its answer is read by `oauth/answer.ts`. For servers that follow RFC 6749 see
+ * `grants/client-credentials.ts`.
  *
  * @module
  */
@@ -19,25 +21,34 @@ import type { AccessToken, TokenResponse } from "../core/types.ts";
 import type { TokenAnswer, TokenFetch } from "../oauth/answer.ts";
 import type { ClientSecret } from "../oauth/client-authentication.ts";
 
-/** Options of {@link chalkGrant}. Each that is not given is read from the environment variable its description names. */
+/**
+ * Options of {@link chalkGrant}. An option that is not set is read from the environment variable in its description.
+ */
 export interface ChalkGrantOptions {
-  /** `CHALK_CLIENT_ID`. */
+  /** The client's id. Environment variable: `CHALK_CLIENT_ID`. */
   readonly clientId?: string | undefined;
-  /** `CHALK_CLIENT_SECRET`; or a function that is asked before every token request. */
+  /**
+   * The client's secret, or a function that is called before every token request. Environment variable:
+   * `CHALK_CLIENT_SECRET`.
+   */
   readonly clientSecret?: ClientSecret | undefined;
-  /** `CHALK_API_SERVER`. @defaultValue "https://api.chalk.ai" */
+  /** The URL of the API server. Environment variable: `CHALK_API_SERVER`. @defaultValue "https://api.chalk.ai" */
   readonly apiServer?: string | URL | undefined;
   /**
-   * The environment requests are for, by id or name: `CHALK_ACTIVE_ENVIRONMENT`.
+   * The environment that requests are for, by id or by name. Environment variable: `CHALK_ACTIVE_ENVIRONMENT`.
    *
    * @defaultValue the token's primary environment
    */
   readonly environment?: string | undefined;
   /** Milliseconds a token lives when the server does not say. @defaultValue 3_600_000 (1 hour) */
   readonly defaultTtl?: number | undefined;
-  /** Sends the token request; must not follow redirects. @defaultValue `globalThis.fetch`, looked up at every request */
+  /**
+   * Sends the token request. It must not follow redirects.
+   *
+   * @defaultValue `globalThis.fetch`, looked up at every request
+   */
   readonly fetch?: TokenFetch | undefined;
-  /** Says that a trusted network protects plain http beyond loopback. @defaultValue false */
+  /** Allows plain http beyond loopback, where a trusted network protects it. @defaultValue false */
   readonly allowHttp?: boolean | undefined;
 }
 
@@ -49,10 +60,10 @@ const AN_HOUR = 60 * 60_000;
 const ROLE = { name: "token endpoint", option: "apiServer" } as const;
 
 /**
- * A grant for Chalk: obtains its tokens, knows where they may be sent (the API server and the engines the token names)
- * and adds `X-Chalk-Env-Id` to requests that do not have it.
+ * Creates a grant for Chalk's API. Its tokens may be sent to the API server and to the engines that the token response
+ * names. Requests without an `X-Chalk-Env-Id` header get one.
  *
- * @throws {TypeError} When an option is wrong, or neither given nor in the environment.
+ * @throws {TypeError} When an option is wrong, or when it is missing and its environment variable is not set.
  * @example
  * ```ts
  * const tokens = createTokenCache({ grant: chalkGrant() });
@@ -84,6 +95,47 @@ export function chalkGrant(options: ChalkGrantOptions = {}): Grant {
   });
 }
 
+/** What Chalk's token response says beside the token. */
+export interface ChalkToken {
+  /** The id of the environment that is used when none is named. */
+  readonly primaryEnvironment: string | undefined;
+  /** The URL of each environment's query engine, by environment id. */
+  readonly engines: Readonly<Record<string, string>>;
+  /** The address of each environment's gRPC engine, by environment id. */
+  readonly grpcEngines: Readonly<Record<string, string>>;
+  /** The name of each environment, by environment id. */
+  readonly environmentNames: Readonly<Record<string, string>>;
+  /** The URL of the API server. */
+  readonly apiServer: string | undefined;
+  /** Returns the URL of an environment's query engine, by id or by name; by default the primary environment's. */
+  engineFor(environment?: string): string | undefined;
+  /** Returns the address of an environment's gRPC engine, by id or by name; by default the primary environment's. */
+  grpcEngineFor(environment?: string): string | undefined;
+}
+
+type Strings = Readonly<Record<string, string>>;
+
+/** Returns what Chalk's token response said beside the token. For tokens of {@link chalkGrant}. */
+export function chalkToken({ response }: AccessToken): ChalkToken {
+  const { primary_environment: primary, api_server: apiServer } = response;
+  const token = {
+    primaryEnvironment: textOf(primary),
+    engines: stringsOf(response["engines"]),
+    grpcEngines: stringsOf(response["grpc_engines"]),
+    environmentNames: stringsOf(response["environment_id_to_name"]),
+    apiServer: textOf(apiServer),
+  };
+  const from = (engines: Strings, environment: string | undefined): string | undefined => {
+    const id = environmentId(token, environment);
+    return id !== undefined && Object.hasOwn(engines, id) ? engines[id] : undefined;
+  };
+  return {
+    ...token,
+    engineFor: (environment) => from(token.engines, environment),
+    grpcEngineFor: (environment) => from(token.grpcEngines, environment),
+  };
+}
+
 interface ChalkClient {
   readonly endpoint: string;
   readonly clientId: string;
@@ -107,22 +159,22 @@ async function mintToken(client: ChalkClient, signal: AbortSignal): Promise<Toke
   return { ...token, refresh_token: undefined };
 }
 
-/** The answer as RFC 6749 would have it: Chalk may leave out `token_type`, and refuses in plain text. */
+/**
+ * Turns an answer of Chalk into one of RFC 6749. Chalk may leave out `token_type`, and its errors may be plain text.
+ */
 function asOAuth(answer: TokenAnswer): TokenAnswer {
   const { status, body, redact } = answer;
   const json = jsonObject(body);
   if (status !== 200) {
-    const said = json?.["error_description"] ?? json?.["message"] ?? json?.["detail"] ?? (json ? undefined : body);
-    const text = shown(typeof said === "string" && !said.trimStart().startsWith("<") ? said : undefined, redact);
+    const reason = json?.["error_description"] ?? json?.["message"] ?? json?.["detail"] ?? (json ? undefined : body);
+    const text = shown(typeof reason === "string" && !reason.trimStart().startsWith("<") ? reason : undefined, redact);
     return { ...answer, body: JSON.stringify({ error: json?.["error"], error_description: text }) };
   }
-  return json === undefined ? answer : { ...answer, body: JSON.stringify({ ...json, token_type: typeOf(json) }) };
+  if (json === undefined) return answer;
+  return { ...answer, body: JSON.stringify({ ...json, token_type: json["token_type"] ?? "Bearer" }) };
 }
 
-function typeOf(json: Readonly<Record<string, unknown>>): unknown {
-  return json["token_type"] ?? "Bearer";
-}
-
+/** An option, or the environment variable that stands for it. @throws {TypeError} When neither is set. */
 function setting(name: string, variable: string, given: unknown): string {
   const value: unknown = given ?? fromEnvironment(variable);
   if (typeof value === "string" && value !== "") return value;
@@ -138,61 +190,22 @@ function serverUrl(value: unknown, allowHttp: boolean): string {
   return withoutTrailingSlashes(origin + pathname);
 }
 
-/** Without Node's types: there is no `process` in browsers and Workers. */
+/** Reads an environment variable. Browsers and Workers have no `process`, so Node's types are not used. */
 function fromEnvironment(variable: string): string | undefined {
   const { process } = globalThis as { process?: { env?: Readonly<Record<string, string | undefined>> } };
   return process?.env?.[variable] || undefined;
 }
 
-// MERGED What Chalk says about a token beside its value: environments, and where their engines are.
-/** What Chalk says about a token beside its value. */
-export interface ChalkToken {
-  readonly primaryEnvironment: string | undefined;
-  /** Environment id to the URL of its query engine. */
-  readonly engines: Readonly<Record<string, string>>;
-  /** Environment id to the address of its gRPC engine. */
-  readonly grpcEngines: Readonly<Record<string, string>>;
-  readonly environmentNames: Readonly<Record<string, string>>;
-  readonly apiServer: string | undefined;
-  /** The URL of an environment's engine; without one named, the primary environment's. By id or by name. */
-  engineFor(environment?: string): string | undefined;
-  /** {@link ChalkToken.engineFor} for gRPC. */
-  grpcEngineFor(environment?: string): string | undefined;
-}
-
-type Strings = Readonly<Record<string, string>>;
-
-/** What Chalk said about a token that a `chalkGrant` obtained. */
-export function chalkToken({ response }: AccessToken): ChalkToken {
-  const { primary_environment: primary, api_server: apiServer } = response;
-  const token = {
-    primaryEnvironment: textOf(primary),
-    engines: stringsOf(response["engines"]),
-    grpcEngines: stringsOf(response["grpc_engines"]),
-    environmentNames: stringsOf(response["environment_id_to_name"]),
-    apiServer: textOf(apiServer),
-  };
-  const from = (engines: Strings, environment: string | undefined): string | undefined => {
-    const id = environmentId(token, environment);
-    return id !== undefined && Object.hasOwn(engines, id) ? engines[id] : undefined;
-  };
-  return {
-    ...token,
-    engineFor: (environment) => from(token.engines, environment),
-    grpcEngineFor: (environment) => from(token.grpcEngines, environment),
-  };
-}
-
 type Environments = Pick<ChalkToken, "primaryEnvironment" | "environmentNames">;
 
-/** The id of an environment that was given by id or name. */
+/** The id of an environment that is named by its id or its name; by default the primary environment's. */
 function environmentId({ primaryEnvironment, environmentNames }: Environments, named?: string): string | undefined {
   if (named === undefined) return primaryEnvironment;
   const [id] = Object.entries(environmentNames).find(([, name]) => name === named) ?? [];
   return Object.hasOwn(environmentNames, named) ? named : (id ?? named);
 }
 
-/** Where a token may be sent: the API server and the engines, but never in the clear unless that is allowed. */
+/** Where a token may be sent: to the API server and the engines. Plain http only where it is allowed. */
 function tokenOrigins(token: ChalkToken, apiServer: string, allowHttp: boolean): string[] {
   const urls = [apiServer, token.apiServer, ...Object.values(token.engines), ...Object.values(token.grpcEngines)];
   return urls.flatMap((url) => {
@@ -202,7 +215,7 @@ function tokenOrigins(token: ChalkToken, apiServer: string, allowHttp: boolean):
       const isSafe = protocol === "https:" || (protocol === "http:" && (allowHttp || isLoopback(hostname)));
       return isSafe ? [origin] : [];
     } catch {
-      return []; // An engine that has no usable address gets no token; the others do.
+      return []; // An engine without a usable address gets no token. The other engines get theirs.
     }
   });
 }

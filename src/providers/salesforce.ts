@@ -1,10 +1,12 @@
 /**
- * Salesforce: its four grants at one login server, and what its APIs say when a session is over.
+ * `remint/salesforce`: the four grants of Salesforce, and the answers by which its APIs reject a token.
  *
- * - `instance_url` of an answer must be the configured one, or the token is not used: it belongs to another org.
- * - Answers have no `expires_in`: a session lives as long as the org's settings say, and longer while it is used. A token
- *   is kept for 30 minutes, and replaced before that when an API says that the session is over.
- * - The server may hand out the same live token again; that is no error (C8).
+ * - A token is used only if the answer's `instance_url` is the configured one. Otherwise it belongs to another org.
+ * - Answers have no `expires_in`. How long a token lives depends on the org's settings and on its use. A token is kept
+ *   for 30 minutes, and replaced earlier when an API rejects it.
+ * - The server may return the same valid token again. That is not an error (C8).
+ *
+ * Not here: the grants themselves (`grants/`), of which these are variants.
  *
  * @module
  */
@@ -23,49 +25,62 @@ import type { SigningKeyOptions } from "../base/keys.ts";
 import type { Grant } from "../core/grant.ts";
 import type { AccessToken, RejectionRule, TokenResponse } from "../core/types.ts";
 import type { RefreshTokenGrantOptions } from "../grants/refresh-token.ts";
-import type { TokenInput, TokenType } from "../grants/token-exchange.ts";
+import type { TokenExchangeGrantOptions, TokenInput, TokenType } from "../grants/token-exchange.ts";
 import type { ClientSecret } from "../oauth/client-authentication.ts";
 import type { TokenEndpointOptions } from "../oauth/client.ts";
 import type { GrantOptions } from "../oauth/parameters.ts";
 
-/** What every Salesforce grant takes. */
+/** The options that every Salesforce grant has. */
 export interface SalesforceOptions extends Pick<TokenEndpointOptions, "headers" | "fetch" | "allowHttp"> {
-  /** Where users of the org log in: its My Domain, or https://login.salesforce.com for the grants that allow it. */
+  /** The URL where users of the org log in: its My Domain, or https://login.salesforce.com for grants that allow it. */
   readonly loginUrl: string | URL;
-  /** The org's API base, its My Domain: the only place its tokens are sent to. */
+  /** The URL of the org's API: its My Domain. Its tokens are sent nowhere else. */
   readonly instanceUrl: string | URL;
   /** The consumer key of the connected app. */
   readonly clientId: string;
+  /** The scopes to request: a list, or one string with spaces between them. @defaultValue none: the server decides */
   readonly scope?: string | readonly string[] | undefined;
-  /** Milliseconds a token is kept; 0 does not keep it. @defaultValue 1_800_000 (30 minutes) */
+  /** Milliseconds a token is kept. With 0 it is not kept. @defaultValue 1_800_000 (30 minutes) */
   readonly defaultTtl?: number | undefined;
-  /** Names whose token this is without any secret; see `GrantOptions.key`. */
+  /** Says whose token this is, without a secret. See `GrantOptions.key`. */
   readonly key?: string | undefined;
 }
 
-/** {@link SalesforceOptions} with the connected app's secret. */
+/** {@link SalesforceOptions}, and the secret of the connected app. */
 export interface SalesforceSecretOptions extends SalesforceOptions {
-  /** The consumer secret, or a function that is asked for it before every token request. */
+  /** The consumer secret, or a function that is called before every request. */
   readonly clientSecret: ClientSecret;
-  /** @defaultValue "client_secret_basic", which Salesforce recommends */
+  /**
+   * How the secret is sent: in the `Authorization` header, or in the body.
+   *
+   * @defaultValue "client_secret_basic", which Salesforce recommends
+   */
   readonly clientAuthentication?: "client_secret_basic" | "client_secret_post" | undefined;
 }
 
-/** {@link SalesforceSecretOptions}, for apps that need not prove who they are. */
+/** {@link SalesforceSecretOptions} for connected apps that may do without the secret. */
 export interface SalesforceOptionalSecretOptions extends SalesforceOptions {
-  /** The consumer secret, or a function that is asked for it before every token request. */
+  /**
+   * The consumer secret, or a function that is called before every request.
+   *
+   * @defaultValue none: the app is a public client
+   */
   readonly clientSecret?: SalesforceSecretOptions["clientSecret"] | undefined;
-  /** @defaultValue "client_secret_basic", which Salesforce recommends */
+  /**
+   * How the secret is sent. Only with a `clientSecret`.
+   *
+   * @defaultValue "client_secret_basic", which Salesforce recommends
+   */
   readonly clientAuthentication?: SalesforceSecretOptions["clientAuthentication"];
 }
 
 /** Options of {@link salesforceJwtBearerGrant}. */
 export interface SalesforceJwtBearerGrantOptions extends SalesforceOptions {
-  /** The user the token is for. */
+  /** The name of the user the token is for. */
   readonly username: string;
-  /** The private key whose certificate the connected app has: a `CryptoKey`, a JWK or PEM (PKCS#8). */
+  /** The private key: a `CryptoKey`, a JWK or a PEM (PKCS#8). The connected app has its certificate. */
   readonly privateKey: SigningKeyOptions["key"];
-  /** @defaultValue `loginUrl` */
+  /** The assertion's `aud` claim. @defaultValue `loginUrl` */
   readonly audience?: string | undefined;
 }
 
@@ -75,12 +90,12 @@ export interface SalesforceRefreshTokenGrantOptions
 
 /** Options of {@link salesforceTokenExchangeGrant}. */
 export interface SalesforceTokenExchangeGrantOptions extends SalesforceOptionalSecretOptions {
-  /** The identity provider's token, at most 10,000 characters. */
+  /** The token of the identity provider. At most 10,000 characters. */
   readonly subjectToken: TokenInput;
-  /** @defaultValue "access_token" */
+  /** The type of the subject token. @defaultValue "access_token" */
   readonly subjectTokenType?: TokenType | undefined;
-  /** See `TokenExchangeOptions.subjectExpiresAt`. */
-  readonly subjectExpiresAt?: number | Date | (() => number | Date | undefined) | undefined;
+  /** When the subject token expires. See `TokenExchangeGrantOptions.subjectExpiresAt`. */
+  readonly subjectExpiresAt?: TokenExchangeGrantOptions["subjectExpiresAt"];
   /** The Apex handler that maps the token to a user. @defaultValue the app's default handler */
   readonly tokenHandler?: string | undefined;
 }
@@ -89,9 +104,10 @@ const KEY_NAMES = { key: "privateKey", kid: "privateKey" } as const;
 const SHARED_LOGIN_HOSTS = ["login.salesforce.com", "test.salesforce.com"];
 
 /**
- * The client credentials grant: a token for the integration user of the connected app.
+ * Creates a client credentials grant: tokens for the integration user of the connected app.
  *
- * @throws {TypeError} When an option is wrong; `loginUrl` must be the org's My Domain here.
+ * @throws {TypeError} When an option is wrong. For this grant `loginUrl` must be the org's My Domain.
+ * @see [RFC 6749 section 4.4](https://www.rfc-editor.org/rfc/rfc6749.html#section-4.4)
  * @example
  * ```ts
  * const tokens = createTokenCache({
@@ -117,9 +133,11 @@ export function salesforceClientCredentialsGrant(options: SalesforceSecretOption
 }
 
 /**
- * The JWT bearer grant: a token for a user who allowed it once, without the user. Signed with RS256, good for a minute.
+ * Creates a JWT bearer grant: tokens for a user who has approved the app before and is not present. Each assertion is
+ * signed with RS256 and valid for one minute.
  *
  * @throws {TypeError} When an option is wrong.
+ * @see [RFC 7523 section 2.1](https://www.rfc-editor.org/rfc/rfc7523.html#section-2.1)
  */
 export function salesforceJwtBearerGrant(options: SalesforceJwtBearerGrantOptions): Grant {
   const org = orgOf("salesforceJwtBearerGrant", options);
@@ -132,9 +150,10 @@ export function salesforceJwtBearerGrant(options: SalesforceJwtBearerGrantOption
 }
 
 /**
- * The refresh token grant.
+ * Creates a refresh token grant: tokens for the user who signed in.
  *
  * @throws {TypeError} When an option is wrong.
+ * @see [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749.html#section-6)
  */
 export function salesforceRefreshTokenGrant(options: SalesforceRefreshTokenGrantOptions): Grant {
   const org = orgOf("salesforceRefreshTokenGrant", options);
@@ -143,9 +162,10 @@ export function salesforceRefreshTokenGrant(options: SalesforceRefreshTokenGrant
 }
 
 /**
- * The token exchange grant: a session for the user an identity provider's token speaks of.
+ * Creates a token exchange grant: tokens for the user whom a token of an identity provider stands for.
  *
  * @throws {TypeError} When an option is wrong.
+ * @see [RFC 8693 section 2](https://www.rfc-editor.org/rfc/rfc8693.html#section-2)
  */
 export function salesforceTokenExchangeGrant(options: SalesforceTokenExchangeGrantOptions): Grant {
   const org = orgOf("salesforceTokenExchangeGrant", options);
@@ -154,16 +174,37 @@ export function salesforceTokenExchangeGrant(options: SalesforceTokenExchangeGra
   const endpoint = publicOptions(org, options);
   const exchange = {
     ...endpoint,
-    subjectToken: shortEnough(subjectToken),
+    subjectToken: checkedLength(subjectToken),
     subjectTokenType,
     subjectExpiresAt,
     ...(tokenHandler !== undefined && { parameters: { token_handler: tokenHandler } }),
   };
-  // Its documented answers have no `issued_token_type`.
+  // The answer is not checked: Salesforce documents answers without `issued_token_type`.
   return forOrg(
     org,
     exchangeGrant(tokenClient(endpoint), exchange, () => {}),
   );
+}
+
+/** What Salesforce's token response says beside the token. */
+export interface SalesforceToken {
+  /** The URL of the org's API. */
+  readonly instanceUrl: string | undefined;
+  /** The identity URL of the user. */
+  readonly id: string | undefined;
+  /** When the token was issued. Epoch milliseconds. */
+  readonly issuedAt: number | undefined;
+}
+
+/** Returns what Salesforce's token response said beside the token. For tokens of these grants. */
+export function salesforceToken({ response }: AccessToken): SalesforceToken {
+  const { instance_url: instanceUrl, id, issued_at: issued } = response;
+  const issuedAt = typeof issued === "string" && /^\d+$/.test(issued) ? Number(issued) : undefined;
+  return {
+    instanceUrl: typeof instanceUrl === "string" ? withoutTrailingSlashes(instanceUrl) : undefined,
+    id: typeof id === "string" ? id : undefined,
+    issuedAt,
+  };
 }
 
 function endpointOptions({ loginUrl }: Org, options: SalesforceOptionalSecretOptions): GrantOptions {
@@ -182,7 +223,7 @@ function endpointOptions({ loginUrl }: Org, options: SalesforceOptionalSecretOpt
   };
 }
 
-/** Salesforce documents Basic credentials that are not form-encoded first; consumer keys have dots in them. */
+/** Salesforce documents Basic credentials without form encoding, and consumer keys contain dots. */
 function authentication({
   clientAuthentication = "client_secret_basic",
 }: Pick<
@@ -193,30 +234,18 @@ function authentication({
   return isBasic ? clientSecretBasic({ encoding: "raw" }) : clientAuthentication;
 }
 
-/** For grants that an app without a secret may use too: who knows the assertion or the token needs no more. */
+/** Options for grants that an app without a secret may use too: the assertion or the token is enough. */
 function publicOptions(org: Org, options: SalesforceOptionalSecretOptions): GrantOptions {
   const endpoint = endpointOptions(org, options);
   const { clientSecret, clientAuthentication } = options;
   if (clientSecret !== undefined) return endpoint;
-  // Whoever says how the secret goes means to send one: most often a variable that is not set.
+  // A caller that says how the secret is sent means to send one. Most often its environment variable is not set.
   if (clientAuthentication !== undefined)
-    throw optionError("clientSecret", clientSecret, "given for clientAuthentication");
+    throw optionError("clientSecret", clientSecret, "given when clientAuthentication is");
   return { ...endpoint, clientAuthentication: "none" };
 }
 
-// MERGED What all Salesforce grants have in common: the org their tokens belong to.
-const HALF_AN_HOUR = 30 * 60_000;
-
-/** What Salesforce says about a token beside its value. */
-export interface SalesforceToken {
-  readonly instanceUrl: string | undefined;
-  /** The identity URL of the user. */
-  readonly id: string | undefined;
-  /** Epoch milliseconds. */
-  readonly issuedAt: number | undefined;
-}
-
-/** The org, as the options describe it. */
+/** The options that describe the org. */
 interface OrgOptions {
   readonly loginUrl: string | URL;
   readonly instanceUrl: string | URL;
@@ -224,12 +253,14 @@ interface OrgOptions {
   readonly allowHttp?: boolean | undefined;
 }
 
-/** {@link OrgOptions}, checked: URLs without a slash at the end. */
+/** Checked {@link OrgOptions}. The URLs have no slash at the end. */
 interface Org {
   readonly loginUrl: string;
   readonly instanceUrl: string;
   readonly defaultTtl: number;
 }
+
+const HALF_AN_HOUR = 30 * 60_000;
 
 /** @throws {TypeError} When a URL is missing or wrong. */
 function orgOf(where: string, options: OrgOptions): Org {
@@ -254,15 +285,18 @@ function baseUrl({ origin, pathname }: URL): string {
   return withoutTrailingSlashes(origin + pathname);
 }
 
-/** The grant with what is Salesforce's: where its tokens go, when they are over, which are not the org's. */
+/**
+ * Returns the grant with the facts of Salesforce: where its tokens may be sent, which answers reject a token, and that
+ * a token of another org is refused.
+ */
 function forOrg(org: Org, grant: Grant): Grant {
   const definition = definitionOf(grant);
   return grantOf({
     ...definition,
     origins: [new URL(org.instanceUrl).origin],
     defaultTtl: org.defaultTtl,
-    isRejected: isSessionOver,
-    inspectStatuses: SESSION_STATUSES,
+    isRejected: isTokenRejected,
+    inspectStatuses: REJECTION_STATUSES,
     async mint(context) {
       const { signature: _signature, ...token } = await definition.mint(context);
       checkInstance(token, org);
@@ -276,31 +310,21 @@ function checkInstance(token: TokenResponse, { instanceUrl }: Org): void {
   try {
     if (baseUrl(new URL(given as string)).toLowerCase() === instanceUrl.toLowerCase()) return;
   } catch {
-    // Not a URL at all: told below.
+    // Not a URL. The error below covers this too.
   }
   const message = `the token is for another org: its "instance_url" is not the configured instanceUrl ${instanceUrl}`;
   throw leaveState(tokenResponseError(message), token["state"]);
 }
 
-/** What Salesforce said about a token that one of these grants obtained. */
-export function salesforceToken({ response }: AccessToken): SalesforceToken {
-  const { instance_url: instanceUrl, id, issued_at: issued } = response;
-  const issuedAt = typeof issued === "string" && /^\d+$/.test(issued) ? Number(issued) : undefined;
-  return {
-    instanceUrl: typeof instanceUrl === "string" ? withoutTrailingSlashes(instanceUrl) : undefined,
-    id: typeof id === "string" ? id : undefined,
-    issuedAt,
-  };
-}
-
 const LONGEST_SUBJECT_TOKEN = 10_000;
 
 /**
- * A subject token that Salesforce would not take is refused before it is sent.
+ * Refuses a subject token that is too long for Salesforce before it is sent. A function's answer is checked when it
+ * comes.
  *
- * @throws {TypeError} When it is given, and too long.
+ * @throws {TypeError} When the token is a string that is too long.
  */
-function shortEnough(input: TokenInput): TokenInput {
+function checkedLength(input: TokenInput): TokenInput {
   const message = `a subject token must not be longer than ${LONGEST_SUBJECT_TOKEN} characters for Salesforce`;
   if (typeof input === "function") {
     return async (context) => {
@@ -316,30 +340,29 @@ function shortEnough(input: TokenInput): TokenInput {
   return input;
 }
 
-// MERGED How Salesforce's APIs say that a session is over, and how they say other things that look like it.
-/** Statuses beside 401 under which a session that is over may hide. */
-const SESSION_STATUSES: readonly number[] = [400, 500];
+/** Whether an answer of a Salesforce API rejects the token. */
+const isTokenRejected: RejectionRule = async ({ status, text }) => {
+  const body = await text(LONGEST_ERROR);
+  if (status === 400) return BULK_REJECTION.test(body);
+  if (status === 500) return SOAP_REJECTION.test(body);
+  if (status !== 401) return undefined;
+  return OTHER_REASONS.some((reason) => body.includes(reason)) ? false : undefined;
+};
 
-/** Errors are short; what comes after this is somebody's data. */
+/** Statuses other than 401 by which some APIs reject a token. */
+const REJECTION_STATUSES: readonly number[] = [400, 500];
+
+/** In bytes. Errors are shorter than this. */
 const LONGEST_ERROR = 16_384;
 
-/** 401 bodies no new token helps against: the app, the user or the network is what is not allowed. */
-const NOT_THE_SESSION = [
+/** Texts of 401 answers that a new token would not change: the app, the user or the network is not allowed. */
+const OTHER_REASONS = [
   "Connected app is not attached to Agent",
   "This session is not valid for use with the REST API",
   "BlackTab users cannot perform API operations",
 ];
 
-/** Bulk API v1: XML or JSON. */
-const BULK_EXPIRED = /<exceptionCode>\s*InvalidSessionId\s*<|"exceptionCode"\s*:\s*"InvalidSessionId"/;
-/** SOAP: the fault's code with whatever prefix its namespace has. */
-const SOAP_EXPIRED = /<(?:[\w.-]+:)?faultcode>\s*(?:[\w.-]+:)?INVALID_SESSION_ID\s*</;
-
-/** Whether an answer of a Salesforce API says that the session is over. */
-const isSessionOver: RejectionRule = async ({ status, text }) => {
-  const body = await text(LONGEST_ERROR);
-  if (status === 400) return BULK_EXPIRED.test(body);
-  if (status === 500) return SOAP_EXPIRED.test(body);
-  if (status !== 401) return undefined;
-  return NOT_THE_SESSION.some((reason) => body.includes(reason)) ? false : undefined;
-};
+/** The Bulk API v1 rejects a token with status 400, in XML or JSON. */
+const BULK_REJECTION = /<exceptionCode>\s*InvalidSessionId\s*<|"exceptionCode"\s*:\s*"InvalidSessionId"/;
+/** The SOAP API rejects a token with status 500. The fault code may have any namespace prefix. */
+const SOAP_REJECTION = /<(?:[\w.-]+:)?faultcode>\s*(?:[\w.-]+:)?INVALID_SESSION_ID\s*</;

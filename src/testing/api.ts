@@ -1,30 +1,61 @@
+/**
+ * `startApi`: an API on loopback that requires an access token, and answers as a test says.
+ *
+ * Scripts, holds and records of requests are in scripted-server.ts. The token endpoint is in auth-server.ts.
+ *
+ * @module
+ */
 import { assertOptions, optionError } from "../base/options.ts";
 import { ScriptedServer } from "./scripted-server.ts";
 import type { AuthServer } from "./auth-server.ts";
 import type { Answer, ReceivedRequest, Scripted } from "./scripted-server.ts";
 
-/** How a {@link startApi} behaves when no script says otherwise. */
+/**
+ * Starts an API on 127.0.0.1 that answers `{ ok: true, path }` to a request with a Bearer token it accepts, and 401 to
+ * every other request.
+ *
+ * The API decides whether it accepts a token when it sends the answer: if `holdAnswers` holds requests back while their
+ * token is revoked, they get a 401.
+ *
+ * @throws {TypeError} When `accepts` is neither an auth server nor a function, or `latency` is not a duration.
+ * @see [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750.html#section-3)
+ * @example
+ * ```ts
+ * const api = await startApi({ accepts: auth });
+ * const release = api.holdAnswers();
+ * const answers = Promise.all(paths.map((path) => authFetch(api.origin + path)));
+ * await api.waitFor(paths.length);
+ * auth.revokeAll();
+ * release();
+ * ```
+ */
+export async function startApi(options: ApiOptions): Promise<Api> {
+  assertOptions("startApi", options);
+  return new LoopbackApi(options).listen();
+}
+
+/** Options of {@link startApi}: how the API answers requests that no script answers. */
 export interface ApiOptions {
-  /** Which tokens are let in: those an auth server handed out and did not revoke, or those a function says. */
+  /** The tokens that the API accepts: the live tokens of an auth server, or the tokens for which a function is true. */
   readonly accepts: Pick<AuthServer, "isLive"> | ((token: string) => boolean);
   /** Milliseconds from a request to its answer. @defaultValue 0 */
   readonly latency?: number | undefined;
 }
 
-/** A request to the API. */
-export interface ApiRequest extends ReceivedRequest {
-  /** The body as text (UTF-8). */
-  readonly text: string;
-  /** What followed `Bearer` in the `Authorization` header. */
-  readonly token: string | undefined;
-  /** The status that was answered; `undefined` before that, and when none ever was. */
-  readonly status: number | undefined;
+/** An API on loopback that requires a Bearer token, and the means by which a test controls it. */
+export interface Api extends Scripted<ApiRequest>, AsyncDisposable {
+  /** The number of requests that were answered 401, including scripted answers. */
+  readonly unauthorized: number;
 }
 
-/** An API on loopback that wants a Bearer token, and the controls a test has over it. */
-export interface Api extends Scripted<ApiRequest>, AsyncDisposable {
-  /** How many requests were answered 401, by scripts too. */
-  readonly unauthorized: number;
+/** A request that the API received. */
+export interface ApiRequest extends ReceivedRequest {
+  /** The body, decoded as UTF-8. */
+  readonly text: string;
+  /** The token of the `Authorization` header; `undefined` if the header is missing or does not begin with `Bearer`. */
+  readonly token: string | undefined;
+  /** The status of the answer; `undefined` until an answer is sent. */
+  readonly status: number | undefined;
 }
 
 class LoopbackApi extends ScriptedServer<ApiRequest> implements Api {
@@ -48,7 +79,7 @@ class LoopbackApi extends ScriptedServer<ApiRequest> implements Api {
   }
 
   protected override normalAnswer({ token, url }: ApiRequest): Answer {
-    // RFC 6750 section 3.1: a request without a token is not told an error.
+    // RFC 6750 section 3.1: the challenge to a request without a token contains no error code.
     if (token === undefined) return { status: 401, headers: { "www-authenticate": "Bearer" }, body: { ok: false } };
     if (this.#accepts(token)) return { body: { ok: true, path: url.replace(/\?.*$/s, "") } };
     return {
@@ -58,33 +89,10 @@ class LoopbackApi extends ScriptedServer<ApiRequest> implements Api {
     };
   }
 
-  protected override answering(request: ApiRequest, answer: Answer): Answer {
+  protected override beforeAnswer(request: ApiRequest, answer: Answer): Answer {
     const { status = 200 } = answer;
     Object.assign(request, { status });
     if (status === 401) this.unauthorized++;
     return answer;
   }
-}
-
-/**
- * Starts an API on 127.0.0.1 that answers `{ ok: true, path }` to a Bearer token it accepts, and 401 otherwise.
- *
- * Whether a token is accepted is decided when the answer is sent: requests held back by `holdAnswers` while their token
- * is revoked get a 401.
- *
- * @throws {TypeError} When `accepts` is neither an auth server nor a function, or `latency` is not milliseconds.
- * @see [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750.html#section-3)
- * @example
- * ```ts
- * const api = await startApi({ accepts: auth });
- * const release = api.holdAnswers();
- * const answers = Promise.all(paths.map((path) => authFetch(api.origin + path)));
- * await api.waitFor(paths.length);
- * auth.revokeAll();
- * release();
- * ```
- */
-export async function startApi(options: ApiOptions): Promise<Api> {
-  assertOptions("startApi", options);
-  return new LoopbackApi(options).listen();
 }

@@ -1,47 +1,78 @@
+/**
+ * `startAuthServer`: a token endpoint on loopback for the client credentials grant, which answers as a test says.
+ *
+ * Scripts, holds and records of requests are in scripted-server.ts. An API that accepts its tokens is in api.ts.
+ *
+ * @module
+ */
 import { randomBytes } from "node:crypto";
 import { assertOptions, assertString, optionError } from "../base/options.ts";
 import { ScriptedServer } from "./scripted-server.ts";
 import type { Answer, ReceivedHeaders, ReceivedRequest, Scripted } from "./scripted-server.ts";
 
-/** How a {@link startAuthServer} behaves when no script says otherwise. */
+/**
+ * Starts a token endpoint on 127.0.0.1 that answers the client credentials grant with opaque tokens, and fails on
+ * demand as token endpoints do.
+ *
+ * A token is live until it is revoked, whatever `expires_in` says, so no test has to wait for a token to expire. A
+ * scripted answer whose body is an object with an `access_token` issues that token.
+ *
+ * @throws {TypeError} When an option is of the wrong kind, or `clientSecret` is given without `clientId`.
+ * @see [RFC 6749 section 4.4](https://www.rfc-editor.org/rfc/rfc6749.html#section-4.4)
+ * @example
+ * ```ts
+ * const auth = await startAuthServer({ clientId: "me", clientSecret: "s3cret" });
+ * auth.respond({ status: 503, headers: { "retry-after": "2" } });
+ * await auth.close();
+ * ```
+ */
+export async function startAuthServer(options: AuthServerOptions = {}): Promise<AuthServer> {
+  assertOptions("startAuthServer", options);
+  return new LoopbackAuthServer(options).listen();
+}
+
+/** Options of {@link startAuthServer}: how the token endpoint answers requests that no script answers. */
 export interface AuthServerOptions {
-  /** The client that is let in. @defaultValue any client, authenticated or not */
+  /** The only client that gets tokens. @defaultValue every client gets tokens, authenticated or not */
   readonly clientId?: string | undefined;
-  /** Its secret; needs `clientId`. @defaultValue not looked at */
+  /** The secret of that client; needs `clientId`. @defaultValue the secret is not checked */
   readonly clientSecret?: string | undefined;
-  /** `expires_in` of the answers, in seconds; `null` leaves it out. @defaultValue 3600 */
+  /** `expires_in` of the answers, in seconds; `null` omits it. @defaultValue 3_600 (1 hour) */
   readonly expiresIn?: number | null | undefined;
   /** Milliseconds from a request to its answer. @defaultValue 0 */
   readonly latency?: number | undefined;
 }
 
-/** A request to the token endpoint. */
-export interface TokenRequest {
-  readonly method: string;
-  /** Without the query. */
-  readonly path: string;
-  readonly headers: ReceivedHeaders;
-  readonly body: string;
-  /** The body as form parameters. */
-  readonly form: URLSearchParams;
-}
-
-/** A token endpoint on loopback, and the controls a test has over it. */
+/** A token endpoint on loopback, and the means by which a test controls it. */
 export interface AuthServer extends Scripted<TokenRequest>, AsyncDisposable {
   /** The URL of the token endpoint. */
   readonly tokenEndpoint: string;
-  /** `expires_in` of the next answers, in seconds; `null` leaves it out. Tokens live until they are revoked. */
+  /** `expires_in` of the next answers, in seconds; `null` omits it. It does not limit how long a token is live. */
   expiresIn: number | null;
-  /** How many tokens were handed out, in scripted answers too. */
+  /** The number of tokens that were issued, including those of scripted answers. */
   readonly mints: number;
-  /** The access tokens that were handed out, oldest first. */
+  /** The access tokens that were issued, oldest first. */
   readonly issued: readonly string[];
-  /** Whether the token was handed out here and not revoked since. */
+  /** Returns whether this server issued the token and has not revoked it. */
   isLive(value: string): boolean;
-  /** Makes one token invalid. */
+  /** Revokes one token. */
   revoke(value: string): void;
-  /** Makes every token that was handed out so far invalid. */
+  /** Revokes all tokens that were issued so far. */
   revokeAll(): void;
+}
+
+/** A request that the token endpoint received. */
+export interface TokenRequest {
+  /** The HTTP method. */
+  readonly method: string;
+  /** The path without the query. */
+  readonly path: string;
+  /** The headers, with names in lower case. */
+  readonly headers: ReceivedHeaders;
+  /** The body, decoded as UTF-8. */
+  readonly body: string;
+  /** The body, parsed as form parameters. */
+  readonly form: URLSearchParams;
 }
 
 const TOKEN_PATH = "/token";
@@ -97,7 +128,7 @@ class LoopbackAuthServer extends ScriptedServer<TokenRequest> implements AuthSer
     if (request.path !== TOKEN_PATH) return refusal(404, "not_found");
     if (request.method !== "POST") return refusal(405, "invalid_request", { allow: "POST" });
     if (!this.#isClient(request)) {
-      // RFC 6749 section 5.2: a client that used the Authorization header is told the scheme it should use.
+      // RFC 6749 section 5.2: the answer names the scheme if the client used the Authorization header.
       const basic = request.headers.authorization !== undefined;
       return refusal(401, "invalid_client", basic ? { "www-authenticate": 'Basic realm="token"' } : {});
     }
@@ -114,7 +145,7 @@ class LoopbackAuthServer extends ScriptedServer<TokenRequest> implements AuthSer
     return { body };
   }
 
-  protected override answering(_request: TokenRequest, answer: Answer): Answer {
+  protected override beforeAnswer(_request: TokenRequest, answer: Answer): Answer {
     const value = (answer.status ?? 200) < 300 ? accessTokenIn(answer.body) : undefined;
     if (value !== undefined) {
       this.issued.push(value);
@@ -134,27 +165,6 @@ class LoopbackAuthServer extends ScriptedServer<TokenRequest> implements AuthSer
   }
 }
 
-/**
- * Starts a token endpoint on 127.0.0.1 that answers the client credentials grant with opaque tokens, and does on demand
- * what token endpoints do on bad days.
- *
- * Tokens live until they are revoked, whatever `expires_in` says: no test has to wait for one to expire. A scripted
- * answer with an `access_token` in its (object) body hands out that token.
- *
- * @throws {TypeError} When an option is of the wrong kind, or `clientSecret` is given without `clientId`.
- * @see [RFC 6749 section 4.4](https://www.rfc-editor.org/rfc/rfc6749.html#section-4.4)
- * @example
- * ```ts
- * const auth = await startAuthServer({ clientId: "me", clientSecret: "s3cret" });
- * auth.respond({ status: 503, headers: { "retry-after": "2" } });
- * await auth.close();
- * ```
- */
-export async function startAuthServer(options: AuthServerOptions = {}): Promise<AuthServer> {
-  assertOptions("startAuthServer", options);
-  return new LoopbackAuthServer(options).listen();
-}
-
 function refusal(status: number, error: string, headers: Answer["headers"] = {}): Answer {
   return { status, headers, body: { error } };
 }
@@ -168,22 +178,22 @@ function accessTokenIn(body: Answer["body"]): string | undefined {
   return typeof body.access_token === "string" ? body.access_token : undefined;
 }
 
-/** What a client says it is. */
-export interface ClientCredentials {
+/** The credentials that a client sent; `undefined` where it sent none. */
+interface ClientCredentials {
   readonly id: string | undefined;
   readonly secret: string | undefined;
 }
 
 /**
- * The credentials of `client_secret_basic`, or else of `client_secret_post`; `undefined` when they are malformed or
- * given in both ways.
+ * Reads the credentials of `client_secret_basic`, or otherwise of `client_secret_post`. Returns `undefined` when they
+ * are malformed, or when the request uses both methods.
  *
  * @see [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749.html#section-2.3.1)
  */
-export function credentialsOf(authorization: string | undefined, form: URLSearchParams): ClientCredentials | undefined {
+function credentialsOf(authorization: string | undefined, form: URLSearchParams): ClientCredentials | undefined {
   const posted = { id: form.get("client_id") ?? undefined, secret: form.get("client_secret") ?? undefined };
   if (authorization === undefined) return posted;
-  // RFC 6749 section 2.3: not more than one method in a request.
+  // RFC 6749 section 2.3: a request must not use more than one method.
   if (posted.secret !== undefined) return undefined;
   const [, encoded] = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(authorization) ?? [];
   if (encoded === undefined) return undefined;

@@ -1,67 +1,19 @@
+/**
+ * `fakeGrant`: a grant without a server, for tests of code that uses a token cache.
+ *
+ * A token endpoint on loopback, for tests that need real HTTP, is in auth-server.ts.
+ *
+ * @module
+ */
 import { assertOptions, count, optionError } from "../base/options.ts";
 import { Holds } from "./hold.ts";
 import type { Grant, GrantDefinition, GrantTraits, MintContext } from "../core/grant.ts";
 import type { TokenResponse } from "../core/types.ts";
 import type { Hold, HoldOptions } from "./hold.ts";
 
-/** What a grant may say beside how it mints, and what the fake puts into its token responses. */
-export interface FakeGrantOptions extends GrantTraits {
-  /** `expires_in` of the responses, in seconds; `null` leaves it out. @defaultValue 3600 */
-  readonly expiresIn?: number | null | undefined;
-  /** Further members of the responses (`scope`, `instance_url`, ...); they win over the fake's own. */
-  readonly response?: Readonly<Record<string, unknown>> | undefined;
-}
-
-/** A {@link Grant} that reaches no server, and the controls a test has over it. */
-export interface FakeGrant extends Grant {
-  /** How many mints were started, failed ones included. */
-  readonly mints: number;
-  /** What each mint was called with, in order. */
-  readonly contexts: readonly MintContext[];
-  /** The access token that was handed out last. */
-  readonly last: string | undefined;
-  /**
-   * Queues a failure: the next mint rejects with exactly this error.
-   *
-   * @param times How many mints fail so; `Infinity` until {@link FakeGrant.recover}. @defaultValue 1
-   * @throws {TypeError} When `times` is not a positive integer or `Infinity`.
-   */
-  fail(error: unknown, times?: number): void;
-  /** Queues a token response: the next mint answers exactly this, complete or not. */
-  respond(response: Readonly<Record<string, unknown>>): void;
-  /** Drops what is queued, so that mints succeed again. */
-  recover(): void;
-  /**
-   * Makes mints that begin from now on wait until the hold is released or failed.
-   *
-   * What a mint will answer is decided when it begins. A held mint rejects with `signal.reason` when its signal fires,
-   * unless `ignoreSignal` is set.
-   */
-  hold(options?: HoldOptions): Hold;
-}
-
-/** What the next mints do instead of the usual, first come first served. */
-class Plan {
-  readonly #steps: { left: number; readonly answer: () => TokenResponse }[] = [];
-
-  add(times: number, answer: () => TokenResponse): void {
-    this.#steps.push({ left: times, answer });
-  }
-
-  clear(): void {
-    this.#steps.length = 0;
-  }
-
-  take(): (() => TokenResponse) | undefined {
-    const step = this.#steps[0];
-    if (step !== undefined && --step.left === 0) this.#steps.shift();
-    return step?.answer;
-  }
-}
-
 /**
- * Makes a grant without a server: the first mint answers `fake-1`, the second `fake-2`, and so on; a failed mint uses
- * up its number.
+ * Creates a grant without a server: the first mint returns the access token `fake-1`, the second `fake-2`, and so on. A
+ * failed mint uses up its number.
  *
  * @throws {TypeError} When `expiresIn` is neither a number nor `null`, or `response` is not an object.
  * @example
@@ -96,7 +48,7 @@ export function fakeGrant(options: FakeGrantOptions = {}): FakeGrant {
         throw error;
       });
     },
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- answers that are no token responses are the point
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a test may want a malformed answer
     respond: (answer) => plan.add(1, () => ({ ...answer }) as TokenResponse),
     recover: () => plan.clear(),
     hold: (holdOptions) => holds.begin(holdOptions),
@@ -110,4 +62,59 @@ export function fakeGrant(options: FakeGrantOptions = {}): FakeGrant {
     },
   };
   return fake as unknown as FakeGrant;
+}
+
+/** Options of {@link fakeGrant}: what a grant may declare, and what the token responses contain. */
+export interface FakeGrantOptions extends GrantTraits {
+  /** `expires_in` of the responses, in seconds; `null` omits it. @defaultValue 3_600 (1 hour) */
+  readonly expiresIn?: number | null | undefined;
+  /** Further members of the responses (`scope`, `instance_url`, ...). They replace members that the fake sets. */
+  readonly response?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** A {@link Grant} without a server, and the means by which a test controls it. */
+export interface FakeGrant extends Grant {
+  /** The number of mints that were started, including failed ones. */
+  readonly mints: number;
+  /** The context of each mint, in order. */
+  readonly contexts: readonly MintContext[];
+  /** The access token that the last successful mint returned. */
+  readonly last: string | undefined;
+  /**
+   * Queues a failure: the next mint rejects with this error object.
+   *
+   * @param times The number of mints that fail, 1 by default. `Infinity`: all mints until {@link FakeGrant.recover}.
+   * @throws {TypeError} When `times` is neither a positive integer nor `Infinity`.
+   */
+  fail(error: unknown, times?: number): void;
+  /** Queues a token response: the next mint returns exactly this object, whether it is complete or not. */
+  respond(response: Readonly<Record<string, unknown>>): void;
+  /** Clears the queue, so that mints succeed again. */
+  recover(): void;
+  /**
+   * Makes mints that begin from now on wait until the hold is released or failed.
+   *
+   * The result of a mint is decided when it begins. If the signal of a waiting mint is aborted, the mint rejects with
+   * `signal.reason`, unless `ignoreSignal` is set.
+   */
+  hold(options?: HoldOptions): Hold;
+}
+
+/** The queue of results that the next mints have instead of the usual one. */
+class Plan {
+  readonly #steps: { left: number; readonly answer: () => TokenResponse }[] = [];
+
+  add(times: number, answer: () => TokenResponse): void {
+    this.#steps.push({ left: times, answer });
+  }
+
+  clear(): void {
+    this.#steps.length = 0;
+  }
+
+  take(): (() => TokenResponse) | undefined {
+    const step = this.#steps[0];
+    if (step !== undefined && --step.left === 0) this.#steps.shift();
+    return step?.answer;
+  }
 }

@@ -1,16 +1,28 @@
-/** A point where callers wait until a test lets them go on. */
+/**
+ * Holds: points at which mints or answers wait until a test lets them continue.
+ *
+ * fake-grant.ts holds mints, scripted-server.ts holds answers.
+ *
+ * @module
+ */
+
+/** A point at which callers wait until a test lets them continue. */
 export interface Hold {
-  /** How many wait here now. */
+  /** The number of callers that wait now. */
   readonly waiting: number;
-  /** Lets everybody who waits go on, and later callers pass. */
+  /** Ends the hold: the waiting callers continue, and later callers do not wait. */
   release(): void;
-  /** Like {@link Hold.release}, but those who wait get this error. */
+  /** Ends the hold like {@link Hold.release}, but the waiting callers fail with this error. */
   fail(error: unknown): void;
 }
 
-/** How a hold treats those who wait. */
+/** Options of a hold. */
 export interface HoldOptions {
-  /** Keeps a caller waiting even after its signal fired, like code that never looks at its signal. @defaultValue false */
+  /**
+   * Whether a caller goes on waiting after its signal was aborted, like code that ignores its signal.
+   *
+   * @defaultValue false
+   */
   readonly ignoreSignal?: boolean | undefined;
 }
 
@@ -62,16 +74,16 @@ class Barrier implements Hold {
   }
 }
 
-/** The holds in force. Each caller waits for the newest one there was when it came. */
+/** The holds that were not released yet. A caller waits for the hold that was the newest when the caller came. */
 export class Holds {
   readonly #inForce: Barrier[] = [];
 
-  /** How many callers wait, over all holds in force. */
+  /** The number of callers that wait, in all holds together. */
   get waiting(): number {
     return this.#inForce.reduce((sum, barrier) => sum + barrier.waiting, 0);
   }
 
-  /** Makes every later {@link Holds.pass} wait until the hold is released. */
+  /** Begins a hold: every later {@link Holds.pass} waits until it is released. */
   begin(options: HoldOptions = {}): Hold {
     const barrier = new Barrier(options, (lifted) => {
       const index = this.#inForce.indexOf(lifted);
@@ -81,7 +93,10 @@ export class Holds {
     return barrier;
   }
 
-  /** Resolves at once, or when the hold in force is released; rejects with `signal.reason` when the signal fires first. */
+  /**
+   * Resolves at once if there is no hold, otherwise when the newest hold is released. Rejects with `signal.reason` if
+   * the signal is aborted before.
+   */
   pass(signal: AbortSignal): Promise<void> {
     return this.#inForce.at(-1)?.wait(signal) ?? Promise.resolve();
   }

@@ -1,6 +1,8 @@
 /**
- * What tests of code that uses this package need: a token endpoint and an API on loopback that do what the test says,
- * a grant without a server, and a clock that is moved by hand. Needs Node.js, and nothing but its built-ins.
+ * Tools for tests of code that uses this package: a token endpoint and an API on loopback that answer as a test says, a
+ * grant without a server, and a clock that a test moves.
+ *
+ * They need Node.js and no other package.
  *
  * @module
  */

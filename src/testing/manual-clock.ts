@@ -1,28 +1,56 @@
+/**
+ * `manualClock`: a clock for `createTokenCache({ clock })` whose time a test moves.
+ *
+ * @module
+ */
 import { setImmediate } from "node:timers";
 import { assertOptions, optionError } from "../base/options.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 
-/** Where a {@link manualClock} starts. */
+/**
+ * Creates a clock for `createTokenCache({ clock })` that moves only when the test moves it.
+ *
+ * @throws {TypeError} When `now` is not a finite number.
+ * @example
+ * ```ts
+ * const clock = manualClock();
+ * const cache = createTokenCache({ grant, origins, clock });
+ * await cache.get();
+ * await clock.advance(3_600_000);
+ * ```
+ */
+export function manualClock(options: ManualClockOptions = {}): ManualClock {
+  assertOptions("manualClock", options);
+  const { now = DEFAULT_NOW } = options;
+  if (!Number.isFinite(now)) throw optionError("now", now, "a finite number of epoch milliseconds");
+  return new SteppedClock(now);
+}
+
+/** Options of {@link manualClock}. */
 export interface ManualClockOptions {
-  /** Epoch milliseconds of the wall clock. @defaultValue 1_767_225_600_000 (2026-01-01T00:00:00Z) */
+  /**
+   * The first reading of the wall clock, in epoch milliseconds.
+   *
+   * @defaultValue 1_767_225_600_000 (2026-01-01T00:00:00Z)
+   */
   readonly now?: number | undefined;
 }
 
 /** A {@link Clock} that stands still until a test moves it. All amounts of time are milliseconds. */
 export interface ManualClock extends Clock {
   /**
-   * Lets time pass: both clocks move together, and every timer fires at its own time, in order, those set on the way
-   * included.
+   * Lets time pass: both clocks move together, and every timer that becomes due fires at its own time, in order. This
+   * includes timers that are set meanwhile.
    *
-   * Promise chains of any depth run before the first timer, between timers and after the last. What waits for real
-   * I/O (sockets, files, WebCrypto) is not waited for. `advance(0)` fires what is due and lets promise chains run.
-   * Calls that overlap add up.
+   * Promise chains of any depth run before the first timer, between timers and after the last one. `advance` does not
+   * wait for real I/O (sockets, files, WebCrypto). `advance(0)` fires the timers that are due and lets promise chains
+   * run. Overlapping calls add up.
    *
    * @throws {TypeError} When `ms` is negative or not finite.
    */
   advance(ms: number): Promise<void>;
   /**
-   * Steps the wall clock alone, forward or back, as NTP or an administrator does. Timers do not notice.
+   * Steps the wall clock alone, forward or back, as NTP or an administrator does. It fires no timer.
    *
    * @throws {TypeError} When `ms` is not finite.
    */
@@ -34,20 +62,20 @@ export interface ManualClock extends Clock {
    */
   stepMonotonic(ms: number): void;
   /**
-   * Suspends the machine: the wall clock goes on, the monotonic clock and the timers stand still, as on Linux.
+   * Suspends the machine, as Linux does: the wall clock moves on, the monotonic clock and the timers stand still.
    *
    * @throws {TypeError} When `ms` is negative or not finite.
    */
   suspend(ms: number): void;
-  /** How many timers are pending. */
+  /** The number of pending timers. */
   readonly timers: number;
-  /** How many of them somebody awaits: in a real process they would keep it alive ({@link Timer.hold}). */
+  /** The number of pending timers that would keep a real process alive (`hold(true)`). */
   readonly awaited: number;
 }
 
-/** A fixed moment: a test that depends on today's date fails on another day. */
+/** A fixed moment, because a test that depends on the current date fails on another day. */
 const DEFAULT_NOW = Date.UTC(2026, 0, 1);
-/** One turn drains the microtask queue whatever its depth; the others are for chains that hop over a macrotask. */
+/** One turn runs all microtasks. The other turns are for promise chains that include a macrotask. */
 const SETTLING_TURNS = 10;
 
 interface PendingTimer {
@@ -57,11 +85,11 @@ interface PendingTimer {
 }
 
 class SteppedClock implements ManualClock {
-  /** In the order they were set, which decides between timers due at the same time. */
+  /** In the order in which they were set. Timers that are due at the same time fire in this order. */
   readonly #pending = new Set<PendingTimer>();
   #wall: number;
   #monotonic = 0;
-  /** Where the monotonic clock will be when every {@link advance} that was called is done. */
+  /** The monotonic time after all calls of {@link advance} that were made so far. */
   #goal = 0;
 
   constructor(now: number) {
@@ -85,7 +113,7 @@ class SteppedClock implements ManualClock {
   }
 
   setTimeout(fire: () => void, delay: number): Timer {
-    // As in every runtime, a delay that is not a positive number means none.
+    // As in every runtime, a delay that is not a positive number counts as zero.
     const timer: PendingTimer = { due: this.#monotonic + (delay > 0 ? delay : 0), fire, awaited: false };
     this.#pending.add(timer);
     return {
@@ -130,41 +158,22 @@ class SteppedClock implements ManualClock {
   }
 
   async #fireAll(due: number): Promise<void> {
-    // A set's iteration sees what is added and skips what is deleted on the way.
+    // The iteration of a set includes timers that are added meanwhile and skips timers that are deleted.
     for (const timer of this.#pending) {
       if (timer.due > due) continue;
       this.#pending.delete(timer);
       timer.fire();
-      // The timers of one instant need only microtasks run between them: thousands of waiters may share one.
+      // One turn is enough between timers of the same moment, and thousands of timers may be due at the same moment.
       await turns(1);
     }
   }
 
-  /** Never back: {@link stepMonotonic} may have passed the time a timer was due. */
+  /** Never moves back: {@link stepMonotonic} may have moved past the time at which a timer was due. */
   #moveTo(monotonic: number): void {
     const elapsed = Math.max(0, monotonic - this.#monotonic);
     this.#monotonic += elapsed;
     this.#wall += elapsed;
   }
-}
-
-/**
- * Makes a clock for `createTokenCache({ clock })` that moves only when the test says so.
- *
- * @throws {TypeError} When `now` is not a finite number.
- * @example
- * ```ts
- * const clock = manualClock();
- * const cache = createTokenCache({ grant, origins, clock });
- * await cache.get();
- * await clock.advance(3_600_000);
- * ```
- */
-export function manualClock(options: ManualClockOptions = {}): ManualClock {
-  assertOptions("manualClock", options);
-  const { now = DEFAULT_NOW } = options;
-  if (!Number.isFinite(now)) throw optionError("now", now, "a finite number of epoch milliseconds");
-  return new SteppedClock(now);
 }
 
 function forward(name: string, ms: number): number {

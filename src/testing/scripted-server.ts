@@ -1,3 +1,10 @@
+/**
+ * The part that the test servers of this kit share: scripted answers, holds, and records of the received requests.
+ *
+ * The servers themselves are in auth-server.ts and api.ts.
+ *
+ * @module
+ */
 import { createServer } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -5,62 +12,102 @@ import { count, duration } from "../base/options.ts";
 import { Holds } from "./hold.ts";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 
-/** Request headers as they came, names in lower case. */
-export interface ReceivedHeaders {
-  readonly authorization?: string | undefined;
-  readonly [name: string]: string | readonly string[] | undefined;
+/** What a test can do with every server of this kit. */
+export interface Scripted<Request> {
+  /** The origin of the server, for example `http://127.0.0.1:40123`. */
+  readonly origin: string;
+  /** The requests that were received, oldest first. */
+  readonly requests: readonly Request[];
+  /** Milliseconds from a request to its answer, unless the answer has a `delay`. */
+  latency: number;
+  /** The number of requests that {@link Scripted.holdAnswers} holds back and whose clients still wait. */
+  readonly waiting: number;
+  /** Queues answers for the next requests, one for each request. They are used before the answer of `respondAlways`. */
+  respond(...answers: readonly Script<Request>[]): void;
+  /** Sets the answer to every request for which no answer is queued; `undefined` restores the normal answer. */
+  respondAlways(answer: Script<Request> | undefined): void;
+  /**
+   * Holds back the answers to requests that arrive from now on, until the returned function is called. The content of
+   * an answer is decided then.
+   */
+  holdAnswers(): () => void;
+  /**
+   * Resolves when this many requests have arrived since the server was started.
+   *
+   * @throws {TypeError} When `total` is not a non-negative integer.
+   * @throws {Error} When the server is closed before.
+   */
+  waitFor(total: number): Promise<void>;
+  /** Closes all connections, including those that wait for an answer, and frees the port. */
+  close(): Promise<void>;
 }
 
-/** What every test server knows of a request; recorded once its body is there to the last byte. */
+/**
+ * A scripted answer: an {@link Answer}, or a function that returns one for a request. If the function returns
+ * `undefined`, the server gives its normal answer.
+ *
+ * An answer with neither `status` nor `body` is the normal answer with these headers and this delay.
+ */
+export type Script<Request> = Answer | ((request: Request) => Answer | undefined | Promise<Answer | undefined>);
+
+/** How a test server answers one request. */
+export interface Answer {
+  /** The HTTP status. @defaultValue 200 */
+  readonly status?: number | undefined;
+  /**
+   * Headers that are added to those of the server or replace them. A header whose value is `undefined` is not sent
+   * (`date`, for example).
+   */
+  readonly headers?: Readonly<Record<string, string | readonly string[] | undefined>> | undefined;
+  /**
+   * The body. A string or bytes are sent as they are. A Node.js `Readable` or another async iterable of strings and
+   * bytes is sent chunk by chunk; if it fails, the connection is closed in the middle of the body. Anything else is
+   * sent as JSON.
+   *
+   * @defaultValue an empty body
+   */
+  readonly body?: string | Uint8Array | AsyncIterable<string | Uint8Array> | object | undefined;
+  /** Milliseconds to wait before the answer. @defaultValue the server's `latency` */
+  readonly delay?: number | undefined;
+  /** Leaves the request without an answer. */
+  readonly hang?: true | undefined;
+  /** Destroys the connection instead of answering. */
+  readonly reset?: true | undefined;
+}
+
+/** A request as every test server records it, after its whole body has arrived. */
 export interface ReceivedRequest {
+  /** The HTTP method. */
   readonly method: string;
-  /** Path and query. */
+  /** The path and the query. */
   readonly url: string;
+  /** The headers, with names in lower case. */
   readonly headers: ReceivedHeaders;
   /** The exact bytes of the body. */
   readonly body: Uint8Array;
 }
 
-/** What a test can do with every server of this kit. */
-export interface Scripted<Request> {
-  /** For example `http://127.0.0.1:40123`. */
-  readonly origin: string;
-  /** Every request received, oldest first. */
-  readonly requests: readonly Request[];
-  /** Milliseconds from a request to its answer, where the answer does not say. */
-  latency: number;
-  /** How many requests are held back ({@link Scripted.holdAnswers}) and still wanted by their clients. */
-  readonly waiting: number;
-  /** Queues answers for the next requests, one each; they come before a standing answer. */
-  respond(...answers: readonly Script<Request>[]): void;
-  /** Sets the answer for every request that no queued answer is for; `undefined` brings the normal answer back. */
-  respondAlways(answer: Script<Request> | undefined): void;
-  /** Holds back the answers to requests that arrive from now on. What is answered is decided when they are let go. */
-  holdAnswers(): () => void;
-  /**
-   * Resolves when so many requests have arrived, counted from the start of the server.
-   *
-   * @throws {TypeError} When `total` is not a non-negative integer.
-   * @throws {Error} When the server is closed before that.
-   */
-  waitFor(total: number): Promise<void>;
-  /** Ends every connection, also those that wait for an answer, and frees the port. */
-  close(): Promise<void>;
+/** The headers of a received request, with names in lower case. */
+export interface ReceivedHeaders {
+  /** The `Authorization` header. */
+  readonly authorization?: string | undefined;
+  readonly [name: string]: string | readonly string[] | undefined;
 }
 
+/** A call of `waitFor` that was not resolved yet. */
 interface Arrival {
   readonly total: number;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
 
-/** The part the test servers share: scripts, holds, records. */
+/** The base class of the test servers. */
 export abstract class ScriptedServer<Request> implements Scripted<Request> {
   readonly requests: Request[] = [];
   latency: number;
   readonly #holds = new Holds();
   readonly #queue: Script<Request>[] = [];
-  #standing: Script<Request> | undefined;
+  #standingAnswer: Script<Request> | undefined;
   #arrivals: Arrival[] = [];
   #loopback: Loopback | undefined;
   #closed = false;
@@ -69,12 +116,12 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
     this.latency = duration("latency", latency, 0);
   }
 
-  /** The record of a request. */
+  /** Makes the record of a request. */
   protected abstract record(received: ReceivedRequest): Request;
-  /** What is answered when no script says otherwise; called when the answer is due. */
+  /** Makes the answer to a request that no script answers. It is called when the answer is due. */
   protected abstract normalAnswer(request: Request): Answer;
-  /** Takes note of an answer, and completes it, just before it is sent. */
-  protected abstract answering(request: Request, answer: Answer): Answer;
+  /** Records an answer directly before it is sent. @returns The answer, completed. */
+  protected abstract beforeAnswer(request: Request, answer: Answer): Answer;
 
   async listen(): Promise<this> {
     this.#loopback = await listenOnLoopback((incoming, response) => void this.#serve(incoming, response));
@@ -94,7 +141,7 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
   }
 
   respondAlways(answer: Script<Request> | undefined): void {
-    this.#standing = answer;
+    this.#standingAnswer = answer;
   }
 
   holdAnswers(): () => void {
@@ -105,19 +152,19 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
   async waitFor(total: number): Promise<void> {
     count("total", total, 0);
     if (this.requests.length >= total) return;
-    if (this.#closed) throw this.#missed(total);
+    if (this.#closed) throw this.#closedTooEarly(total);
     await new Promise<void>((resolve, reject) => this.#arrivals.push({ total, resolve, reject }));
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     await this.#loopback?.close();
-    for (const { total, reject } of this.#arrivals.splice(0)) reject(this.#missed(total));
+    for (const { total, reject } of this.#arrivals.splice(0)) reject(this.#closedTooEarly(total));
   }
 
   async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const gone = new AbortController();
-    response.once("close", () => gone.abort());
+    const disconnected = new AbortController();
+    response.once("close", () => disconnected.abort());
     try {
       const request = this.record({
         method: incoming.method ?? "",
@@ -125,13 +172,13 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
         headers: incoming.headers,
         body: await readBody(incoming),
       });
-      const script = this.#queue.shift() ?? this.#standing;
-      const held = this.#holds.pass(gone.signal);
+      const script = this.#queue.shift() ?? this.#standingAnswer;
+      const held = this.#holds.pass(disconnected.signal);
       this.#arrived(request);
       await held;
-      await this.#answer(request, script, response, gone.signal);
+      await this.#answer(request, script, response, disconnected.signal);
     } catch (error) {
-      if (!gone.signal.aborted) sayFailure(response, error);
+      if (!disconnected.signal.aborted) sendScriptError(response, error);
     }
   }
 
@@ -139,15 +186,15 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
     request: Request,
     script: Script<Request> | undefined,
     response: ServerResponse,
-    gone: AbortSignal,
+    disconnected: AbortSignal,
   ): Promise<void> {
     const scripted = typeof script === "function" ? await script(request) : script;
     const delay = scripted?.delay ?? this.latency;
-    if (delay > 0) await sleep(delay, undefined, { signal: gone });
+    if (delay > 0) await sleep(delay, undefined, { signal: disconnected });
     if (scripted?.reset === true) response.destroy();
     if (scripted?.hang === true || response.destroyed) return;
     const answer = withScript(scripted, () => this.normalAnswer(request));
-    await send(response, this.answering(request, answer));
+    await send(response, this.beforeAnswer(request, answer));
   }
 
   #arrived(request: Request): void {
@@ -157,13 +204,13 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
     for (const { resolve } of due) resolve();
   }
 
-  #missed(total: number): Error {
+  #closedTooEarly(total: number): Error {
     return new Error(`waitFor(${total}): the server was closed after ${this.requests.length} requests`);
   }
 }
 
-/** A script that throws, because of a failed expectation in it for example, is found where the answer is looked at. */
-function sayFailure(response: ServerResponse, error: unknown): void {
+/** Answers 500 with the error of a script, so that a failed expectation in a script shows in the client's answer. */
+function sendScriptError(response: ServerResponse, error: unknown): void {
   if (response.headersSent) {
     response.destroy();
     return;
@@ -173,57 +220,29 @@ function sayFailure(response: ServerResponse, error: unknown): void {
   response.end(`A script of this test server failed: ${String(error)}`);
 }
 
-/** What a test server is to do with one request. */
-export interface Answer {
-  /** @defaultValue 200 */
-  readonly status?: number | undefined;
-  /** Beside the server's own, and before them; `undefined` leaves one out that would be sent (`date`, for one). */
-  readonly headers?: Readonly<Record<string, string | readonly string[] | undefined>> | undefined;
-  /**
-   * A string or bytes as they are, a Node.js `Readable` or another async iterable of them chunk by chunk, anything else
-   * as JSON. A stream that fails cuts the connection off in the middle of the body.
-   *
-   * @defaultValue an empty body
-   */
-  readonly body?: string | Uint8Array | AsyncIterable<string | Uint8Array> | object | undefined;
-  /** Milliseconds to wait before answering. @defaultValue the server's `latency` */
-  readonly delay?: number | undefined;
-  /** Never answers. */
-  readonly hang?: true | undefined;
-  /** Destroys the connection instead of answering. */
-  readonly reset?: true | undefined;
-}
-
-/**
- * An {@link Answer}, or a function of the request that returns one, or `undefined` for the server's normal answer.
- *
- * An answer with neither `status` nor `body` is the normal one with those headers and that delay.
- */
-export type Script<Request> = Answer | ((request: Request) => Answer | undefined | Promise<Answer | undefined>);
-
-/** The normal answer, as far as the scripted one does not replace it. */
-export function withScript(scripted: Answer | undefined, normal: () => Answer): Answer {
+/** Returns the scripted answer, or the normal answer with the headers of a script that sets neither status nor body. */
+function withScript(scripted: Answer | undefined, normal: () => Answer): Answer {
   if (scripted === undefined) return normal();
   if (scripted.status !== undefined || scripted.body !== undefined) return scripted;
   const usual = normal();
   return { ...usual, headers: { ...usual.headers, ...scripted.headers } };
 }
 
-/** A real HTTP server that only this machine reaches. */
-export interface Loopback {
-  /** For example `http://127.0.0.1:40123`. */
+/** A real HTTP server that only this machine can reach. */
+interface Loopback {
+  /** The origin of the server, for example `http://127.0.0.1:40123`. */
   readonly origin: string;
-  /** Ends every connection, answered or not, and frees the port. */
+  /** Closes all connections, answered or not, and frees the port. */
   close(): Promise<void>;
 }
 
-/** Thousands of clients may connect at once; with the usual 511 the rest would wait a second for their next attempt. */
+/** Thousands of clients may connect at once. With the default of 511 the others would wait a second to try again. */
 const BACKLOG = 4096;
 
-/** Starts a server on 127.0.0.1, at a port the system picks. */
-export async function listenOnLoopback(listener: RequestListener): Promise<Loopback> {
+/** Starts a server on 127.0.0.1, on a port that the system chooses. */
+async function listenOnLoopback(listener: RequestListener): Promise<Loopback> {
   const server = createServer(listener);
-  // An idle connection stays open: closing it after 5 s, Node's default, races with a client that just reused it.
+  // Idle connections stay open. By default Node closes them after 5 s, just when a client may be reusing one.
   server.keepAliveTimeout = 0;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -242,20 +261,20 @@ export async function listenOnLoopback(listener: RequestListener): Promise<Loopb
   };
 }
 
-/** The exact bytes of a request's body. Rejects when the client leaves before it has sent all. */
-export async function readBody(incoming: IncomingMessage): Promise<Uint8Array> {
+/** Reads the exact bytes of a request's body. Rejects when the client disconnects before it has sent all of them. */
+async function readBody(incoming: IncomingMessage): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of incoming) chunks.push(chunk);
   return new Uint8Array(Buffer.concat(chunks));
 }
 
 /**
- * Sends an answer; resolves when the last byte was handed to the system.
+ * Sends an answer. Resolves when the last byte was handed to the system.
  *
- * Rejects when the answer cannot be sent, or its stream fails; the connection is then destroyed if the client has got
- * a part of it.
+ * Rejects when the answer cannot be sent, or when its stream fails. If the client has received a part of the answer by
+ * then, the connection is destroyed.
  */
-export async function send(response: ServerResponse, answer: Answer): Promise<void> {
+async function send(response: ServerResponse, answer: Answer): Promise<void> {
   const { body = "" } = answer;
   response.statusCode = answer.status ?? 200;
   setHeaders(response, { "content-type": contentType(body), ...answer.headers });

@@ -1,7 +1,7 @@
 /**
- * How each client sends one and the same request, so that one list of cases describes all of them.
+ * The clients of the contract, behind one interface, so that one list of cases (contract.ts) holds for all of them.
  *
- * A reply with a status is a {@link Reply}, whether the client returned it or threw it; everything else is thrown.
+ * A reply with a status is a {@link Reply}, whether the client returned it or threw it. Anything else is thrown.
  */
 import axios, { type AxiosInstance, type AxiosResponse, type CreateAxiosDefaults } from "axios";
 import { FetchError, type FetchResponse } from "ofetch";
@@ -13,58 +13,58 @@ import type { OneConnection } from "./one-connection.ts";
 
 export type ClientName = "fetch" | "ofetch" | "axios/http" | "axios/fetch";
 
-/** A source in a form that every client can be given. */
+/** A source in a form that fits every client. */
 export type Source =
   | TokenCache
   | readonly TokenCache[]
   | ((url: string) => TokenCache | undefined | Promise<TokenCache | undefined>);
 
-/** A request in no client's words. */
+/** A request, independent of the client. */
 export interface Sent {
   readonly method?: string;
   readonly headers?: unknown;
   readonly body?: unknown;
   readonly signal?: AbortSignal;
   readonly remint?: RequestOverride;
-  /** Take the response's body as a stream. */
+  /** Whether to take the response's body as a stream. */
   readonly stream?: boolean;
-  /** Options only this client knows; they come last. */
+  /** Options that only this client has; they take precedence. */
   readonly own?: Record<string, unknown>;
 }
 
-/** An answer in no client's words. */
+/** An answer, independent of the client. */
 export interface Reply {
   readonly status: number;
   readonly text: string;
-  /** What the client gave: its own response. */
+  /** The client's own response. */
   readonly response: unknown;
-  /** What the client threw, when it throws on this status. */
+  /** The client's error, if it throws on this status. */
   readonly error?: unknown;
 }
 
 export type Call = (url: string, sent?: Sent) => Promise<Reply>;
 
 export interface Setup {
-  /** A second source, registered or wrapped beneath the first. */
+  /** A second source: another interceptor, or a `fetch` beneath the first. */
   readonly beneath?: Source;
   readonly isRejected?: RejectionRule;
   readonly inspectStatuses?: readonly number[];
-  /** Sends everything over this one connection. */
+  /** The connection that all requests share. */
   readonly through?: OneConnection;
-  /** Defaults of the client's own (`axios.create`, ofetch's second argument). */
+  /** Defaults of the client (`axios.create`, ofetch's second argument). */
   readonly defaults?: Record<string, unknown>;
 }
 
 export interface TestClient {
   readonly name: ClientName;
   readonly connect: (source: Source, setup?: Setup) => Call;
-  /** Whether this is how the client rejects when its caller aborts for this reason. */
+  /** Whether the client rejects with this error when the caller aborts for this reason. */
   readonly isAbort: (error: unknown, reason: unknown) => boolean;
   /** The client's own way to send an object as JSON. */
   readonly json: (value: object) => Pick<Sent, "body" | "headers">;
   /** Options that let every status through without an error. */
   readonly permissive: Record<string, unknown>;
-  /** Options that keep the client from repeating a request of its own accord: ofetch tries every failed GET twice. */
+  /** Options that stop the client's own retries: ofetch tries every failed GET twice. */
   readonly once: Record<string, unknown>;
 }
 
@@ -77,7 +77,7 @@ function beneathFetch(setup: Setup): AuthFetchOptions["fetch"] {
   return beneath === undefined ? undefined : createAuthFetch(beneath, { fetch: through?.fetch });
 }
 
-/** What both fetch and ofetch take; `duplex` because undici wants it for streams. */
+/** The init for fetch and ofetch; undici needs `duplex` for streams. */
 function initOf({ stream: _stream, own, ...init }: Sent): object {
   return { duplex: "half", ...init, ...own };
 }
@@ -86,7 +86,7 @@ const fetchClient: TestClient = {
   name: "fetch",
   connect(source, setup = {}) {
     const authFetch = createAuthFetch(source, fetchOptions(setup, beneathFetch(setup)));
-    // Not async: like fetch it returns a promise whatever happens, and must not need our help for that.
+    // Not async, so that a synchronous throw of authFetch would fail the test.
     return (url, sent = {}) =>
       authFetch(url, initOf(sent)).then(async (response) => ({
         status: response.status,
@@ -122,7 +122,7 @@ const ofetchClient: TestClient = {
   once: { retry: 0 },
 };
 
-/** The part of an axios instance's setup that a test may want to look at. */
+/** Creates an axios instance with the interceptors, for tests that need the instance itself. */
 export function axiosWith(adapter: "http" | "fetch", source: Source, setup: Setup = {}): AxiosInstance {
   const { beneath, isRejected, inspectStatuses, through, defaults } = setup;
   const pool = { httpAgent: through?.agent, env: through?.env } as CreateAxiosDefaults;
@@ -163,7 +163,7 @@ function axiosClient(adapter: "http" | "fetch"): TestClient {
   };
 }
 
-/** What ofetch read of a response. */
+/** Returns the body that ofetch has read. */
 function dataOf({ _data: data }: FetchResponse<unknown>): unknown {
   return data;
 }

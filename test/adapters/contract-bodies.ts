@@ -1,4 +1,4 @@
-/** Q6: which bodies are sent twice, byte for byte, and which are not. */
+/** Q6: which bodies are resent, byte for byte, and which are not. */
 import { Readable } from "node:stream";
 import FormDataPackage from "form-data";
 import { expect } from "vitest";
@@ -13,17 +13,21 @@ interface Body {
   readonly kind: string;
   readonly clients?: readonly ClientName[];
   readonly make: (client: TestClient) => Pick<Sent, "body" | "headers" | "own">;
-  /** What has to arrive; without it, what the client sends when it is left alone. */
+  /** The bytes that have to arrive. If undefined: those that the client sends without us. */
   readonly bytes?: Uint8Array;
 }
 
 const text = { "content-type": "text/plain" };
-/** Node's Buffer.from cuts small buffers out of a shared pool: the bytes around it must not go out. */
+/** Buffer.from takes small buffers from a shared pool; the bytes around this one must not be sent. */
 const pooled = Buffer.from(BYTES);
 
 const replayable: readonly Body[] = [
   { kind: "a string", make: () => ({ body: "grüße", headers: text }), bytes: Buffer.from("grüße") },
-  { kind: "JSON the client's own way", make: ({ json }) => json({ a: [1, "ü"] }), bytes: Buffer.from('{"a":[1,"ü"]}') },
+  {
+    kind: "JSON in the client's own way",
+    make: ({ json }) => json({ a: [1, "ü"] }),
+    bytes: Buffer.from('{"a":[1,"ü"]}'),
+  },
   {
     kind: "URLSearchParams",
     make: () => ({ body: new URLSearchParams("a=1&b=%C3%BC") }),
@@ -36,7 +40,7 @@ const replayable: readonly Body[] = [
   { kind: "a DataView", make: () => ({ body: new DataView(BYTES.slice().buffer), headers: text }), bytes: BYTES },
   { kind: "a Blob", make: () => ({ body: new Blob([BYTES], { type: "image/png" }) }), bytes: BYTES },
   { kind: "a File", make: () => ({ body: new File([BYTES], "a.png", { type: "image/png" }) }), bytes: BYTES },
-  // Its boundary is made anew for every send, so it is not compared.
+  // Its boundary is new in every send, so its bytes are not compared with a constant.
   { kind: "a web FormData", make: () => ({ body: webForm() }) },
   { kind: "a megabyte", make: () => ({ body: new Uint8Array(1 << 20).fill(7), headers: text }) },
   { kind: "nothing", make: () => ({}), bytes: new Uint8Array() },
@@ -45,9 +49,9 @@ const replayable: readonly Body[] = [
 const fetches: readonly ClientName[] = ["fetch", "ofetch"];
 const asIs = { transformRequest: (data: unknown) => data };
 
-/** Every one of them is used up by one send. */
+/** Bodies that are used up by one send. */
 const oneShot: readonly Body[] = [
-  // axios' http adapter refuses web streams itself.
+  // axios' http adapter does not accept web streams.
   {
     kind: "a web ReadableStream",
     clients: [...fetches, "axios/fetch"],
@@ -55,14 +59,14 @@ const oneShot: readonly Body[] = [
     bytes: WHOLE,
   },
   { kind: "a Node Readable", make: () => ({ body: Readable.from(CHUNKS), headers: text }), bytes: WHOLE },
-  // axios turns an iterable into JSON, unless it is told not to.
+  // axios turns an iterable into JSON unless `transformRequest` is replaced.
   {
     kind: "an async generator",
     clients: [...fetches, "axios/fetch"],
     make: () => ({ body: iterable(), own: asIs }),
     bytes: WHOLE,
   },
-  // For fetch the package is an object like any other ("[object FormData]"): its bytes are not worth a comparison.
+  // Only axios' http adapter sends the package's forms; fetch would send "[object FormData]".
   { kind: "the form-data package", clients: ["axios/http"], make: () => packageForm() },
 ];
 
@@ -72,12 +76,12 @@ export const bodyCases: readonly Case[] = [
     run: (world: World) => expectResent(world, body),
   })),
   ...oneShot.map((body) => ({
-    name: `Q6: ${body.kind} as a body is not resent: the 401 goes through and the next call gets a new token`,
+    name: `Q6: ${body.kind} as a body is not resent: the 401 goes to the caller, and the next call gets a new token`,
     ...(body.clients && { clients: body.clients }),
     run: (world: World) => expectNotResent(world, body),
   })),
   ...oneShot.map((body) => ({
-    name: `Q6: ${body.kind} made by a body factory is resent`,
+    name: `Q6: ${body.kind} from a body factory is resent`,
     ...(body.clients && { clients: body.clients }),
     run: (world: World) => expectFactoryResent(world, body),
   })),
@@ -90,7 +94,7 @@ async function expectResent(world: World, { make, bytes }: Body): Promise<void> 
   await call(url, { method: "POST", remint: false, ...make(client) });
   world.auth.revokeAll();
   expect((await call(url, { method: "POST", ...make(client) })).status).toBe(200);
-  const [bare, first, resend] = arrived(world);
+  const [bare, first, resend] = receivedRequests(world);
   expect(api.requests.length).toBe(3);
   expect(resend).toEqual(first);
   expect(first).toEqual(bare);
@@ -118,7 +122,7 @@ async function expectFactoryResent(world: World, { make }: Body): Promise<void> 
   let calls = 0;
   const remint = { body: () => (calls++, make(client).body) };
   const { body: _, ...rest } = made;
-  // A package's form names its boundary in the headers, which stay.
+  // A form of the package names its boundary in the headers, which are the same for both sends.
   const own = { ...rest.own, ...asIs };
   const form = world.client.name === "axios/http" && made.body instanceof FormDataPackage ? fixedForm : undefined;
   const reply = await call(`${api.origin}/upload`, {
@@ -134,12 +138,13 @@ async function expectFactoryResent(world: World, { make }: Body): Promise<void> 
   expect(first).toContain("second chunk");
 }
 
-/** What arrived, as far as it is the client's choice and not the moment's. */
-function arrived({ api }: World): { type: string; length: unknown; body: string }[] {
+/** Returns the requests that arrived, with their random boundaries replaced by a constant. */
+function receivedRequests({ api }: World): { type: string; length: unknown; body: string }[] {
   return api.requests.map(({ headers, body }) => {
     const type = String(headers["content-type"]);
     const latin1 = Buffer.from(body).toString("latin1");
-    // From the body: axios' fetch adapter says "x-www-form-urlencoded" of forms, with or without us.
+    // From the body, because axios' fetch adapter sends the content type "x-www-form-urlencoded" for forms, also
+    // without us.
     const boundary = /^--(\S+)\r\n/.exec(latin1)?.[1];
     const normal = (string: string): string =>
       boundary === undefined ? string : string.replaceAll(boundary, "BOUNDARY");

@@ -1,4 +1,4 @@
-/** Callers who have to wait for a token. */
+/** Callers that have to wait for a token. */
 import { expect } from "vitest";
 import { findRemintError, type RemintError } from "remint";
 import { fakeGrant, manualClock } from "remint/testing";
@@ -6,7 +6,7 @@ import { type Case, failureOf, times, until, watch, type World } from "./world.t
 
 export const coldCases: readonly Case[] = [
   {
-    name: "C2: 1,000 cold callers share one mint",
+    name: "C2: 1,000 callers of an empty cache share one mint",
     async run(world) {
       const call = world.connect(world.tokens());
       const release = world.auth.holdAnswers();
@@ -19,11 +19,11 @@ export const coldCases: readonly Case[] = [
     },
   },
   {
-    name: "C9, C11: 1,000 callers of a token endpoint that is down cost it at most 3 requests",
+    name: "C9, C11: 1,000 callers with a token endpoint that is down cause at most 3 requests to it",
     async run(world) {
       world.auth.respondAlways({ reset: true });
       const call = world.connect(world.tokens({ clock: manualClock() }));
-      // The second half comes after the failure, and shares what is remembered of it.
+      // The second half comes after the failure, and shares the remembered one.
       for (const _ of ["waiting", "later"]) {
         const failures = await Promise.all(times(500, () => failureOf(call(`${world.api.origin}/x`))));
         const codes = failures.map((failure) => findRemintError(failure)?.code);
@@ -35,7 +35,7 @@ export const coldCases: readonly Case[] = [
     },
   },
   {
-    name: "C10: a token endpoint that hangs fails its callers when mintTimeout is over, and not before",
+    name: "C10: with a token endpoint that hangs, callers reject after mintTimeout, and not before",
     async run(world) {
       const clock = manualClock();
       world.auth.respondAlways({ hang: true });
@@ -52,7 +52,7 @@ export const coldCases: readonly Case[] = [
     },
   },
   {
-    name: "C10, Q12: who aborts while waiting for a cold mint leaves before it ends, the others get their token",
+    name: "C10, Q12: a caller that aborts during the first mint rejects before the mint ends; the others get their token",
     async run(world) {
       const grant = fakeGrant();
       const hold = grant.hold();
@@ -72,7 +72,7 @@ export const coldCases: readonly Case[] = [
     },
   },
   {
-    name: "C10, Q12: who aborts while a 401 is being renewed leaves before the mint ends, the others get their answer",
+    name: "C10, Q12: a caller that aborts during a renewal rejects before the mint ends; the others get their answer",
     async run(world) {
       const { hold, call } = await heldRenewal(world);
       const controller = new AbortController();
@@ -96,7 +96,7 @@ export const coldCases: readonly Case[] = [
     },
   },
   {
-    name: "C10: a signal that had fired before the call starts no mint",
+    name: "C10: a signal that was aborted before the call starts no mint",
     async run(world) {
       const call = world.connect(world.tokens());
       const reason = new DOMException("never mind", "AbortError");
@@ -106,8 +106,8 @@ export const coldCases: readonly Case[] = [
     },
   },
   {
-    // Plain fetch has no timeout but a signal.
-    name: "Q12: a client's own timeout also ends the wait for a cold mint and for a renewal",
+    // Plain fetch has no timeout option.
+    name: "Q12: a client's own timeout also ends the wait for the first mint and for a renewal",
     clients: ["ofetch", "axios/http", "axios/fetch"],
     async run(world) {
       const cold = fakeGrant();
@@ -125,7 +125,7 @@ export const coldCases: readonly Case[] = [
     },
   },
   {
-    name: "C10, Q2: an abort also ends the wait for the token that an array of caches asks about its origins",
+    name: "C10, Q2: an abort ends the wait for a token that a list of caches needs to know its origins",
     async run(world) {
       const grant = fakeGrant();
       const hold = grant.hold();
@@ -137,7 +137,7 @@ export const coldCases: readonly Case[] = [
       const state = watch(gone);
       const reason = new DOMException("has seen enough", "AbortError");
       controller.abort(reason);
-      // Whole exchanges over a socket, where an abort needs a few turns of the event loop.
+      // Three whole requests over a socket give the abort more time than the few event loop turns it needs.
       for (const path of ["/1", "/2", "/3"]) await (await fetch(origin + path)).text();
       expect([state.settled, hold.waiting]).toEqual([true, 1]);
       expect(world.client.isAbort(await gone, reason)).toBe(true);
@@ -145,7 +145,7 @@ export const coldCases: readonly Case[] = [
   },
 ];
 
-/** A cache whose token is about to be rejected, and whose next mint hangs until it is released. */
+/** Creates a cache whose token the API rejects, and whose next mint waits until `hold` is released. */
 async function heldRenewal(world: World) {
   const grant = fakeGrant();
   const { call } = await world.warm({ grant, origins: [world.api.origin] });

@@ -1,10 +1,9 @@
-/** RFC 9449: requests whose tokens are bound to a key. Every proof is verified by the servers, with jose. */
-import { policyHalf } from "../../src/core/types.ts";
+/** RFC 9449: requests whose tokens are bound to a key. The servers verify every proof with jose. */
 import { Readable } from "node:stream";
 import { expect } from "vitest";
 import { clientCredentialsGrant, type TokenCache } from "remint";
 import { dpop } from "remint/dpop";
-
+import { policyHalf } from "../../src/core/types.ts";
 import { type AuthGuard, type Guard, guardApi, guardAuth, tokensSent } from "../dpop/guard.ts";
 import type { Call } from "./clients.ts";
 import { printed } from "./contract-safety.ts";
@@ -22,8 +21,8 @@ interface Nonces {
   readonly api?: string;
 }
 
-/** A client whose cache holds a bound token; the servers want these nonces. */
-async function bound(world: World, nonces: Nonces = {}, origins: readonly string[] = []): Promise<Bound> {
+/** Creates a client whose cache holds a token bound to a key. The servers require these nonces. */
+async function boundClient(world: World, nonces: Nonces = {}, origins: readonly string[] = []): Promise<Bound> {
   const auth = guardAuth(world.auth, nonces.auth);
   const api = guardApi(world.api, world.auth, auth, nonces.api);
   const { tokenEndpoint } = world.auth;
@@ -48,9 +47,9 @@ const nonceOf = ({ proofs }: Guard): (string | undefined)[] => proofs.map(({ non
 
 export const dpopCases: readonly Case[] = [
   {
-    name: "T22: every request carries a proof of its own for its method and its URL without the query, and for its token",
+    name: "RFC 9449 section 4.2: every request carries a proof of its own for its method, its URL without the query, and its token",
     async run(world) {
-      const { auth, api, call } = await bound(world);
+      const { auth, api, call } = await boundClient(world);
       const { origin } = world.api;
       for (const [method, path] of [
         ["GET", "/orders?key=1#part"],
@@ -71,9 +70,9 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "Q4, T24: an API that asks for a nonce gets the request once more with it, the same token and the same body",
+    name: "Q4, RFC 9449 section 9: when the API asks for a nonce, the request is sent once more with the nonce, the same token and the same body",
     async run(world) {
-      const { auth, api, tokens, call } = await bound(world, { auth: "as-1", api: "rs-1" });
+      const { auth, api, tokens, call } = await boundClient(world, { auth: "as-1", api: "rs-1" });
       const { body, headers } = world.client.json({ a: 1 });
       expect((await call(`${world.api.origin}/x`, { method: "POST", body, headers })).status).toBe(200);
       expect((await call(`${world.api.origin}/y`)).status).toBe(200);
@@ -88,18 +87,18 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "T24: a nonce in a good answer is used from then on, without a send more",
+    name: "RFC 9449 section 8.2: a nonce in a 200 is used from the next request on, without a resend",
     async run(world) {
-      const { api, call } = await bound(world);
+      const { api, call } = await boundClient(world);
       api.nextNonce = "rs-2";
       for (const path of ["/a", "/b", "/c"]) expect((await call(world.api.origin + path)).status).toBe(200);
       expect(nonceOf(api)).toEqual([undefined, "rs-2", "rs-2"]);
     },
   },
   {
-    name: "T24: a server that is never content with a nonce gets two sends, and its 401 goes to the caller",
+    name: "RFC 9449 section 9: a server that asks for a new nonce every time gets two sends, and its 401 goes to the caller",
     async run(world) {
-      const { api, tokens, call } = await bound(world);
+      const { api, tokens, call } = await boundClient(world);
       let nonces = 0;
       world.api.respondAlways(() => ({
         status: 401,
@@ -113,9 +112,9 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "T24: a nonce that was sent and is asked for again is not sent a third time",
+    name: "RFC 9449 section 9: when the server asks for the nonce that was just sent, the request is not sent again",
     async run(world) {
-      const { call } = await bound(world);
+      const { call } = await boundClient(world);
       world.api.respondAlways({
         status: 401,
         headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": "always-this" },
@@ -126,9 +125,9 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "Q5, T25: a token that is rejected and a nonce that is asked for, in one request: both are mended",
+    name: "Q5, RFC 9449 section 9: a request whose token is rejected and that then needs a nonce is sent with both renewed",
     async run(world) {
-      const { auth, api, call } = await bound(world);
+      const { auth, api, call } = await boundClient(world);
       world.auth.revokeAll();
       world.api.respond({ status: 401, headers: { "www-authenticate": 'DPoP error="invalid_token"' } }, () => {
         api.nonce = "rs-1";
@@ -141,9 +140,9 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "Q5, T25: the nonce first, then the token: the resend with a nonce leaves the one with a new token",
+    name: "Q5, RFC 9449 section 9: a resend with a nonce does not count as the resend with a new token",
     async run(world) {
-      const { auth, api, call } = await bound(world, { api: "rs-1" });
+      const { auth, api, call } = await boundClient(world, { api: "rs-1" });
       world.auth.revokeAll();
       expect((await call(`${world.api.origin}/x`)).status).toBe(200);
       expect(tokensSent(world.api)).toEqual(["bound-1", "bound-1", "bound-2"]);
@@ -152,9 +151,9 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "C2, T24: 50 requests at once while the nonce changes: each is sent at most twice, nothing is minted",
+    name: "C2, RFC 9449 section 9: when the nonce changes under 50 requests, each is sent at most twice, and nothing is minted",
     async run(world) {
-      const { auth, api, call } = await bound(world, { api: "rs-1" });
+      const { auth, api, call } = await boundClient(world, { api: "rs-1" });
       await call(`${world.api.origin}/first`);
       const before = world.api.requests.length;
       const release = world.api.holdAnswers();
@@ -170,9 +169,9 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "T24: nonces that are good for one request: each send has the one its own answer gave",
+    name: "RFC 9449 section 9: with nonces that are valid for one request, each resend has the nonce of its own answer",
     async run(world) {
-      const { call } = await bound(world);
+      const { call } = await boundClient(world);
       const given = new Set<string>();
       let nonces = 0;
       const used: boolean[] = [];
@@ -193,9 +192,9 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "Q6: a stream is not sent again for a nonce; its 401 goes through, and the next request has the nonce",
+    name: "Q6: a stream is not sent again for a nonce: its 401 goes to the caller, and the next request has the nonce",
     async run(world) {
-      const { api, tokens, call } = await bound(world, { api: "rs-1" });
+      const { api, tokens, call } = await boundClient(world, { api: "rs-1" });
       const body = world.client.name === "axios/http" ? Readable.from(["once"]) : new Blob(["once"]).stream();
       expect((await call(`${world.api.origin}/up`, { method: "POST", body })).status).toBe(401);
       expect(world.api.requests.map(({ text }) => text)).toEqual(["once"]);
@@ -205,9 +204,9 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "Q6: a stream from a factory is sent again for a nonce, whole",
+    name: "Q6: a stream from a body factory is sent again whole for a nonce",
     async run(world) {
-      const { call } = await bound(world, { api: "rs-1" });
+      const { call } = await boundClient(world, { api: "rs-1" });
       const make = (): unknown =>
         world.client.name === "axios/http" ? Readable.from(["again"]) : new Blob(["again"]).stream();
       const sent = { method: "POST", remint: { body: make } };
@@ -216,19 +215,19 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "Q6: with retry: false a nonce is learned and nothing is sent again",
+    name: "Q6: with retry: false the nonce is kept for the next request, and nothing is sent again",
     async run(world) {
-      const { api, call } = await bound(world, { api: "rs-1" });
+      const { api, call } = await boundClient(world, { api: "rs-1" });
       expect((await call(`${world.api.origin}/x`, { remint: { retry: false } })).status).toBe(401);
       expect((await call(`${world.api.origin}/y`)).status).toBe(200);
       expect(nonceOf(api)).toEqual([undefined, "rs-1"]);
     },
   },
   {
-    name: "T24: two origins have nonces of their own, and the authorization server's goes to neither",
+    name: "RFC 9449 section 9: two origins have nonces of their own, and the authorization server's nonce goes to neither",
     async run(world) {
       const other = await world.anotherApi({ accepts: () => true });
-      const { auth, api, call } = await bound(world, { auth: "as-1", api: "rs-1" }, [other.origin]);
+      const { auth, api, call } = await boundClient(world, { auth: "as-1", api: "rs-1" }, [other.origin]);
       const elsewhere = guardApi(other, world.auth, auth, "other-1");
       for (const { origin } of [world.api, other, world.api, other]) expect((await call(origin)).status).toBe(200);
       expect([nonceOf(auth), nonceOf(api), nonceOf(elsewhere)]).toEqual([
@@ -240,9 +239,9 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "Q4: a proof that is found to be wrong is no rejection of the token: the 401 goes to the caller, nothing is minted",
+    name: "Q4: invalid_dpop_proof does not reject the token: the 401 goes to the caller, and nothing is minted",
     async run(world) {
-      const { tokens, call } = await bound(world);
+      const { tokens, call } = await boundClient(world);
       world.api.respond({
         status: 401,
         headers: { "www-authenticate": 'DPoP error="invalid_dpop_proof"' },
@@ -254,18 +253,18 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "Q1: a caller's own Authorization goes out as it is, without a proof",
+    name: "Q1: a caller's own Authorization goes out unchanged, without a proof",
     async run(world) {
-      const { call } = await bound(world);
+      const { call } = await boundClient(world);
       await call(`${world.api.origin}/x`, { headers: { authorization: "DPoP mine" } });
       const [request] = world.api.requests;
       expect([request?.headers.authorization, request?.headers["dpop"]]).toEqual(["DPoP mine", undefined]);
     },
   },
   ...["dpop", "DPoP"].map((name): Case => ({
-    name: `a caller's own proof (${name}) fits no token of ours: it is replaced, and his headers keep it`,
+    name: `a caller's own proof (${name}) is replaced by one for our token, and their headers object keeps it`,
     async run(world) {
-      const { auth, api, call } = await bound(world, { api: "rs-1" });
+      const { auth, api, call } = await boundClient(world, { api: "rs-1" });
       const headers = { [name]: "of-another-key", "x-mine": "1" };
       expect((await call(`${world.api.origin}/x`, { headers })).status).toBe(200);
       expect(world.api.requests.map((request) => request.headers["x-mine"])).toEqual(["1", "1"]);
@@ -274,9 +273,9 @@ export const dpopCases: readonly Case[] = [
     },
   })),
   ...[403, 401, 500].map((status): Case => ({
-    name: `Q11: what comes of a ${status} shows neither proof nor token`,
+    name: `Q11: the result of a ${status} prints neither proof nor token`,
     async run(world) {
-      const { call } = await bound(world);
+      const { call } = await boundClient(world);
       world.api.respondAlways({
         status,
         headers: { "www-authenticate": 'DPoP error="invalid_dpop_proof"' },
@@ -291,9 +290,9 @@ export const dpopCases: readonly Case[] = [
     },
   })),
   {
-    name: "Q11: what comes of a connection that is reset shows neither proof nor token",
+    name: "Q11: the error of a connection that is reset prints neither proof nor token",
     async run(world) {
-      const { call } = await bound(world);
+      const { call } = await boundClient(world);
       world.api.respondAlways({ reset: true });
       const text = printed(await failureOf(call(`${world.api.origin}/x`, { own: world.client.once })));
       const proofs = world.api.requests.map(({ headers }) => String(headers["dpop"]));
@@ -301,9 +300,9 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "Q12: an abort between the answer that asks for a nonce and the send with it ends the call; nothing more is sent",
+    name: "Q12: an abort between the answer that asks for a nonce and the resend ends the call, and nothing more is sent",
     async run(world) {
-      const { call } = await bound(world);
+      const { call } = await boundClient(world);
       const controller = new AbortController();
       const reason = new Error("gone");
       let asked = false;
@@ -312,7 +311,7 @@ export const dpopCases: readonly Case[] = [
         return {
           status: 401,
           headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": "rs-1" },
-          // Never ends: it is being discarded when the caller leaves.
+          // A body that never ends, so that it is still being discarded when the caller aborts.
           body: endless(),
         };
       });
@@ -326,26 +325,26 @@ export const dpopCases: readonly Case[] = [
     },
   },
   {
-    name: "Q3: a redirect to another origin takes no token along",
+    name: "Q3: a redirect to another origin carries no token",
     async run(world) {
       const other = await world.anotherApi({ accepts: () => true });
-      const { call } = await bound(world);
+      const { call } = await boundClient(world);
       world.api.respond({ status: 302, headers: { location: `${other.origin}/there` } });
       await call(`${world.api.origin}/x`);
       const [arrived] = other.requests;
       expect([arrived?.url, arrived?.headers.authorization]).toEqual(["/there", undefined]);
-      // What fetch follows cannot be told to leave a header behind: that a proof is worth nothing without its token has to do.
+      // fetch sends the DPoP header to the redirect's target too. Without its token the proof is useless.
       if (world.client.name === "axios/http") expect(arrived?.headers["dpop"]).toBeUndefined();
       else expect(claimsOf(arrived?.headers["dpop"])).toMatchObject({ htu: `${world.api.origin}/x`, htm: "GET" });
     },
   },
   {
-    name: "Q3: the nonce of another origin, met behind a redirect, is not this one's",
-    clients: ["fetch", "ofetch", "axios/http"], // axios' fetch adapter does not tell where an answer came from
+    name: "Q3: a nonce from another origin, after a redirect, is not used for the first origin",
+    clients: ["fetch", "ofetch", "axios/http"], // axios' fetch adapter does not tell where an answer came from.
     async run(world) {
       const other = await world.anotherApi({ accepts: () => true });
       other.respondAlways({ body: "there", headers: { "dpop-nonce": "not-yours" } });
-      const { api, call } = await bound(world);
+      const { api, call } = await boundClient(world);
       world.api.respond({ status: 302, headers: { location: other.origin } });
       expect((await call(`${world.api.origin}/x`)).text).toBe("there");
       expect((await call(`${world.api.origin}/y`)).status).toBe(200);

@@ -6,7 +6,7 @@ import type { Case, World } from "./world.ts";
 export const judgementCases: readonly Case[] = [
   ...challengeCases(),
   {
-    name: "Q4: isRejected decides about the statuses it inspects, and the body it looked at can still be read",
+    name: "Q4: isRejected decides about the statuses in inspectStatuses, and the caller can still read the body",
     async run(world) {
       const rules = {
         inspectStatuses: [403],
@@ -23,8 +23,8 @@ export const judgementCases: readonly Case[] = [
     },
   },
   {
-    name: "Q4: with permissive statuses a 401 that the client does not throw is renewed all the same",
-    clients: ["ofetch", "axios/http", "axios/fetch"], // fetch throws on no status anyway
+    name: "Q4: a 401 is renewed too when the client is set not to throw on any status",
+    clients: ["ofetch", "axios/http", "axios/fetch"], // fetch never throws on a status.
     async run(world) {
       const { call } = await world.warm();
       world.auth.revokeAll();
@@ -43,7 +43,7 @@ function challengeCases(): Case[] {
     ["no challenge at all", undefined, true],
     ["Bearer", "Bearer", true],
     ["invalid_token", 'Bearer realm="x", error="invalid_token", error_description="expired"', true],
-    ["an error in other letters", "bEARER Error=invalid_token", true],
+    ["an error in other upper and lower case", "bEARER Error=invalid_token", true],
     ["Basic", 'Basic realm="gateway"', true],
     ["garbage", '=,,"\\', true],
     ["insufficient_scope", 'Bearer error="insufficient_scope", scope="orders:write"', false],
@@ -51,7 +51,7 @@ function challengeCases(): Case[] {
     ["insufficient_scope behind Basic", 'Basic realm="a, b", Bearer error="insufficient_scope"', false],
     ["insufficient_scope in a second line", ['Basic realm="a"', 'Bearer error="insufficient_scope"'], false],
     ["two Bearers that disagree", 'Bearer error="insufficient_scope", Bearer error="invalid_token"', true],
-    ["the word outside a Bearer challenge", 'Basic realm="insufficient_scope"', true],
+    ["insufficient_scope in another parameter", 'Basic realm="insufficient_scope"', true],
   ];
   return challenges.map(([title, header, renews]) => ({
     name: `Q4: a 401 with ${title} ${renews ? "renews the token" : "keeps the token and goes to the caller"}`,

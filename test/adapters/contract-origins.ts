@@ -1,10 +1,10 @@
-/** Where a token goes and where it does not: Q1, Q2, Q3. */
+/** Q1, Q2, Q3: which requests get a token and which do not. */
 import { expect } from "vitest";
 import { type Case, failureOf, times, type World } from "./world.ts";
 
 export const originCases: readonly Case[] = [
   ...["authorization", "Authorization", "AUTHORIZATION"].map((name) => ({
-    name: `Q1: who sets ${name} sends that, and its 401 is the caller's`,
+    name: `Q1: a request with its own ${name} header goes out unchanged, and its 401 goes to the caller`,
     async run(world: World) {
       const { tokens, call } = await world.warm();
       const reply = await call(`${world.api.origin}/x`, { headers: { [name]: "Bearer my-own" } });
@@ -18,7 +18,7 @@ export const originCases: readonly Case[] = [
     },
   })),
   {
-    name: "Q1: Authorization: undefined is not set; null and false say that none is wanted",
+    name: "Q1: an Authorization that is undefined counts as not set; null and false mean a request without one",
     async run(world) {
       const { call } = await world.warm();
       const url = `${world.api.origin}/x`;
@@ -30,7 +30,7 @@ export const originCases: readonly Case[] = [
     },
   },
   {
-    // fetch refuses such URLs itself, so ofetch does.
+    // fetch, and so ofetch, refuses such URLs.
     name: "Q1: user:password@ in the URL is the caller's authentication",
     clients: ["axios/http", "axios/fetch"],
     async run(world) {
@@ -42,7 +42,7 @@ export const originCases: readonly Case[] = [
     },
   },
   {
-    name: "Q1: fetch's own refusal of user:password@ goes through, and costs nothing",
+    name: "Q1: fetch's own refusal of user:password@ in the URL goes to the caller, and no mint starts",
     clients: ["fetch", "ofetch"],
     async run(world) {
       const call = world.connect(world.tokens());
@@ -62,7 +62,7 @@ export const originCases: readonly Case[] = [
     },
   },
   {
-    name: "Q2: a foreign origin gets no token, and its 401 invalidates nothing",
+    name: "Q2: another origin gets no token, and its 401 renews nothing",
     async run(world) {
       const foreign = await world.anotherApi({ accepts: () => true });
       const { tokens, call } = await world.warm();
@@ -72,7 +72,7 @@ export const originCases: readonly Case[] = [
     },
   },
   {
-    name: "Q2: a foreign origin is told apart before any token is asked for, look-alikes too",
+    name: "Q2: another origin starts no mint, also when its URL looks like an allowed one",
     async run(world) {
       const foreign = await world.anotherApi({ accepts: () => true });
       const call = world.connect(world.tokens());
@@ -87,7 +87,7 @@ export const originCases: readonly Case[] = [
     },
   },
   {
-    name: "Q3: a redirect to another origin never carries the token, and its 401 says nothing about it",
+    name: "Q3: a redirect to another origin never carries the token, and the 401 there renews nothing",
     clients: ["fetch", "ofetch", "axios/http"],
     async run(world) {
       const { tokens, call, elsewhere } = await redirected(world);
@@ -100,7 +100,7 @@ export const originCases: readonly Case[] = [
   },
   {
     // axios' fetch adapter does not say where an answer came from.
-    name: "Q3, C8: where the client cannot tell a redirect, its 401s cost at most 3 mints, and it never carries a token",
+    name: "Q3, C8: with a client that does not report redirects, 401s after a redirect cost at most 3 mints, and no token is carried",
     clients: ["axios/fetch"],
     async run(world) {
       const { call, elsewhere } = await redirected(world);
@@ -110,7 +110,7 @@ export const originCases: readonly Case[] = [
     },
   },
   {
-    name: "Q3: a redirect within the origin keeps the token, and its 401 renews it",
+    name: "Q3: a redirect within the origin carries the token, and the 401 there renews it",
     async run(world) {
       const { call } = await world.warm();
       world.api.respondAlways(({ url }) =>

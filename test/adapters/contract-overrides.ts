@@ -5,7 +5,7 @@ import { type Case, failureOf } from "./world.ts";
 
 export const overrideCases: readonly Case[] = [
   {
-    name: "Q2: remint: false sends the request bare, and its 401 is the caller's",
+    name: "Q2: remint: false sends the request without a token, and its 401 goes to the caller",
     async run(world) {
       const { tokens, call } = await world.warm();
       expect((await call(`${world.api.origin}/x`, { remint: false })).status).toBe(401);
@@ -26,7 +26,7 @@ export const overrideCases: readonly Case[] = [
     },
   },
   ...(["itself", "under cache"] as const).map((form): Case => ({
-    name: `Q13: a cache given to one request, ${form}, is the only one it uses, for the renewal too`,
+    name: `Q13: a cache given to one request, ${form}, is the only one it uses, also for the renewal`,
     async run(world) {
       const grant = fakeGrant();
       const own = world.tokens({ grant });
@@ -38,7 +38,7 @@ export const overrideCases: readonly Case[] = [
     },
   })),
   {
-    name: "Q6: a body factory is called once per send, and is what a request without a 401 sends too",
+    name: "Q6: a body factory is called once per send, also for a request without a 401",
     async run(world) {
       const { call } = await world.warm();
       let made = 0;
@@ -51,7 +51,7 @@ export const overrideCases: readonly Case[] = [
     },
   },
   {
-    name: "Q6: a body factory that throws rejects the call with what it threw",
+    name: "Q6: a body factory that throws rejects the call with its error",
     async run(world) {
       const { call } = await world.warm();
       const error = new Error("the file is gone");

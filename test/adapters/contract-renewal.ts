@@ -1,4 +1,4 @@
-/** What a 401 means and what follows from it. */
+/** What follows from a 401: renewal, resend, storm guard, failed mints. */
 import { expect } from "vitest";
 import { findRemintError, isRemintError, TokenEndpointError } from "remint";
 import { manualClock } from "remint/testing";
@@ -21,7 +21,7 @@ export const renewalCases: readonly Case[] = [
     },
   },
   {
-    name: "C5, C6: 20 late 401s for an old token mint nothing and leave the good token in the cache",
+    name: "C5, C6: 20 late 401s for an old token mint nothing and leave the new token in the cache",
     async run(world) {
       const { tokens, call } = await world.warm();
       const late = new Gate();
@@ -66,7 +66,7 @@ export const renewalCases: readonly Case[] = [
     },
   },
   {
-    name: "Q5: a token adopted from another caller's renewal and rejected too still leads to a new one: three sends",
+    name: "Q5: when the token of another caller's renewal is rejected too, a new one is minted and the request sent a third time",
     async run(world) {
       const { call } = await world.warm();
       const slow = new Gate();
@@ -86,7 +86,7 @@ export const renewalCases: readonly Case[] = [
     },
   },
   {
-    name: "Q5: three sends with a token are the most, then the 401 goes to the caller",
+    name: "Q5: after three sends with a token the 401 goes to the caller",
     async run(world) {
       const { call } = await world.warm();
       const slow = new Gate();
@@ -106,7 +106,7 @@ export const renewalCases: readonly Case[] = [
     },
   },
   {
-    name: "Q7: a renewal that yields the same value again is resent once, not for ever",
+    name: "Q7: when the renewal yields the same value again, the request is resent once",
     async run(world) {
       world.auth.respondAlways({ body: { access_token: "the-same", token_type: "Bearer", expires_in: 3600 } });
       world.api.respond({ status: 401 });
@@ -119,13 +119,13 @@ export const renewalCases: readonly Case[] = [
     },
   },
   {
-    name: "Q8: when the mint fails after a 401, each caller gets an error of its own that says so, over the shared cause",
+    name: "Q8: when the mint fails after a 401, each caller gets an error of their own with `rejected` and the shared cause",
     async run(world) {
       const { call } = await world.warm({ clock: manualClock() });
       world.auth.revokeAll();
       world.auth.respondAlways({ status: 400, body: { error: "invalid_client" } });
       const release = world.api.holdAnswers();
-      // Without ofetch's second try: it meets the remembered failure before it is sent, so no 401 is its reason.
+      // Without ofetch's own retry, which would end in the remembered failure before a send, and so without `rejected`.
       const own = world.client.once;
       const url = (index: number): string => `${world.api.origin}/orders/${index}?key=query-secret`;
       const failures = times(2, (index) => failureOf(call(url(index), { own })));

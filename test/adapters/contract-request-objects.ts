@@ -1,4 +1,4 @@
-/** Fetch's own form of a request, the `Request`; the other clients have no such thing. */
+/** `Request` objects, which only fetch takes. */
 import { expect } from "vitest";
 import { type AuthFetch, createAuthFetch } from "remint/fetch";
 import { fakeGrant } from "remint/testing";
@@ -36,7 +36,7 @@ export const requestObjectCases: readonly Case[] = [
     },
   },
   {
-    name: "Q6: a Request with a streaming body is resent too, because its clone is",
+    name: "Q6: a Request with a stream as its body is resent too, from its clone",
     clients,
     async run(world) {
       const authFetch = await rejectedFetch(world);
@@ -84,7 +84,7 @@ export const requestObjectCases: readonly Case[] = [
     },
   },
   {
-    name: "Q1, Q2: a Request brings its own Authorization, and a URL object is a URL",
+    name: "Q1, Q2: a Request's own Authorization goes out unchanged, and a URL object is accepted",
     clients,
     async run(world) {
       const authFetch = createAuthFetch(world.tokens());

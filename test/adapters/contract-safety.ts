@@ -1,4 +1,4 @@
-/** Q11, S5: nothing that goes wrong shows a token or a secret, however it is printed. */
+/** Q11, S5: no error and no response prints a token or a secret. */
 import { inspect } from "node:util";
 import { expect } from "vitest";
 import { findRemintError } from "remint";
@@ -6,9 +6,9 @@ import { type Answer, manualClock } from "remint/testing";
 import type { Reply } from "./clients.ts";
 import { type Case, CLIENT_ID, CLIENT_SECRET, failureOf, type World } from "./world.ts";
 
-/** Every form in which an error ends up in a log. */
+/** Returns every form in which a log may print an error or a response. */
 export function printed(value: unknown): string {
-  // Not `request`: axios documents it as the way to what was really sent, so it can be read, but does not print.
+  // Not `request`: axios documents it as the way to read what was sent. It only must not print as a part of the error.
   const { stack, message, config, response, cause, options, data } = Object(value) as Record<string, unknown>;
   const forms = [value, config, response, cause, options, data].flatMap((part) => [
     attempt(() => String(part)),
@@ -27,7 +27,7 @@ function attempt(print: () => string | undefined): string {
   try {
     return print() ?? "";
   } catch {
-    // Circular, or without a prototype: whoever logs it so gets nothing.
+    // A circular value, or one without a prototype, has no such form.
     return "";
   }
 }
@@ -42,7 +42,7 @@ function expectNoSecret({ auth }: World, value: unknown): void {
 export const safetyCases: readonly Case[] = [
   ...[401, 403, 500].flatMap((status) =>
     [false, true].map((stream) => ({
-      name: `Q11: what comes of a ${status}${stream ? " taken as a stream" : ""} shows no token`,
+      name: `Q11: the result of a ${status}${stream ? " taken as a stream" : ""} prints no token`,
       async run(world: World) {
         const { call } = await world.warm();
         world.api.respondAlways({ status, body: "no" });
@@ -60,18 +60,18 @@ export const safetyCases: readonly Case[] = [
     { what: "a connection that is reset", answer: (): Answer => ({ reset: true }) },
     { what: "a body that breaks off", answer: (): Answer => ({ headers: { "content-length": "10" }, body: broken() }) },
   ].map(({ what, answer }) => ({
-    name: `Q11: what comes of ${what} shows no token`,
+    name: `Q11: the error of ${what} prints no token`,
     async run(world: World) {
       const { call } = await world.warm();
       world.api.respondAlways(answer);
-      // axios' error for a body that breaks off has the response it began with.
+      // axios' error for a body that breaks off has a `response`, so the client adapter returns it as a reply.
       const failure = await call(`${world.api.origin}/x`).then(({ error }) => error, Object);
       expect([failure instanceof Error, world.sends().length > 0]).toEqual([true, true]);
       expectNoSecret(world, failure);
     },
   })),
   {
-    name: "Q11: what comes of a reset resend shows neither the old nor the new token",
+    name: "Q11: the error of a resend that is reset prints neither the old nor the new token",
     async run(world) {
       const { call } = await world.warm();
       world.auth.revokeAll();
@@ -82,7 +82,7 @@ export const safetyCases: readonly Case[] = [
     },
   },
   {
-    name: "Q11: what comes of an abort while the request is under way shows no token",
+    name: "Q11: the error of an abort during the request prints no token",
     async run(world) {
       const { call } = await world.warm();
       const release = world.api.holdAnswers();
@@ -95,11 +95,11 @@ export const safetyCases: readonly Case[] = [
     },
   },
   ...[500, 400].flatMap((status) =>
-    ["cold", "after a 401"].map((when) => ({
-      name: `S5: a token endpoint's ${status}, ${when}, shows no secret, though it echoes what it was sent`,
+    ["before any request", "after a 401"].map((when) => ({
+      name: `S5: the error of a token endpoint's ${status}, ${when}, prints no secret, though the answer repeats it`,
       async run(world: World) {
         const tokens = world.tokens({ clock: manualClock(), mintRetries: 0 });
-        if (when !== "cold") await tokens.get();
+        if (when !== "before any request") await tokens.get();
         world.auth.revokeAll();
         world.auth.respondAlways(({ headers, body }) => ({
           status,
@@ -118,7 +118,7 @@ export const safetyCases: readonly Case[] = [
     })),
   ),
   {
-    name: "S4, S5: a token that cannot stand in a header is refused without being shown",
+    name: "S4, S5: a token that cannot stand in a header is refused and not printed",
     async run(world) {
       const evil = "evil-token\r\nx-injected: 1";
       world.auth.respondAlways({ body: { access_token: evil, token_type: "Bearer", expires_in: 60 } });

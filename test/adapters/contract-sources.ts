@@ -1,4 +1,4 @@
-/** Which cache a request uses, when a client has more than one: Q2, Q13. */
+/** Q2, Q13: which cache a request uses when its client has more than one. */
 import { expect } from "vitest";
 import { createTokenCache } from "remint";
 import { type Api, fakeGrant } from "remint/testing";
@@ -7,7 +7,7 @@ import { type Case, failureOf, type World } from "./world.ts";
 
 export const sourceCases: readonly Case[] = [
   {
-    name: "Q13: the same cache twice on one client acts once",
+    name: "Q13: the same cache given twice to one client acts once",
     async run(world) {
       const { tokens } = await world.warm();
       const call = world.connect(tokens, { beneath: tokens });
@@ -28,7 +28,7 @@ export const sourceCases: readonly Case[] = [
     },
   },
   {
-    name: "Q2: of an array of caches the first whose origins match is used; elsewhere the request is bare",
+    name: "Q2: a list of caches: the first whose origins match is used, and without a match the request gets no token",
     async run(world) {
       const { tokens, other, grant, otherTokens } = await twoApis(world);
       const call = world.connect([tokens, otherTokens]);
@@ -70,7 +70,7 @@ function functionSources(): Case[] {
     { kind: "an async function", wrap: <T>(value: T): T | Promise<T> => Promise.resolve(value) },
   ];
   const choosing = kinds.map(({ kind, wrap }) => ({
-    name: `Q2: ${kind} chooses the cache by the request; undefined sends it bare`,
+    name: `Q2: ${kind} chooses the cache for a request; undefined sends it without a token`,
     async run(world: World) {
       const { tokens, other, grant, otherTokens } = await twoApis(world);
       const call = world.connect((url) => {
@@ -83,7 +83,7 @@ function functionSources(): Case[] {
     },
   }));
   const failing = ["throws", "rejects"].map((does) => ({
-    name: `Q2: a function source that ${does} rejects the call, nothing is sent`,
+    name: `Q2: a function source that ${does} rejects the call, and nothing is sent`,
     async run(world: World) {
       const error = new Error("no tenant in this request");
       const call = world.connect(() => {

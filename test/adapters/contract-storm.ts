@@ -1,23 +1,25 @@
-/** C8 over a minute of the cache's clock: one path that always says 401 beside a healthy one. */
+/**
+ * C8: the storm guard over one minute of the cache's clock, with one path that always answers 401 beside a healthy one.
+ */
 import { Readable } from "node:stream";
 import { expect } from "vitest";
 import { manualClock } from "remint/testing";
 import { type Case, times, type World } from "./world.ts";
 import type { Call } from "./clients.ts";
 
-/** Calls the broken path once and lets nothing escape. */
+/** Calls the path that always answers 401, and asserts the outcome. */
 type Broken = (world: World, call: Call, url: string) => Promise<void>;
 
 const plain: Broken = async (_world, call, url) => {
   expect((await call(url)).status).toBe(401);
 };
 
-/** Never sent again (Q6): judged by their resend such requests would get past any guard. */
+/** Streams are never resent (Q6), so a guard that looked only at resends would not limit them. */
 const streaming: Broken = async (_world, call, url) => {
   expect((await call(url, { method: "POST", body: Readable.from(["part ", "by part"]) })).status).toBe(401);
 };
 
-/** Leaves as soon as the 401 of its request has made the cache mint. */
+/** Aborts as soon as the 401 of its request has started a mint. */
 const aborting: Broken = async (world, call, url) => {
   const controller = new AbortController();
   world.auth.respondAlways(() => {
@@ -32,19 +34,19 @@ const aborting: Broken = async (world, call, url) => {
 };
 
 export const stormCases: readonly Case[] = [
-  { name: stormName("called twice a second"), run: (world) => aMinute(world, plain) },
-  { name: stormName("called with streams"), run: (world) => aMinute(world, streaming) },
-  { name: stormName("whose callers abort"), run: (world) => aMinute(world, aborting) },
+  { name: stormName("called twice a second"), run: (world) => runMinute(world, plain) },
+  { name: stormName("called with streams"), run: (world) => runMinute(world, streaming) },
+  { name: stormName("whose callers abort"), run: (world) => runMinute(world, aborting) },
 ];
 
 function stormName(broken: string): string {
   return (
-    `C8: a path that always says 401, ${broken}, costs at most 10 mints a minute, ` +
-    `and a healthy path beside it surfaces nothing when the token is revoked`
+    `C8: a path that always answers 401, ${broken}, costs at most 10 mints a minute, ` +
+    `and no 401 surfaces at a healthy path beside it when the token is revoked`
   );
 }
 
-async function aMinute(world: World, broken: Broken): Promise<void> {
+async function runMinute(world: World, broken: Broken): Promise<void> {
   const clock = manualClock();
   const { call } = await world.warm({ clock });
   world.api.respondAlways(({ url }) => (url === "/broken" ? { status: 401, body: "no" } : undefined));
@@ -56,7 +58,7 @@ async function aMinute(world: World, broken: Broken): Promise<void> {
     await clock.advance(500);
   }
   expect(healthy).toEqual(times(120, () => 200));
-  // Without the one that made the cache warm. At least one belongs to the revocation.
+  // Without the first mint. At least one of the others belongs to the revocation.
   expect(world.auth.mints - 1).toBeGreaterThan(1);
   expect(world.auth.mints - 1).toBeLessThanOrEqual(10);
 }

@@ -1,4 +1,4 @@
-/** Q7: a discarded 401 frees its connection before the mint, which may need that very one. */
+/** Q7: a discarded 401 frees its connection before the mint, which may need the same connection. */
 import { expect } from "vitest";
 import { clientCredentialsGrant, type TokenCache } from "remint";
 import type { Api } from "remint/testing";
@@ -24,7 +24,7 @@ export const streamCases: readonly Case[] = [
     },
   })),
   {
-    name: "Q7: ten requests through one connection are all renewed, at one mint",
+    name: "Q7: ten requests through one connection are all renewed, with one mint",
     async run(world) {
       const { server, tokens, through, paths, revoke } = await oneServer(world, BIG);
       const call = world.connect(tokens, { through });
@@ -36,7 +36,7 @@ export const streamCases: readonly Case[] = [
     },
   },
   {
-    name: "Q7: a 2 MB 401 that is the caller's arrives whole",
+    name: "Q7: a 2 MB 401 that goes to the caller arrives whole",
     async run(world) {
       const { server, tokens, through } = await oneServer(world, BIG);
       const call = world.connect(tokens, { through });
@@ -50,7 +50,7 @@ export const streamCases: readonly Case[] = [
   },
 ];
 
-/** One server that is both API and token endpoint, so that both share a connection. */
+/** Starts one server that is both API and token endpoint, so that both share a connection. */
 async function oneServer(
   world: World,
   refusal: Buffer,

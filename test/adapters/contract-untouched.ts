@@ -1,4 +1,4 @@
-/** What is the user's stays the user's: Q9, Q10. */
+/** Q9, Q10: the user's objects are not written to, and their hooks run once. */
 import { inspect } from "node:util";
 import axios, { AxiosHeaders } from "axios";
 import type { AxiosRequestConfig, AxiosResponse, InternalAxiosRequestConfig } from "axios";
@@ -9,8 +9,8 @@ import { type Case, failureOf, type World } from "./world.ts";
 
 const axiosClients: readonly ClientName[] = ["axios/http", "axios/fetch"];
 
-/** Everything there is to see of a value, own keys of any kind included. */
-function portrait(value: unknown): string {
+/** Prints a value in full, hidden and symbol keys included, to compare it before and after a call. */
+function fullPrint(value: unknown): string {
   return inspect(value, { depth: 10, showHidden: true, sorted: true });
 }
 
@@ -20,21 +20,21 @@ function adapterOf({ client }: World): "http" | "fetch" {
 
 export const untouchedCases: readonly Case[] = [
   {
-    name: "Q10: the caller's options and headers are not written to, whatever happens to the request",
+    name: "Q10: the caller's options and headers are not written to, whatever the outcome of the request",
     async run(world) {
       const { call } = await world.warm();
       const headers = Object.freeze({ "x-mine": "1" });
       const remint = Object.freeze({ retry: true });
       const own = Object.freeze({ ...(world.client.name !== "fetch" && { headers }) });
       const sent = Object.freeze({ method: "POST", body: "mine", headers, remint, own });
-      const before = portrait(sent);
+      const before = fullPrint(sent);
       world.api.respond({ status: 401 }, { status: 200 });
       await call(`${world.api.origin}/renewed`, sent);
       world.api.respondAlways({ status: 401 });
       await call(`${world.api.origin}/refused`, sent);
       world.api.respondAlways({ reset: true });
       await failureOf(call(`${world.api.origin}/reset`, sent));
-      expect(portrait(sent)).toBe(before);
+      expect(fullPrint(sent)).toBe(before);
       expect(world.api.requests.map((request) => request.headers["x-mine"])).toEqual(world.api.requests.map(() => "1"));
       expect(new Set(world.api.requests.slice(0, 2).map(({ token }) => token))).toEqual(
         new Set(world.auth.issued.slice(0, 2)),
@@ -48,11 +48,11 @@ export const untouchedCases: readonly Case[] = [
       const { call } = await world.warm();
       const headers = new Headers({ "x-mine": "1" });
       const pairs: [string, string][] = [["x-mine", "1"]];
-      const before = portrait([headers, pairs]);
+      const before = fullPrint([headers, pairs]);
       world.api.respond({ status: 401 });
       expect((await call(`${world.api.origin}/x`, { headers })).status).toBe(200);
       expect((await call(`${world.api.origin}/y`, { headers: pairs })).status).toBe(200);
-      expect(portrait([headers, pairs])).toBe(before);
+      expect(fullPrint([headers, pairs])).toBe(before);
       expect(world.api.requests.map((request) => request.headers["x-mine"])).toEqual(["1", "1", "1"]);
     },
   },
@@ -63,20 +63,20 @@ export const untouchedCases: readonly Case[] = [
       const { tokens } = await world.warm();
       world.api.respond({ status: 401 });
       const defaults = { headers: { "x-default": "1" }, timeout: 5000, ...world.client.permissive };
-      const before = portrait(defaults);
+      const before = fullPrint(defaults);
       expect((await world.connect(tokens, { defaults })(`${world.api.origin}/x`)).status).toBe(200);
-      expect(portrait(defaults)).toBe(before);
+      expect(fullPrint(defaults)).toBe(before);
       expect(world.api.requests.map(({ headers }) => headers["x-default"])).toEqual(["1", "1"]);
       if (world.client.name === "ofetch") return;
       const instance = axiosWith(adapterOf(world), tokens, { defaults });
-      const instanceBefore = portrait(instance.defaults);
+      const instanceBefore = fullPrint(instance.defaults);
       world.api.respond({ status: 401 });
       await instance.get(`${world.api.origin}/y`);
-      expect(portrait(instance.defaults)).toBe(instanceBefore);
+      expect(fullPrint(instance.defaults)).toBe(instanceBefore);
     },
   },
   {
-    name: "Q10: response.config and error.config come back as they went in, and can be sent again",
+    name: "Q10: response.config and error.config are those of a request without us, and can be sent again",
     clients: axiosClients,
     async run(world) {
       const { tokens } = await world.warm();
@@ -85,11 +85,11 @@ export const untouchedCases: readonly Case[] = [
       world.api.respond({ status: 200 }, { status: 401 });
       const bare = await axios.create({ adapter: adapterOf(world) }).request(config);
       const response = await instance.request(config);
-      expect(configPortrait(response.config)).toBe(configPortrait(bare.config));
+      expect(configPrint(response.config)).toBe(configPrint(bare.config));
 
       world.api.respondAlways({ status: 401 });
       const error = (await failureOf(instance.request(config))) as { config: InternalAxiosRequestConfig };
-      expect(configPortrait(error.config)).toBe(configPortrait(bare.config));
+      expect(configPrint(error.config)).toBe(configPrint(bare.config));
       world.api.respondAlways(undefined);
       const sendsBefore = world.api.requests.length;
       expect((await instance.request(error.config)).status).toBe(200);
@@ -98,7 +98,7 @@ export const untouchedCases: readonly Case[] = [
     },
   },
   {
-    name: "Q9: transforms and interceptors run once, whatever happens beneath",
+    name: "Q9: transforms and interceptors run once, with and without a renewal",
     clients: axiosClients,
     async run(world) {
       const { tokens } = await world.warm();
@@ -124,7 +124,7 @@ export const untouchedCases: readonly Case[] = [
     },
   },
   {
-    name: "Q9: hooks run once, and none sees a 401 that was renewed",
+    name: "Q9: hooks run once, and get no 401 that was renewed",
     clients: ["ofetch"],
     async run(world) {
       const { tokens } = await world.warm();
@@ -157,7 +157,7 @@ export const untouchedCases: readonly Case[] = [
     },
   },
   {
-    name: "Q10: what the client gives is its own response, with its own headers and URL",
+    name: "Q10: the caller gets the client's own response, with its headers and URL",
     async run(world) {
       const { call } = await world.warm();
       world.auth.revokeAll();
@@ -171,7 +171,10 @@ export const untouchedCases: readonly Case[] = [
   },
 ];
 
-/** Of the headers only what is set: ours leaves a key with `undefined` behind, which no send and no JSON shows. */
-function configPortrait({ headers, ...rest }: InternalAxiosRequestConfig): string {
-  return portrait({ ...rest, headers: { ...headers.toJSON() } });
+/**
+ * Prints a config, of its headers only those that have a value: ours stays as a key with `undefined`, which is never
+ * sent.
+ */
+function configPrint({ headers, ...rest }: InternalAxiosRequestConfig): string {
+  return fullPrint({ ...rest, headers: { ...headers.toJSON() } });
 }

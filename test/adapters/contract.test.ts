@@ -1,3 +1,4 @@
+/** Runs the contract with every client. */
 import { describe, test } from "vitest";
 import { clients } from "./clients.ts";
 import { contract } from "./contract.ts";

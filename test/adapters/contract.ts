@@ -1,6 +1,7 @@
 /**
- * What every adapter does, whatever client it translates: the rules of DESIGN section 6, and those of section 5 that
- * only show over a real request. A new client is one adapter, one entry in clients.ts, and a run of this list.
+ * The contract of every adapter, whatever client it translates: the rules of the request policy (Q), and those of the
+ * cache (C) that only a real request shows. A new client is one adapter, one entry in clients.ts, and a run of this
+ * list.
  */
 import { bodyCases } from "./contract-bodies.ts";
 import { coldCases } from "./contract-cold.ts";

@@ -1,13 +1,13 @@
 /**
- * An API that lets in what its authorization server stands for: JWTs by issuer, audience, expiry and signature, and then
- * by a list of those that were called back, because the server cannot revoke them; opaque tokens by introspection.
+ * An API that really checks its tokens. JWTs: issuer, audience, expiry, signature, and a list of revoked ones, because
+ * the server cannot revoke a JWT. Opaque tokens: introspection.
  */
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from "jose";
 import { type Api, startApi } from "remint/testing";
 import { type OidcProvider, RESOURCES, type TokenFormat } from "./oidc-provider.ts";
 
 export interface OidcApi extends Api {
-  /** Ends a token's life, in whichever way there is for its kind. */
+  /** Revokes a token: a JWT at this API, an opaque token at the authorization server. */
   revoke(token: string): Promise<void>;
 }
 

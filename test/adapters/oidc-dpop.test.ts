@@ -1,6 +1,6 @@
 /**
- * DPoP end to end, against a certified authorization server that requires its nonces in every proof: an API that verifies
- * JWTs and proofs itself, and the server's own userinfo endpoint.
+ * DPoP end to end, against a certified authorization server that requires its nonces in every proof. The requests go to
+ * an API that verifies JWTs and proofs, and to the server's own userinfo endpoint.
  */
 import { createHash } from "node:crypto";
 import {
@@ -39,13 +39,16 @@ afterEach(async () => {
 });
 
 interface ProvedApi extends Api {
-  /** The nonce it wants. */
+  /** The nonce that the API requires. */
   nonce: string;
-  /** `jti` of the tokens that were called back. */
+  /** The `jti` of revoked tokens. */
   readonly denied: Set<string>;
 }
 
-/** Verifies the token (RFC 9068, `cnf`), the proof (RFC 9449 section 4.3), that both belong together, and the nonce. */
+/**
+ * Starts an API that verifies the token (RFC 9068), the proof (RFC 9449 section 4.3), its nonce, and that both have the
+ * same key.
+ */
 async function startProvedApi(): Promise<ProvedApi> {
   const keys = createRemoteJWKSet(new URL(provider.jwksUri));
   const seen = new Set<unknown>();
@@ -75,7 +78,7 @@ async function startProvedApi(): Promise<ProvedApi> {
       const { payload } = await jwtVerify(token, keys, { issuer: provider.issuer, audience: RESOURCES.jwt });
       if (!api.denied.has(String(payload.jti))) fault = await proofFault(request, token, payload);
     } catch {
-      // Said below.
+      // The answer below reports the fault.
     }
     if (fault === undefined) return { body: { ok: true } };
     const headers = { "www-authenticate": `DPoP error="${fault}", algs="ES256"` };
@@ -95,8 +98,8 @@ function boundTokens(api: Api): TokenCache {
   return tokens;
 }
 
-describe("an API of its own", () => {
-  test("lets in a bound token with a proof, and neither alone, nor with the proof of another key", async () => {
+describe("an API that verifies proofs", () => {
+  test("accepts a bound token with its proof, and refuses a token without a proof, with a used one, and with another key's", async () => {
     const api = await startProvedApi();
     const tokens = boundTokens(api);
     const token = await tokens.get();
@@ -116,7 +119,7 @@ describe("an API of its own", () => {
   });
 
   describe.each(clients)("called by $name", (client) => {
-    test("C2, T24: 100 cold callers share one mint, and learn both nonces", async () => {
+    test("C2, RFC 9449 section 8: 100 callers of an empty cache share one mint, and use the nonces of both servers", async () => {
       const api = await startProvedApi();
       const before = provider.mints;
       const call = client.connect(boundTokens(api));
@@ -127,7 +130,7 @@ describe("an API of its own", () => {
       expect(api.requests.length).toBe(201);
     });
 
-    test("Q5, T25: 50 requests in flight while token and nonce both go: one mint, and no 401 surfaces", async () => {
+    test("Q5, RFC 9449 section 9: when token and nonce both change under 50 requests, there is one mint, and no 401 surfaces", async () => {
       const api = await startProvedApi();
       const before = provider.mints;
       const tokens = boundTokens(api);
@@ -149,7 +152,7 @@ describe("an API of its own", () => {
 });
 
 describe("the userinfo endpoint, for a public client whose refresh token is bound to its key", () => {
-  test.each(clients)("T23, T24: $name: every rotation and every request is proved", async (client) => {
+  test.each(clients)("RFC 9449 section 5: $name: every rotation and every request carries a proof", async (client) => {
     const { privateKey, publicKey } = await generateKeyPair("ES256", { extractable: true });
     const jkt = await calculateJwkThumbprint(await exportJWK(publicKey));
     const saved = [await server.signIn("alice", jkt)];
@@ -171,7 +174,7 @@ describe("the userinfo endpoint, for a public client whose refresh token is boun
     expect(saved.length).toBe(4);
   });
 
-  test("T23: is refused a token without the key, which is terminal", async () => {
+  test("RFC 9449 section 5: a refresh with another key is refused, which is terminal", async () => {
     const { publicKey } = await generateKeyPair("ES256", { extractable: true });
     const jkt = await calculateJwkThumbprint(await exportJWK(publicKey));
     const refresh = await server.signIn("alice", jkt);

@@ -1,4 +1,7 @@
-/** A certified authorization server, embedded: `oidc-provider` on loopback, with the client credentials grant only. */
+/**
+ * A certified authorization server in this process: `oidc-provider` on loopback, with the client credentials grant
+ * only.
+ */
 import { randomBytes } from "node:crypto";
 import { createServer, type RequestListener } from "node:http";
 import { exportJWK, generateKeyPair, type CryptoKey } from "jose";
@@ -9,7 +12,7 @@ export type TokenFormat = keyof typeof RESOURCES;
 
 export const OIDC_CLIENT = { clientId: "oidc-client", clientSecret: "s3cret/of the+oidc client" } as const;
 
-/** The parts of the package that are used; it brings no types. */
+/** The parts of the package that are used here; it has no types. */
 interface Provider {
   callback(): RequestListener;
   on(event: string, listener: (...args: unknown[]) => void): void;
@@ -20,24 +23,24 @@ export interface OidcProvider {
   readonly issuer: string;
   readonly tokenEndpoint: string;
   readonly jwksUri: string;
-  /** What it signs with, for forgeries that are right in all but one thing. */
+  /** The key that it signs with, for forged tokens with a valid signature. */
   readonly signingKey: CryptoKey;
-  /** How many token requests were answered with a token. */
+  /** The number of token requests that were answered with a token. */
   readonly mints: number;
-  /** What went wrong inside. */
+  /** The errors inside the server. */
   readonly errors: readonly unknown[];
-  /** RFC 7662. */
+  /** Introspects a token (RFC 7662). */
   introspect(token: string): Promise<Readonly<Record<string, unknown>>>;
-  /** RFC 7009; only opaque tokens can be. */
+  /** Revokes an opaque token (RFC 7009). */
   revoke(token: string): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Seconds. */
+/** In seconds. */
 const TOKEN_LIFETIME = 3600;
 
 export interface OidcProviderOptions {
-  /** Proofs must have a nonce of this server. @defaultValue false */
+  /** Whether proofs must have a nonce of this server. @defaultValue false */
   readonly dpopNonces?: boolean;
 }
 
@@ -47,7 +50,7 @@ export async function startOidcProvider(options: OidcProviderOptions = {}): Prom
   const { port } = server.address() as { port: number };
   const issuer = `http://127.0.0.1:${port}`;
   const { privateKey: signingKey } = await generateKeyPair("RS256", { extractable: true });
-  const provider = await quietly(
+  const provider = await withoutNotices(
     async () => new (await providerClass())(issuer, await configuration(signingKey, options)),
   );
   server.on("request", provider.callback());
@@ -116,13 +119,16 @@ async function configuration(signingKey: CryptoKey, { dpopNonces = false }: Oidc
 }
 
 async function providerClass(): Promise<ProviderClass> {
-  // By a variable: there are no types for the compiler to look for.
+  // In a variable, so that the compiler does not look for types.
   const name = "oidc-provider";
   return ((await import(name)) as { default: ProviderClass }).default;
 }
 
-/** It tells on the console that it is in memory, and that Node 20 is not supported; both are so on purpose. */
-async function quietly<T>(work: () => Promise<T>): Promise<T> {
+/**
+ * Runs work without two notices of oidc-provider on the console: its storage is in memory, and Node 20 is not
+ * supported.
+ */
+async function withoutNotices<T>(work: () => Promise<T>): Promise<T> {
   const { info, warn } = console;
   console.info = (...parts: unknown[]) => void (isItsNotice(parts) || info(...parts));
   console.warn = (...parts: unknown[]) => void (isItsNotice(parts) || warn(...parts));

@@ -8,8 +8,8 @@ import { OIDC_CLIENT, type OidcProvider, RESOURCES, startOidcProvider, type Toke
 import { times } from "./world.ts";
 
 /**
- * The 1,000 of the other suite would cost a second per test in signature checks, and several in introspections: an answer
- * about an opaque token is a request to the authorization server.
+ * Fewer than the 1,000 callers of the contract, because each request costs a signature check, or an introspection:
+ * another request to the authorization server.
  */
 const CALLERS: Record<TokenFormat, number> = { jwt: 300, opaque: 100 };
 
@@ -43,7 +43,7 @@ async function start(format: TokenFormat): Promise<{ api: OidcApi; tokens: Token
 }
 
 describe.each(["jwt", "opaque"] as const)("an API with %s tokens", (format) => {
-  test("lets in what was minted for it until it is revoked, and nothing else", async () => {
+  test("accepts a token minted for it until it is revoked, and no other token", async () => {
     const { api, tokens } = await start(format);
     const { value } = await tokens.get();
     expect(value.split(".").length).toBe(format === "jwt" ? 3 : 1);
@@ -57,8 +57,8 @@ describe.each(["jwt", "opaque"] as const)("an API with %s tokens", (format) => {
     const changed = value.slice(0, half) + (value[half] === "A" ? "B" : "A") + value.slice(half + 1);
     const refused = [changed, elsewhere.value, ...(await forgeries())];
     expect(await Promise.all(refused.map(status))).toEqual(refused.map(() => 401));
-    // Says that the forgeries are refused for what is wrong with them.
-    expect(await status(await homemade())).toBe(format === "jwt" ? 200 : 401);
+    // The same forgery without its fault: shows that the forgeries are refused because of their faults.
+    expect(await status(await signedToken())).toBe(format === "jwt" ? 200 : 401);
     await api.revoke(value);
     expect(await status(value)).toBe(401);
   });
@@ -66,7 +66,7 @@ describe.each(["jwt", "opaque"] as const)("an API with %s tokens", (format) => {
   describe.each(clients)("called by $name", (client) => {
     const callers = CALLERS[format];
 
-    test(`C2: ${callers} cold callers share one mint`, async () => {
+    test(`C2: ${callers} callers of an empty cache share one mint`, async () => {
       const { api, tokens, mints } = await start(format);
       const call = client.connect(tokens);
       const replies = await Promise.all(times(callers, (index) => call(`${api.origin}/${index}`)));
@@ -96,8 +96,8 @@ interface Claims {
   readonly expires?: string;
 }
 
-/** A token the API would let in, but for what is given. */
-function homemade({ key, issuer, audience, expires }: Claims = {}): Promise<string> {
+/** Creates a token that the JWT API accepts unless a given claim or key is wrong. */
+function signedToken({ key, issuer, audience, expires }: Claims = {}): Promise<string> {
   return new SignJWT({ jti: "homemade" })
     .setProtectedHeader({ alg: "RS256", kid: "contract", typ: "at+jwt" })
     .setIssuer(issuer ?? provider.issuer)
@@ -106,7 +106,7 @@ function homemade({ key, issuer, audience, expires }: Claims = {}): Promise<stri
     .sign(key ?? provider.signingKey);
 }
 
-/** Right in everything but the key, the issuer, the audience or the time. */
+/** Creates tokens that are wrong in one thing each: the key, the issuer, the audience or the expiry. */
 async function forgeries(): Promise<string[]> {
   const { privateKey } = await generateKeyPair("RS256");
   const wrong: Claims[] = [
@@ -115,5 +115,5 @@ async function forgeries(): Promise<string[]> {
     { audience: "urn:another" },
     { expires: "-1h" },
   ];
-  return Promise.all(wrong.map(homemade));
+  return Promise.all(wrong.map(signedToken));
 }

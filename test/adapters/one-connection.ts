@@ -1,4 +1,4 @@
-/** A pool of one connection: whoever holds it while waiting for something that needs it, waits for ever (Q7). */
+/** A pool of one connection: a client that keeps it busy during a mint over the same connection waits for ever (Q7). */
 import { Agent as HttpAgent } from "node:http";
 import axios from "axios";
 import { Agent, fetch as undiciFetch, Request as UndiciRequest, Response as UndiciResponse } from "undici";
@@ -6,15 +6,15 @@ import { Agent, fetch as undiciFetch, Request as UndiciRequest, Response as Undi
 export interface OneConnection {
   readonly fetch: (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
   readonly agent: HttpAgent;
-  /** The same for axios' fetch adapter, which makes a Request of the kind it is given. */
+  /** The `env` option of axios' fetch adapter: this `fetch`, and the Request and Response classes that fit it. */
   readonly env: object;
-  /** A fetch over {@link OneConnection.agent}, so that a token request shares axios' connection. */
+  /** A `fetch` over {@link OneConnection.agent}, so that token requests share axios' connection. */
   readonly fetchOverAgent: (url: string, init: RequestInit) => Promise<Response>;
   close(): Promise<void>;
 }
 
 export function oneConnection(): OneConnection {
-  // Node's own fetch takes only the dispatchers of the undici it was built with.
+  // Node's own fetch accepts only dispatchers of the undici it was built with.
   const dispatcher = new Agent({ connections: 1, pipelining: 1 });
   const agent = new HttpAgent({ keepAlive: true, maxSockets: 1 });
   const fetch = ((input: string, init?: object) =>

@@ -1,4 +1,4 @@
-/** What every case of the contract starts from: one client, one token endpoint, one API. */
+/** What every case of the contract starts from: one client, one authorization server, one API. */
 import { vi } from "vitest";
 import {
   clientCredentialsGrant,
@@ -13,11 +13,11 @@ import type { Call, ClientName, Setup, Source, TestClient } from "./clients.ts";
 export const CLIENT_ID = "contract-client";
 export const CLIENT_SECRET = "s3cret-of-the-contract-client";
 
-/** One rule and how it shows. */
+/** One case of the contract. */
 export interface Case {
-  /** The numbers of the rules, then the sentence. */
+  /** The numbers of the rules, then what happens. */
   readonly name: string;
-  /** The clients it can be shown with; the reason stands beside it. */
+  /** The clients that the case applies to; by default all. A comment beside it gives the reason. */
   readonly clients?: readonly ClientName[];
   readonly run: (world: World) => Promise<void>;
 }
@@ -26,7 +26,7 @@ export class World {
   readonly client: TestClient;
   readonly auth: AuthServer;
   readonly api: Api;
-  /** Of every cache made by {@link World.tokens}. */
+  /** The events of all caches that {@link World.tokens} created. */
   readonly events: RemintEvent[] = [];
   readonly #closing: (() => Promise<void>)[] = [];
 
@@ -52,7 +52,7 @@ export class World {
     await Promise.all(this.#closing.map((close) => close()));
   }
 
-  /** A cache over the token endpoint, for the API. */
+  /** Creates a cache for the API, over the authorization server. */
   tokens(options: Partial<TokenCacheOptions> = {}): TokenCache {
     const { tokenEndpoint } = this.auth;
     const cache = createTokenCache({
@@ -69,27 +69,27 @@ export class World {
     return this.client.connect(source, setup);
   }
 
-  /** A client whose cache holds a token that the API has accepted. */
+  /** Creates a client whose cache holds a token that the API accepts. */
   async warm(options: Partial<TokenCacheOptions> = {}, setup?: Setup): Promise<{ tokens: TokenCache; call: Call }> {
     const tokens = this.tokens(options);
     await tokens.get();
     return { tokens, call: this.connect(tokens, setup) };
   }
 
-  /** Another API at another origin. */
+  /** Starts another API, at another origin. */
   async anotherApi(options: ApiOptions): Promise<Api> {
     const api = await startApi(options);
     this.atEnd(() => api.close());
     return api;
   }
 
-  /** The tokens of the requests that reached the API, on this path if one is given. */
+  /** Returns the tokens of the requests that reached the API; only those to this path if one is given. */
   sends(path?: string): (string | undefined)[] {
     return this.api.requests.filter(({ url }) => path === undefined || url === path).map(({ token }) => token);
   }
 }
 
-/** Where a scripted answer waits until the test lets it go. */
+/** Makes a scripted answer wait until the test opens the gate. */
 export class Gate {
   #open: (() => void) | undefined;
   readonly passed: Promise<void> = new Promise((resolve) => (this.#open = resolve));
@@ -99,22 +99,22 @@ export class Gate {
   }
 }
 
-/** Waits for something that has no promise of its own; order is asserted by what is true then, never by how long it took. */
+/** Waits for a condition that has no promise. */
 export async function until(condition: () => boolean): Promise<void> {
   await vi.waitUntil(condition, { timeout: 10_000, interval: 2 });
 }
 
-/** What a call that must fail failed with. */
+/** Returns the error of a call that must fail. */
 export async function failureOf(call: Promise<unknown>): Promise<unknown> {
   return call.then(
     () => {
-      throw new Error("the call was to fail and did not");
+      throw new Error("the call did not fail");
     },
     (error: unknown) => error,
   );
 }
 
-/** Whether a promise has settled, as a fact to assert on and not to wait for. */
+/** Watches a promise: `settled` is true once it has settled. For assertions, not for waiting. */
 export function watch(promise: Promise<unknown>): { readonly settled: boolean } {
   const state = { settled: false };
   const settle = (): void => void (state.settled = true);

@@ -3,7 +3,7 @@ import { challengeVerdict, parseChallenges, type Challenge } from "../../src/bas
 
 describe("parseChallenges", () => {
   const cases: [name: string, header: string, expected: Challenge[]][] = [
-    ["an empty header has none", "", []],
+    ["an empty header has no challenge", "", []],
     ["a scheme alone", "Bearer", [{ scheme: "bearer", parameters: {} }]],
     [
       "the example of RFC 6750 section 3",
@@ -52,7 +52,7 @@ describe("parseChallenges", () => {
       ],
     ],
     [
-      "of a repeated name the first counts",
+      "a repeated parameter: the first one counts",
       "Bearer error=a, error=b",
       [{ scheme: "bearer", parameters: { error: "a" } }],
     ],
@@ -61,11 +61,15 @@ describe("parseChallenges", () => {
       'Basic realm="x, Bearer error=\\"invalid_token\\""',
       [{ scheme: "basic", parameters: { realm: 'x, Bearer error="invalid_token"' } }],
     ],
-    ["a quote that never ends", 'Bearer error="invalid', [{ scheme: "bearer", parameters: { error: "invalid" } }]],
-    ["a backslash at the very end", 'Bearer error="a\\', [{ scheme: "bearer", parameters: { error: "a" } }]],
-    ["a parameter without a scheme belongs to nobody", 'error="x"', []],
     [
-      "names of Object.prototype are only names",
+      "a quoted value without its closing quote",
+      'Bearer error="invalid',
+      [{ scheme: "bearer", parameters: { error: "invalid" } }],
+    ],
+    ["a backslash at the very end", 'Bearer error="a\\', [{ scheme: "bearer", parameters: { error: "a" } }]],
+    ["a parameter without a scheme is ignored", 'error="x"', []],
+    [
+      "names of members of Object.prototype are ordinary parameters",
       'Bearer constructor="a", __proto__=b',
       [
         {
@@ -87,7 +91,7 @@ describe("parseChallenges", () => {
     );
   });
 
-  it("reads nothing behind the first 8 KiB", () => {
+  it("reads only the first 8 KiB", () => {
     expect(
       parseChallenges(`Bearer a="${"x".repeat(8192)}", error="insufficient_scope"`)[0]?.parameters,
     ).not.toHaveProperty("error");
@@ -136,7 +140,7 @@ describe("challengeVerdict", () => {
     ["renew", ""],
     ["renew", null],
   ];
-  it.each(cases)("Q4: %s after %s", (verdict, header) => {
+  it.each(cases)("Q4: the verdict is %s for %s", (verdict, header) => {
     expect(challengeVerdict(header)).toBe(verdict);
   });
 });

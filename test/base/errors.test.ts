@@ -3,12 +3,12 @@ import { describe, expect, test } from "vitest";
 import { safeCause, withRejection } from "../../src/base/errors.ts";
 import { findRemintError, isRemintError, RemintError, TokenEndpointError } from "../../src/index.ts";
 
-/** The same class as another copy of this package would have it. */
+/** The class as another copy of this package exports it. */
 const copy: string = "../../src/base/errors.ts?copy";
 const { RemintError: OtherCopy } = (await import(copy)) as { RemintError: typeof RemintError };
 
 describe("RemintError", () => {
-  test("has a stable code, says whether trying again may help, and is named once when printed", () => {
+  test("has a code, says whether trying again may help, and prints its name once", () => {
     const error = new RemintError("ERR_TOKEN_NETWORK", "no way there", { retryable: true });
     expect(error).toBeInstanceOf(Error);
     expect([error.name, error.code, error.retryable, String(error)]).toEqual([
@@ -38,7 +38,7 @@ describe("RemintError", () => {
     expect(new TokenEndpointError(status, "x", { retryable: !retryable }).retryable).toBe(!retryable);
   });
 
-  test("S5: the error_description is readable and printed nowhere", () => {
+  test("S5: the error_description is readable, but in no printed form", () => {
     const error = new TokenEndpointError(400, "the token endpoint said no", {
       error: "invalid_client",
       errorDescription: "s3cret description",
@@ -68,13 +68,13 @@ describe("isRemintError and findRemintError", () => {
   });
 
   test.each([undefined, null, 0, "error", {}, [], new Error("x"), { code: "ERR_CLOSED" }, Symbol("x"), () => {}])(
-    "%o is none",
+    "%o is not a RemintError",
     (value) => {
       expect([isRemintError(value), findRemintError(value)]).toEqual([false, undefined]);
     },
   );
 
-  test("find looks through causes, and survives a chain that bites its tail", () => {
+  test("findRemintError looks through causes, and ends on a circular chain of them", () => {
     const ours = new RemintError("ERR_CLOSED", "x");
     expect(findRemintError(new Error("a", { cause: new Error("b", { cause: ours }) }))).toBe(ours);
     const loop = new Error("loop");
@@ -83,10 +83,10 @@ describe("isRemintError and findRemintError", () => {
   });
 });
 
-describe("Q8: the same failure, told to a request that was answered 401", () => {
+describe("Q8: the error of a request that was answered 401 and whose renewal failed", () => {
   const rejected = { status: 401, url: "https://api.example/orders" };
 
-  test("Q8: a new error of the same class, code and status, the shared one its cause", () => {
+  test("Q8: a new error of the same class, code and status, with the shared error as its cause", () => {
     const shared = Object.freeze(
       new TokenEndpointError(503, "down", {
         error: "temporarily_unavailable",
@@ -95,10 +95,10 @@ describe("Q8: the same failure, told to a request that was answered 401", () => 
         terminal: true,
       }),
     );
-    const told = withRejection(shared, rejected);
-    expect(told).toBeInstanceOf(TokenEndpointError);
-    expect(told).not.toBe(shared);
-    expect(told).toMatchObject({
+    const wrapped = withRejection(shared, rejected);
+    expect(wrapped).toBeInstanceOf(TokenEndpointError);
+    expect(wrapped).not.toBe(shared);
+    expect(wrapped).toMatchObject({
       code: "ERR_TOKEN_ENDPOINT",
       status: 503,
       error: "temporarily_unavailable",
@@ -108,26 +108,26 @@ describe("Q8: the same failure, told to a request that was answered 401", () => 
       retryable: true,
       rejected,
     });
-    expect(told.cause).toBe(shared);
+    expect(wrapped.cause).toBe(shared);
     expect(shared.rejected).toBeUndefined();
-    expect(Object.isFrozen(told.rejected)).toBe(true);
+    expect(Object.isFrozen(wrapped.rejected)).toBe(true);
   });
 
-  test("Q8: the other errors too", () => {
+  test("Q8: a RemintError keeps its code and names the rejected request", () => {
     const shared = new RemintError("ERR_TOKEN_TIMEOUT", "too slow", { retryable: true });
-    const told = withRejection(shared, rejected);
-    expect(told).toMatchObject({
+    const wrapped = withRejection(shared, rejected);
+    expect(wrapped).toMatchObject({
       name: "RemintError",
       code: "ERR_TOKEN_TIMEOUT",
       retryable: true,
       cause: shared,
       rejected,
     });
-    expect(told.message).toContain("https://api.example/orders answered 401");
+    expect(wrapped.message).toContain("https://api.example/orders answered 401");
   });
 });
 
-describe("S5: what is kept of a foreign error", () => {
+describe("S5: what is kept of an error of another library", () => {
   test("S5: name, message, code and causes; no property that may hold a request", () => {
     const socket = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED", address: "10.0.0.1" });
     const foreign = Object.assign(new TypeError("fetch failed", { cause: socket }), {
@@ -141,18 +141,18 @@ describe("S5: what is kept of a foreign error", () => {
     expect(JSON.stringify(kept)).not.toContain("s3cret");
   });
 
-  test("S5: credentials in a message or a stack are taken out", () => {
+  test("S5: credentials in a message or a stack are removed", () => {
     const foreign = new Error('sent "Authorization: Bearer s3cret.token" and basic s3cret==, DPoP s3cret');
     expect(inspect(safeCause(foreign), { depth: 10, showHidden: true })).not.toContain("s3cret");
   });
 
-  test("S5: what was thrown and is no error is told by its kind only", () => {
+  test("S5: a thrown value that is no Error is described by its kind only", () => {
     expect(safeCause("s3cret")).toMatchObject({ message: "a string was thrown" });
     expect(safeCause({ token: "s3cret" })).toMatchObject({ message: "a object was thrown" });
     expect(safeCause(undefined)).toBeUndefined();
   });
 
-  test("S5: a chain of causes that bites its tail ends", () => {
+  test("S5: a circular chain of causes ends", () => {
     const loop = new Error("loop");
     loop.cause = loop;
     expect(safeCause(loop)).toMatchObject({ message: "loop" });

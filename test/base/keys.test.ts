@@ -47,7 +47,7 @@ async function signedBy(alg: SigningAlgorithm, key: SigningKey, more: object = {
 }
 
 describe.each(ALGORITHMS)("%s signs what another implementation verifies", (alg) => {
-  it("with a CryptoKey, which need not be extractable", async () => {
+  it("with a CryptoKey that is not extractable", async () => {
     const { privateKey } = pair(alg);
     const fixed = await crypto.subtle.importKey("jwk", await exportJWK(privateKey), privateKey.algorithm, false, [
       "sign",
@@ -55,7 +55,7 @@ describe.each(ALGORITHMS)("%s signs what another implementation verifies", (alg)
     expect((await signedBy(alg, fixed, { alg })).payload.sub).toBe("a");
   });
 
-  it("with a JWK, whatever else is in it, and a PEM", async () => {
+  it("with a JWK that has other members too, and with a PEM", async () => {
     const { privateKey } = pair(alg);
     const jwk = { ...(await exportJWK(privateKey)), alg, kid: "k", use: "sig", key_ops: ["verify"], ext: false };
     expect((await signedBy(alg, jwk)).protectedHeader).toEqual({ alg, kid: "k" });
@@ -63,26 +63,29 @@ describe.each(ALGORITHMS)("%s signs what another implementation verifies", (alg)
   });
 });
 
-describe("the defaults", () => {
-  it.each(["ES256", "ES384", "ES512", "RS256", "EdDSA"] as const)("%s is what such a key is for", async (alg) => {
-    const { privateKey } = pair(alg);
-    const { alg: _, ...jwk } = await exportJWK(privateKey);
-    for (const form of [jwk, await exportPKCS8(privateKey)])
-      expect((await signedBy(alg, form)).protectedHeader.alg).toBe(alg);
-  });
+describe("default algorithms and key ids", () => {
+  it.each(["ES256", "ES384", "ES512", "RS256", "EdDSA"] as const)(
+    "%s is the default algorithm of its kind of key",
+    async (alg) => {
+      const { privateKey } = pair(alg);
+      const { alg: _, ...jwk } = await exportJWK(privateKey);
+      for (const form of [jwk, await exportPKCS8(privateKey)])
+        expect((await signedBy(alg, form)).protectedHeader.alg).toBe(alg);
+    },
+  );
 
-  it("a CryptoKey knows its algorithm", async () => {
+  it("a CryptoKey is used with its own algorithm", async () => {
     expect((await signedBy("PS384", pair("PS384").privateKey)).protectedHeader.alg).toBe("PS384");
   });
 
-  it("the kid that is given comes before the JWK's own", async () => {
+  it("a given kid takes precedence over the JWK's own", async () => {
     const jwk = { ...(await exportJWK(pair("ES256").privateKey)), kid: "own" };
     expect((await signedBy("ES256", jwk, { kid: "given" })).protectedHeader.kid).toBe("given");
   });
 });
 
-describe("loading", () => {
-  it("imports lazily, and once", async () => {
+describe("loading a key", () => {
+  it("a key is imported when it is first needed, and once", async () => {
     const importKey = vi.spyOn(crypto.subtle, "importKey");
     const key = signingKey({ key: await exportPKCS8(pair("ES256").privateKey) });
     expect(importKey).not.toHaveBeenCalled();
@@ -92,7 +95,7 @@ describe("loading", () => {
     expect(importKey.mock.calls[0]?.[3]).toBe(false);
   });
 
-  it("a function is asked every time, and what it returns is imported when it is another key", async () => {
+  it("a function is called every time, and its key is imported when it differs from the last one", async () => {
     const first = await exportPKCS8(pair("ES256").privateKey);
     const second = await exportPKCS8(pair("RS256").privateKey);
     const importKey = vi.spyOn(crypto.subtle, "importKey");
@@ -105,7 +108,7 @@ describe("loading", () => {
     expect(importKey).toHaveBeenCalledTimes(2);
   });
 
-  it("line ends written as \\n, as environment variables have them", async () => {
+  it("a PEM may have its line ends written as \\n, as environment variables do", async () => {
     const pem = (await exportPKCS8(pair("ES256").privateKey)).replaceAll("\n", "\\n");
     expect((await signedBy("ES256", pem)).payload.sub).toBe("a");
   });
@@ -122,14 +125,15 @@ describe("loading", () => {
   });
 });
 
-function complaint(text: string): string {
+/** Returns the message of the TypeError that a wrong key leads to. */
+function typeErrorOf(text: string): string {
   try {
     signingKey({ key: text });
   } catch (error) {
     expect(error).toBeInstanceOf(TypeError);
     return (error as Error).message;
   }
-  return expect.fail("the key was taken");
+  return expect.fail("the key was accepted");
 }
 
 describe("older forms of PEM are a TypeError with the command that converts them", () => {
@@ -143,17 +147,17 @@ describe("older forms of PEM are a TypeError with the command that converts them
   ];
 
   it.each(forms)("%s", (name, text) => {
-    expect(complaint(text)).toMatch(/: openssl pkcs8 -topk8 -nocrypt -in key.pem -out key.pkcs8.pem$/);
-    expect(complaint(text)).toContain(`got "BEGIN ${name}"`);
+    expect(typeErrorOf(text)).toMatch(/: openssl pkcs8 -topk8 -nocrypt -in key.pem -out key.pkcs8.pem$/);
+    expect(typeErrorOf(text)).toContain(`got "BEGIN ${name}"`);
     const secret = text.split("\n")[1] ?? expect.fail();
-    expect(complaint(text)).not.toContain(secret);
+    expect(typeErrorOf(text)).not.toContain(secret);
   });
 
-  it.runIf(hasOpenssl).each(forms)("%s: the command makes a key that is taken", async (_name, text) => {
+  it.runIf(hasOpenssl).each(forms)("%s: the command makes a key that is accepted", async (_name, text) => {
     const folder = mkdtempSync(join(tmpdir(), "remint-key-"));
     try {
       writeFileSync(join(folder, "key.pem"), text);
-      const [command = "", ...words] = complaint(text)
+      const [command = "", ...words] = typeErrorOf(text)
         .replace(/^.*: (?=openssl)/, "")
         .split(" ");
       const { status, stderr } = spawnSync(command, [...words, "-passin", "pass:hush"], { cwd: folder });
@@ -166,9 +170,9 @@ describe("older forms of PEM are a TypeError with the command that converts them
   });
 });
 
-describe("wrong keys are a TypeError that shows nothing of them", () => {
+describe("a wrong key is a TypeError that shows nothing of the key", () => {
   const cases: [name: string, options: () => Promise<object>, message: RegExp][] = [
-    ["nothing", async () => ({}), /"key" must be a CryptoKey that may sign, .* got undefined/],
+    ["no key", async () => ({}), /"key" must be a CryptoKey that may sign, .* got undefined/],
     [
       "a string that is no PEM",
       async () => ({ key: "hush" }),
@@ -214,7 +218,7 @@ describe("wrong keys are a TypeError that shows nothing of them", () => {
     ],
     ["an empty kid", async () => ({ key: pair("ES256").privateKey, kid: "" }), /"kid" must be a non-empty string/],
     [
-      "X25519",
+      "an X25519 key",
       async () => ({ key: generateKeyPairSync("x25519").privateKey.export({ type: "pkcs8", format: "pem" }) }),
       /"key" must be an RSA, P-256/,
     ],
@@ -233,7 +237,7 @@ describe("wrong keys are a TypeError that shows nothing of them", () => {
     expect(() => signingKey(given)).not.toThrow(/hush/);
   });
 
-  it("a key whose parts are damaged, when it is imported; the platform's error is not kept", async () => {
+  it("a JWK with damaged parts is refused when it is imported, without the platform's error as cause", async () => {
     const jwk = { ...(await exportJWK(pair("ES256").privateKey)), d: "hush" };
     const error: unknown = await signingKey({ key: jwk })().catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(TypeError);

@@ -2,18 +2,18 @@ import { describe, expect, test } from "vitest";
 import { kindOf } from "../../src/base/options.ts";
 import { endpointUrl, isLoopback } from "../../src/base/url.ts";
 
-/** What a call throws; it must be a TypeError. */
-function complaint(call: () => unknown): string {
+/** Returns the message of what a call throws, which must be a TypeError. */
+function typeErrorOf(call: () => unknown): string {
   try {
     call();
   } catch (error) {
     expect(error).toBeInstanceOf(TypeError);
     return (error as Error).message;
   }
-  throw new Error("it did not throw");
+  throw new Error("the call did not throw");
 }
 
-describe("S1: URLs of endpoints that get secrets", () => {
+describe("S1: URLs of endpoints that receive secrets", () => {
   test.each([
     "https://auth.example/token",
     "http://localhost:8080/token",
@@ -21,7 +21,7 @@ describe("S1: URLs of endpoints that get secrets", () => {
     "http://127.9.9.9/t",
     "http://[::1]:1/t",
     "http://a.localhost/t",
-  ])("S1: %s is fine", (url) => {
+  ])("S1: %s is accepted", (url) => {
     expect(endpointUrl("tokenEndpoint", url, false).href).toBe(new URL(url).href);
   });
 
@@ -31,8 +31,10 @@ describe("S1: URLs of endpoints that get secrets", () => {
     "http://localhost.evil.example/t",
     "http://127.0.0.1.evil.example/",
     "http://evil.example/localhost",
-  ])("S1: %s is plain http, and fine only with allowHttp", (url) => {
-    expect(complaint(() => endpointUrl("tokenEndpoint", url, false))).toMatch(/^"tokenEndpoint" must be an https URL/);
+  ])("S1: %s is plain http, and accepted only with allowHttp", (url) => {
+    expect(typeErrorOf(() => endpointUrl("tokenEndpoint", url, false))).toMatch(
+      /^"tokenEndpoint" must be an https URL/,
+    );
     expect(endpointUrl("tokenEndpoint", url, true).protocol).toBe("http:");
   });
 
@@ -46,12 +48,12 @@ describe("S1: URLs of endpoints that get secrets", () => {
     7,
     null,
     undefined,
-  ])("S1: %j is none, whatever is allowed", (url) => {
-    expect(complaint(() => endpointUrl("tokenEndpoint", url, true))).toMatch(/^"tokenEndpoint" must/);
-    expect(complaint(() => endpointUrl("tokenEndpoint", url, true))).not.toContain("s3cret");
+  ])("S1: %j is refused, even with allowHttp", (url) => {
+    expect(typeErrorOf(() => endpointUrl("tokenEndpoint", url, true))).toMatch(/^"tokenEndpoint" must/);
+    expect(typeErrorOf(() => endpointUrl("tokenEndpoint", url, true))).not.toContain("s3cret");
   });
 
-  test("S1: loopback is told by the host, not by what it looks like", () => {
+  test("S1: a host is loopback by its whole name, not by a part of it", () => {
     expect(["localhost", "x.localhost", "127.0.0.1", "[::1]"].every(isLoopback)).toBe(true);
     expect(["localhost.example", "127.0.0.1.example", "1127.0.0.1", "[::2]", "", "0.0.0.0"].some(isLoopback)).toBe(
       false,
@@ -59,7 +61,7 @@ describe("S1: URLs of endpoints that get secrets", () => {
   });
 });
 
-describe("S5: kinds, never values", () => {
+describe("S5: messages describe the kind of a value, never the value", () => {
   test.each([
     [null, "null"],
     [undefined, "undefined"],
@@ -76,7 +78,7 @@ describe("S5: kinds, never values", () => {
     [() => {}, "a function"],
     [Symbol("s3cret"), "a symbol"],
     [1n, "a bigint"],
-  ])("%o is %s", (value, kind) => {
+  ])("%o is described as %s", (value, kind) => {
     expect(kindOf(value)).toBe(kind);
   });
 });

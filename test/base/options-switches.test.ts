@@ -1,4 +1,7 @@
-/** `allowHttp` wherever it is taken: what is no boolean is a mistake, most often an environment variable as it came. */
+/**
+ * `allowHttp` of all functions that take it: any other type than boolean is a mistake, most often an unparsed
+ * environment variable.
+ */
 import { describe, expect, test } from "vitest";
 import {
   clientCredentialsGrant,
@@ -13,14 +16,20 @@ import { fakeGrant } from "remint/testing";
 
 const client = { clientId: "client", clientSecret: "secret" } as const;
 
-/** By the URL the grant is given, which makes no difference: a wrong switch is wrong for https too. */
+/**
+ * The functions that take `allowHttp`. The test gives each of them several URLs, https too, to show that the URL makes
+ * no difference.
+ */
 const takers: [name: string, build: (url: string, allowHttp: boolean) => unknown][] = [
   ["createTokenCache", (url, allowHttp) => createTokenCache({ grant: fakeGrant(), origins: [url], allowHttp })],
   [
     "clientCredentialsGrant",
     (tokenEndpoint, allowHttp) => clientCredentialsGrant({ ...client, tokenEndpoint, allowHttp }),
   ],
-  ["clientCredentials, issuer", (issuer, allowHttp) => clientCredentialsGrant({ ...client, issuer, allowHttp })],
+  [
+    "clientCredentialsGrant with an issuer",
+    (issuer, allowHttp) => clientCredentialsGrant({ ...client, issuer, allowHttp }),
+  ],
   [
     "refreshTokenGrant",
     (tokenEndpoint, allowHttp) => refreshTokenGrant({ ...client, tokenEndpoint, allowHttp, refreshToken: "rt" }),
@@ -48,7 +57,7 @@ describe.each(takers)("S1: %s", (_name, build) => {
     [1, "a number"],
     [0, "a number"],
     [null, "null"],
-  ])("allowHttp: %j is a TypeError that names it", (allowHttp, kind) => {
+  ])("allowHttp: %j is a TypeError that names the option", (allowHttp, kind) => {
     for (const url of ["https://host.example", "http://host.example", "http://127.0.0.1"]) {
       const wrong = (): unknown => build(url, allowHttp as never);
       expect(wrong).toThrow(TypeError);
@@ -56,7 +65,7 @@ describe.each(takers)("S1: %s", (_name, build) => {
     }
   });
 
-  test("allowHttp: true and undefined are fine", () => {
+  test("allowHttp: true and undefined are accepted", () => {
     expect(() => build("https://host.example", undefined as never)).not.toThrow();
     expect(() => build("http://host.example", true)).not.toThrow();
   });

@@ -1,4 +1,7 @@
-/** Every client in a real browser: Debian's Chromium, a page whose origin is API and token endpoint, and a second origin. */
+/**
+ * Every client in a real browser: Debian's Chromium, a page whose origin is both API and token endpoint, and a second
+ * origin. What runs inside the page is in page.ts.
+ */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -32,9 +35,9 @@ const clientNames: readonly ClientName[] = ["fetch", "ofetch", "axios/xhr", "axi
 let bundle: string;
 let browser: Browser;
 let page: Page;
-/** The page's origin. */
-let home: Api;
-/** Another origin, that would take any token. */
+/** The server of the page's origin. */
+let pageApi: Api;
+/** The server of another origin, which accepts the same tokens. */
 let foreign: Api;
 let minted: string[];
 let revoked: Set<string>;
@@ -59,8 +62,11 @@ async function bundled(): Promise<string> {
   return outputFiles[0]?.text ?? "";
 }
 
-/** What the page's origin answers beside its API. */
-function homeAnswer({ url, method }: ApiRequest): Answer | undefined {
+/**
+ * The answers of the page's origin to requests that are not for its API: the page, its script, a redirect, the token
+ * endpoint.
+ */
+function pageAnswer({ url, method }: ApiRequest): Answer | undefined {
   if (url === "/")
     return html('<!doctype html><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>');
   if (url === "/page.js") return { headers: { "content-type": "text/javascript; charset=utf-8" }, body: bundle };
@@ -82,14 +88,12 @@ function call(client: ClientName, request: Request): Promise<Outcome> {
   );
 }
 
-/** The tokens that came with the requests to this path. */
+/** Returns the tokens of the requests to this path. */
 const tokensAt = (api: Api, path: string): (string | undefined)[] =>
   api.requests.filter(({ url, method }) => url === path && method !== "OPTIONS").map(({ token }) => token);
 
-// A test of its own: where only tests are counted, a suite that cannot start counts as skipped.
-test.runIf(isCi)("section 9: CI has a Chromium", () =>
-  expect([executablePath, isThere]).toEqual([executablePath, true]),
-);
+// A test of its own, because a suite whose set-up fails counts as skipped where only tests are counted.
+test.runIf(isCi)("in CI there is a Chromium", () => expect([executablePath, isThere]).toEqual([executablePath, true]));
 
 describe.skipIf(!isThere)("Chromium", () => {
   beforeAll(async () => {
@@ -102,24 +106,24 @@ describe.skipIf(!isThere)("Chromium", () => {
 
   beforeEach(async () => {
     [minted, revoked] = [[], new Set()];
-    home = await startApi({ accepts: (token) => minted.includes(token) && !revoked.has(token) });
+    pageApi = await startApi({ accepts: (token) => minted.includes(token) && !revoked.has(token) });
     foreign = await startApi({ accepts: (token) => minted.includes(token) && !revoked.has(token) });
-    home.respondAlways(homeAnswer);
+    pageApi.respondAlways(pageAnswer);
     foreign.respondAlways(({ method }) => ({ headers: CORS, ...(method === "OPTIONS" && { status: 204 }) }));
     page = await browser.newPage();
-    await page.goto(`${home.origin}/`);
+    await page.goto(`${pageApi.origin}/`);
     await page.waitForFunction("typeof call === 'function'");
   });
   afterEach(async () => {
     await page.close();
-    await Promise.all([home.close(), foreign.close()]);
+    await Promise.all([pageApi.close(), foreign.close()]);
   });
 
   describe.each(clientNames)("%s", (client) => {
-    test("Q2: a relative URL is the page's origin: a cold request mints once and carries the token", async () => {
+    test("Q2: a relative URL belongs to the page's origin: a request with an empty cache mints once and carries the token", async () => {
       expect(await call(client, { url: "/orders" })).toEqual({ status: 200, text: '{"ok":true,"path":"/orders"}' });
-      expect(await call(client, { url: "/orders", baseURL: home.origin })).toMatchObject({ status: 200 });
-      expect([tokensAt(home, "/orders"), minted.length]).toEqual([["page-token-1", "page-token-1"], 1]);
+      expect(await call(client, { url: "/orders", baseURL: pageApi.origin })).toMatchObject({ status: 200 });
+      expect([tokensAt(pageApi, "/orders"), minted.length]).toEqual([["page-token-1", "page-token-1"], 1]);
     });
 
     test("Q5, Q6: a rejected token is renewed and the request sent again, its body byte for byte", async () => {
@@ -128,8 +132,8 @@ describe.skipIf(!isThere)("Chromium", () => {
         revoked.add(minted.at(-1) ?? "");
         const path = "json" in body ? "/json" : "/blob";
         expect(await call(client, { url: path, method: "POST", ...body })).toMatchObject({ status: 200 });
-        expect(tokensAt(home, path)).toEqual(minted.slice(-2));
-        const sent = home.requests.filter(({ url }) => url === path).map(({ text }) => text);
+        expect(tokensAt(pageApi, path)).toEqual(minted.slice(-2));
+        const sent = pageApi.requests.filter(({ url }) => url === path).map(({ text }) => text);
         expect(sent).toEqual(Array(2).fill("json" in body ? '{"text":"gr\u{fc}n"}' : "blob gr\u{fc}n"));
       }
       expect(minted.length).toBe(3);
@@ -153,7 +157,7 @@ describe.skipIf(!isThere)("Chromium", () => {
       expect(foreign.requests.filter(({ method }) => method === "OPTIONS")).toEqual([]);
     });
 
-    test("Q2: another origin on the list gets the token, across CORS, and its 401 renews it", async () => {
+    test("Q2: another origin on the list gets the token, across CORS, and its 401 renews the token", async () => {
       const { origin } = foreign;
       expect(await call(client, { url: `${origin}/x`, origin })).toMatchObject({ status: 200 });
       revoked.add("page-token-1");
@@ -161,18 +165,19 @@ describe.skipIf(!isThere)("Chromium", () => {
       expect(tokensAt(foreign, "/x")).toEqual(["page-token-1", "page-token-1", "page-token-2"]);
     });
 
-    test("Q3: a redirect to another origin carries no token, and its 401 says nothing about it", async () => {
+    test("Q3: a redirect to another origin carries no token, and the 401 there does not renew the token", async () => {
       expect(await call(client, { url: "/leave" })).toMatchObject({ status: 401 });
-      // axios' fetch adapter does not tell where an answer came from: one needless renewal, bounded by C8.
+      // axios' fetch adapter does not tell where an answer came from: one needless renewal, which the storm guard
+      // limits (C8).
       const sends = client === "axios/fetch" ? 2 : 1;
       expect(tokensAt(foreign, "/left")).toEqual(Array(sends).fill(undefined));
-      expect([tokensAt(home, "/leave").length, minted.length]).toEqual([sends, sends]);
+      expect([tokensAt(pageApi, "/leave").length, minted.length]).toEqual([sends, sends]);
     });
 
     test("Q11: a 401 that reaches the caller prints no token", async () => {
-      home.respondAlways((request) => homeAnswer(request) ?? { status: 401, body: "never" });
+      pageApi.respondAlways((request) => pageAnswer(request) ?? { status: 401, body: "never" });
       const { status, text, thrown = "" } = await call(client, { url: "/x" });
-      expect([status, text, tokensAt(home, "/x").length]).toEqual([401, "never", 2]);
+      expect([status, text, tokensAt(pageApi, "/x").length]).toEqual([401, "never", 2]);
       expect(thrown).not.toMatch(/page-token/);
     });
   });

@@ -1,4 +1,4 @@
-/** What runs inside the page: one cache, and every client that a browser can use over it. Bundled by the test. */
+/** The script of the page: one cache, and every client that works in a browser. browser.test.ts bundles it. */
 import axios, { type AxiosInstance } from "axios";
 import { clientCredentialsGrant, createTokenCache, type TokenCache } from "remint";
 import { createAuthInterceptor } from "remint/axios";
@@ -14,14 +14,14 @@ export interface Request {
   /** Sent as a Blob. */
   readonly blob?: string;
   readonly baseURL?: string;
-  /** Beside the page's own. */
+  /** An origin to allow beside the page's own. */
   readonly origin?: string;
 }
 
 export interface Outcome {
   readonly status?: number;
   readonly text?: string;
-  /** Every printed form of what was thrown. */
+  /** Every printed form of the error that was thrown. */
   readonly thrown?: string;
 }
 
@@ -29,7 +29,7 @@ type Call = (request: Request) => Promise<Outcome>;
 
 let tokens: TokenCache | undefined;
 
-/** The page's one cache; made with the first request. */
+/** Returns the cache of the page, which the first request creates. */
 function cacheFor({ origin }: Request): TokenCache {
   return (tokens ??= createTokenCache({
     grant: clientCredentialsGrant({
@@ -76,7 +76,7 @@ const clients: Record<ClientName, Call> = {
   "axios/fetch": overAxios("fetch"),
 };
 
-/** Calls once, and hands over what came of it in a form that can leave the page. */
+/** Sends one request, and returns its outcome in a form that can leave the page. */
 export async function call(name: ClientName, request: Request): Promise<Outcome> {
   try {
     return await clients[name](request);

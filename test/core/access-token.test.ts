@@ -7,7 +7,7 @@ const record = (response: Readonly<Record<string, unknown>>): AccessToken =>
   new AccessTokenRecord({ access_token: "s3cret-token", ...response }, 1000, 7);
 
 describe("AccessToken", () => {
-  test("has what a request needs, and the header is one string built once", () => {
+  test("has the value, the scheme, the header, the expiry and the scope", () => {
     const token = record({ token_type: "bearer", scope: "read", expires_in: 60 });
     expect([token.value, token.scheme, token.header]).toEqual(["s3cret-token", "Bearer", "Bearer s3cret-token"]);
     expect([token.expiresAt, token.scope]).toEqual([1000, "read"]);
@@ -28,10 +28,10 @@ describe("AccessToken", () => {
     expect(() => record({ token_type })).toThrow(expect.objectContaining({ code: "ERR_TOKEN_RESPONSE" }));
   });
 
-  test("S5: it prints as [redacted] in every form", () => {
+  test("S5: a token prints as [redacted] in every form", () => {
     const token = record({ refresh_token: "s3cret-refresh" });
     const printed = [
-      // oxlint-disable-next-line typescript/no-base-to-string -- that it is safe is the point
+      // oxlint-disable-next-line typescript/no-base-to-string -- the test shows that it is safe
       String(token),
       JSON.stringify(token),
       JSON.stringify({ deep: [token] }),
@@ -47,7 +47,7 @@ describe("AccessToken", () => {
     expect(Object.keys(token)).toEqual([]);
   });
 
-  test("S5: response has what else the endpoint said, and nothing that is a token or a secret", () => {
+  test("S5: response has the other members of the answer, without tokens and secrets", () => {
     const { response } = record({
       instance_url: "https://eu1.example",
       engines: { a: 1 },
@@ -75,9 +75,9 @@ describe("AccessToken", () => {
   });
 });
 
-describe("S4: what can stand in a header", () => {
+describe("S4: values that can stand in a header", () => {
   test.each(["abc", "a.b-c_d~e+f/g==", "00D!AQ0AQ.salesforce", "!#$%&'()*,:;<>?@[]^`{|}", "~".repeat(20_000)])(
-    "S4: %.30s is fine",
+    "S4: %.30s is accepted",
     (value) => {
       expect(usableValue(value)).toBe(value);
     },

@@ -1,17 +1,24 @@
+/**
+ * What the tests of the token cache start from: a cache over a fake grant and a clock that stands still.
+ * Pools of such caches: pool-under-test.ts.
+ */
 import { createTokenCache, type RemintEvent, type TokenCache, type TokenCacheOptions } from "../../src/index.ts";
 import { fakeGrant, manualClock, type FakeGrant, type ManualClock } from "../../src/testing/index.ts";
 
 export const ORIGIN = "https://api.example";
-export const SITE = { origin: ORIGIN, path: "/orders" } as const;
+/** Where the requests of the tests go. */
+export const TARGET = { origin: ORIGIN, path: "/orders" } as const;
 
-/** A cache over a fake grant and a clock that stands still, and every event it told. */
+/** A cache over a fake grant and a clock that stands still, with every event it emitted. */
 export interface CacheUnderTest {
   readonly cache: TokenCache;
   readonly grant: FakeGrant;
   readonly clock: ManualClock;
   readonly events: RemintEvent[];
-  /** The events of one name, in order. */
-  readonly told: <Name extends RemintEvent["name"]>(name: Name) => Extract<RemintEvent, { readonly name: Name }>[];
+  /** The events of one name, oldest first. */
+  readonly eventsNamed: <Name extends RemintEvent["name"]>(
+    name: Name,
+  ) => Extract<RemintEvent, { readonly name: Name }>[];
 }
 
 export interface CacheUnderTestOptions extends Partial<Omit<TokenCacheOptions, "grant" | "clock">> {
@@ -19,7 +26,7 @@ export interface CacheUnderTestOptions extends Partial<Omit<TokenCacheOptions, "
   readonly clock?: ManualClock;
 }
 
-/** Retries are off unless a test is about them: their pauses are p-retry's, on real timers. */
+/** Creates such a cache. Retries are off unless a test asks for them, because p-retry waits on real timers. */
 export function cacheUnderTest(options: CacheUnderTestOptions = {}): CacheUnderTest {
   const { grant = fakeGrant(), clock = manualClock(), ...rest } = options;
   const events: RemintEvent[] = [];
@@ -30,26 +37,27 @@ export function cacheUnderTest(options: CacheUnderTestOptions = {}): CacheUnderT
     grant,
     clock,
     events,
-    told: (name) => events.filter((event): event is Extract<RemintEvent, { name: typeof name }> => event.name === name),
+    eventsNamed: (name) =>
+      events.filter((event): event is Extract<RemintEvent, { name: typeof name }> => event.name === name),
   };
 }
 
-/** A cache that holds fake-1, at this many milliseconds of its life. */
-export async function aged(ms: number, options: CacheUnderTestOptions = {}): Promise<CacheUnderTest> {
+/** Creates a cache whose token fake-1 was minted this many milliseconds ago. */
+export async function cacheOfAge(ms: number, options: CacheUnderTestOptions = {}): Promise<CacheUnderTest> {
   const under = cacheUnderTest(options);
   await under.cache.get();
   await under.clock.advance(ms);
   return under;
 }
 
-/** What a promise has come to so far, without waiting for it. */
+/** The current state of a promise, readable without awaiting it. */
 export interface Watched<T> {
   readonly state: "pending" | "fulfilled" | "rejected";
   readonly value?: T;
   readonly reason?: unknown;
 }
 
-/** Watches a promise: the object changes when it settles. */
+/** Watches a promise: the returned object changes when the promise settles. */
 export function watch<T>(promise: Promise<T>): Watched<T> {
   const watched: { state: Watched<T>["state"]; value?: T; reason?: unknown } = { state: "pending" };
   promise.then(
@@ -59,16 +67,16 @@ export function watch<T>(promise: Promise<T>): Watched<T> {
   return watched;
 }
 
-/** Lets every promise chain run that waits for nothing but others. */
+/** Lets all promise chains run that wait for other promises only. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 3; turn++) await new Promise<void>((resolve) => void setImmediate(resolve));
 }
 
-/** What a promise rejects with. */
+/** Returns what a promise rejects with; rejects if the promise resolves. */
 export function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(
     () => {
-      throw new Error("it did not reject");
+      throw new Error("the promise did not reject");
     },
     (reason: unknown) => reason,
   );
@@ -76,7 +84,7 @@ export function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
 
 const jwtPart = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 
-/** A JWT nobody signed. */
+/** Creates a JWT with these claims and without a valid signature. */
 export function jwt(claims: Readonly<Record<string, unknown>>): string {
   return `${jwtPart({ alg: "none" })}.${jwtPart(claims)}.signature`;
 }

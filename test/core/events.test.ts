@@ -1,16 +1,16 @@
-import { policyHalf } from "../../src/core/types.ts";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
+import { policyHalf } from "../../src/core/types.ts";
 import { quietly } from "../../src/core/options.ts";
 import { TokenEndpointError } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { cacheUnderTest, rejectionOf, settle, SITE } from "./cache-under-test.ts";
+import { cacheUnderTest, rejectionOf, settle, TARGET } from "./cache-under-test.ts";
 import type { RemintEvent } from "../../src/index.ts";
 
 const HOUR = 3_600_000;
 
 describe("events", () => {
-  test("minted: why, how long it took, until when, and whether the value was there before", async () => {
+  test("minted: has the cause, the duration, the expiry, and whether the value is the previous one again", async () => {
     const { cache, grant, clock, events } = cacheUnderTest({
       grant: fakeGrant({ response: { access_token: "same" } }),
     });
@@ -25,8 +25,8 @@ describe("events", () => {
     expect(events.slice(1)).toMatchObject([{ name: "invalidated" }, { name: "minted", cause: "cold", repeated: true }]);
   });
 
-  test("C4: mint-failed: whether callers were served the old token instead", async () => {
-    const { cache, grant, clock, told } = cacheUnderTest();
+  test("C4: mint-failed: servedStale says whether callers get the old token instead", async () => {
+    const { cache, grant, clock, eventsNamed } = cacheUnderTest();
     grant.fail(new Error("down"));
     await rejectionOf(cache.get());
     await clock.advance(1000);
@@ -35,39 +35,41 @@ describe("events", () => {
     grant.fail(new Error("down"));
     cache.peek();
     await settle();
-    expect(told("mint-failed")).toMatchObject([
+    expect(eventsNamed("mint-failed")).toMatchObject([
       { cause: "cold", servedStale: false },
       { cause: "expiring", servedStale: true },
     ]);
   });
 
-  test("C8: rejected and renewal-refused name the site, once per charge and per refusal", async () => {
-    const { cache, told } = cacheUnderTest();
+  test("C8: rejected comes once per charge, renewal-refused once per refusal, both with origin and path", async () => {
+    const { cache, eventsNamed } = cacheUnderTest();
     for (let call = 0; call < 5; call++)
       await policyHalf(cache)
-        .rejected(await cache.get(), SITE)
+        .rejected(await cache.get(), TARGET)
         ?.next();
-    expect(told("rejected")).toEqual(Array.from({ length: 3 }, () => ({ name: "rejected", ...SITE })));
-    expect(told("renewal-refused")).toEqual(Array.from({ length: 2 }, () => ({ name: "renewal-refused", ...SITE })));
+    expect(eventsNamed("rejected")).toEqual(Array.from({ length: 3 }, () => ({ name: "rejected", ...TARGET })));
+    expect(eventsNamed("renewal-refused")).toEqual(
+      Array.from({ length: 2 }, () => ({ name: "renewal-refused", ...TARGET })),
+    );
   });
 
-  test("C5: invalidated is told when there was something to forget", async () => {
-    const { cache, told } = cacheUnderTest();
+  test("C5: invalidated comes only when the cache held the given value", async () => {
+    const { cache, eventsNamed } = cacheUnderTest();
     await cache.invalidate("fake-1");
     const { value } = await cache.get();
     await cache.invalidate("another");
     await cache.invalidate(value);
     await cache.invalidate(value);
-    expect(told("invalidated")).toHaveLength(1);
+    expect(eventsNamed("invalidated")).toHaveLength(1);
   });
 
-  test("skipped has its reason and a URL without query and credentials", () => {
+  test("skipped has the reason and the URL without query, fragment and credentials", () => {
     const { cache, events } = cacheUnderTest();
     policyHalf(cache).skipped("authorization-set", "https://u:s3cret@api.example/a?code=s3cret#s3cret");
     expect(events).toEqual([{ name: "skipped", reason: "authorization-set", url: "https://api.example/a" }]);
   });
 
-  test("they are told synchronously, when what they tell of is done", async () => {
+  test("a listener is called synchronously, after the cache has changed", async () => {
     const seen: (string | undefined)[] = [];
     const under = cacheUnderTest({
       onEvent: ({ name }: RemintEvent) => void seen.push(`${name} ${under.cache.peek()?.value}`),
@@ -77,7 +79,7 @@ describe("events", () => {
     expect(seen).toEqual(["minted fake-1", "invalidated undefined"]);
   });
 
-  test("a listener that throws fails nothing", async () => {
+  test("a listener that throws makes no call fail", async () => {
     const { cache, grant } = cacheUnderTest({
       onEvent: () => {
         throw new Error("telemetry is broken");
@@ -91,7 +93,7 @@ describe("events", () => {
     expect(quietly(undefined)).toBeUndefined();
   });
 
-  test("a listener may use the cache it listens to", async () => {
+  test("a listener may call the cache that emits the event", async () => {
     const values: (string | undefined)[] = [];
     const under = cacheUnderTest({
       onEvent: ({ name }: RemintEvent) => {
@@ -119,7 +121,7 @@ describe("events", () => {
     await cache.get();
     for (let call = 0; call < 5; call++)
       await policyHalf(cache)
-        .rejected(await cache.get(), SITE)
+        .rejected(await cache.get(), TARGET)
         ?.next();
     grant.fail(new TokenEndpointError(400, "no", { error: "invalid_client", errorDescription: "s3cret" }));
     await cache.invalidate("s3cret-token");

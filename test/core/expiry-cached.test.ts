@@ -13,19 +13,22 @@ describe("E4: windows of short tokens", () => {
     expect(windowsOf(20_000, 60_000, 10_000, 0)).toEqual({ soft: 10_000, hard: 5000 });
   });
 
-  test.each([1, 2, 5, 30, 61])("E4: a token of %i s is not minted per call", async (expiresIn) => {
-    const { cache, grant, clock } = cacheUnderTest({ grant: fakeGrant({ expiresIn }) });
-    const lives = 10;
-    for (let call = 0; call < 50 * lives; call++) {
-      await cache.get();
-      await clock.advance(expiresIn * 20);
-    }
-    // Refreshed at a little more than half of its life at the earliest.
-    expect(grant.mints).toBeLessThanOrEqual(2.5 * lives);
-    expect(grant.mints).toBeGreaterThanOrEqual(lives);
-  });
+  test.each([1, 2, 5, 30, 61])(
+    "E4: a token with a lifetime of %i s is minted at most 2.5 times per lifetime, not once per call",
+    async (expiresIn) => {
+      const { cache, grant, clock } = cacheUnderTest({ grant: fakeGrant({ expiresIn }) });
+      const lives = 10;
+      for (let call = 0; call < 50 * lives; call++) {
+        await cache.get();
+        await clock.advance(expiresIn * 20);
+      }
+      // The soft window is at most half of the lifetime, so a refresh comes at about half of it at the earliest.
+      expect(grant.mints).toBeLessThanOrEqual(2.5 * lives);
+      expect(grant.mints).toBeGreaterThanOrEqual(lives);
+    },
+  );
 
-  test("E4: a value that comes again with what is left of its life is chased by few mints", async () => {
+  test("E4: a server that returns the same value with its remaining lifetime is asked at most 10 times", async () => {
     const { cache, grant, clock } = cacheUnderTest();
     const end = NOW + 600_000;
     const last: string[] = [];
@@ -36,11 +39,11 @@ describe("E4: windows of short tokens", () => {
       await clock.advance(left > 70_000 ? 10_000 : 100);
     }
     expect(new Set(last)).toEqual(new Set(["same"]));
-    // 600 s, first asked again 60 s before the end: 60, 30, 15, 7, 3, 1.
+    // The refreshes come with this many seconds left: 60, 30, 15, 7, 3, 1.
     expect(grant.mints).toBeLessThanOrEqual(10);
   });
 
-  test("E4: between two mints that brought the same value there is a second at least", async () => {
+  test("E4: two mints that return the same value are at least one second apart", async () => {
     const response = { access_token: "same", expires_in: 2 };
     const { cache, grant, clock } = cacheUnderTest({ grant: fakeGrant({ response }) });
     const mintedAt: number[] = [];
@@ -54,15 +57,15 @@ describe("E4: windows of short tokens", () => {
     expect(Math.min(...pauses.slice(1))).toBeGreaterThanOrEqual(1000 - 20);
   });
 
-  test("E4: a value that comes again resets no window and is served until its expiry", async () => {
+  test("E4: the same value without a stated lifetime keeps its first expiry and is served until then", async () => {
     const grant = fakeGrant({ response: { access_token: "same" }, expiresIn: null });
-    const { cache, clock, told } = cacheUnderTest({ grant, defaultTtl: 100_000, minValidity: 0 });
+    const { cache, clock, eventsNamed } = cacheUnderTest({ grant, defaultTtl: 100_000, minValidity: 0 });
     const { expiresAt } = await cache.get();
     await clock.advance(60_000);
     cache.peek();
     await clock.advance(0);
-    expect(told("minted").map(({ repeated }) => repeated)).toEqual([false, true]);
-    // Nobody stated how long it lives, so the same value is no reason to believe it lives longer.
+    expect(eventsNamed("minted").map(({ repeated }) => repeated)).toEqual([false, true]);
+    // The server stated no lifetime, so a second mint of the same value is no evidence of a later expiry.
     await clock.advance(39_999);
     expect(cache.peek()?.value).toBe("same");
     await clock.advance(1);
@@ -70,7 +73,7 @@ describe("E4: windows of short tokens", () => {
     expect(expiresAt).toBe(NOW + 100_000);
   });
 
-  test("E4: a value that comes again with a longer life is good for that long", async () => {
+  test("E4: the same value with a later stated expiry is served until that expiry", async () => {
     const grant = fakeGrant({ response: { access_token: "same" }, expiresIn: 100 });
     const { cache, clock } = cacheUnderTest({ grant });
     await cache.get();
@@ -82,7 +85,7 @@ describe("E4: windows of short tokens", () => {
 });
 
 describe("E5: two clocks", () => {
-  test("E5: a token ends when the monotonic clock says so, though the wall clock was stepped back", async () => {
+  test("E5: a token expires by the monotonic clock, even if the wall clock was stepped back", async () => {
     const { cache, clock } = cacheUnderTest({ refreshBuffer: 0, minValidity: 0 });
     await cache.get();
     clock.stepWall(-10 * HOUR);
@@ -93,7 +96,7 @@ describe("E5: two clocks", () => {
     expect(cache.peek()).toBeUndefined();
   });
 
-  test("E5: a token ends when the wall clock says so, though the machine was suspended", async () => {
+  test("E5: a token expires by the wall clock, even if the monotonic clock stood still during a suspend", async () => {
     const { cache, clock } = cacheUnderTest({ refreshBuffer: 0, minValidity: 0 });
     await cache.get();
     clock.suspend(HOUR - 1);
@@ -116,7 +119,7 @@ describe("E6: jitter", () => {
     expect(new Set(some.map(({ soft }) => soft)).size).toBeGreaterThan(100);
   });
 
-  test("E6: two caches over tokens of the same life do not refresh at the same moment", async () => {
+  test("E6: 20 caches with tokens of the same lifetime do not all refresh at the same moment", async () => {
     const clock = manualClock();
     const caches = Array.from({ length: 20 }, () => cacheUnderTest({ clock }));
     await Promise.all(caches.map(({ cache }) => cache.get()));

@@ -10,35 +10,38 @@ const HOUR = 3_600_000;
 const lifetime = (response: Readonly<Record<string, unknown>>, options: { sentAt?: number; seeded?: boolean } = {}) =>
   lifetimeOf({ access_token: "opaque", ...response }, { sentAt: NOW, defaultTtl: 1_800_000, ...options }).ms;
 
-describe("E2: clocks that differ", () => {
+describe("E2: the local clock differs from the server's", () => {
   const hoursOff = [-5, -1, 1, 5].map((hours) => [hours, hours * HOUR] as const);
 
-  test.each(hoursOff)("E2: expires_at is compared with the server's Date: local clock %i h off", (_, offset) => {
+  test.each(hoursOff)("E2: expires_at is compared with the server's Date header: local clock %i h off", (_, offset) => {
     const response = { expires_at: SECONDS + 3600, serverTime: NOW };
     expect(lifetime(response, { sentAt: NOW + offset })).toBe(HOUR);
   });
 
-  test.each(hoursOff)("E2: exp is compared with the server's Date: local clock %i h off", (_, offset) => {
+  test.each(hoursOff)("E2: exp is compared with the server's Date header: local clock %i h off", (_, offset) => {
     const response = { access_token: jwt({ exp: SECONDS + 3600, iat: SECONDS }), serverTime: NOW };
     expect(lifetime(response, { sentAt: NOW + offset })).toBe(HOUR);
   });
 
-  test.each(hoursOff)("E2: without a Date the JWT's iat tells the server's time: local clock %i h off", (_, offset) => {
-    const response = { access_token: jwt({ exp: SECONDS + 3600, iat: SECONDS }) };
-    expect(lifetime(response, { sentAt: NOW + offset })).toBe(HOUR);
-  });
+  test.each(hoursOff)(
+    "E2: without a Date header the JWT's iat gives the server's time: local clock %i h off",
+    (_, offset) => {
+      const response = { access_token: jwt({ exp: SECONDS + 3600, iat: SECONDS }) };
+      expect(lifetime(response, { sentAt: NOW + offset })).toBe(HOUR);
+    },
+  );
 
-  test("E2: without Date and iat the local clock has to do", () => {
+  test("E2: without a Date header and iat, expires_at is compared with the local clock", () => {
     expect(lifetime({ expires_at: SECONDS + 3600 }, { sentAt: NOW + 600_000 })).toBe(3_000_000);
   });
 
-  test("E2: a token that was made a while ago is not taken for a fresh one", () => {
+  test("E2: a JWT issued half an hour before the request has only its remaining half hour", () => {
     const access_token = jwt({ iat: SECONDS - 1800, exp: SECONDS + 1800 });
     expect(lifetime({ access_token })).toBe(HOUR / 2);
     expect(lifetime({ access_token, expires_in: 1800 })).toBe(HOUR / 2);
   });
 
-  test("E2: expires_in does not care about any clock", () => {
+  test("E2: expires_in is independent of the server's clock", () => {
     expect(lifetime({ expires_in: 3600, serverTime: NOW - 5 * HOUR })).toBe(HOUR);
   });
 
@@ -51,7 +54,7 @@ describe("E2: clocks that differ", () => {
     expect((await got).expiresAt).toBe(NOW + 100_000);
   });
 
-  test("E2: stepping the wall clock back during a mint does not lengthen the token's life", async () => {
+  test("E2: stepping the wall clock back during a mint does not lengthen the token's lifetime", async () => {
     const { cache, grant, clock } = cacheUnderTest({ grant: fakeGrant({ expiresIn: 100 }) });
     const hold = grant.hold();
     const got = cache.get();
@@ -64,7 +67,7 @@ describe("E2: clocks that differ", () => {
     expect(cache.peek()).toBeUndefined();
   });
 
-  test.each([-6, 6])("E2: a host whose clock is %i hours off caches for the whole life of the token", async (hours) => {
+  test.each([-6, 6])("E2: a host whose clock is %i hours off caches a token for its whole lifetime", async (hours) => {
     const clock = manualClock({ now: NOW + hours * HOUR });
     const response = { access_token: jwt({ iat: SECONDS, exp: SECONDS + 600 }) };
     const { cache, grant } = cacheUnderTest({ clock, grant: fakeGrant({ expiresIn: null, response }) });

@@ -1,7 +1,7 @@
-import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
+import { policyHalf } from "../../src/core/types.ts";
 import { RemintError, TokenEndpointError, type TokenEndpointErrorOptions } from "../../src/base/errors.ts";
-import { cacheUnderTest, rejectionOf, settle, SITE } from "./cache-under-test.ts";
+import { cacheUnderTest, rejectionOf, settle, TARGET } from "./cache-under-test.ts";
 
 const HOUR = 3_600_000;
 
@@ -9,8 +9,8 @@ const network = (): RemintError => new RemintError("ERR_TOKEN_NETWORK", "no way 
 const answer = (status: number, options: TokenEndpointErrorOptions = {}): TokenEndpointError =>
   new TokenEndpointError(status, `status ${status}`, options);
 
-describe("C9: the cache and its failures", () => {
-  test("C9: later callers get the very same frozen error, and no request is made", async () => {
+describe("C9: the cache after a failed mint", () => {
+  test("C9: callers after a failed mint get the same frozen error, and no mint starts", async () => {
     const { cache, grant, clock } = cacheUnderTest();
     grant.fail(network(), Infinity);
     const error = await rejectionOf(cache.get());
@@ -22,18 +22,18 @@ describe("C9: the cache and its failures", () => {
     expect(grant.mints).toBe(1);
   });
 
-  test("C9: 1,000 callers over 10 s of an outage make three requests or so, not one each", async () => {
+  test("C9: 1,000 callers over 10 s of an outage cause four mints", async () => {
     const { cache, grant, clock } = cacheUnderTest();
     grant.fail(network(), Infinity);
     for (let call = 0; call < 1000; call++) {
       await rejectionOf(cache.get());
       await clock.advance(10);
     }
-    // After 0, 1, 3 and 7 s.
+    // At 0, 1, 3 and 7 s.
     expect(grant.mints).toBe(4);
   });
 
-  test("C9: a success resets it: the next outage begins with one second again", async () => {
+  test("C9: after a success, the next failure is remembered for one second again", async () => {
     const { cache, grant, clock } = cacheUnderTest();
     grant.fail(network(), 3);
     for (const pause of [1000, 2000, 4000]) {
@@ -49,7 +49,7 @@ describe("C9: the cache and its failures", () => {
     expect(grant.mints).toBe(6);
   });
 
-  test("C9: background refreshes back off to 30 s while the old token is served", async () => {
+  test("C9: failed background refreshes back off to 30 s while the old token is served", async () => {
     const { cache, grant, clock } = cacheUnderTest({ refreshBuffer: HOUR / 2, minValidity: 0 });
     await cache.get();
     await clock.advance(HOUR / 2);
@@ -65,7 +65,7 @@ describe("C9: the cache and its failures", () => {
     expect(failedAt).toEqual([0, 1, 3, 7, 15, 31, 61, 91]);
   });
 
-  test("C9: a terminal refusal makes no further mint, not even for a rejected token", async () => {
+  test("C9: after a terminal refusal no further mint starts, not even for a rejected token", async () => {
     const { cache, grant, clock } = cacheUnderTest();
     const token = await cache.get();
     await clock.advance(HOUR - 30_000);
@@ -73,13 +73,13 @@ describe("C9: the cache and its failures", () => {
     cache.peek();
     await clock.advance(10_000);
     expect(cache.peek()).toBe(token);
-    await expect(policyHalf(cache).rejected(token, SITE)!.next()).rejects.toMatchObject({ terminal: true });
+    await expect(policyHalf(cache).rejected(token, TARGET)!.next()).rejects.toMatchObject({ terminal: true });
     await clock.advance(10 * HOUR);
     await expect(cache.get()).rejects.toMatchObject({ terminal: true });
     expect(grant.mints).toBe(2);
   });
 
-  test("C9: a foreign error that grants throw again and again is not frozen, ours is", async () => {
+  test("C9: an error that the user's grant throws repeatedly is not frozen; the RemintError around it is", async () => {
     const { cache, grant } = cacheUnderTest();
     const foreign = new Error("down");
     grant.fail(foreign, Infinity);
@@ -89,7 +89,7 @@ describe("C9: the cache and its failures", () => {
     expect(error.cause).toMatchObject({ message: "down" });
   });
 
-  test("C9: a grant may throw one frozen error of ours again and again", async () => {
+  test("C9: a grant may throw the same frozen RemintError repeatedly", async () => {
     const { cache, grant, clock } = cacheUnderTest();
     const error = network();
     grant.fail(error, Infinity);
@@ -99,11 +99,11 @@ describe("C9: the cache and its failures", () => {
     expect(grant.mints).toBe(2);
   });
 
-  test("C9: events tell of each failed mint once, not of each caller", async () => {
-    const { cache, grant, told } = cacheUnderTest();
+  test("C9: mint-failed comes once per failed mint, not once per caller", async () => {
+    const { cache, grant, eventsNamed } = cacheUnderTest();
     grant.fail(network(), Infinity);
     for (let call = 0; call < 10; call++) await rejectionOf(cache.get());
-    expect(told("mint-failed")).toMatchObject([
+    expect(eventsNamed("mint-failed")).toMatchObject([
       { cause: "cold", servedStale: false, error: { code: "ERR_TOKEN_NETWORK" } },
     ]);
   });

@@ -10,44 +10,44 @@ const answer = (status: number, options: TokenEndpointErrorOptions = {}): TokenE
   new TokenEndpointError(status, `status ${status}`, options);
 const refusal = (): TokenEndpointError => answer(400, { error: "invalid_client" });
 
-/** For how long each of these failures in a row is remembered, in seconds. */
-async function remembered(errors: readonly RemintError[], callersFail: boolean): Promise<number[]> {
+/** Remembers these failures one after the other; returns for how many seconds each of them was remembered. */
+async function rememberedSeconds(errors: readonly RemintError[], callersFail: boolean): Promise<number[]> {
   const clock = manualClock();
   const memory = new FailureMemory(clock);
   const times: number[] = [];
   for (const error of errors) {
     memory.remember(error, callersFail);
-    times.push(await forgottenAfter(memory, clock));
+    times.push(await secondsUntilForgotten(memory, clock));
   }
   return times;
 }
 
-async function forgottenAfter(memory: FailureMemory, clock: ManualClock): Promise<number> {
+async function secondsUntilForgotten(memory: FailureMemory, clock: ManualClock): Promise<number> {
   const begun = clock.monotonic();
   while (memory.active() !== undefined && clock.monotonic() - begun < 120_000) await clock.advance(250);
   return (clock.monotonic() - begun) / 1000;
 }
 
-const six = (make: () => RemintError): RemintError[] => Array.from({ length: 6 }, make);
+const sixTimes = (make: () => RemintError): RemintError[] => Array.from({ length: 6 }, make);
 
 describe("C9: for how long a failure is remembered", () => {
   test("C9: 1 s, doubling to 5 s while callers are failing", async () => {
-    expect(await remembered(six(network), true)).toEqual([1, 2, 4, 5, 5, 5]);
+    expect(await rememberedSeconds(sixTimes(network), true)).toEqual([1, 2, 4, 5, 5, 5]);
   });
 
-  test("C9: to 30 s for background refreshes", async () => {
-    expect(await remembered(six(network), false)).toEqual([1, 2, 4, 8, 16, 30]);
+  test("C9: 1 s, doubling to 30 s for background refreshes", async () => {
+    expect(await rememberedSeconds(sixTimes(network), false)).toEqual([1, 2, 4, 8, 16, 30]);
   });
 
-  test("C9: to 30 s for OAuth refusals, whether callers fail or not", async () => {
-    expect(await remembered(six(refusal), true)).toEqual([1, 2, 4, 8, 16, 30]);
-    expect(await remembered(six(refusal), false)).toEqual([1, 2, 4, 8, 16, 30]);
+  test("C9: 1 s, doubling to 30 s for OAuth refusals, with and without failing callers", async () => {
+    expect(await rememberedSeconds(sixTimes(refusal), true)).toEqual([1, 2, 4, 8, 16, 30]);
+    expect(await rememberedSeconds(sixTimes(refusal), false)).toEqual([1, 2, 4, 8, 16, 30]);
   });
 
-  test("C9: a server that is down is no refusal", async () => {
+  test("C9: 1 s, doubling to 5 s for a 503, which is no OAuth refusal", async () => {
     expect(
-      await remembered(
-        six(() => answer(503)),
+      await rememberedSeconds(
+        sixTimes(() => answer(503)),
         true,
       ),
     ).toEqual([1, 2, 4, 5, 5, 5]);
@@ -61,15 +61,15 @@ describe("C9: for how long a failure is remembered", () => {
     [503, 61, 60],
     [429, 3600, 60],
   ])("C9: Retry-After of a %i is honoured up to 60 s: %d s", async (status, seconds, expected) => {
-    expect(await remembered([answer(status, { retryAfter: seconds * 1000 })], true)).toEqual([expected]);
+    expect(await rememberedSeconds([answer(status, { retryAfter: seconds * 1000 })], true)).toEqual([expected]);
   });
 
   test("C9: a shorter Retry-After does not shorten the pause", async () => {
-    const errors = six(() => answer(503, { retryAfter: 1000 }));
-    expect(await remembered(errors, true)).toEqual([1, 2, 4, 5, 5, 5]);
+    const errors = sixTimes(() => answer(503, { retryAfter: 1000 }));
+    expect(await rememberedSeconds(errors, true)).toEqual([1, 2, 4, 5, 5, 5]);
   });
 
-  test("C9: a terminal refusal is remembered for good", async () => {
+  test("C9: a terminal refusal is remembered without a time limit", async () => {
     const clock = manualClock();
     const memory = new FailureMemory(clock);
     memory.remember(answer(400, { error: "invalid_grant", terminal: true }), true);
@@ -77,24 +77,24 @@ describe("C9: for how long a failure is remembered", () => {
     expect(memory.active()).toMatchObject({ error: "invalid_grant" });
   });
 
-  test("C9: success resets it", async () => {
+  test("C9: after a success, the next failure is remembered for one second again", async () => {
     const clock = manualClock();
     const memory = new FailureMemory(clock);
-    for (const error of six(network)) memory.remember(error, false);
+    for (const error of sixTimes(network)) memory.remember(error, false);
     memory.clear();
     expect(memory.active()).toBeUndefined();
     memory.remember(network(), false);
-    expect(await forgottenAfter(memory, clock)).toBe(1);
+    expect(await secondsUntilForgotten(memory, clock)).toBe(1);
   });
 
-  test("C9: a thousand failures do not overflow it", async () => {
+  test("C9: after a thousand failures the next one is remembered for 30 s", async () => {
     const clock = manualClock();
     const memory = new FailureMemory(clock);
     for (let time = 0; time < 1100; time++) memory.remember(network(), false);
-    expect(await forgottenAfter(memory, clock)).toBe(30);
+    expect(await secondsUntilForgotten(memory, clock)).toBe(30);
   });
 
-  test("C9: stepping the wall clock neither ends nor prolongs it", async () => {
+  test("C9: stepping the wall clock neither ends nor prolongs the memory of a failure", async () => {
     const clock = manualClock();
     const memory = new FailureMemory(clock);
     memory.remember(network(), true);
@@ -106,8 +106,8 @@ describe("C9: for how long a failure is remembered", () => {
   });
 });
 
-describe("C13: shared memory", () => {
-  test("C13: failures of the server are everybody's, those of one grant its own", () => {
+describe("C13: the failure memory that the caches of a pool share", () => {
+  test("C13: a 503 is shared by all caches, an OAuth refusal stays with its own", () => {
     const clock = manualClock();
     const shared = new FailureMemory(clock);
     const [first, second] = [new FailureMemory(clock, shared), new FailureMemory(clock, shared)];
@@ -117,7 +117,7 @@ describe("C13: shared memory", () => {
     expect(second.active()).toBe(error);
   });
 
-  test("C13: somebody's success ends it for everybody", () => {
+  test("C13: the success of one cache ends the shared failure for all", () => {
     const clock = manualClock();
     const shared = new FailureMemory(clock);
     const [first, second] = [new FailureMemory(clock, shared), new FailureMemory(clock, shared)];

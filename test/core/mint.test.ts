@@ -4,13 +4,13 @@ import { isRemintError, type Grant } from "../../src/index.ts";
 import { fakeGrant, type FakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, rejectionOf, settle, watch, type CacheUnderTest } from "./cache-under-test.ts";
 
-/** A cache over a grant that is more, or less, than a fake can be. */
+/** Creates a cache over a grant that fakeGrant cannot imitate. */
 function cacheOver(mint: (...args: never[]) => unknown, members: Partial<Grant> = {}): CacheUnderTest {
   return cacheUnderTest({ grant: { ...members, mint } as unknown as FakeGrant });
 }
 
 describe("C10: one time limit", () => {
-  test("C10: a mint that never settles rejects after mintTimeout with a typed error", async () => {
+  test("C10: a mint that never settles rejects after mintTimeout with ERR_TOKEN_TIMEOUT", async () => {
     const { cache, grant, clock } = cacheUnderTest();
     grant.hold();
     const got = watch(cache.get());
@@ -22,7 +22,7 @@ describe("C10: one time limit", () => {
     expect(clock.timers).toBe(0);
   });
 
-  test("C10: a grant that ignores its signal is raced against it, and what it says later is not heard", async () => {
+  test("C10: a grant that ignores its signal does not delay the timeout, and its late answer is not cached", async () => {
     const { cache, grant, clock } = cacheUnderTest({ mintTimeout: 500 });
     const hold = grant.hold({ ignoreSignal: true });
     const got = watch(cache.get());
@@ -34,7 +34,7 @@ describe("C10: one time limit", () => {
     expect((await cache.get()).value).toBe("fake-2");
   });
 
-  test("C10: the grant's signal fires with the reason, and not after a success", async () => {
+  test("C10: the grant's signal aborts with ERR_TOKEN_TIMEOUT as its reason, and not after a success", async () => {
     const { cache, grant, clock } = cacheUnderTest({ mintTimeout: 500 });
     grant.hold();
     cache.get().catch(() => {});
@@ -46,7 +46,7 @@ describe("C10: one time limit", () => {
     expect(other.grant.contexts[0]?.signal.aborted).toBe(false);
   });
 
-  test("C10: one attempt gets at most half of it when there may be another", async () => {
+  test("C10: one attempt gets at most half of mintTimeout when retries are allowed", async () => {
     const { cache, grant, clock } = cacheUnderTest({ mintRetries: 1 });
     grant.hold();
     cache.get().catch(() => {});
@@ -57,7 +57,7 @@ describe("C10: one time limit", () => {
     await cache.close();
   });
 
-  test("C10: the only attempt gets all of it", async () => {
+  test("C10: the only attempt gets all of mintTimeout", async () => {
     const { cache, grant, clock } = cacheUnderTest({ mintRetries: 0 });
     const hold = grant.hold();
     const got = watch(cache.get());
@@ -68,7 +68,7 @@ describe("C10: one time limit", () => {
   });
 });
 
-describe("C10: what a grant may do wrong", () => {
+describe("C10: grants that misbehave", () => {
   const wrong: [string, () => unknown, string][] = [
     [
       "throws synchronously",
@@ -86,10 +86,10 @@ describe("C10: what a grant may do wrong", () => {
     ["resolves to an array", () => Promise.resolve(["token"]), "ERR_TOKEN_RESPONSE"],
     ["has no access_token", () => Promise.resolve({}), "ERR_TOKEN_RESPONSE"],
     ["has an empty access_token", () => Promise.resolve({ access_token: "" }), "ERR_TOKEN_RESPONSE"],
-    ["has a number for it", () => Promise.resolve({ access_token: 1 }), "ERR_TOKEN_RESPONSE"],
+    ["has a number as its access_token", () => Promise.resolve({ access_token: 1 }), "ERR_TOKEN_RESPONSE"],
     ["answers with an OAuth error", () => Promise.resolve({ error: "invalid_client" }), "ERR_TOKEN_RESPONSE"],
     [
-      "has a token_type nobody knows",
+      "has an unknown token_type",
       () => Promise.resolve({ access_token: "a", token_type: "mac" }),
       "ERR_TOKEN_RESPONSE",
     ],
@@ -117,7 +117,7 @@ describe("C10: what a grant may do wrong", () => {
     expect((await cache.get()).value).toBe("bare");
   });
 
-  test("C10: a method of a class keeps its this", async () => {
+  test("C10: mint is called as a method, so that a class keeps its `this`", async () => {
     class Own {
       readonly value = "own";
       mint(): Promise<{ access_token: string }> {
@@ -130,7 +130,7 @@ describe("C10: what a grant may do wrong", () => {
 });
 
 describe("state between mints", () => {
-  test("C11: what one mint leaves the next one gets; a mint that leaves nothing changes nothing", async () => {
+  test("C11: the state of one mint goes to the next; a mint without a state leaves it as it was", async () => {
     const { cache, grant } = cacheUnderTest({ grant: fakeGrant({ state: "s0" }) });
     grant.respond({ access_token: "a", expires_in: 60, state: "s1" });
     await cache.get();
@@ -142,15 +142,15 @@ describe("state between mints", () => {
   });
 
   test.each([
-    ["no access token", {}],
-    ["one that is no string", { access_token: 7 }],
-    ["one that cannot stand in a header", { access_token: "a b" }],
-    ["one of a type that is not ours", { access_token: "a", token_type: "mac" }],
-  ])("S4, C11: %s is no reason to lose the refresh token that came with it", async (_what, response) => {
-    const { cache, clock, grant, told } = cacheUnderTest({ grant: fakeGrant({ state: "s0" }) });
+    ["an answer without an access token", {}],
+    ["an access token that is no string", { access_token: 7 }],
+    ["an access token that cannot stand in a header", { access_token: "a b" }],
+    ["a token of an unknown type", { access_token: "a", token_type: "mac" }],
+  ])("S4, C11: %s is refused, and the refresh token that came with it is kept", async (_what, response) => {
+    const { cache, clock, grant, eventsNamed } = cacheUnderTest({ grant: fakeGrant({ state: "s0" }) });
     grant.respond({ ...response, state: "s1" });
     expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
-    expect(inspect(told("mint-failed"), { depth: 5, showHidden: true })).not.toContain("s1");
+    expect(inspect(eventsNamed("mint-failed"), { depth: 5, showHidden: true })).not.toContain("s1");
     await clock.advance(1000);
     expect((await cache.get()).value).toBe("fake-2");
     expect(grant.contexts.map(({ state }) => state)).toEqual(["s0", "s1"]);

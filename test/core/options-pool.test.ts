@@ -3,15 +3,15 @@ import { createTokenPool, type TokenPoolOptions } from "../../src/index.ts";
 import { createAuthFetch } from "../../src/adapters/fetch.ts";
 import { cacheUnderTest } from "./cache-under-test.ts";
 
-/** What a call throws; it must be a TypeError. */
-function complaint(call: () => unknown): string {
+/** Returns the message of what a call throws, which must be a TypeError. */
+function typeErrorOf(call: () => unknown): string {
   try {
     call();
   } catch (error) {
     expect(error).toBeInstanceOf(TypeError);
     return (error as Error).message;
   }
-  throw new Error("it did not throw");
+  throw new Error("the call did not throw");
 }
 
 const create = (): never => {
@@ -26,14 +26,10 @@ describe("createTokenPool: wrong options", () => {
       /^"create" must be a function that returns a token cache, got undefined$/,
     ],
     ["create null", { create: null }, /^"create" must be a function, got null$/],
-    ["create a cache", { create: {} }, /^"create" must be a function, got an object$/],
+    ["create an object", { create: {} }, /^"create" must be a function, got an object$/],
     ["maxSize 0", { create, maxSize: 0 }, /^"maxSize" must be an integer of at least 1, got a number$/],
-    ["maxSize as text", { create, maxSize: "5" }, /^"maxSize" must be an integer of at least 1, got a string$/],
-    [
-      "maxSize without end",
-      { create, maxSize: Infinity },
-      /^"maxSize" must be an integer of at least 1, got Infinity$/,
-    ],
+    ["maxSize a string", { create, maxSize: "5" }, /^"maxSize" must be an integer of at least 1, got a string$/],
+    ["maxSize Infinity", { create, maxSize: Infinity }, /^"maxSize" must be an integer of at least 1, got Infinity$/],
     [
       "idleTtl -1",
       { create, idleTtl: -1 },
@@ -44,15 +40,19 @@ describe("createTokenPool: wrong options", () => {
       { create, idleTtl: Number.NaN },
       /^"idleTtl" must be a non-negative number of milliseconds, got NaN$/,
     ],
-    ["clock", { create, clock: {} }, /^"clock" must be a clock \{ now, monotonic, setTimeout \}, got an object$/],
+    [
+      "clock without its methods",
+      { create, clock: {} },
+      /^"clock" must be a clock \{ now, monotonic, setTimeout \}, got an object$/,
+    ],
   ];
 
   test.each(wrong)("%s", (_, options, expected) => {
-    expect(complaint(() => createTokenPool(options as TokenPoolOptions))).toMatch(expected);
+    expect(typeErrorOf(() => createTokenPool(options as TokenPoolOptions))).toMatch(expected);
   });
 
   test.each([undefined, null, "options"])("options that are %j", (options) => {
-    expect(complaint(() => createTokenPool(options as never))).toMatch(
+    expect(typeErrorOf(() => createTokenPool(options as never))).toMatch(
       /^"createTokenPool options" must be an object, got/,
     );
   });
@@ -69,20 +69,20 @@ describe("createAuthFetch: wrong arguments", () => {
     [[], "an empty array"],
     [[cache, undefined], "an array"],
   ])("a source that is %o", (source, kind) => {
-    expect(complaint(() => createAuthFetch(source as never))).toMatch(
+    expect(typeErrorOf(() => createAuthFetch(source as never))).toMatch(
       new RegExp(`^The first argument of createAuthFetch must be a token cache, .*got ${kind}$`),
     );
   });
 
   test.each([
-    ["fetch", { fetch: {} }, /^"fetch" must be a function, got an object$/],
-    ["isRejected", { isRejected: true }, /^"isRejected" must be a function, got a boolean$/],
+    ["fetch an object", { fetch: {} }, /^"fetch" must be a function, got an object$/],
+    ["isRejected a boolean", { isRejected: true }, /^"isRejected" must be a function, got a boolean$/],
   ])("%s", (_, options, expected) => {
-    expect(complaint(() => createAuthFetch(cache, options as never))).toMatch(expected);
+    expect(typeErrorOf(() => createAuthFetch(cache, options as never))).toMatch(expected);
   });
 
   test("options that are no object", () => {
-    expect(complaint(() => createAuthFetch(cache, "x" as never))).toMatch(
+    expect(typeErrorOf(() => createAuthFetch(cache, "x" as never))).toMatch(
       /^"createAuthFetch options" must be an object/,
     );
   });

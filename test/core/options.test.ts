@@ -3,15 +3,15 @@ import { createTokenCache, type TokenCacheOptions } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, settle } from "./cache-under-test.ts";
 
-/** What a call throws; it must be a TypeError. */
-function complaint(call: () => unknown): string {
+/** Returns the message of what a call throws, which must be a TypeError. */
+function typeErrorOf(call: () => unknown): string {
   try {
     call();
   } catch (error) {
     expect(error).toBeInstanceOf(TypeError);
     return (error as Error).message;
   }
-  throw new Error("it did not throw");
+  throw new Error("the call did not throw");
 }
 
 const base = (): TokenCacheOptions => ({ grant: fakeGrant(), origins: ["https://api.example"] });
@@ -29,27 +29,34 @@ describe("createTokenCache: wrong options", () => {
   ];
 
   for (const name of milliseconds) {
-    // `defaultTtl: null` falls through to the grant's, as undefined does.
+    // `defaultTtl: null` means the grant's, as `undefined` does.
     const values = noDuration.filter(([value]) => !(name === "defaultTtl" && value === null));
-    test.each(values)(`${name} of %j: names the option, the kind of the value and what is expected`, (value, kind) => {
-      expect(complaint(() => createTokenCache({ ...base(), [name]: value }))).toBe(
-        `"${name}" must be a non-negative number of milliseconds, got ${kind}`,
-      );
-    });
+    test.each(values)(
+      `${name} of %j: the message names the option, the kind of the value and what is expected`,
+      (value, kind) => {
+        expect(typeErrorOf(() => createTokenCache({ ...base(), [name]: value }))).toBe(
+          `"${name}" must be a non-negative number of milliseconds, got ${kind}`,
+        );
+      },
+    );
   }
 
   const wrong: [string, object, RegExp][] = [
     ["mintTimeout 0", { mintTimeout: 0 }, /^"mintTimeout" must be more than 0 milliseconds, got a number$/],
     ["mintRetries 1.5", { mintRetries: 1.5 }, /^"mintRetries" must be an integer of at least 0, got a number$/],
     ["mintRetries -1", { mintRetries: -1 }, /^"mintRetries" must be an integer of at least 0, got a negative number$/],
-    ["mintRetries as text", { mintRetries: "2" }, /^"mintRetries" must be an integer of at least 0, got a string$/],
+    ["mintRetries a string", { mintRetries: "2" }, /^"mintRetries" must be an integer of at least 0, got a string$/],
     [
-      "mintRetries without end",
+      "mintRetries Infinity",
       { mintRetries: Infinity },
       /^"mintRetries" must be an integer of at least 0, got Infinity$/,
     ],
-    ["onEvent", { onEvent: "log" }, /^"onEvent" must be a function, got a string$/],
-    ["clock", { clock: {} }, /^"clock" must be a clock \{ now, monotonic, setTimeout \}, got an object$/],
+    ["onEvent a string", { onEvent: "log" }, /^"onEvent" must be a function, got a string$/],
+    [
+      "clock without its methods",
+      { clock: {} },
+      /^"clock" must be a clock \{ now, monotonic, setTimeout \}, got an object$/,
+    ],
     ["clock null", { clock: null }, /^"clock" must be a clock \{ now, monotonic, setTimeout \}, got null$/],
     ["a clock with a part missing", { clock: { now: Date.now, monotonic: Date.now } }, /^"clock" must be a clock/],
     ["grant missing", { grant: undefined }, /^"grant" must be a grant such as .*, got undefined$/],
@@ -57,22 +64,30 @@ describe("createTokenCache: wrong options", () => {
     ["grant a string", { grant: "client_credentials" }, /^"grant" must be .*, got a string$/],
     ["a grant without mint", { grant: { key: "k" } }, /^"grant" must be .*, got an object$/],
     [
-      "grant.headers",
+      "grant.headers an object",
       { grant: { mint: async () => ({}), headers: {} } },
       /^"grant.headers" must be a function, got an object$/,
     ],
     [
-      "grant.isRejected",
+      "grant.isRejected a number",
       { grant: { mint: async () => ({}), isRejected: 401 } },
       /^"grant.isRejected" must be a function/,
     ],
-    ["grant.defaultTtl", { grant: fakeGrant({ defaultTtl: -1 }) }, /^"defaultTtl" must be .* got a negative number$/],
+    [
+      "grant.defaultTtl negative",
+      { grant: fakeGrant({ defaultTtl: -1 }) },
+      /^"defaultTtl" must be .* got a negative number$/,
+    ],
     ["initial a string", { initial: "token" }, /^"initial" must be a token response .*, got a string$/],
     ["initial null", { initial: null }, /^"initial" must be a token response .*, got null$/],
     ["initial without a token", { initial: {} }, /^"initial" must be a token response .*no "access_token"/],
-    ["S4: initial with a token that injects", { initial: { access_token: "a\r\nb" } }, /^"initial" must be .*header/],
     [
-      "initial.receivedAt",
+      "S4: initial with a line break in its token",
+      { initial: { access_token: "a\r\nb" } },
+      /^"initial" must be .*header/,
+    ],
+    [
+      "initial.receivedAt a string",
       { initial: { access_token: "a", receivedAt: "now" } },
       /^"initial.receivedAt" must be .*got a string$/,
     ],
@@ -94,31 +109,31 @@ describe("createTokenCache: wrong options", () => {
     ["an origin without a scheme", { origins: ["api.example"] }, /^"origins" must list http\(s\) origins/],
     ["an origin of another scheme", { origins: ["ftp://api.example"] }, /^"origins" must list http\(s\) origins/],
     ["an origin that is no string", { origins: [7] }, /^"origins" must list http\(s\) origins .*got a number/],
-    ["an URL object", { origins: [{}] }, /^"origins" must list http\(s\) origins .*got an object/],
+    ["an origin that is an object", { origins: [{}] }, /^"origins" must list http\(s\) origins .*got an object/],
   ];
 
   test.each(wrong)("%s", (_, options, expected) => {
-    const message = complaint(() => createTokenCache({ ...base(), ...options }));
+    const message = typeErrorOf(() => createTokenCache({ ...base(), ...options }));
     expect(message).toMatch(expected);
     expect(message).not.toContain("s3cret");
   });
 
   test.each([undefined, null, "options", 7])("options that are %j", (options) => {
-    expect(complaint(() => createTokenCache(options as never))).toMatch(
+    expect(typeErrorOf(() => createTokenCache(options as never))).toMatch(
       /^"createTokenCache options" must be an object, got/,
     );
   });
 
-  test("a complaint is made before any I/O and leaves nothing running", async () => {
+  test("a wrong option throws before any I/O, and nothing keeps running", async () => {
     const grant = fakeGrant();
-    complaint(() => createTokenCache({ grant, origins: ["nowhere"] }));
+    typeErrorOf(() => createTokenCache({ grant, origins: ["nowhere"] }));
     let asked = false;
-    complaint(() => createTokenCache({ grant, origins: [], initial: async () => ((asked = true), undefined) }));
+    typeErrorOf(() => createTokenCache({ grant, origins: [], initial: async () => ((asked = true), undefined) }));
     await settle();
     expect([grant.mints, asked]).toEqual([0, false]);
   });
 
-  test("undefined is not set: every option may come from process.env", () => {
+  test("an option that is undefined counts as not set, so that it may come from process.env", () => {
     const options = {
       origins: ["https://api.example"],
       initial: undefined,
@@ -139,7 +154,7 @@ describe("createTokenCache: wrong options", () => {
     expect(createTokenCache({ ...base(), ...zero }).peek()).toBeUndefined();
   });
 
-  test("the caller's objects are read once and never written to", async () => {
+  test("the caller's objects are never written to", async () => {
     const origins = ["https://api.example"];
     const initial = Object.freeze({ access_token: "mine", expires_in: 60 });
     const options = Object.freeze({ grant: fakeGrant(), origins: Object.freeze(origins), initial });
@@ -154,7 +169,7 @@ describe("createTokenCache: wrong options", () => {
     expect([grant.mints, clock.timers]).toEqual([0, 0]);
   });
 
-  test("a cache is a class instance: axios copies plain objects deeply", () => {
+  test("a cache is a class instance, because axios copies plain objects deeply", () => {
     expect(Object.getPrototypeOf(createTokenCache(base()))).not.toBe(Object.prototype);
   });
 });

@@ -1,5 +1,5 @@
-import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test, vi } from "vitest";
+import { policyHalf } from "../../src/core/types.ts";
 import { createTokenCache, type Origins, type TokenCache } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 
@@ -8,14 +8,14 @@ const cacheFor = (origins: Origins, options: { allowHttp?: boolean } = {}): Toke
 const allows = (url: string, origins: Origins, options: { allowHttp?: boolean } = {}): boolean =>
   policyHalf(cacheFor(origins, options)).rules.allows(url);
 
-describe("Q2: any", () => {
+describe('Q2: origins: "any"', () => {
   test.each([
     "https://a.example",
     "https://a.example/x",
     "https://A.example:8443/x?y",
     "https://[::1]/",
     "https://bücher.example/",
-  ])("Q2: %j is an https origin", (url) => {
+  ])("Q2: %j is allowed", (url) => {
     expect(allows(url, "any")).toBe(true);
   });
 
@@ -29,11 +29,11 @@ describe("Q2: any", () => {
     "https://",
     "ftp://a.example/",
     "file:///etc/passwd",
-  ])("Q2: %j is none", (url) => {
+  ])("Q2: %j is not allowed", (url) => {
     expect(allows(url, "any")).toBe(false);
   });
 
-  test("Q2: with allowHttp http is meant too, credentials and relative URLs are not", () => {
+  test("Q2: allowHttp adds http, but neither URLs with credentials nor relative URLs", () => {
     const options = { allowHttp: true };
     expect(allows("http://a.example/", "any", options)).toBe(true);
     expect(["http://u:p@a.example/", "/x", "ftp://a.example/"].some((url) => allows(url, "any", options))).toBe(false);
@@ -41,7 +41,7 @@ describe("Q2: any", () => {
 });
 
 describe("Q2: origins that depend on the token", () => {
-  test("Q2: judged with the token, after it is there; without it everything may be", async () => {
+  test("Q2: a function of the token judges URLs once there is a token; before that every URL may pass", async () => {
     const cache = createTokenCache({
       grant: fakeGrant({ response: { instance_url: "https://eu1.example/services" } }),
       origins: (token) => [String(token.response["instance_url"])],
@@ -53,7 +53,7 @@ describe("Q2: origins that depend on the token", () => {
     expect(policyHalf(cache).rules.allows("https://eu2.example/x", token)).toBe(false);
   });
 
-  test("Q2: the function is asked once per token", async () => {
+  test("Q2: the function is called once per token", async () => {
     let asked = 0;
     const cache = createTokenCache({ grant: fakeGrant(), origins: () => (asked++, ["https://api.example"]) });
     const token = await cache.get();
@@ -71,9 +71,9 @@ describe("Q2: origins that depend on the token", () => {
       },
     ],
     ["returns nothing", () => undefined as never],
-    ["returns what is no URL", () => ["nowhere"]],
+    ["returns a text that is no URL", () => ["nowhere"]],
     ["returns a string", () => "https://api.example" as never],
-  ])("Q2: a function that %s is ERR_ORIGIN, without what it said", async (_, origins) => {
+  ])("Q2: a function that %s leads to ERR_ORIGIN, without its own message", async (_, origins) => {
     const cache = createTokenCache({ grant: fakeGrant(), origins });
     const token = await cache.get();
     const judge = (): boolean => policyHalf(cache).rules.allows("https://api.example/", token);
@@ -83,8 +83,8 @@ describe("Q2: origins that depend on the token", () => {
   });
 });
 
-describe("Q2: whose origins", () => {
-  test("Q2: the grant's, if it brings them; the cache's own come instead", () => {
+describe("Q2: origins of the grant and of the cache", () => {
+  test("Q2: the grant's origins count unless the cache has its own", () => {
     const grant = fakeGrant({ origins: ["https://grant.example"] });
     expect(policyHalf(createTokenCache({ grant })).rules.allows("https://grant.example/")).toBe(true);
     const own = createTokenCache({ grant, origins: ["https://own.example"] });
@@ -96,12 +96,12 @@ describe("Q2: whose origins", () => {
 });
 
 describe("Q2: relative URLs", () => {
-  test("Q2: outside browsers they are bare, unless self is on the list", () => {
+  test('Q2: outside browsers a relative URL is not allowed unless "self" is on the list', () => {
     expect(["/api/x", "api", "?q"].some((url) => allows(url, ["https://api.example"]))).toBe(false);
     expect(["/api/x", "api", "?q"].every((url) => allows(url, ["self"]))).toBe(true);
   });
 
-  test("Q2: self is no host: what looks relative and is not is not allowed", () => {
+  test('Q2: "self" does not allow URLs that only look relative, nor a host named self', () => {
     const tricks = [
       "//evil.example/x",
       "\\\\evil.example/x",
@@ -113,7 +113,7 @@ describe("Q2: relative URLs", () => {
     expect(tricks.filter((url) => allows(url, ["self"]))).toEqual([]);
   });
 
-  test("Q2: in browsers they go to the page's origin, and that has to be on the list", () => {
+  test("Q2: in browsers a relative URL belongs to the page's origin, which has to be on the list", () => {
     vi.stubGlobal("location", { href: "https://app.example/shop/cart" });
     expect(allows("/api/x", ["https://app.example"])).toBe(true);
     expect(allows("../x", ["https://app.example"])).toBe(true);
@@ -123,7 +123,7 @@ describe("Q2: relative URLs", () => {
   });
 
   test.each([{}, { href: "about:blank" }, { href: "file:///index.html" }, { href: 7 }])(
-    "Q2: a location of %j is no page",
+    "Q2: a location of %j is no page: relative URLs are judged as outside browsers",
     (location) => {
       vi.stubGlobal("location", location);
       expect(allows("/api/x", ["self"])).toBe(true);

@@ -1,5 +1,5 @@
-import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
+import { policyHalf } from "../../src/core/types.ts";
 import { leftOrigin, printableUrl, targetOf } from "../../src/base/url.ts";
 import { createTokenCache } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
@@ -27,7 +27,7 @@ describe("Q2: a list of origins", () => {
     "  https://api.example/x",
     "https:api.example/x",
     "https:\\\\api.example\\x",
-  ])("Q2: %j is on it", (url) => {
+  ])("Q2: %j is allowed", (url) => {
     expect(allows(url, list)).toBe(true);
   });
 
@@ -60,11 +60,11 @@ describe("Q2: a list of origins", () => {
     "https://api.example:99999/",
     "javascript:alert(1)",
     "data:text/plain,https://api.example",
-  ])("Q2: %j is not", (url) => {
+  ])("Q2: %j is not allowed", (url) => {
     expect(allows(url, list)).toBe(false);
   });
 
-  test("Q2: what was allowed once makes nothing else allowed", () => {
+  test("Q2: a URL that was allowed does not make other URLs allowed", () => {
     const { rules } = policyHalf(cacheFor(list));
     expect(rules.allows("https://api.example/a")).toBe(true);
     expect(rules.allows("https://evil.example/a")).toBe(false);
@@ -79,18 +79,18 @@ describe("Q2: a list of origins", () => {
     expect(rules.allows("https://evil.example/")).toBe(false);
   });
 
-  test("Q2: origins are compared as origins: default ports, case and trailing slashes do not matter", () => {
+  test("Q2: default ports, case and trailing slashes do not matter", () => {
     const written = ["HTTPS://API.example:443/", "http://[::1]:80"];
     expect(["https://api.example/x", "http://[::1]/x"].every((url) => allows(url, written))).toBe(true);
   });
 
-  test("Q2: international names are compared as they travel", () => {
+  test("Q2: international host names are compared in their ASCII form", () => {
     expect(allows("https://xn--bcher-kva.example/x", ["https://bücher.example"])).toBe(true);
     expect(allows("https://BÜCHER.example/x", ["https://bücher.example"])).toBe(true);
   });
 });
 
-describe("Q3: where a request ended", () => {
+describe("Q3: whether a request left its origin", () => {
   test.each([
     ["https://a.example/x", "https://b.example/x", true],
     ["https://a.example/x", "https://sub.a.example/x", true],
@@ -101,25 +101,25 @@ describe("Q3: where a request ended", () => {
     ["https://a.example/x", undefined, false],
     ["https://a.example/x", "", false],
     ["/x", "http://localhost:3000/x", false],
-  ])("Q3: from %j to %j: elsewhere? %s", (from, to, elsewhere) => {
+  ])("Q3: from %j to %j: it left its origin: %s", (from, to, elsewhere) => {
     expect(leftOrigin(from, to)).toBe(elsewhere);
   });
 });
 
-describe("C8, S5: sites and printable URLs", () => {
-  test("C8: a site is the origin and the path, without the query", () => {
+describe("C8, S5: request targets and printable URLs", () => {
+  test("C8: a request target is the origin and the path, without the query", () => {
     expect(targetOf("https://api.example/a/b?secret=1#x")).toEqual({ origin: "https://api.example", path: "/a/b" });
     expect(targetOf("https://api.example")).toEqual({ origin: "https://api.example", path: "/" });
     expect(targetOf("/a?x")).toEqual({ origin: "self", path: "/a" });
   });
 
-  test("S5: no query, no fragment, no credentials", () => {
+  test("S5: a printable URL has no query, no fragment and no credentials", () => {
     expect(printableUrl("https://u:s3cret@api.example/a?code=s3cret#s3cret")).toBe("https://api.example/a");
     expect(printableUrl("/a?code=s3cret")).toBe("/a");
   });
 
   test.each(["https://?code=s3cret", "https://u:s3cret@", "http://[s3cret?x=s3cret"])(
-    "S5: what is no URL is not printed in full: %j",
+    "S5: an invalid URL is not printed in full: %j",
     (url) => {
       expect(printableUrl(url)).not.toContain("s3cret");
     },

@@ -1,16 +1,17 @@
+/** What the tests of pools start from: a pool of caches as in cache-under-test.ts, on one clock. */
 import { policyHalf } from "../../src/core/types.ts";
 import { createTokenPool, type TokenCache, type TokenPool } from "../../src/index.ts";
 import { fakeGrant, manualClock, type FakeGrant, type ManualClock } from "../../src/testing/index.ts";
-import { cacheUnderTest, SITE } from "./cache-under-test.ts";
+import { cacheUnderTest, TARGET } from "./cache-under-test.ts";
 
 export interface PoolUnderTest {
   readonly pool: TokenPool;
   readonly clock: ManualClock;
-  /** The grant of each key, the newest. */
+  /** The newest grant of each key. */
   readonly grants: Map<string, FakeGrant>;
   /** The keys `create` was called with, in order. */
   readonly created: string[];
-  /** Mints over all keys. */
+  /** The number of mints of all keys together. */
   readonly mints: () => number;
 }
 
@@ -33,9 +34,9 @@ export function poolUnderTest(
   return { pool: createTokenPool({ create, clock, ...options }), clock, grants, created, mints };
 }
 
-/** One request whose every token is rejected. */
+/** Sends one request whose token the API rejects; returns whether the guards allowed a renewal. */
 export async function rejectedRequest(cache: TokenCache): Promise<"renewed" | "refused"> {
-  const renewal = policyHalf(cache).rejected(await cache.get(), SITE);
+  const renewal = policyHalf(cache).rejected(await cache.get(), TARGET);
   await renewal?.next();
   return renewal === undefined ? "refused" : "renewed";
 }

@@ -4,7 +4,7 @@ import { cacheUnderTest, settle, watch } from "./cache-under-test.ts";
 import { poolUnderTest } from "./pool-under-test.ts";
 
 describe("C13: one cache per key", () => {
-  test("C13: a key gives the same cache, created once, when it is first asked for", async () => {
+  test("C13: a key always gives the same cache, which is created when the key is first asked for", async () => {
     const { pool, created } = poolUnderTest();
     expect(created).toEqual([]);
     const alice = pool.get("alice");
@@ -12,7 +12,7 @@ describe("C13: one cache per key", () => {
     expect([created, pool.size]).toEqual([["alice", "bob"], 2]);
   });
 
-  test("C13: keys never mix", async () => {
+  test("C13: two keys never share a token, however similar they are", async () => {
     const { pool } = poolUnderTest();
     const keys = ["alice", "bob", "__proto__", "constructor", "alice ", "ALICE"];
     await Promise.all(keys.map((key) => pool.get(key).get()));
@@ -22,13 +22,13 @@ describe("C13: one cache per key", () => {
     expect(pool.get("bob").peek()?.scope).toBe("bob");
   });
 
-  test.each([undefined, null, "", 0, 7, {}, []])("C13: %j is not a key", (key) => {
+  test.each([undefined, null, "", 0, 7, {}, []])("C13: %j is refused as a key", (key) => {
     const { pool, created } = poolUnderTest();
     expect(() => pool.get(key as never)).toThrow(/"key" must be a non-empty string/);
     expect(created).toEqual([]);
   });
 
-  test("C13: what create throws goes to the caller, and the key stays free", () => {
+  test("C13: an error of create goes to the caller, and the next get calls create again", () => {
     let broken = true;
     const pool = createTokenPool({
       create: () => {
@@ -50,7 +50,7 @@ describe("C13: one cache per key", () => {
 });
 
 describe("C13: bounds", () => {
-  test("C13: the least recently used goes first", () => {
+  test("C13: the least recently used entry is evicted first", () => {
     const { pool, created } = poolUnderTest({ maxSize: 2 });
     const held = [pool.get("a"), pool.get("b")];
     pool.get("a");
@@ -58,11 +58,11 @@ describe("C13: bounds", () => {
     expect(pool.size).toBe(2);
     pool.get("a");
     expect(created).toEqual(["a", "b", "c"]);
-    // b went; a and c are there.
+    // b was evicted; a and c were not.
     expect(pool.get("c")).toBe(held[2]);
   });
 
-  test("C13: an entry with a mint under way stays", async () => {
+  test("C13: an entry with a mint in progress is not evicted", async () => {
     const { pool, grants } = poolUnderTest({ maxSize: 2 });
     const a = pool.get("a");
     const hold = grants.get("a")!.hold();
@@ -79,7 +79,7 @@ describe("C13: bounds", () => {
     expect(pool.size).toBe(2);
   });
 
-  test("C13: when all have a mint under way the pool grows, and shrinks again", async () => {
+  test("C13: when every entry has a mint in progress, the pool grows, and shrinks afterwards", async () => {
     const { pool, grants } = poolUnderTest({ maxSize: 2 });
     const keys = ["a", "b", "c", "d"];
     const caches = keys.map((key) => pool.get(key));
@@ -94,7 +94,7 @@ describe("C13: bounds", () => {
     expect(caches).toHaveLength(4);
   });
 
-  test("C13: idle ones go when the pool is used; use keeps them", async () => {
+  test("C13: idle entries are evicted when the pool is used; entries in use stay", async () => {
     const { pool, clock } = poolUnderTest({ idleTtl: 1000 });
     const held = [pool.get("a"), pool.get("b")];
     await clock.advance(600);
@@ -106,14 +106,14 @@ describe("C13: bounds", () => {
     expect(held).toHaveLength(2);
   });
 
-  test("C13: no timer runs", async () => {
+  test("C13: the pool sets no timer", async () => {
     const { pool, clock } = poolUnderTest({ idleTtl: 1000 });
     pool.get("a");
     await pool.get("b").get();
     expect(clock.timers).toBe(0);
   });
 
-  test("C13: the key just asked for is never the one that goes", async () => {
+  test("C13: the key that was just asked for is never evicted", async () => {
     const { pool, clock } = poolUnderTest({ maxSize: 1, idleTtl: 0 });
     for (const key of ["a", "b", "a", "c"]) {
       pool.get(key);
@@ -122,7 +122,7 @@ describe("C13: bounds", () => {
     }
   });
 
-  test("C13: an evicted cache somebody holds is the one its key gives, tokens and all", async () => {
+  test("C13: while the caller holds an evicted cache, its key gives the same cache with its token", async () => {
     const { pool, created } = poolUnderTest({ maxSize: 1 });
     const a = pool.get("a");
     const token = await a.get();
@@ -134,7 +134,7 @@ describe("C13: bounds", () => {
     expect(pool.size).toBe(1);
   });
 
-  test("C13: two requests of one user never have two caches, whatever is evicted between", async () => {
+  test("C13: two requests of one user never have two caches, whatever is evicted in between", async () => {
     const { pool } = poolUnderTest({ maxSize: 1 });
     const first = pool.get("user");
     const late = new Set([first]);
@@ -146,8 +146,8 @@ describe("C13: bounds", () => {
   });
 });
 
-describe("C13: delete and close", () => {
-  test("C13: delete closes and forgets, and the key begins anew", async () => {
+describe("C13: release and close", () => {
+  test("C13: release closes the cache, and the key gets a new one", async () => {
     const { pool, created } = poolUnderTest();
     const old = pool.get("a");
     await old.get();
@@ -160,7 +160,7 @@ describe("C13: delete and close", () => {
     expect(created).toEqual(["a", "a"]);
   });
 
-  test("C13: delete reaches an evicted cache that is held", async () => {
+  test("C13: release closes an evicted cache that the caller holds", async () => {
     const { pool } = poolUnderTest({ maxSize: 1 });
     const a = pool.get("a");
     pool.get("b");
@@ -169,7 +169,7 @@ describe("C13: delete and close", () => {
     expect(pool.get("a")).not.toBe(a);
   });
 
-  test("C13: delete ends a mint under way", async () => {
+  test("C13: release ends a mint in progress", async () => {
     const { pool, grants } = poolUnderTest();
     const got = watch(pool.get("a").get());
     const waiting = pool.get("b");
@@ -181,7 +181,7 @@ describe("C13: delete and close", () => {
     expect([got.state, (other.reason as RemintError).code]).toEqual(["fulfilled", "ERR_CLOSED"]);
   });
 
-  test("C13: close closes all, the evicted that are held included, and gives nothing any more", async () => {
+  test("C13: close closes all caches, also evicted ones that the caller holds, and get then throws ERR_CLOSED", async () => {
     const { pool } = poolUnderTest({ maxSize: 1 });
     const caches = ["a", "b", "c"].map((key) => pool.get(key));
     await pool.close();

@@ -6,13 +6,13 @@ const core = new URL("../../src/index.ts", import.meta.url).href;
 const types = new URL("../../src/core/types.ts", import.meta.url).href;
 const policy = new URL("../../src/policy/request-policy.ts", import.meta.url).href;
 
-interface Ended {
+interface ProcessResult {
   readonly code: number | null;
   readonly output: string;
 }
 
-/** Runs a module in a process of its own, where nothing but the code under test keeps it alive. */
-function run(body: string): Promise<Ended> {
+/** Runs a module in a process of its own, so that only the code under test can keep the process alive. */
+function run(body: string): Promise<ProcessResult> {
   const program = `
     import { createTokenCache, createTokenPool } from ${JSON.stringify(core)};
     import { policyHalf } from ${JSON.stringify(types)};
@@ -36,27 +36,27 @@ function run(body: string): Promise<Ended> {
 }
 
 describe("C12: in a process of its own", () => {
-  test("C12: no unhandled rejection, whoever fails, leaves or does not listen", async () => {
+  test("C12: no unhandled rejection when mints fail, callers abort, or results are not awaited", async () => {
     const { code, output } = await run(`
       const failing = { mint: async () => { throw new Error("down"); } };
-      const cache = createTokenCache({ grant: failing, origins, retries: 0 });
+      const cache = createTokenCache({ grant: failing, origins, mintRetries: 0 });
       const aborted = new AbortController();
       await cache.get().catch(() => say("told"));
       cache.get({ signal: aborted.signal }).catch(() => {});
       aborted.abort();
       await cache.get({ signal: AbortSignal.abort() }).catch(() => {});
-      // A background refresh that fails, twice over, and nobody waits.
+      // A background refresh that fails without a waiting caller.
       const initial = { access_token: "mine", expires_in: 30, receivedAt: Date.now() - 25_000 };
-      const stale = createTokenCache({ grant: failing, origins, initial, retries: 0 });
+      const stale = createTokenCache({ grant: failing, origins, initial, mintRetries: 0 });
       stale.peek();
       stale.get().catch(() => {});
-      // A renewal that is abandoned, and a cache that is closed under its waiters.
+      // A renewal whose token is never asked for, and a cache that is closed while a caller waits.
       policyHalf(stale).rejected(stale.peek() ?? (await stale.get()), { origin: origins[0], path: "/" });
       const hanging = createTokenCache({ grant: { mint: never }, origins });
       hanging.get().catch(() => {});
       await hanging.close();
-      // Synchronous throws, and an answer that is discarded badly after its caller has left.
-      await createTokenCache({ grant: { mint() { throw new Error("boom"); } }, origins, retries: 0 }).get().catch(() => {});
+      // A grant that throws synchronously, and an answer whose discard fails after its caller has aborted.
+      await createTokenCache({ grant: { mint() { throw new Error("boom"); } }, origins, mintRetries: 0 }).get().catch(() => {});
       const controller = new AbortController();
       const exchange = {
         send: async () => ({ status: 401 }), status: () => 401, header: () => null, canResend: () => true,
@@ -81,15 +81,15 @@ describe("C12: in a process of its own", () => {
     expect(code).toBe(0);
   });
 
-  test("C12: a mint somebody waits for does, until its time limit", async () => {
+  test("C12: a mint that a caller waits for keeps the process alive until mintTimeout", async () => {
     const { output } = await run(`
-      const cache = createTokenCache({ grant: { mint: never }, origins, mintTimeout: 200, retries: 0 });
+      const cache = createTokenCache({ grant: { mint: never }, origins, mintTimeout: 200, mintRetries: 0 });
       cache.get().then(say, (error) => say(error.code));
     `);
     expect(output).toBe("ERR_TOKEN_TIMEOUT");
   });
 
-  test("C12: a retry somebody waits for does too", async () => {
+  test("C12: a retry that a caller waits for keeps the process alive", async () => {
     const { output } = await run(`
       let calls = 0;
       const mint = async () => {
@@ -101,7 +101,7 @@ describe("C12: in a process of its own", () => {
     expect(output).toBe("second");
   });
 
-  test("C12: when the only waiter leaves, nothing keeps it alive", async () => {
+  test("C12: when the only waiting caller aborts, the mint does not keep the process alive", async () => {
     const { code, output } = await run(`
       const cache = createTokenCache({ grant: { mint: never }, origins, mintTimeout: 600_000 });
       const controller = new AbortController();
@@ -112,7 +112,7 @@ describe("C12: in a process of its own", () => {
     expect(code).toBe(0);
   });
 
-  test("C12: a pool, and a guard that is closed, leave nothing that does", async () => {
+  test("C12: a pool with closed storm guards does not keep the process alive", async () => {
     const { code, output } = await run(`
       const pool = createTokenPool({ create: () => createTokenCache({ grant: async () => ({ access_token: "a" }), origins }) });
       for (let user = 0; user < 5; user++) {

@@ -1,11 +1,11 @@
-import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
+import { policyHalf } from "../../src/core/types.ts";
 import type { AccessToken, TokenCache } from "../../src/index.ts";
-import { cacheUnderTest, settle, SITE, watch, type CacheUnderTest } from "./cache-under-test.ts";
+import { cacheUnderTest, settle, TARGET, watch, type CacheUnderTest } from "./cache-under-test.ts";
 
 const HOUR = 3_600_000;
 
-/** A cache with fake-1 in it and a background refresh under way that will yield fake-2. */
+/** Creates a cache that holds fake-1, and starts a background refresh that yields fake-2 when `land` is called. */
 async function refreshing(): Promise<
   CacheUnderTest & { readonly token: AccessToken; readonly land: () => Promise<void> }
 > {
@@ -22,7 +22,7 @@ async function refreshing(): Promise<
   return { ...under, token, land };
 }
 
-/** Two cached tokens in a row: the first one is what late rejections are about. */
+/** Mints two tokens in a row, so that the first one can be rejected late. */
 async function twoTokens(cache: TokenCache): Promise<[AccessToken, AccessToken]> {
   const old = await cache.get();
   await cache.invalidate(old.value);
@@ -32,15 +32,15 @@ async function twoTokens(cache: TokenCache): Promise<[AccessToken, AccessToken]>
 describe("C7: which flight answers which renewal", () => {
   test("C7: a flight begun before the rejection answers the first renewal, and is not final", async () => {
     const { cache, grant, token, land } = await refreshing();
-    const renewed = policyHalf(cache).rejected(token, SITE)!.next();
+    const renewed = policyHalf(cache).rejected(token, TARGET)!.next();
     await land();
     expect(await renewed).toMatchObject({ final: false, token: { value: "fake-2" } });
     expect(grant.mints).toBe(2);
   });
 
-  test("C7: it does not answer the second: the re-mint is still owed", async () => {
+  test("C7: a flight begun before the rejection does not answer the second renewal: another mint starts", async () => {
     const { cache, grant, token, land } = await refreshing();
-    const renewal = policyHalf(cache).rejected(token, SITE)!;
+    const renewal = policyHalf(cache).rejected(token, TARGET)!;
     const first = renewal.next();
     await land();
     expect(renewal.again((await first).token)).toBe(true);
@@ -48,17 +48,17 @@ describe("C7: which flight answers which renewal", () => {
     expect(grant.mints).toBe(3);
   });
 
-  test("C7: a flight still under way that was begun before the rejection is waited for and then outdone", async () => {
+  test("C7: the second renewal waits for a flight begun before the rejection, then mints again", async () => {
     const { cache, grant, clock } = cacheUnderTest();
-    const [old, adopted] = await twoTokens(cache);
+    const [old, current] = await twoTokens(cache);
     await clock.advance(HOUR - 30_000);
     const hold = grant.hold();
     cache.peek();
     await settle();
-    // fake-3 is under way. The rejection of fake-1 adopts fake-2, which is dead too.
-    const renewal = policyHalf(cache).rejected(old, SITE)!;
-    expect((await renewal.next()).token).toBe(adopted);
-    expect(renewal.again(adopted)).toBe(true);
+    // The mint of fake-3 is in progress. The rejection of fake-1 yields fake-2, which is rejected too.
+    const renewal = policyHalf(cache).rejected(old, TARGET)!;
+    expect((await renewal.next()).token).toBe(current);
+    expect(renewal.again(current)).toBe(true);
     const second = watch(renewal.next());
     await settle();
     expect([second.state, grant.mints]).toEqual(["pending", 3]);
@@ -67,44 +67,44 @@ describe("C7: which flight answers which renewal", () => {
     expect(second.value).toMatchObject({ final: true, token: { value: "fake-4" } });
   });
 
-  test("C7: a flight begun after the rejection is final, whoever began it", async () => {
+  test("C7: the token of a flight begun after the rejection is final, also if another caller began the flight", async () => {
     const { cache, grant } = cacheUnderTest();
     const token = await cache.get();
-    const renewal = policyHalf(cache).rejected(token, SITE)!;
+    const renewal = policyHalf(cache).rejected(token, TARGET)!;
     const other = await cache.get();
     expect(await renewal.next()).toEqual({ token: other, final: true });
     expect(grant.mints).toBe(2);
   });
 
-  test("C7: a second renewal takes what another request has minted after this one's rejection", async () => {
-    const { cache, grant, told } = cacheUnderTest();
-    const [old, adopted] = await twoTokens(cache);
-    const late = policyHalf(cache).rejected(old, SITE)!;
-    expect((await late.next()).token).toBe(adopted);
-    const { token: newest } = await policyHalf(cache).rejected(adopted, SITE)!.next();
-    expect(late.again(adopted)).toBe(true);
+  test("C7: the second renewal takes a token that was minted for another request after this request's rejection", async () => {
+    const { cache, grant, eventsNamed } = cacheUnderTest();
+    const [old, current] = await twoTokens(cache);
+    const late = policyHalf(cache).rejected(old, TARGET)!;
+    expect((await late.next()).token).toBe(current);
+    const { token: newest } = await policyHalf(cache).rejected(current, TARGET)!.next();
+    expect(late.again(current)).toBe(true);
     expect(await late.next()).toEqual({ token: newest, final: true });
-    expect([grant.mints, told("rejected").length]).toEqual([3, 1]);
+    expect([grant.mints, eventsNamed("rejected").length]).toEqual([3, 1]);
   });
 
-  test("C7: order is a counter: no clock has to move between a flight and a rejection", async () => {
+  test("C7: flights and rejections are kept in order even if no clock moves between them", async () => {
     const { cache, clock } = cacheUnderTest();
     const before = clock.now();
     const [old] = await twoTokens(cache);
-    const renewal = policyHalf(cache).rejected(old, SITE)!;
+    const renewal = policyHalf(cache).rejected(old, TARGET)!;
     expect(await renewal.next()).toMatchObject({ final: false });
     expect(
       await policyHalf(cache)
-        .rejected((await renewal.next()).token, SITE)!
+        .rejected((await renewal.next()).token, TARGET)!
         .next(),
     ).toMatchObject({ final: true });
     expect(clock.now()).toBe(before);
   });
 
-  test("C7: stepping the wall clock back changes nothing", async () => {
+  test("C7: stepping the wall clock back does not change the order of flights and rejections", async () => {
     const { cache, clock, token, land } = await refreshing();
     clock.stepWall(-5 * HOUR);
-    const renewal = policyHalf(cache).rejected(token, SITE)!;
+    const renewal = policyHalf(cache).rejected(token, TARGET)!;
     const first = renewal.next();
     await land();
     expect(await first).toMatchObject({ final: false });

@@ -1,7 +1,7 @@
-import { definitionOf } from "../../src/core/grant.ts";
-import { policyHalf } from "../../src/core/types.ts";
 import { inspect } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
+import { definitionOf } from "../../src/core/grant.ts";
+import { policyHalf } from "../../src/core/types.ts";
 import { clientCredentialsGrant, createTokenCache, createTokenPool, type TokenCache } from "../../src/index.ts";
 import { createAuthFetch } from "../../src/adapters/fetch.ts";
 import { startApi, startAuthServer, type Answer, type Api, type AuthServer } from "../../src/testing/index.ts";
@@ -9,7 +9,7 @@ import { cacheUnderTest, jwt, rejectionOf } from "./cache-under-test.ts";
 
 const SECRET = "s3cret";
 
-/** Every way a value ends up in a log. */
+/** Every form in which a log may print a value. */
 function printed(value: unknown): string {
   const options = { depth: 10, showHidden: true, getters: true } as const;
   return [inspect(value, options), inspect(value, { depth: 10 }), JSON.stringify(value) ?? "", String(value)].join(
@@ -38,7 +38,7 @@ const make = (tokenEndpoint: string, allowHttp?: boolean): unknown =>
   clientCredentialsGrant({ tokenEndpoint, clientId: "me", clientSecret: SECRET, allowHttp });
 
 describe("S1: transport", () => {
-  test("S1: a token endpoint over plain http is a TypeError, before any I/O; loopback and allowHttp are not", () => {
+  test("S1: a token endpoint over plain http is a TypeError, except on loopback and with allowHttp", () => {
     expect(() => make("http://auth.example/token")).toThrow(/"tokenEndpoint" must be an https URL/);
     expect(() => make("http://auth.example/token", false)).toThrow(TypeError);
     expect(make("http://auth.example/token", true)).toBeDefined();
@@ -51,25 +51,28 @@ describe("S1: transport", () => {
   });
 });
 
-describe("S2, S3: what a token endpoint may answer", () => {
-  test.each([301, 302, 303, 307, 308])("S2: a %i is not followed: nothing reaches its target", async (status) => {
-    const target = await startAuthServer();
-    running.push(target);
-    const cache = await serverWith({ status, headers: { location: target.tokenEndpoint } });
-    const error = await rejectionOf(cache.get());
-    expect(error).toMatchObject({ name: expect.stringMatching(/Error$/), retryable: false });
-    expect(target.requests).toHaveLength(0);
-    expect(cache.peek()).toBeUndefined();
-  });
+describe("S2, S3: answers of a token endpoint", () => {
+  test.each([301, 302, 303, 307, 308])(
+    "S2: a %i redirect is not followed: its target gets no request",
+    async (status) => {
+      const target = await startAuthServer();
+      running.push(target);
+      const cache = await serverWith({ status, headers: { location: target.tokenEndpoint } });
+      const error = await rejectionOf(cache.get());
+      expect(error).toMatchObject({ name: expect.stringMatching(/Error$/), retryable: false });
+      expect(target.requests).toHaveLength(0);
+      expect(cache.peek()).toBeUndefined();
+    },
+  );
 
-  test("S3: a body of 2 MiB is not read to its end and is no token", async () => {
+  test("S3: an answer of 2 MiB is refused", async () => {
     const body = JSON.stringify({ access_token: "a", padding: "x".repeat(2 ** 21) });
     const cache = await serverWith({ status: 200, headers: { "content-type": "application/json" }, body });
     expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
     expect(cache.peek()).toBeUndefined();
   });
 
-  test("S3: a body just under a mebibyte is fine", async () => {
+  test("S3: an answer just under 1 MiB is accepted", async () => {
     const body = JSON.stringify({ access_token: "a", token_type: "Bearer", padding: "x".repeat(2 ** 20 - 200) });
     const cache = await serverWith({ status: 200, headers: { "content-type": "application/json" }, body });
     expect((await cache.get()).value).toBe("a");
@@ -77,18 +80,21 @@ describe("S2, S3: what a token endpoint may answer", () => {
 });
 
 describe("S4: header injection", () => {
-  test.each(["a\r\nX-Evil: 1", "a b", "ünïcode", "a\0"])("S4: a token %j never becomes one", async (access_token) => {
-    const body = JSON.stringify({ access_token, token_type: "Bearer", expires_in: 60 });
-    const cache = await serverWith({ status: 200, headers: { "content-type": "application/json" }, body });
-    const error = await rejectionOf(cache.get());
-    expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
-    expect(printed(error)).not.toContain(access_token);
-    expect(cache.peek()).toBeUndefined();
-  });
+  test.each(["a\r\nX-Evil: 1", "a b", "ünïcode", "a\0"])(
+    "S4: an access token of %j is refused and not printed",
+    async (access_token) => {
+      const body = JSON.stringify({ access_token, token_type: "Bearer", expires_in: 60 });
+      const cache = await serverWith({ status: 200, headers: { "content-type": "application/json" }, body });
+      const error = await rejectionOf(cache.get());
+      expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+      expect(printed(error)).not.toContain(access_token);
+      expect(cache.peek()).toBeUndefined();
+    },
+  );
 });
 
-describe("S5: nothing prints a secret", () => {
-  test("S5: caches, pools, grants and clients", async () => {
+describe("S5: no secret in any printed form", () => {
+  test("S5: caches, pools, grants and clients print no secret", async () => {
     const { cache } = cacheUnderTest({ initial: { access_token: SECRET, refresh_token: SECRET } });
     const pool = createTokenPool({ create: () => cache });
     pool.get("user");
@@ -103,14 +109,14 @@ describe("S5: nothing prints a secret", () => {
     expect(definitionOf(grant).key ?? "").not.toContain(SECRET);
   });
 
-  test("S5: a token from a JWT, whole or in parts", async () => {
+  test("S5: a token that is a JWT prints no part of it", async () => {
     const value = jwt({ sub: "me", exp: 2e9 });
     const { cache } = cacheUnderTest({ initial: { access_token: value } });
     const text = printed(cache.peek()) + printed(cache);
     for (const part of value.split(".").slice(0, 2)) expect(text).not.toContain(part);
   });
 
-  test("S5: the error of a refused mint, though the server repeats what was sent", async () => {
+  test("S5: the error of a refused mint prints no secret, though the server repeats it", async () => {
     const body = JSON.stringify({ error: "invalid_client", error_description: `the secret ${SECRET} is wrong` });
     const cache = await serverWith({ status: 401, headers: { "content-type": "application/json" }, body });
     const error = await rejectionOf(cache.get());
@@ -119,7 +125,7 @@ describe("S5: nothing prints a secret", () => {
     expect((error as { errorDescription?: string }).errorDescription ?? "").not.toContain(SECRET);
   });
 
-  test("S5: what a grant of the user's own throws", async () => {
+  test("S5: an error of the user's own grant prints no secret", async () => {
     const { cache, grant } = cacheUnderTest();
     const foreign = Object.assign(new Error(`401 for Authorization: Basic ${SECRET}`), {
       config: { auth: { password: SECRET } },
@@ -130,7 +136,7 @@ describe("S5: nothing prints a secret", () => {
     expect(printed(await rejectionOf(cache.get()))).not.toContain(SECRET);
   });
 
-  test("S5: an API error that ends in a failed mint", async () => {
+  test("S5: the error of a mint that fails after a 401 prints no secret", async () => {
     const api = await startApi({ accepts: () => false });
     running.push(api);
     const { cache, grant } = cacheUnderTest({ origins: [api.origin], initial: { access_token: SECRET } });

@@ -3,7 +3,8 @@ import { leaveOnAbort } from "../../src/base/abort.ts";
 import { Flight } from "../../src/core/single-flight.ts";
 import { cacheUnderTest, settle, watch } from "./cache-under-test.ts";
 
-function flight(): {
+/** Creates a flight, with functions that make it succeed or fail, and a log of its calls of `hold`. */
+function pendingFlight(): {
   flight: Flight<string>;
   land: (value: string) => void;
   crash: (error: Error) => void;
@@ -21,13 +22,13 @@ function flight(): {
 
 describe("Flight", () => {
   test("C1: waiters without a signal get the shared promise itself", () => {
-    const { flight: shared } = flight();
+    const { flight: shared } = pendingFlight();
     expect(shared.wait()).toBe(shared.promise);
     expect(shared.wait()).toBe(shared.wait());
   });
 
-  test("C12: the first waiter holds the process, the last to leave lets it go", async () => {
-    const { flight: shared, holds } = flight();
+  test("C12: the first waiter keeps the process alive until the last waiter aborts", async () => {
+    const { flight: shared, holds } = pendingFlight();
     const controllers = [new AbortController(), new AbortController()];
     const waits = controllers.map(({ signal }) => watch(shared.wait(signal)));
     expect(holds).toEqual([true]);
@@ -42,8 +43,8 @@ describe("Flight", () => {
     expect(holds).toEqual([true, false, true]);
   });
 
-  test("C12: a waiter that cannot leave keeps holding it when others leave", async () => {
-    const { flight: shared, holds } = flight();
+  test("C12: a waiter without a signal keeps the process alive when others abort", async () => {
+    const { flight: shared, holds } = pendingFlight();
     void shared.wait();
     const controller = new AbortController();
     const left = watch(shared.wait(controller.signal));
@@ -53,8 +54,8 @@ describe("Flight", () => {
     expect(holds).toEqual([true]);
   });
 
-  test("C12: a flight nobody waits for may fail without anybody being told", async () => {
-    const { crash } = flight();
+  test("C12: a flight without waiters may fail without an unhandled rejection", async () => {
+    const { crash } = pendingFlight();
     crash(new Error("down"));
     await settle();
   });
@@ -75,18 +76,18 @@ describe("leaveOnAbort", () => {
     },
   );
 
-  test("C10: without a reason of the caller's own it is the platform's AbortError", async () => {
+  test("C10: an abort without a reason rejects with the platform's AbortError", async () => {
     const left = watch(leaveOnAbort(never, AbortSignal.abort()));
     await settle();
     expect(left.reason).toMatchObject({ name: "AbortError" });
   });
 
-  test("C10: a signal that has fired already rejects at once", async () => {
+  test("C10: a signal that is already aborted rejects at once", async () => {
     const reason = new Error("gone");
     await expect(leaveOnAbort(Promise.resolve("there"), AbortSignal.abort(reason))).rejects.toBe(reason);
   });
 
-  test("C12: what a caller that has left does not hear of is nobody's unhandled rejection", async () => {
+  test("C12: a promise that rejects after its caller has aborted causes no unhandled rejection", async () => {
     const seen: unknown[] = [];
     const listen = (reason: unknown): void => void seen.push(reason);
     process.on("unhandledRejection", listen);
@@ -100,7 +101,7 @@ describe("leaveOnAbort", () => {
     }
   });
 
-  test("C10: no listener stays on a signal that outlives the wait", async () => {
+  test("C10: after the wait no listener stays on the signal", async () => {
     const controller = new AbortController();
     let listeners = 0;
     const { signal } = controller;
@@ -116,8 +117,8 @@ describe("leaveOnAbort", () => {
   });
 });
 
-describe("C10: callers of a cache that leave", () => {
-  test("C10: a signal that has fired before rejects with its reason and mints nothing, even where a token is there", async () => {
+describe("C10: callers of a cache that abort", () => {
+  test("C10: a signal that is already aborted rejects with its reason, with and without a cached token, and starts no mint", async () => {
     const { cache, grant } = cacheUnderTest();
     const reason = new Error("gone");
     await expect(cache.get({ signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
@@ -127,7 +128,7 @@ describe("C10: callers of a cache that leave", () => {
     await expect(cache.get({ signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 
-  test("C10: the others get their token, and the flight is the same one", async () => {
+  test("C10: when one caller aborts, the others get the token of the same flight", async () => {
     const { cache, grant } = cacheUnderTest();
     const hold = grant.hold();
     const controller = new AbortController();
@@ -144,7 +145,7 @@ describe("C10: callers of a cache that leave", () => {
     expect(grant.mints).toBe(1);
   });
 
-  test("C10: even when all of them leave the flight goes on, and its token is cached", async () => {
+  test("C10: when all callers abort, the flight goes on, and its token is cached", async () => {
     const { cache, grant } = cacheUnderTest();
     const hold = grant.hold();
     const controller = new AbortController();
@@ -159,14 +160,14 @@ describe("C10: callers of a cache that leave", () => {
     expect(cache.peek()?.value).toBe("fake-1");
   });
 
-  test("C10: a caller's signal is not the grant's", async () => {
+  test("C10: the grant does not get the caller's signal", async () => {
     const { cache, grant } = cacheUnderTest();
     const { signal } = new AbortController();
     await cache.get({ signal });
     expect(grant.contexts[0]?.signal).not.toBe(signal);
   });
 
-  test("C10: a caller that aborts after it got its token changes nothing", async () => {
+  test("C10: an abort after the token was given changes nothing", async () => {
     const { cache } = cacheUnderTest();
     const controller = new AbortController();
     const token = await cache.get({ signal: controller.signal });

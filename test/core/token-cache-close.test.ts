@@ -1,6 +1,6 @@
-import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
-import { cacheUnderTest, settle, SITE, watch } from "./cache-under-test.ts";
+import { policyHalf } from "../../src/core/types.ts";
+import { cacheUnderTest, settle, TARGET, watch } from "./cache-under-test.ts";
 
 describe("close", () => {
   test("C12: after close get rejects with ERR_CLOSED, peek is empty, and nothing is minted", async () => {
@@ -9,13 +9,13 @@ describe("close", () => {
     await cache.close();
     expect(cache.peek()).toBeUndefined();
     await expect(cache.get()).rejects.toMatchObject({ code: "ERR_CLOSED", retryable: false });
-    expect(policyHalf(cache).rejected(token, SITE)).toBeUndefined();
+    expect(policyHalf(cache).rejected(token, TARGET)).toBeUndefined();
     await cache.invalidate(token.value);
     await cache.close();
     expect(grant.mints).toBe(1);
   });
 
-  test("C12: close ends a mint under way: waiters reject, the grant's signal fires, no event, no timer", async () => {
+  test("C12: close ends a mint in progress: waiters reject, the grant's signal is aborted, no event, no timer", async () => {
     const { cache, grant, clock, events } = cacheUnderTest();
     grant.hold();
     const got = watch(cache.get());
@@ -39,9 +39,9 @@ describe("close", () => {
     expect(cache.peek()).toBeUndefined();
   });
 
-  test("C12: a renewal under way when the cache is closed rejects with ERR_CLOSED", async () => {
+  test("C12: a renewal in progress rejects with ERR_CLOSED when the cache is closed", async () => {
     const { cache, grant } = cacheUnderTest();
-    const renewal = policyHalf(cache).rejected(await cache.get(), SITE)!;
+    const renewal = policyHalf(cache).rejected(await cache.get(), TARGET)!;
     grant.hold();
     const renewed = watch(renewal.next());
     await settle();

@@ -6,14 +6,14 @@ const HOUR = 3_600_000;
 describe("initial", () => {
   const initial = { access_token: "mine", expires_in: 3600 };
 
-  test("C1: a token the user has already is there at once, without a mint", async () => {
+  test("C1: an initial token is served at once, without a mint", async () => {
     const { cache, grant } = cacheUnderTest({ initial });
     expect(cache.peek()?.value).toBe("mine");
     expect((await cache.get()).value).toBe("mine");
     expect(grant.mints).toBe(0);
   });
 
-  test("C3: its life counts from receivedAt", async () => {
+  test("C3: the lifetime of an initial token counts from receivedAt", async () => {
     const under = cacheUnderTest();
     const receivedAt = under.clock.now() - (HOUR - 30_000);
     const { cache, grant } = cacheUnderTest({ initial: { ...initial, receivedAt } });
@@ -23,7 +23,7 @@ describe("initial", () => {
     expect(grant.contexts[0]?.previous?.value).toBe("mine");
   });
 
-  test("C12: a function is not called before a token is needed, then once, and before any mint", async () => {
+  test("C12: an initial function is called when a token is needed, once, and before any mint", async () => {
     let calls = 0;
     const { cache, grant } = cacheUnderTest({ initial: async () => (calls++, initial) });
     await settle();
@@ -46,17 +46,17 @@ describe("initial", () => {
         throw new Error("no session");
       },
     ],
-    ["a token that is past", async () => ({ access_token: "past", expires_in: 60, receivedAt: 1000 }) as never],
+    ["an expired token", async () => ({ access_token: "past", expires_in: 60, receivedAt: 1000 }) as never],
   ];
 
-  test.each(nothing)("C2: a function that gives %s leads to a mint", async (_, give) => {
+  test.each(nothing)("C2: an initial function that gives %s leads to one mint", async (_, give) => {
     const { cache, grant } = cacheUnderTest({ initial: give });
     const [first, second] = await Promise.all([cache.get(), cache.get()]);
     expect([first.value, second.value]).toEqual(["fake-1", "fake-1"]);
     expect(grant.mints).toBe(1);
   });
 
-  test("C10: a function that never settles is given up after mintTimeout", async () => {
+  test("C10: an initial function that never settles rejects its callers after mintTimeout", async () => {
     const { cache, clock } = cacheUnderTest({ initial: () => new Promise(() => {}) });
     const got = watch(cache.get());
     await clock.advance(10_000);
@@ -64,7 +64,7 @@ describe("initial", () => {
   });
 
   test.each([Number.NaN, "2026-01-01", null])(
-    "E2: a receivedAt of %j in its answer counts as now",
+    "E2: a receivedAt of %j in the answer of an initial function counts as now",
     async (receivedAt) => {
       const { cache, clock } = cacheUnderTest({
         initial: async () => ({ ...initial, receivedAt: receivedAt as never }),

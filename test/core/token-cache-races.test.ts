@@ -1,7 +1,7 @@
-import { policyHalf } from "../../src/core/types.ts";
 import { describe, expect, test } from "vitest";
+import { policyHalf } from "../../src/core/types.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { cacheUnderTest, settle, SITE } from "./cache-under-test.ts";
+import { cacheUnderTest, settle, TARGET } from "./cache-under-test.ts";
 
 describe("C2: single flight", () => {
   test("C2: 100,000 cold callers share one mint and one token", async () => {
@@ -24,7 +24,7 @@ describe("C2: single flight", () => {
     expect(grant.mints).toBe(1);
   });
 
-  test("C2: a mint that fails fails for all who share it, with one error", async () => {
+  test("C2: a failed mint rejects all its callers with one error", async () => {
     const { cache, grant } = cacheUnderTest();
     grant.fail(new Error("down"));
     const results = await Promise.allSettled(Array.from({ length: 1000 }, () => cache.get()));
@@ -38,7 +38,7 @@ describe("C2: single flight", () => {
     const { cache, grant } = cacheUnderTest();
     const token = await cache.get();
     const hold = grant.hold();
-    const renewed = policyHalf(cache).rejected(token, SITE)!.next();
+    const renewed = policyHalf(cache).rejected(token, TARGET)!.next();
     const cold = cache.get();
     await settle();
     hold.release();
@@ -52,7 +52,7 @@ describe("C2: single flight", () => {
     await clock.advance(3_600_000 - 30_000);
     const hold = grant.hold();
     expect(cache.peek()).toBe(token);
-    const renewed = policyHalf(cache).rejected(token, SITE)!.next();
+    const renewed = policyHalf(cache).rejected(token, TARGET)!.next();
     await settle();
     hold.release();
     expect((await renewed).token.value).toBe("fake-2");
@@ -60,25 +60,25 @@ describe("C2: single flight", () => {
   });
 });
 
-describe("C5: forgetting by value", () => {
-  test("C5: invalidate forgets the cached token, and the effect is there when it returns", async () => {
-    const { cache, told } = cacheUnderTest();
+describe("C5: invalidate by value", () => {
+  test("C5: invalidate removes the cached token before it returns its promise", async () => {
+    const { cache, eventsNamed } = cacheUnderTest();
     const { value } = await cache.get();
     const done = cache.invalidate(value);
     expect(cache.peek()).toBeUndefined();
     await done;
-    expect(told("invalidated")).toHaveLength(1);
+    expect(eventsNamed("invalidated")).toHaveLength(1);
     expect((await cache.get()).value).toBe("fake-2");
   });
 
   test("C5: invalidate ignores a token that is no longer the cached one", async () => {
-    const { cache, grant, told } = cacheUnderTest();
+    const { cache, grant, eventsNamed } = cacheUnderTest();
     await cache.get();
     await cache.invalidate("fake-1");
     const current = await cache.get();
     for (const value of ["fake-1", "never", "", "fake-20"]) await cache.invalidate(value);
     expect(cache.peek()).toBe(current);
-    expect([grant.mints, told("invalidated").length]).toEqual([2, 1]);
+    expect([grant.mints, eventsNamed("invalidated").length]).toEqual([2, 1]);
   });
 
   test("C5: invalidate of an empty cache does nothing", async () => {
@@ -88,18 +88,18 @@ describe("C5: forgetting by value", () => {
   });
 
   test("C5: twenty late 401s for an old token mint nothing and leave the new one", async () => {
-    const { cache, grant, told } = cacheUnderTest();
+    const { cache, grant, eventsNamed } = cacheUnderTest();
     const old = await cache.get();
-    const { token } = await policyHalf(cache).rejected(old, SITE)!.next();
+    const { token } = await policyHalf(cache).rejected(old, TARGET)!.next();
     for (let late = 0; late < 20; late++) {
-      const renewal = policyHalf(cache).rejected(old, { ...SITE, path: `/${late}` });
+      const renewal = policyHalf(cache).rejected(old, { ...TARGET, path: `/${late}` });
       expect((await renewal!.next()).token).toBe(token);
     }
     expect(cache.peek()).toBe(token);
-    expect([grant.mints, told("rejected").length]).toEqual([2, 1]);
+    expect([grant.mints, eventsNamed("rejected").length]).toEqual([2, 1]);
   });
 
-  test("C5: a flight begun before the invalidation that yields the value is not cached", async () => {
+  test("C5: a flight begun before invalidate that yields the invalidated value is not cached", async () => {
     const { cache, grant } = cacheUnderTest();
     const hold = grant.hold();
     const got = cache.get();
@@ -111,7 +111,7 @@ describe("C5: forgetting by value", () => {
     expect(cache.peek()?.value).toBe("fake-2");
   });
 
-  test("C5: a flight begun after it that yields the value again is cached", async () => {
+  test("C5: a flight begun after invalidate that yields the same value again is cached", async () => {
     const { cache, grant } = cacheUnderTest({ grant: fakeGrant({ response: { access_token: "same" } }) });
     await cache.get();
     await cache.invalidate("same");
@@ -120,13 +120,13 @@ describe("C5: forgetting by value", () => {
     expect(grant.mints).toBe(2);
   });
 
-  test("C5: a flight begun before the rejection that yields the value is not cached, and the re-mint is owed", async () => {
+  test("C5: a flight begun before the rejection that yields the rejected value does not answer it: another mint starts", async () => {
     const { cache, grant, clock } = cacheUnderTest({ grant: fakeGrant({ response: { access_token: "same" } }) });
     const token = await cache.get();
     await clock.advance(3_600_000 - 30_000);
     const hold = grant.hold();
     cache.peek();
-    const renewed = policyHalf(cache).rejected(token, SITE)!.next();
+    const renewed = policyHalf(cache).rejected(token, TARGET)!.next();
     await settle();
     expect(grant.mints).toBe(2);
     hold.release();

@@ -1,12 +1,12 @@
-import { definitionOf, grantOf, type GrantTraits } from "../../src/core/grant.ts";
 import { describe, expect, test } from "vitest";
+import { definitionOf, grantOf, type GrantTraits } from "../../src/core/grant.ts";
 import { clientCredentialsGrant, createTokenCache, createTokenPool, refreshTokenGrant } from "remint";
 import { fakeGrant, manualClock, startAuthServer } from "remint/testing";
 import type { AccessToken, Grant, TokenCache } from "remint";
 
 const origins = ["https://api.example"];
 
-/** A grant that writes down what it is told to revoke. */
+/** Creates a grant that records which tokens it revokes. */
 function revocable(members: GrantTraits = {}): { grant: Grant; revoked: string[] } {
   const revoked: string[] = [];
   const revoke = async (token: AccessToken | undefined): Promise<void> => {
@@ -18,8 +18,8 @@ function revocable(members: GrantTraits = {}): { grant: Grant; revoked: string[]
 const refuse = (): Promise<void> => Promise.reject(new Error("no"));
 const hang = (): Promise<void> => new Promise(() => {});
 
-describe("RFC 7009: a cache that is closed for good", () => {
-  test("revokes its token when told so, and only then", async () => {
+describe("RFC 7009: close({ revoke })", () => {
+  test("revokes the token once with revoke: true, and not with revoke: false", async () => {
     for (const revoke of [true, false]) {
       const { grant, revoked } = revocable();
       const tokens = createTokenCache({ grant, origins });
@@ -31,13 +31,13 @@ describe("RFC 7009: a cache that is closed for good", () => {
     }
   });
 
-  test("has nothing to revoke when it never had a token, nor a state that stands for more of them", async () => {
+  test("revokes nothing when the cache never had a token or a state", async () => {
     const { grant, revoked } = revocable();
     await createTokenCache({ grant, origins }).close({ revoke: true });
     expect(revoked).toEqual([]);
   });
 
-  test("revokes a state also when nothing was minted with it, and what the last mint left, once", async () => {
+  test("revokes the state that the last mint left, or the first one if nothing was minted, once", async () => {
     const states: unknown[] = [];
     const revoke: GrantTraits["revoke"] = async (token, { state }) => void states.push([token?.value, state]);
     const unused = createTokenCache({ grant: fakeGrant({ revoke, state: "rt-1" }), origins });
@@ -54,7 +54,7 @@ describe("RFC 7009: a cache that is closed for good", () => {
     ]);
   });
 
-  test("that could not tell the server is asked again by the next close, until it could", async () => {
+  test("tries a failed revocation again at the next close, until one succeeds", async () => {
     const { grant, revoked } = revocable();
     const { revoke } = definitionOf(grant);
     let isDown = true;
@@ -73,20 +73,20 @@ describe("RFC 7009: a cache that is closed for good", () => {
     expect(revoked).toEqual([value]);
   });
 
-  test("says so when its grant cannot revoke, and stays open", async () => {
+  test("rejects when the grant cannot revoke, and the cache stays open", async () => {
     const tokens = createTokenCache({ grant: fakeGrant(), origins });
     await expect(tokens.close({ revoke: true })).rejects.toThrow(/revocationEndpoint/);
     await expect(tokens.get()).resolves.toMatchObject({ value: "fake-1" });
   });
 
-  test("is closed also when the server could not be told", async () => {
+  test("closes the cache even when the revocation fails", async () => {
     const tokens = createTokenCache({ grant: revocable({ revoke: refuse }).grant, origins });
     await tokens.get();
     await expect(tokens.close({ revoke: true })).rejects.toMatchObject({ code: "ERR_GRANT" });
     await expect(tokens.get()).rejects.toMatchObject({ code: "ERR_CLOSED" });
   });
 
-  test("C10: waits for a server that does not answer no longer than for a mint", async () => {
+  test("C10: waits at most mintTimeout for a revocation endpoint that does not answer", async () => {
     const clock = manualClock();
     const tokens = createTokenCache({ grant: revocable({ revoke: hang }).grant, origins, clock, mintTimeout: 1000 });
     await tokens.get();
@@ -95,7 +95,7 @@ describe("RFC 7009: a cache that is closed for good", () => {
     await closed;
   });
 
-  test("tells the revocation endpoint, with the client's credentials", async () => {
+  test("sends the token to the revocation endpoint, with the client's credentials", async () => {
     await using auth = await startAuthServer();
     const options = { tokenEndpoint: auth.tokenEndpoint, clientId: "me", clientSecret: "secret" };
     const revocationEndpoint = `${auth.origin}/revoke`;
@@ -112,7 +112,7 @@ describe("RFC 7009: a cache that is closed for good", () => {
   test.each([
     ["after requests", true, ["rt-2", "at"]],
     ["before any request", false, ["rt-1-of-ann"]],
-  ])("revokes the refresh token of a sign-out through a pool, %s", async (_when, used, expected) => {
+  ])("revokes the refresh token when a pool releases its key with revoke: true, %s", async (_when, used, expected) => {
     await using auth = await startAuthServer();
     auth.respond({ body: { access_token: "at", token_type: "Bearer", expires_in: 60, refresh_token: "rt-2" } });
     const create = (user: string): TokenCache =>
@@ -132,8 +132,8 @@ describe("RFC 7009: a cache that is closed for good", () => {
     else auth.respond({ status: 200, body: "" });
     auth.respondAlways({ status: 200, body: "" });
     expect(await pool.release("ann", { revoke: true })).toBe(true);
-    const told = auth.requests.filter(({ path }) => path === "/revoke").map(({ form }) => form.get("token"));
-    expect(told).toEqual(expected);
+    const revokedTokens = auth.requests.filter(({ path }) => path === "/revoke").map(({ form }) => form.get("token"));
+    expect(revokedTokens).toEqual(expected);
     expect(pool.size).toBe(0);
   });
 });

@@ -1,15 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { aged, rejectionOf, settle, watch } from "./cache-under-test.ts";
+import { cacheOfAge, rejectionOf, settle, watch } from "./cache-under-test.ts";
 
 const HOUR = 3_600_000;
-/** Surely in the soft window and not in the hard one. */
+/** An age at which the token is in its soft window, whatever the jitter, and not yet in its hard window. */
 const SOFT = HOUR - 30_000;
+/** An age at which the token is in its hard window. */
 const HARD = HOUR - 8000;
 
 describe("C3: the soft window", () => {
-  test("C3: it opens refreshBuffer before expiry, at most a tenth earlier", async () => {
-    const { cache, grant, clock } = await aged(HOUR - 66_001);
+  test("C3: the soft window opens refreshBuffer before expiry, at most a tenth earlier", async () => {
+    const { cache, grant, clock } = await cacheOfAge(HOUR - 66_001);
     cache.peek();
     await settle();
     expect(grant.mints).toBe(1);
@@ -19,8 +20,8 @@ describe("C3: the soft window", () => {
     expect(grant.mints).toBe(2);
   });
 
-  test("C3: the valid token is served at once and one background refresh runs, however many ask", async () => {
-    const { cache, grant, told } = await aged(SOFT);
+  test("C3: the valid token is served at once, and one background refresh runs, however many callers there are", async () => {
+    const { cache, grant, eventsNamed } = await cacheOfAge(SOFT);
     const hold = grant.hold();
     for (let call = 0; call < 100; call++) expect(cache.peek()?.value).toBe("fake-1");
     const got = await Promise.all(Array.from({ length: 100 }, () => cache.get()));
@@ -30,41 +31,41 @@ describe("C3: the soft window", () => {
     await settle();
     expect(cache.peek()?.value).toBe("fake-2");
     expect(grant.mints).toBe(2);
-    expect(told("minted").map(({ cause }) => cause)).toEqual(["cold", "expiring"]);
+    expect(eventsNamed("minted").map(({ cause }) => cause)).toEqual(["cold", "expiring"]);
   });
 
-  test("C3: the refresh knows which token it replaces", async () => {
-    const { cache, grant } = await aged(SOFT);
+  test("C3: the grant gets the token that the refresh replaces", async () => {
+    const { cache, grant } = await cacheOfAge(SOFT);
     cache.peek();
     await settle();
     expect(grant.contexts[0]?.previous).toBeUndefined();
     expect(grant.contexts[1]?.previous?.value).toBe("fake-1");
   });
 
-  test("C3: refreshBuffer 0 opens no window", async () => {
-    const { cache, grant } = await aged(HOUR - 1, { refreshBuffer: 0, minValidity: 0 });
+  test("C3: with refreshBuffer 0 there is no soft window", async () => {
+    const { cache, grant } = await cacheOfAge(HOUR - 1, { refreshBuffer: 0, minValidity: 0 });
     expect(cache.peek()?.value).toBe("fake-1");
     await settle();
     expect(grant.mints).toBe(1);
   });
 
-  test("C3: a refresh that fails leaves the old token in service, and is not tried per call", async () => {
-    const { cache, grant, clock, told } = await aged(SOFT);
+  test("C3: after a failed refresh the old token is served, and the refresh is not repeated by every call", async () => {
+    const { cache, grant, clock, eventsNamed } = await cacheOfAge(SOFT);
     grant.fail(new Error("down"), Infinity);
     for (let call = 0; call < 50; call++) {
       expect((await cache.get()).value).toBe("fake-1");
       await settle();
     }
     expect(grant.mints).toBe(2);
-    expect(told("mint-failed")).toMatchObject([{ cause: "expiring", servedStale: true }]);
+    expect(eventsNamed("mint-failed")).toMatchObject([{ cause: "expiring", servedStale: true }]);
     await clock.advance(1000);
     expect((await cache.get()).value).toBe("fake-1");
     await settle();
     expect(grant.mints).toBe(3);
   });
 
-  test("C3: a refresh that never settles does not keep the token from being served until it expires", async () => {
-    const { cache, grant, clock } = await aged(SOFT, { minValidity: 0 });
+  test("C3: while a refresh never settles, the old token is served until it expires", async () => {
+    const { cache, grant, clock } = await cacheOfAge(SOFT, { minValidity: 0 });
     grant.hold({ ignoreSignal: true });
     expect(cache.peek()?.value).toBe("fake-1");
     for (let at = SOFT; at < HOUR - 100; at += 100) {
@@ -75,8 +76,8 @@ describe("C3: the soft window", () => {
 });
 
 describe("C4: the hard window", () => {
-  test("C4: it opens minValidity before expiry: callers wait for the refresh", async () => {
-    const { cache, grant, clock } = await aged(HOUR - 10_001);
+  test("C4: the hard window opens minValidity before expiry: callers wait for the refresh", async () => {
+    const { cache, grant, clock } = await cacheOfAge(HOUR - 10_001);
     const hold = grant.hold();
     expect(cache.peek()?.value).toBe("fake-1");
     await clock.advance(1);
@@ -91,7 +92,7 @@ describe("C4: the hard window", () => {
   });
 
   test("C4: callers wait at most half of what is left, then get the old token", async () => {
-    const { cache, grant, clock } = await aged(HARD);
+    const { cache, grant, clock } = await cacheOfAge(HARD);
     grant.hold();
     const got = watch(cache.get());
     await clock.advance(3999);
@@ -101,8 +102,8 @@ describe("C4: the hard window", () => {
     expect(grant.mints).toBe(2);
   });
 
-  test("C4: what one caller has waited for in vain no later one waits for", async () => {
-    const { cache, grant, clock } = await aged(HARD);
+  test("C4: after one caller has waited in vain, later callers get the old token without waiting", async () => {
+    const { cache, grant, clock } = await cacheOfAge(HARD);
     const hold = grant.hold();
     const first = watch(cache.get());
     await clock.advance(4000);
@@ -114,8 +115,8 @@ describe("C4: the hard window", () => {
     expect(cache.peek()?.value).toBe("fake-2");
   });
 
-  test("C4: a caller that comes while others wait waits with them, for the same mint", async () => {
-    const { cache, grant, clock } = await aged(HARD);
+  test("C4: a caller that comes while others wait, waits for the same mint", async () => {
+    const { cache, grant, clock } = await cacheOfAge(HARD);
     const hold = grant.hold();
     const first = watch(cache.get());
     await clock.advance(1000);
@@ -126,17 +127,17 @@ describe("C4: the hard window", () => {
     expect(grant.mints).toBe(2);
   });
 
-  test("C4: a mint that fails gives the old token at once, and the failure is an event", async () => {
-    const { cache, grant, told } = await aged(HARD);
+  test("C4: when the mint fails, callers get the old token at once, and the failure is an event", async () => {
+    const { cache, grant, eventsNamed } = await cacheOfAge(HARD);
     grant.fail(new Error("down"), Infinity);
     expect((await cache.get()).value).toBe("fake-1");
     expect((await cache.get()).value).toBe("fake-1");
     expect(grant.mints).toBe(2);
-    expect(told("mint-failed")).toMatchObject([{ servedStale: true }]);
+    expect(eventsNamed("mint-failed")).toMatchObject([{ servedStale: true }]);
   });
 
-  test("C4: whatever a mint does, a valid token is served until it expires, and not longer", async () => {
-    const { cache, grant, clock } = await aged(HARD);
+  test("C4: while every mint fails, a valid token is served until it expires, and not longer", async () => {
+    const { cache, grant, clock } = await cacheOfAge(HARD);
     grant.fail(new Error("down"), Infinity);
     await cache.get();
     await clock.advance(7999);
@@ -147,7 +148,7 @@ describe("C4: the hard window", () => {
   });
 
   test("C4: a token that expires while callers wait is not handed out: they go on waiting for the mint", async () => {
-    const { cache, grant, clock } = await aged(HARD);
+    const { cache, grant, clock } = await cacheOfAge(HARD);
     const hold = grant.hold();
     const got = watch(cache.get());
     clock.stepWall(10_000);
@@ -159,7 +160,7 @@ describe("C4: the hard window", () => {
   });
 
   test("C4: an abort while waiting rejects with its reason, at once, and the others still get their token", async () => {
-    const { cache, grant } = await aged(HARD);
+    const { cache, grant } = await cacheOfAge(HARD);
     const hold = grant.hold();
     const controller = new AbortController();
     const leaver = watch(cache.get({ signal: controller.signal }));
@@ -175,7 +176,7 @@ describe("C4: the hard window", () => {
   });
 
   test("C4: waiting leaves no timer behind", async () => {
-    const { cache, grant, clock } = await aged(HARD);
+    const { cache, grant, clock } = await cacheOfAge(HARD);
     const hold = grant.hold();
     const got = Promise.all([cache.get(), cache.get(), cache.get()]);
     await settle();
@@ -184,8 +185,8 @@ describe("C4: the hard window", () => {
     expect(clock.timers).toBe(0);
   });
 
-  test("C4: a short token opens its windows late enough to be used", async () => {
-    const { cache, grant, clock } = await aged(0, { grant: fakeGrant({ expiresIn: 8 }) });
+  test("C4: the windows of a short-lived token open late enough for it to be used", async () => {
+    const { cache, grant, clock } = await cacheOfAge(0, { grant: fakeGrant({ expiresIn: 8 }) });
     await clock.advance(3500);
     expect(cache.peek()?.value).toBe("fake-1");
     await settle();

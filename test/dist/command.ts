@@ -1,10 +1,11 @@
+/** Runs commands for the tests of the packed package. */
 import { spawn } from "node:child_process";
 
-/** How a command ended. */
+/** The result of a command. */
 export interface Ended {
   readonly status: number | null;
   readonly stdout: string;
-  /** Both streams, as they came. */
+  /** The text of stdout and stderr, in the order of arrival. */
   readonly output: string;
 }
 
@@ -24,7 +25,7 @@ export function run(command: string, args: readonly string[], cwd: string): Prom
   });
 }
 
-/** {@link run}, for commands that may not fail. */
+/** Runs a command that must not fail, and returns its stdout. */
 export async function succeed(command: string, args: readonly string[], cwd: string): Promise<string> {
   const { status, stdout, output } = await run(command, args, cwd);
   if (status !== 0) throw new Error(`${command} ${args.join(" ")} failed (${status}) in ${cwd}:\n${output}`);

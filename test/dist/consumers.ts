@@ -1,3 +1,4 @@
+/** Packs the package and installs it in folders outside the repository, once for all tests of `test/dist`. */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,11 +10,21 @@ import type { TestProject } from "vitest/node";
 export interface Consumers {
   /** The repository. */
   readonly root: string;
-  /** Nothing but this package. */
+  /** A folder with this package alone. */
   readonly alone: string;
-  /** Beside it the clients it adapts, and what CommonJS users test with. */
+  /** A folder with this package, the clients that it adapts, and Jest for CommonJS. */
   readonly withClients: string;
+  /** Folders with this package and one Redis client of version 4, which npm must install side by side. */
+  readonly withOldRedis: Readonly<Record<"redis" | "ioredis", string>>;
+  /** A folder with the old versions of TypeScript in {@link OLD_COMPILERS}. */
+  readonly oldCompilers: string;
 }
+
+/** The oldest TypeScript that the published types are for, and 5.6, which looks up axios' types in an order of its own. */
+export const OLD_COMPILERS: Readonly<Record<string, string>> = {
+  "TypeScript 5.3": "typescript-5.3",
+  "TypeScript 5.6": "typescript-5.6",
+};
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -22,7 +33,7 @@ declare module "vitest" {
 }
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-/** Only consumers use these, so they are no development dependencies. */
+/** Only the installed folders need these, so they are not development dependencies. */
 const JEST = ["jest@30.5.2", "@babel/core@7.29.0", "@babel/plugin-transform-modules-commonjs@7.28.6"];
 let base: string | undefined;
 
@@ -34,7 +45,13 @@ export async function setup(project: TestProject): Promise<void> {
   const alone = await install("alone", [tarball]);
   const clients = ["axios", "dpop", "ofetch", "ky", "openapi-fetch", "@types/node"];
   const withClients = await install("with-clients", [tarball, ...(await pinned(clients)), ...JEST]);
-  project.provide("consumers", { root, alone, withClients });
+  const withOldRedis = {
+    redis: await install("redis-4", [tarball, "redis@4.7.1"]),
+    ioredis: await install("ioredis-4", [tarball, "ioredis@4.31.0", "@types/ioredis@4.28.10"]),
+  };
+  const compilers = ["typescript-5.3@npm:typescript@5.3.3", "typescript-5.6@npm:typescript@5.6.3"];
+  const oldCompilers = await install("old-compilers", compilers);
+  project.provide("consumers", { root, alone, withClients, withOldRedis, oldCompilers });
 }
 
 export async function teardown(): Promise<void> {
@@ -50,7 +67,7 @@ async function install(name: string, packages: readonly string[]): Promise<strin
   return folder;
 }
 
-/** The versions this repository is developed with. */
+/** Returns the packages with the versions that this repository is developed with. */
 async function pinned(names: readonly string[]): Promise<string[]> {
   const { devDependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as {
     devDependencies: Record<string, string>;

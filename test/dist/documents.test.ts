@@ -1,3 +1,4 @@
+/** The documents and examples, compiled and run with the packed package. */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import ts from "typescript";

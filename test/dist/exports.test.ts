@@ -1,52 +1,21 @@
+/** The packed package: the names that each subpath exports, and the published files. */
 import { readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, inject, test } from "vitest";
+import { PEERS, SUBPATHS as LISTED } from "../../scripts/subpaths.mjs";
+import publicNames from "../house/public-names.json" with { type: "json" };
 import { node } from "./command.ts";
 
 const { alone, root, withClients } = inject("consumers");
 
-/** What every subpath gives, and nothing else. */
-const SUBPATHS = {
-  remint: [
-    "RemintError",
-    "TokenEndpointError",
-    "clientAssertion",
-    "clientCredentialsGrant",
-    "clientSecretBasic",
-    "createTokenCache",
-    "createTokenPool",
-    "customGrant",
-    "findRemintError",
-    "isRemintError",
-    "jwtBearerGrant",
-    "privateKeyJwt",
-    "refreshTokenGrant",
-    "tlsClientAuth",
-    "tokenExchangeGrant",
-  ],
-  "remint/axios": ["createAuthInterceptor"],
-  "remint/chalk": ["chalkGrant", "chalkToken"],
-  "remint/dpop": ["dpop"],
-  "remint/fetch": ["createAuthFetch"],
-  "remint/fleet": ["fleetStore", "memoryStore", "storeContract"],
-  "remint/redis": ["redisStore"],
-  "remint/node": ["secretFromFile", "tokenFromFile"],
-  "remint/ofetch": ["createAuthOfetch"],
-  "remint/policy": ["sendBare", "withToken"],
-  "remint/salesforce": [
-    "salesforceClientCredentialsGrant",
-    "salesforceJwtBearerGrant",
-    "salesforceRefreshTokenGrant",
-    "salesforceToken",
-    "salesforceTokenExchangeGrant",
-  ],
-  "remint/testing": ["fakeGrant", "manualClock", "startApi", "startAuthServer"],
-};
-const NEEDS_A_CLIENT = new Map([
-  ["remint/axios", "axios"],
-  ["remint/dpop", "dpop"],
-  ["remint/ofetch", "ofetch"],
-]);
+/** The names that exist at run time, by subpath: the snapshot that test/house/public-names.test.ts holds. */
+const SUBPATHS: Readonly<Record<string, readonly string[]>> = Object.fromEntries(
+  Object.entries(publicNames).map(([subpath, { values }]) => [subpath, values]),
+);
+/** The client that a subpath imports, where it imports one. */
+const NEEDS_A_CLIENT = new Map(
+  LISTED.map(({ name, packages }) => [name, PEERS.find((peer) => packages.includes(peer))] as const),
+);
 
 test("the tested subpaths are those of package.json", async () => {
   const { exports, name } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as {
@@ -58,25 +27,28 @@ test("the tested subpaths are those of package.json", async () => {
 });
 
 describe.each(Object.entries(SUBPATHS))("%s", (subpath, names) => {
-  test("an ES module imports it", async () => {
+  test("an ES module can import it and gets these names", async () => {
     const script = `import * as module from "${subpath}"; console.log(JSON.stringify(Object.keys(module)));`;
     expect(await exported(["--input-type=module", "-e", script], withClients)).toEqual(names);
   });
 
-  test("CommonJS requires it, without a flag and without a warning", async () => {
+  test("CommonJS can require it without a flag and without a warning", async () => {
     const script = `console.log(JSON.stringify(Object.keys(require("${subpath}")).sort()));`;
     expect(await exported(["--input-type=commonjs", "-e", script], withClients)).toEqual(names);
   });
 
   const client = NEEDS_A_CLIENT.get(subpath);
-  test(client === undefined ? "nothing has to be installed beside it" : "it says which client is missing", async () => {
-    const script = `import * as module from "${subpath}"; console.log(JSON.stringify(Object.keys(module)));`;
-    const args = ["--input-type=module", "-e", script];
-    if (client === undefined) return expect(await exported(args, alone)).toEqual(names);
-    const { status, output } = await node(args, alone);
-    expect(output).toContain(`Cannot find package '${client}'`);
-    expect(status).not.toBe(0);
-  });
+  test(
+    client === undefined ? "it needs no other package" : "without its client the error names the missing package",
+    async () => {
+      const script = `import * as module from "${subpath}"; console.log(JSON.stringify(Object.keys(module)));`;
+      const args = ["--input-type=module", "-e", script];
+      if (client === undefined) return expect(await exported(args, alone)).toEqual(names);
+      const { status, output } = await node(args, alone);
+      expect(output).toContain(`Cannot find package '${client}'`);
+      expect(status).not.toBe(0);
+    },
+  );
 });
 
 test("package.json can be read through the package", async () => {
@@ -92,7 +64,7 @@ test("ES modules and CommonJS get the same module, so one cache serves both", as
   expect(output.trim()).toBe("[ true ]");
 });
 
-test("what is published is the build, the licence and the documents", async () => {
+test("only the build, the licence and the documents are published", async () => {
   const installed = join(alone, "node_modules/remint");
   const files = await readdir(installed);
   const optional = ["CHANGELOG.md"].filter((file) => files.includes(file));
@@ -103,7 +75,7 @@ test("what is published is the build, the licence and the documents", async () =
   expect(dist.map(({ name }) => name).filter((name) => !/\.(js|d\.ts|d\.cts)$/.test(name))).toEqual([]);
 });
 
-test("an installation brings the three dependencies and theirs, and nothing else", async () => {
+test("an installation has only the three dependencies and their dependencies", async () => {
   const installed = (await readdir(join(alone, "node_modules"))).filter((name) => !name.startsWith("."));
   expect(installed.toSorted()).toEqual(["is-network-error", "jwt-decode", "oauth4webapi", "p-retry", "remint"]);
 });

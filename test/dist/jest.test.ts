@@ -1,3 +1,4 @@
+/** The packed package in a CommonJS project that is tested with Jest. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, inject, test } from "vitest";
@@ -6,7 +7,7 @@ import { node } from "./command.ts";
 
 const { withClients } = inject("consumers");
 
-/** A test as a CommonJS user writes it: `require`, the own copy of axios, no flag of Node.js. */
+/** A Jest test as a CommonJS user writes it: with `require`, their own copy of axios, and no flag of Node.js. */
 const SUITE = `
 const axios = require("axios");
 const { clientCredentialsGrant, createTokenCache } = require("remint");
@@ -38,7 +39,7 @@ test("a revoked token is replaced, whichever client notices", async () => {
 });
 `;
 
-test("a Jest project that is CommonJS works with the configuration of the README", async () => {
+test("a CommonJS project with the Jest configuration of the README: the tests pass", async () => {
   const documented = codeBlocks("README.md").find(
     ({ info, code }) => info === "js" && code.includes("transformIgnorePatterns"),
   );
@@ -49,13 +50,16 @@ test("a Jest project that is CommonJS works with the configuration of the README
   expect(status).toBe(0);
 });
 
-// Jest requires ES modules by itself from Node.js 24.9 on.
+// From Node.js 24.9 on, Jest can require ES modules without that configuration.
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-test.skipIf(major > 24 || (major === 24 && minor >= 9))("without that configuration it does not", async () => {
-  const { status, output } = await jest(await project("plain", "module.exports = {};"));
-  expect(output).toContain("Must use import to load ES Module");
-  expect(status).not.toBe(0);
-});
+test.skipIf(major > 24 || (major === 24 && minor >= 9))(
+  "a CommonJS project without that Jest configuration: the tests fail",
+  async () => {
+    const { status, output } = await jest(await project("plain", "module.exports = {};"));
+    expect(output).toContain("Must use import to load ES Module");
+    expect(status).not.toBe(0);
+  },
+);
 
 async function project(name: string, config: string): Promise<string> {
   const folder = join(withClients, "jest", name);

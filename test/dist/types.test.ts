@@ -1,9 +1,11 @@
+/** The types of the packed package, with each supported TypeScript, module setting and client version. */
 import { cp, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import { node } from "./command.ts";
+import { OLD_COMPILERS } from "./consumers.ts";
 
-const { root, withClients } = inject("consumers");
+const { root, withClients, oldCompilers } = inject("consumers");
 
 const COMPILERS = {
   "TypeScript 5.9": "typescript-5",
@@ -16,7 +18,7 @@ const ALL = ["core.ts", "fetch.ts", "axios.ts", "ofetch.ts", "policy.ts", "dpop.
 const DOM = ["ES2022", "DOM", "DOM.Iterable", "ESNext.Disposable"];
 const NODENEXT = { module: "nodenext", lib: DOM, types: [] };
 
-/** A project of somebody who looks closely: strict, and with the declarations of dependencies checked too. */
+/** A strict project that also checks the declarations of its dependencies. */
 const STRICT = {
   target: "es2022",
   strict: true,
@@ -29,14 +31,14 @@ const STRICT = {
   esModuleInterop: true,
 };
 
-/** A complaint about the declarations of another package. */
+/** Matches a compiler error in the declarations of another package. */
 const OF_OTHERS = /^\S*node_modules\/(?!remint\/)|^ /;
 
 interface Project {
   readonly name: string;
   readonly files: readonly string[];
   readonly options: object;
-  /** Packages of this repository that stand in for the installed ones, by the name they are imported by. */
+  /** Packages of this repository that replace installed ones, by the name of the import. */
   readonly instead?: Readonly<Record<string, string>>;
 }
 
@@ -46,7 +48,7 @@ const PROJECTS: readonly Project[] = [
   { name: "nodenext", files: [...ALL, "commonjs.cts"], options: NODENEXT },
   { name: "node20", files: ["axios.ts", "commonjs.cts"], options: { ...NODENEXT, module: "node20" } },
   { name: "bundler", files: ALL, options: { module: "preserve", moduleResolution: "bundler", lib: DOM, types: [] } },
-  // Node's types and not the DOM's. ofetch's own types do not fit Node's under exactOptionalPropertyTypes.
+  // This project has Node's types and not the DOM's. ofetch's types do not fit Node's under exactOptionalPropertyTypes.
   { name: "server", files: ALL, options: { ...SERVER, exactOptionalPropertyTypes: false } },
   ...AXIOS.map((axios) => ({
     name: axios,
@@ -57,35 +59,54 @@ const PROJECTS: readonly Project[] = [
   ...OFETCH.map((ofetch) => ({ name: ofetch, files: ["ofetch.ts"], options: NODENEXT, instead: { ofetch } })),
 ];
 
+/**
+ * What the old compilers have to accept: `require` of ES modules came with TypeScript 5.8, and `module: preserve` with 5.4.
+ */
+const OLD_PROJECTS: readonly Project[] = [
+  { name: "old-nodenext", files: ALL, options: NODENEXT },
+  { name: "old-bundler", files: ALL, options: { module: "esnext", moduleResolution: "bundler", lib: DOM, types: [] } },
+];
+
 const folderOf = ({ name }: Project): string => join(withClients, "types", name);
 
 beforeAll(async () => {
-  for (const project of PROJECTS) await create(project);
+  for (const project of [...PROJECTS, ...OLD_PROJECTS]) await create(project);
 });
 
-describe.each(Object.entries(COMPILERS))("%s", (_, compiler) => {
+describe.each(Object.entries(OLD_COMPILERS))("%s, an old one", (_, compiler) => {
+  test.concurrent.each(OLD_PROJECTS)("the published types compile: $name", async (project) => {
+    expect(await compile(join(oldCompilers, "node_modules", compiler), folderOf(project))).toBe("");
+  });
+});
+
+describe.each(Object.entries(COMPILERS))("%s", (_, installed) => {
+  const compiler = join(root, "node_modules", installed);
+
   test.concurrent.each(PROJECTS)("the published types compile: $name", async (project) => {
     expect(await compile(compiler, folderOf(project))).toBe("");
   });
 
-  test.concurrent("a wrong use does not compile", async () => {
-    const project = { name: `wrong-${compiler}`, files: [], options: NODENEXT };
+  test.concurrent("code with a wrong type does not compile", async () => {
+    const project = { name: `wrong-${installed}`, files: [], options: NODENEXT };
     await create(project);
     const code = `import { createTokenCache } from "remint"; export const wrong: number = createTokenCache({});`;
     await writeFile(join(folderOf(project), "wrong.ts"), code);
-    const said = await compile(compiler, folderOf(project));
-    expect(said).toContain("Type 'TokenCache' is not assignable to type 'number'");
-    expect(said).toContain("wrong.ts(1,90): error");
+    const errors = await compile(compiler, folderOf(project));
+    expect(errors).toContain("Type 'TokenCache' is not assignable to type 'number'");
+    expect(errors).toContain("wrong.ts(1,90): error");
   });
 
-  test.concurrent.each(["node16", "node18"])("%s knows no require of ES modules: import() it is", async (module) => {
-    const project = { name: `${module}-${compiler}`, files: ["commonjs.cts"], options: { ...NODENEXT, module } };
-    await create(project);
-    await writeFile(join(folderOf(project), "dynamic.cts"), DYNAMIC_IMPORT);
-    const said = await compile(compiler, folderOf(project));
-    expect(said).toContain("commonjs.cts(3,34): error TS1479");
-    expect(said).not.toContain("dynamic.cts");
-  });
+  test.concurrent.each(["node16", "node18"])(
+    "%s cannot require ES modules: require is an error, and import() compiles",
+    async (module) => {
+      const project = { name: `${module}-${installed}`, files: ["commonjs.cts"], options: { ...NODENEXT, module } };
+      await create(project);
+      await writeFile(join(folderOf(project), "dynamic.cts"), DYNAMIC_IMPORT);
+      const errors = await compile(compiler, folderOf(project));
+      expect(errors).toContain("commonjs.cts(3,34): error TS1479");
+      expect(errors).not.toContain("dynamic.cts");
+    },
+  );
 });
 
 const DYNAMIC_IMPORT = `
@@ -100,7 +121,7 @@ async function start(): Promise<TokenCache> {
 export = start;
 `;
 
-/** A folder with its own copy of this package, so that it sees the axios or ofetch beside it. */
+/** Creates the folder of a project, with its own copy of this package, so that it resolves the axios or ofetch beside it. */
 async function create(project: Project): Promise<void> {
   const folder = folderOf(project);
   await mkdir(folder, { recursive: true });
@@ -114,11 +135,11 @@ async function create(project: Project): Promise<void> {
   await writeFile(join(folder, "tsconfig.json"), JSON.stringify(config));
 }
 
-/** What the compiler has to say of this package and its use; other packages' declarations are theirs. */
+/** Compiles a project and returns the errors, without those in the declarations of other packages. */
 async function compile(compiler: string, folder: string): Promise<string> {
-  const tsc = join(root, "node_modules", compiler, "bin/tsc");
+  const tsc = join(compiler, "bin/tsc");
   const { status, output } = await node([tsc, "-p", ".", "--pretty", "false"], folder);
-  const said = output.split("\n").filter((line) => line !== "" && !OF_OTHERS.test(line));
+  const errors = output.split("\n").filter((line) => line !== "" && !OF_OTHERS.test(line));
   expect(status, output).toBeLessThanOrEqual(2);
-  return said.join("\n");
+  return errors.join("\n");
 }

@@ -1,4 +1,4 @@
-/** DPoP where the clients differ: how a URL is put together, and what is left behind in their own objects. */
+/** DPoP where the clients differ: how a client builds the URL, and which of its objects a proof must not stay in. */
 import axios, { type AxiosError } from "axios";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { clientCredentialsGrant, createTokenCache, type TokenCache } from "remint";
@@ -24,13 +24,13 @@ beforeEach(async () => {
   });
 });
 
-/** What the last good proof was for. */
+/** Returns the method and the path that the last good proof was made for. */
 function last(): [string | undefined, string | undefined] {
   const proof = guard.proofs.at(-1);
   return [proof?.htm, proof?.htu.slice(api.origin.length)];
 }
 
-test("T22: fetch: a Request, with its method and its body, cloned for the nonce", async () => {
+test("fetch: a Request with a body: the proof has its method and URL, and the body is resent with the nonce", async () => {
   const request = new Request(`${api.origin}/a?b=1`, { method: "PUT", body: "body" });
   expect((await createAuthFetch(tokens)(request)).status).toBe(200);
   expect([last(), api.requests.map(({ text }) => text)]).toEqual([
@@ -42,26 +42,29 @@ test("T22: fetch: a Request, with its method and its body, cloned for the nonce"
   expect(last()).toEqual(["DELETE", "/a"]);
 });
 
-test("T22: ofetch: base URL and query", async () => {
+test("ofetch: base URL, query and a method in lower case: the proof has the full URL and the upper case method", async () => {
   const $fetch = createAuthOfetch(tokens, { baseURL: `${api.origin}/v1` });
   await $fetch("/orders", { query: { page: 2 }, method: "patch", body: { a: 1 } });
   expect(last()).toEqual(["PATCH", "/v1/orders"]);
 });
 
-test.each(["http", "fetch"] as const)("T22: axios/%s: base URL, params, and methods in any case", async (adapter) => {
-  const client = axios.create({ adapter, baseURL: `${api.origin}/v1/`, params: { page: 2 } });
-  client.interceptors.request.use(createAuthInterceptor(tokens));
-  await client.get("/orders");
-  expect(last()).toEqual(["GET", "/v1/orders"]);
-  await client.request({ url: `${api.origin}/absolute?x=1#y`, method: "pAtch" });
-  expect(last()).toEqual(["PATCH", "/absolute"]);
-  await client.request({ url: "", method: "OPTIONS" });
-  expect(last()).toEqual(["OPTIONS", "/v1/"]);
-  expect(guard.refusals).toEqual([]);
-});
+test.each(["http", "fetch"] as const)(
+  "axios/%s: base URL, params, and methods in any case: the proof has what is sent",
+  async (adapter) => {
+    const client = axios.create({ adapter, baseURL: `${api.origin}/v1/`, params: { page: 2 } });
+    client.interceptors.request.use(createAuthInterceptor(tokens));
+    await client.get("/orders");
+    expect(last()).toEqual(["GET", "/v1/orders"]);
+    await client.request({ url: `${api.origin}/absolute?x=1#y`, method: "pAtch" });
+    expect(last()).toEqual(["PATCH", "/absolute"]);
+    await client.request({ url: "", method: "OPTIONS" });
+    expect(last()).toEqual(["OPTIONS", "/v1/"]);
+    expect(guard.refusals).toEqual([]);
+  },
+);
 
 test.each(["http", "fetch"] as const)(
-  "Q10, Q11: axios/%s: the config comes back without proof and token, and can be sent again",
+  "Q10, Q11: axios/%s: a failed request's config has neither proof nor token, and can be sent again",
   async (adapter) => {
     const client = axios.create({ adapter });
     client.interceptors.request.use(createAuthInterceptor(tokens));
@@ -79,7 +82,7 @@ test.each(["http", "fetch"] as const)(
   },
 );
 
-test("Q3: axios: a beforeRedirect of the user's runs after ours, and sees no proof on the way to another origin", async () => {
+test("Q3: axios: a redirect to another origin: the caller's beforeRedirect sees no proof; to the same origin: it does", async () => {
   const other = await startApi({ accepts: () => true });
   onTestFinished(() => other.close());
   const client = axios.create();
@@ -96,12 +99,12 @@ test("Q3: axios: a beforeRedirect of the user's runs after ours, and sees no pro
   expect(seen.map((names) => names.includes("dpop"))).toEqual([false, true]);
 });
 
-test("Q13: the same cache twice makes one proof", async () => {
+test("Q13: two interceptors, or two nested fetches, with the same cache: one proof per request", async () => {
   const client = axios.create();
   for (const _ of [1, 2]) client.interceptors.request.use(createAuthInterceptor(tokens));
   await client.get(`${api.origin}/x`);
   await createAuthFetch(tokens, { fetch: createAuthFetch(tokens) })(`${api.origin}/y`);
-  // One for the nonce, and one each.
+  // The first request is sent twice, because the server asks for a nonce.
   expect(api.requests.length).toBe(3);
   expect(guard.refusals).toEqual([]);
 });

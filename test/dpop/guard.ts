@@ -1,39 +1,40 @@
 /**
- * Turns a test server into one that wants DPoP proofs, which jose verifies, not our own code: section 4.3 of RFC 9449, with
- * the replay check and nonces. What it refuses it says why, and remembers.
+ * Turns a test server into one that requires DPoP proofs. `jose` verifies them, not our own code, with the checks of RFC 9449
+ * section 4.3, the replay check and nonces. The server records each proof, and why it refused a request.
  */
 import { createHash } from "node:crypto";
 import { calculateJwkThumbprint, EmbeddedJWK, jwtVerify, type JWK } from "jose";
 import type { Answer, Api, ApiRequest, AuthServer, TokenRequest } from "remint/testing";
 
-/** A proof that was found to be good, but perhaps for its nonce. */
-export interface SeenProof {
+/** A proof whose signature is good. Its nonce may still be wrong. */
+export interface VerifiedProof {
   readonly jti: string;
   readonly htm: string;
   readonly htu: string;
   readonly iat: number;
   readonly ath?: string;
   readonly nonce?: string;
-  /** The thumbprint of its key. */
+  /** The thumbprint of the proof's key. */
   readonly jkt: string;
   readonly jwk: JWK;
   readonly alg: string;
 }
 
-/** What a server that wants proofs can be told, and what it saw. */
+/** The settings of a server that requires proofs, and what it recorded. */
 export interface Guard {
-  /** The nonce a proof has to have; `undefined` wants none. */
+  /** The nonce that a proof must have. `undefined` means none. */
   nonce: string | undefined;
-  /** Sent with answers to good requests, and wanted from then on. */
+  /** The nonce that the next good answer carries. Proofs must have it from then on. */
   nextNonce: string | undefined;
-  /** Every proof, in order, also those whose nonce was refused. */
-  readonly proofs: SeenProof[];
-  /** Why requests were refused. */
+  /** Every proof, oldest first, also those whose nonce was refused. */
+  readonly proofs: VerifiedProof[];
+  /** Why requests were refused, oldest first. */
   readonly refusals: string[];
 }
 
-/** A token endpoint's; it knows which key a token was bound to. */
+/** The guard of a token endpoint. */
 export interface AuthGuard extends Guard {
+  /** For each access token, the thumbprint of the key that it is bound to. */
   readonly keyOf: Map<string, string>;
 }
 
@@ -45,9 +46,9 @@ function newGuard(nonce: string | undefined): Guard & { readonly seen: Set<strin
   return { nonce, nextNonce: undefined, proofs: [], refusals: [], seen: new Set() };
 }
 
-async function proofIn(headers: Headers): Promise<SeenProof> {
+async function proofIn(headers: Headers): Promise<VerifiedProof> {
   const { dpop } = headers;
-  // Node joins what comes twice by a comma, which no JWT has.
+  // Node joins two headers of one name with a comma. A JWT has no comma, so two proofs fail the verification.
   if (typeof dpop !== "string") throw new Refused("no proof");
   const { payload, protectedHeader } = await jwtVerify(dpop, EmbeddedJWK, {
     typ: "dpop+jwt",
@@ -56,7 +57,7 @@ async function proofIn(headers: Headers): Promise<SeenProof> {
     maxTokenAge: "60s",
   });
   const { jwk = {}, alg } = protectedHeader;
-  return { ...(payload as unknown as SeenProof), jkt: await calculateJwkThumbprint(jwk), jwk, alg };
+  return { ...(payload as unknown as VerifiedProof), jkt: await calculateJwkThumbprint(jwk), jwk, alg };
 }
 
 async function check(
@@ -64,7 +65,7 @@ async function check(
   method: string,
   url: string,
   headers: Headers,
-): Promise<SeenProof> {
+): Promise<VerifiedProof> {
   const proof = await proofIn(headers).catch((error: unknown) => {
     throw new Refused(String(error));
   });
@@ -76,8 +77,8 @@ async function check(
   return proof;
 }
 
-/** Whether the proof lacks the nonce, and then the headers that tell it. */
-function nonceFault(guard: Guard, proof: SeenProof): { "dpop-nonce": string } | undefined {
+/** Returns the headers that tell the client the right nonce, or `undefined` if the proof has it. */
+function nonceFault(guard: Guard, proof: VerifiedProof): { "dpop-nonce": string } | undefined {
   return guard.nonce === undefined || proof.nonce === guard.nonce ? undefined : { "dpop-nonce": guard.nonce };
 }
 
@@ -88,7 +89,10 @@ function nonceHeaders(guard: Guard): Record<string, string> {
   return { "dpop-nonce": guard.nonce };
 }
 
-/** RFC 9449 sections 5 and 8. Every token request with a good proof gets a token, whatever its grant. */
+/**
+ * Makes a test server's token endpoint require proofs (RFC 9449 sections 5 and 8). Every request with a good proof gets a
+ * token, whatever its grant.
+ */
 export function guardAuth(auth: AuthServer, nonce?: string): AuthGuard {
   const guard = Object.assign(newGuard(nonce), { keyOf: new Map<string, string>() });
   let minted = 0;
@@ -100,7 +104,7 @@ export function guardAuth(auth: AuthServer, nonce?: string): AuthGuard {
       if (fault !== undefined) return { status: 400, headers: fault, body: { error: "use_dpop_nonce" } };
       const access_token = `bound-${++minted}`;
       guard.keyOf.set(access_token, proof.jkt);
-      // RFC 8693 section 2.2.1 wants the type that was issued; the other grants do not look at it.
+      // Token exchange requires this member (RFC 8693 section 2.2.1). The other grants ignore it.
       const issued_token_type = "urn:ietf:params:oauth:token-type:access_token";
       const body = { access_token, token_type: "DPoP", expires_in: 3600, issued_token_type };
       return { headers: nonceHeaders(guard), body };
@@ -112,7 +116,7 @@ export function guardAuth(auth: AuthServer, nonce?: string): AuthGuard {
   return guard;
 }
 
-/** RFC 9449 sections 7 and 9: an API for the tokens of that server. */
+/** Makes an API require proofs and the tokens of that server (RFC 9449 sections 7 and 9). */
 export function guardApi(api: Api, auth: AuthServer, { keyOf }: AuthGuard, nonce?: string): Guard {
   const guard = newGuard(nonce);
   api.respondAlways(async ({ method, url, headers }: ApiRequest): Promise<Answer> => {
@@ -142,7 +146,7 @@ function challenge(value: string, headers: Record<string, string> = {}): Answer 
   return { status: 401, headers: { "www-authenticate": value, ...headers }, body: { ok: false } };
 }
 
-/** The token behind each request to an API. */
+/** Returns the token of each request to an API, oldest first. */
 export function tokensSent(api: Api): (string | undefined)[] {
   return api.requests.map(({ headers }) => headers.authorization?.replace(/^DPoP /, ""));
 }

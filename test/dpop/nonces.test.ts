@@ -1,8 +1,9 @@
+/** The nonces of DPoP proofs: one per origin, bounded, and which values are nonces. */
 import { describe, expect, test } from "vitest";
 import { isNonce, nonceMap } from "../../src/dpop/dpop-key.ts";
 
 describe("nonceMap", () => {
-  test("T24: of each origin the last one", () => {
+  test("two nonces of one origin: the last one is used (RFC 9449 section 8.2)", () => {
     const nonces = nonceMap();
     nonces.set("https://a.example", "1");
     nonces.set("https://b.example", "2");
@@ -10,7 +11,7 @@ describe("nonceMap", () => {
     expect(["a", "b", "c"].map((name) => nonces.use(`https://${name}.example`))).toEqual(["3", "2", undefined]);
   });
 
-  test("256 origins are kept; the least recently used goes", () => {
+  test("257 origins: the least recently used one is dropped", () => {
     const nonces = nonceMap();
     for (let i = 0; i < 256; i++) nonces.set(`https://${i}.example`, String(i));
     expect(nonces.use("https://0.example")).toBe("0");
@@ -33,7 +34,7 @@ describe("isNonce", () => {
     ["x".repeat(4096), true],
     ["x".repeat(4097), false],
   ];
-  test.each(cases)("section 8.1: %j: %j", (value, expected) => {
+  test.each(cases)("%j: %j (RFC 9449 section 8.1)", (value, expected) => {
     expect(isNonce(value)).toBe(expected);
   });
 });

@@ -1,5 +1,4 @@
-/** Proofs at the token endpoint: every grant that has one, with servers that verify them (jose). */
-import { definitionOf } from "../../src/core/grant.ts";
+/** DPoP proofs at the token endpoint, for every grant, against servers that verify them with `jose`. */
 import { decodeJwt, generateKeyPair } from "jose";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import {
@@ -15,6 +14,7 @@ import {
 } from "remint";
 import { dpop, type DpopKey } from "remint/dpop";
 import { type AuthServer, startAuthServer } from "remint/testing";
+import { definitionOf } from "../../src/core/grant.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 import { type AuthGuard, guardAuth } from "./guard.ts";
 
@@ -26,7 +26,7 @@ beforeEach(async () => {
   guard = guardAuth(auth);
 });
 
-/** RFC 8693 section 2.2.1 wants it of an exchange; the others do not look at it. */
+/** The member that token exchange requires (RFC 8693 section 2.2.1). The other grants ignore it. */
 const ISSUED = { issued_token_type: "urn:ietf:params:oauth:token-type:access_token" };
 const SECRET = { clientId: "portal", clientSecret: "s3cret" };
 
@@ -43,14 +43,14 @@ describe.each(grants)("%s", (_name, make) => {
     return createTokenCache({ grant, origins: "any", mintRetries: 0, onEvent: (event) => events.push(event) });
   }
 
-  test("T22: the request carries a proof for POST and the URL without its query, and the token is a DPoP token", async () => {
+  test("the request has a proof for POST and the URL without query; the token is a DPoP token (RFC 9449 section 4.2)", async () => {
     const token = await cacheFor(dpop()).get();
     expect([token.scheme, token.header]).toEqual(["DPoP", `DPoP ${token.value}`]);
     expect(guard.proofs.map(({ htm, htu, ath }) => [htm, htu, ath])).toEqual([["POST", auth.tokenEndpoint, undefined]]);
     expect(guard.refusals).toEqual([]);
   });
 
-  test("T24, C9, C11: a nonce is sent once asked for, within the same attempt: no failure, no retry, one token", async () => {
+  test("C9, C11: the server asks for a nonce: it is sent in the same attempt, without failure or retry", async () => {
     guard.nonce = "as-1";
     const events: RemintEvent[] = [];
     const cache = cacheFor(dpop(), events);
@@ -66,7 +66,7 @@ describe.each(grants)("%s", (_name, make) => {
     expect(new Set(guard.proofs.map(({ jti }) => jti)).size).toBe(3);
   });
 
-  test("T24: a nonce in a good answer is used for the next request", async () => {
+  test("a nonce in a good answer is used for the next request (RFC 9449 section 8.2)", async () => {
     guard.nextNonce = "as-2";
     const cache = cacheFor(dpop());
     await cache.invalidate((await cache.get()).value);
@@ -74,7 +74,7 @@ describe.each(grants)("%s", (_name, make) => {
     expect(guard.proofs.map(({ nonce }) => nonce)).toEqual([undefined, "as-2"]);
   });
 
-  test("T24: a server that is never content gets two requests; the refusal is the mint's, and is remembered", async () => {
+  test("the server asks for a new nonce each time: two requests, then the mint fails and the failure is kept", async () => {
     let nonces = 0;
     auth.respondAlways(() => ({
       status: 400,
@@ -88,13 +88,13 @@ describe.each(grants)("%s", (_name, make) => {
     expect(auth.requests.length).toBe(2);
   });
 
-  test("T24: without a nonce beside it, asking for one is a refusal like any other", async () => {
+  test("use_dpop_nonce without a nonce is an ordinary refusal: one request", async () => {
     auth.respondAlways({ status: 400, body: { error: "use_dpop_nonce" } });
     expect(await rejectionOf(cacheFor(dpop()).get())).toMatchObject({ error: "use_dpop_nonce" });
     expect(auth.requests.length).toBe(1);
   });
 
-  test("T23: a token that was not bound is refused, and the error says what to do", async () => {
+  test("a Bearer token is refused and the error names allowBearer; with allowBearer it is accepted", async () => {
     auth.respondAlways({ body: { access_token: "unbound", token_type: "Bearer", expires_in: 60, ...ISSUED } });
     const error = await rejectionOf(cacheFor(dpop()).get());
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
@@ -104,24 +104,24 @@ describe.each(grants)("%s", (_name, make) => {
     expect(token.header).toBe("Bearer unbound");
   });
 
-  test("T23: its type may be spelled in any case", async () => {
+  test("token_type dpop in lower case is accepted", async () => {
     auth.respondAlways({ body: { access_token: "a", token_type: "dpop", expires_in: 60, ...ISSUED } });
     expect((await cacheFor(dpop()).get()).header).toBe("DPoP a");
   });
 });
 
-/** The ids of both assertions. */
+/** Returns the ids of the assertions in the two requests. */
 function jtisOf(parameter: string): Set<unknown> {
   expect(auth.requests.length).toBe(2);
   return new Set(auth.requests.map(({ form }) => decodeJwt(form.get(parameter) ?? "").jti));
 }
 
-describe("what is made for every request is made for the one with the nonce, too", () => {
+describe("the request that is sent again with a nonce has a new assertion (RFC 7523 section 3)", () => {
   beforeEach(() => {
     guard.nonce = "as-1";
   });
 
-  test("T33: a client assertion", async () => {
+  test("privateKeyJwt: the client assertion", async () => {
     const { privateKey: key } = await generateKeyPair("ES256");
     const { tokenEndpoint } = auth;
     const options = { tokenEndpoint, clientId: "portal", clientAuthentication: privateKeyJwt({ key }), dpop: dpop() };
@@ -129,7 +129,7 @@ describe("what is made for every request is made for the one with the nonce, too
     expect(jtisOf("client_assertion").size).toBe(2);
   });
 
-  test("T33: an assertion that is the grant", async () => {
+  test("jwtBearerGrant: the assertion of the grant", async () => {
     const { privateKey: key } = await generateKeyPair("ES256");
     const assertion = { key, issuer: "portal", subject: "alice", audience: auth.origin };
     const grant = jwtBearerGrant({ tokenEndpoint: auth.tokenEndpoint, ...SECRET, assertion, dpop: dpop() });
@@ -139,7 +139,7 @@ describe("what is made for every request is made for the one with the nonce, too
 });
 
 describe("a rotating refresh token", () => {
-  test("T14: is presented again with the nonce: the refusal did not use it up, and there is no terminal error", async () => {
+  test("is sent again with the nonce, because the refusal did not use it up", async () => {
     guard.nonce = "as-1";
     const rotated: string[] = [];
     const onRotate = (next: string): void => void rotated.push(next);
@@ -151,7 +151,7 @@ describe("a rotating refresh token", () => {
     expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["refresh-1", "refresh-1"]);
   });
 
-  test("T23: is not lost with an access token that was not bound", async () => {
+  test("is saved and used next if its access token is refused as a Bearer token", async () => {
     const rotated: string[] = [];
     const onRotate = (next: string): void => void rotated.push(next);
     const options = { tokenEndpoint: auth.tokenEndpoint, ...SECRET, refreshToken: "refresh-1", onRotate, dpop: dpop() };
@@ -171,8 +171,8 @@ function boundEndpoint(): TokenEndpointOptions {
   return { tokenEndpoint: auth.tokenEndpoint, ...SECRET, dpop: dpop() };
 }
 
-describe("around it", () => {
-  test("S5: a proof that the server quotes is not in the error", async () => {
+describe("errors, abort, revocation and nonces", () => {
+  test("S5: the server repeats the proof: the error does not contain it", async () => {
     auth.respondAlways(({ headers }) => ({
       status: 400,
       body: { error: "invalid_dpop_proof", error_description: `bad: ${String(headers["dpop"])}`.slice(0, 8000) },
@@ -184,7 +184,7 @@ describe("around it", () => {
     expect(String(error)).toContain("check this machine's clock");
   });
 
-  test("C10: an abort between the two requests ends the attempt with its reason", async () => {
+  test("C10: an abort after the server asked for a nonce rejects with the signal's reason", async () => {
     const controller = new AbortController();
     const reason = new Error("time is up");
     auth.respondAlways(() => {
@@ -196,7 +196,7 @@ describe("around it", () => {
     expect(auth.requests.length).toBe(1);
   });
 
-  test("a revocation carries no proof: RFC 7009 knows none", async () => {
+  test("a revocation has no proof, because RFC 7009 defines none", async () => {
     const grant = clientCredentialsGrant({ ...boundEndpoint(), revocationEndpoint: `${auth.origin}/revoke` });
     const cache = createTokenCache({ grant, origins: "any" });
     await cache.get();
@@ -205,7 +205,7 @@ describe("around it", () => {
     expect(auth.requests.map(({ headers }) => headers["dpop"] !== undefined)).toEqual([true, false]);
   });
 
-  test("one key serves two authorization servers, each with its own nonce", async () => {
+  test("one key with two authorization servers: each server's nonce is used for that server", async () => {
     const other = await startAuthServer();
     onTestFinished(() => other.close());
     const elsewhere = guardAuth(other, "other-1");
@@ -222,7 +222,7 @@ describe("around it", () => {
     expect(new Set([...guard.proofs, ...elsewhere.proofs].map(({ jkt }) => jkt)).size).toBe(1);
   });
 
-  test("T24: an authorization server and an API of one origin have a nonce each", async () => {
+  test("an authorization server and an API on one origin: each has its own nonce (RFC 9449 section 9)", async () => {
     const key = dpop();
     const token = await createTokenCache({
       grant: clientCredentialsGrant({ ...boundEndpoint(), dpop: key }),
@@ -238,19 +238,19 @@ describe("around it", () => {
     expect([await nonceOf({}), await nonceOf({ token })]).toEqual(["as", "rs"]);
   });
 
-  test("T24: the proof that an answer asks for has that answer's nonce, whatever another request was told since", async () => {
+  test("two answers ask for a nonce each: the proof that follows an answer has the nonce of that answer", async () => {
     const key = dpop();
     const request = { method: "POST", url: auth.tokenEndpoint };
-    const told = async (nonce: string): Promise<() => Promise<unknown>> => {
+    const asksFor = async (nonce: string): Promise<() => Promise<unknown>> => {
       const answer = { status: 400, error: "use_dpop_nonce", header: () => nonce };
       const next = (await key.prove(request))?.answered?.(answer);
       return async () => decodeJwt((await next?.())?.headers["DPoP"] ?? "")["nonce"];
     };
-    const [first, second] = [await told("one"), await told("two")];
+    const [first, second] = [await asksFor("one"), await asksFor("two")];
     expect([await first(), await second()]).toEqual(["one", "two"]);
   });
 
-  test("a URL without an origin cannot be proved, and the error says so", async () => {
+  test("a relative URL cannot be proved: ERR_ORIGIN with the URL in its text", async () => {
     const error = await rejectionOf(Promise.resolve(dpop().prove({ method: "GET", url: "/api/x" })));
     expect(error).toMatchObject({ code: "ERR_ORIGIN" });
     expect(String(error)).toContain("/api/x");

@@ -1,3 +1,4 @@
+/** Runs every example and the demo as a user does, and compares what they print. */
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -6,7 +7,7 @@ import { runExample } from "./run-example.ts";
 
 const EXAMPLES = fileURLToPath(new URL("../../examples", import.meta.url));
 
-/** The last line each example prints, once it has asserted its own outcome. */
+/** The last line that each example prints after it has asserted its own outcome. */
 const LAST_LINE: Readonly<Record<string, string>> = {
   "any-client": "node:http: 200, 401, 200, mints: 2",
   "bff/main": "identity provider down: 503, Retry-After: 7",
@@ -31,7 +32,7 @@ const LAST_LINE: Readonly<Record<string, string>> = {
 };
 
 describe("the examples", () => {
-  test("every example is run by this file", () => {
+  test("every example is listed here", () => {
     const files = readdirSync(EXAMPLES).filter((file) => file.endsWith(".ts"));
     const folders = readdirSync(EXAMPLES, { withFileTypes: true }).filter((entry) => entry.isDirectory());
     const names = [...files.map((file) => file.replace(".ts", "")), ...folders.map(({ name }) => `${name}/main`)];
@@ -39,7 +40,7 @@ describe("the examples", () => {
   });
 
   test.each(Object.entries(LAST_LINE))(
-    "examples/%s.ts ends by itself and says: %s",
+    "examples/%s.ts ends with exit code 0 and prints: %s",
     async (name, lastLine) => {
       const { code, stdout, stderr } = await runExample(name);
       expect({ code, stderr, lastLine: stdout.trimEnd().split("\n").at(-1) }).toEqual({
@@ -57,7 +58,7 @@ describe("the examples", () => {
 });
 
 describe("the demo", () => {
-  test("exits 0 with a table of plain text when every number is right", async () => {
+  test("exits with 0 and prints a plain table when every number is right", async () => {
     const { code, stdout, stderr } = await runExample("demo/main", { args: ["--once"] });
     expect({ code, stderr }, stdout).toEqual({ code: 0, stderr: "" });
     expect(stdout).not.toContain("\u001B");
@@ -71,14 +72,14 @@ describe("the demo", () => {
     expect(stdout).toMatch(/All 23 numbers are right/);
   }, 120_000);
 
-  test("exits 1 and names the scenario, what was expected and what came, when a number is wrong", async () => {
+  test("exits with 1 and prints the scenario, the expected and the actual number when a number is wrong", async () => {
     const { code, stdout } = await runExample("demo/main", { preload: ["test/examples/two-mints.ts"] });
     expect(code, stdout).toBe(1);
     expect(stdout).toContain("✗ A cold start: mints: expected 1, got 2\n");
     expect(stdout).not.toContain("numbers are right");
   }, 120_000);
 
-  test("Ctrl-C ends it at once, with everything closed", async () => {
+  test("Ctrl-C ends the demo at once with exit code 130", async () => {
     let sent = false;
     const { code, stdout, stderr } = await runExample("demo/main", {
       onOutput(output, child) {
@@ -92,7 +93,7 @@ describe("the demo", () => {
   }, 120_000);
 });
 
-/** A line of the table, without its label. */
+/** Returns a line of the table, without its label. */
 function rowOf(stdout: string, label: string): string {
   const line = stdout.split("\n").find((row) => row.startsWith(`  ${label}  `)) ?? "";
   return line.slice(label.length + 2).trimStart();

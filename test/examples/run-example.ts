@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** What came of a program. */
+/** The result of a program that has ended. */
 export interface Run {
   readonly code: number | null;
   readonly stdout: string;
@@ -14,11 +14,13 @@ export interface RunOptions {
   readonly args?: readonly string[];
   /** Modules to load before the program, relative to the root of the repository. */
   readonly preload?: readonly string[];
-  /** Called with all of standard output so far, whenever there is more. */
+  /** Called with the standard output so far, whenever there is more of it. */
   readonly onOutput?: (stdout: string, child: ChildProcess) => void;
 }
 
-/** Runs `examples/<name>.ts` as a user does, but on the sources (tsconfig.json's `paths`): nothing has to be built first. */
+/**
+ * Runs `examples/<name>.ts` as a user does, but on the sources (`paths` in tsconfig.json), so that no build is needed.
+ */
 export async function runExample(name: string, options: RunOptions = {}): Promise<Run> {
   const { args = [], preload = [], onOutput } = options;
   const imports = ["tsx", ...preload.map((path) => `./${path}`)].flatMap((module) => ["--import", module]);
@@ -33,7 +35,7 @@ export async function runExample(name: string, options: RunOptions = {}): Promis
     onOutput?.(stdout, child);
   });
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
-  // "close" comes when the process has ended and all of its output is there.
+  // "close" comes when the process has ended and all its output was read.
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", resolve);

@@ -1,6 +1,4 @@
-/**
- * Loaded before the demo: every token request is sent twice, as by a client that does not share them.
- */
+/** Loaded before the demo to make its numbers wrong: every token request is sent twice. */
 const { fetch } = globalThis;
 
 globalThis.fetch = async (input, init) => {

@@ -1,3 +1,4 @@
+/** DPoP keys and a fleet: a token bound to a key can be shared only if every process has that key. */
 import { expect, test } from "vitest";
 import {
   clientCredentialsGrant,
@@ -18,25 +19,25 @@ async function jwk(): Promise<JsonWebKey> {
   return crypto.subtle.exportKey("jwk", pair.privateKey);
 }
 
-/** Bound to a key of its own. */
+/** Creates a cache whose token is bound to a DPoP key that only this process has. */
 function cache(): TokenCache {
   const grant = clientCredentialsGrant({ ...endpoint, dpop: dpop(), key: "portal" });
   return createTokenCache({ grant, origins, store });
 }
 
-/** A session, bound to a key of its own. */
+/** Creates a cache for a session that is bound to a DPoP key that only this process has. */
 function session(): TokenCache {
   const grant = refreshTokenGrant({ ...endpoint, dpop: dpop(), refreshToken: "rt-1" });
   return createTokenCache({ grant, origins, store });
 }
 
-test("T26, S7: a token bound to a key of this process alone is not shared, with a key or a pool's key either", () => {
+test("S7: a token bound to a key of this process alone: a store is refused, with a grant's key and in a pool", () => {
   expect(cache).toThrow(TypeError);
   expect(() => createTokenPool({ create: cache }).get("alice")).toThrow(/bound to a key of this process alone/);
   expect(() => createTokenPool({ create: session }).get("alice")).toThrow(/bound to a key of this process alone/);
 });
 
-test("T26: with a key that every process has it is", async () => {
+test("a token bound to a private key that every process has: a store is accepted", async () => {
   const privateKey = await jwk();
   const grant = clientCredentialsGrant({ ...endpoint, dpop: dpop({ privateKey }) });
   expect(() => createTokenCache({ grant, origins, store })).not.toThrow();

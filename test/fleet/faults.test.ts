@@ -1,9 +1,10 @@
-import { policyHalf } from "../../src/core/types.ts";
+/** A fleet in trouble: a store that fails, processes that die or pause, damaged records, shared failures, time limits. */
 import { describe, expect, test } from "vitest";
+import { policyHalf } from "../../src/core/types.ts";
 import { isRemintError, TokenEndpointError } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { watch } from "../core/cache-under-test.ts";
-import { fleetUnderTest, SITE, warm, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
+import { fleetUnderTest, TARGET, warm, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
 import type { Store } from "../../src/fleet/index.ts";
 
 const refused = (): ReturnType<Store["swap"]> => Promise.reject(new Error("connect ECONNREFUSED"));
@@ -13,13 +14,13 @@ function values(processes: readonly Process[]): (string | undefined)[] {
   return processes.map(({ cache }) => cache.peek()?.value);
 }
 
-/** The only record there is, as the store has it. */
+/** Reads the only record of the fleet from the store. */
 async function record(store: Store, key: string): Promise<{ value: string; version: string; ttl: number } | undefined> {
   const result = await store.swap(key, "?", undefined, 1);
   return result.ok ? undefined : result.current;
 }
 
-/** The key a process uses, seen on its way to the store. */
+/** Returns the key of the next call that a process makes to the store. */
 function keyOf({ store }: Process): Promise<string> {
   return new Promise((resolve) => {
     const swap = store.swap.bind(store);
@@ -30,20 +31,20 @@ function keyOf({ store }: Process): Promise<string> {
   });
 }
 
-/** The token in a record, which nothing encrypts here. */
+/** Returns the token in a record. The records of these tests are not encrypted. */
 function tokenIn(entry: { value: string } | undefined): unknown {
   const text = Buffer.from(entry!.value.slice(1), "base64url").toString();
   return (JSON.parse(text) as { token?: { response: { access_token: string } } }).token?.response.access_token;
 }
 
-/** A lease as another process writes it. */
+/** Returns a lease as another process writes it. */
 function foreignLease(number: number, at: number): string {
   const lease = { mints: 0, strikes: 0, fails: 0, left: 3000, ttl: 3000, at, nonce: `other-${number}` };
   return `L${Buffer.from(JSON.stringify(lease)).toString("base64url")}`;
 }
 
-/** A process whose engine does not report times. */
-function timeless(process: Process): Process {
+/** Makes the store of a process report no expiry times, and returns the process. */
+function withoutTtls(process: Process): Process {
   process.store.fault = async (swap) => {
     const result = await swap();
     return result.ok || !result.current ? result : { ok: false, current: { ...result.current, ttl: -1 } };
@@ -51,8 +52,8 @@ function timeless(process: Process): Process {
   return process;
 }
 
-/** A process with a grant of its own: the same token, other mints. */
-function alone({ join }: FleetUnderTest, value: string): Process {
+/** Adds a process whose own grant mints this value for the fleet's record. */
+function withOwnGrant({ join }: FleetUnderTest, value: string): Process {
   return join({ grant: fakeGrant({ key: "orders", response: { access_token: value } }) });
 }
 
@@ -60,7 +61,7 @@ describe.each([
   ["refuses", refused, 0],
   ["does not answer", silent, 500],
 ])("a store that %s", (_, fault, wait) => {
-  test("fleet: cold callers get a token of their process's own, and no error", async () => {
+  test("cold callers: each process mints for itself, and no caller gets an error", async () => {
     const { processes, clock, grant } = fleetUnderTest();
     for (const { store } of processes) store.fault = fault;
     const all = Promise.all(processes.flatMap(({ cache }) => [cache.get(), cache.get()]));
@@ -72,7 +73,7 @@ describe.each([
     ]);
   });
 
-  test("fleet: a valid token is served, and a background refresh neither fails nor mints", async () => {
+  test("a valid token in the soft window is served, and nothing is minted", async () => {
     const { processes, clock, grant } = await warm();
     for (const { store } of processes) store.fault = fault;
     await clock.advance(3600_000 - 50_000);
@@ -82,24 +83,26 @@ describe.each([
     expect(grant.mints).toBe(1);
   });
 
-  test("fleet: a rejected token costs one mint per process, and one per fleet once the store is back", async () => {
+  test("a rejected token: one mint per process, and one per fleet once the store works again", async () => {
     const { processes, clock, grant } = await warm();
     for (const { store } of processes) store.fault = fault;
-    const renewed = Promise.all(processes.map(({ cache }) => policyHalf(cache).rejected(cache.peek()!, SITE)!.next()));
+    const renewed = Promise.all(
+      processes.map(({ cache }) => policyHalf(cache).rejected(cache.peek()!, TARGET)!.next()),
+    );
     await clock.advance(wait);
     const tokens = await renewed;
     expect(grant.mints).toBe(1 + processes.length);
     for (const { store } of processes) store.fault = undefined;
     await clock.advance(20_000);
-    const again = Promise.all(
-      processes.map(({ cache }, i) => policyHalf(cache).rejected(tokens[i]!.token, SITE)!.next()),
+    const renewedTogether = Promise.all(
+      processes.map(({ cache }, i) => policyHalf(cache).rejected(tokens[i]!.token, TARGET)!.next()),
     );
     await clock.advance(2000);
-    expect(new Set((await again).map(({ token }) => token.value)).size).toBe(1);
+    expect(new Set((await renewedTogether).map(({ token }) => token.value)).size).toBe(1);
     expect(grant.mints).toBe(2 + processes.length);
   });
 
-  test("fleet: a store that is down is asked by one call at a time, seldom", async () => {
+  test("100 calls in 10 s: the store is called 3 to 6 times", async () => {
     const { processes, clock } = fleetUnderTest({ size: 1, defaultTtl: 0 });
     const [process] = processes as [Process];
     process.grant.fail(Object.assign(new Error("down"), { status: 503 }), Infinity);
@@ -114,10 +117,10 @@ describe.each([
 });
 
 describe("a process that dies", () => {
-  test("fleet: its lease runs out and another one mints", async () => {
+  test("during a mint: its lease expires and another process mints", async () => {
     const fleet = fleetUnderTest({ size: 2 });
     const { processes, clock, grant } = fleet;
-    const dead = alone(fleet, "dead");
+    const dead = withOwnGrant(fleet, "dead");
     dead.grant.hold({ ignoreSignal: true });
     dead.cache.get().catch(() => {});
     await clock.advance(100);
@@ -131,7 +134,7 @@ describe("a process that dies", () => {
     expect(grant.mints).toBe(1);
   });
 
-  test("fleet: a live minter keeps its lease, however long the mint takes", async () => {
+  test("a live process keeps its lease during a mint of 9 s", async () => {
     const { processes, clock, grant } = fleetUnderTest();
     const hold = grant.hold();
     const all = Promise.all(processes.map(({ cache }) => cache.get()));
@@ -142,10 +145,10 @@ describe("a process that dies", () => {
     expect(grant.mints).toBe(1);
   });
 
-  test("fleet: a token that was being refreshed is refreshed by the next", async () => {
+  test("during a background refresh: another process refreshes, and the token is served meanwhile", async () => {
     const fleet = await warm({ size: 2 });
     const { processes, clock, grant } = fleet;
-    const dead = alone(fleet, "dead");
+    const dead = withOwnGrant(fleet, "dead");
     const first = dead.cache.get();
     await clock.advance(3600_000 - 50_000);
     expect((await first).value).toBe("fake-1");
@@ -163,17 +166,17 @@ describe("a process that dies", () => {
   });
 });
 
-describe("a process that was away for longer than its lease", () => {
-  test("fleet: its late token is refused, the record stays, and it takes over what the fleet has", async () => {
+describe("a process that paused for longer than its lease", () => {
+  test("its late token is not published, the record stays, and it adopts the fleet's token", async () => {
     const fleet = fleetUnderTest({ size: 1 });
     const { processes, clock, grant, store } = fleet;
     const [other] = processes as [Process];
-    const paused = alone(fleet, "late");
+    const paused = withOwnGrant(fleet, "late");
     const key = keyOf(paused);
     const hold = paused.grant.hold();
     const late = paused.cache.get();
     await clock.advance(100);
-    // Away: nothing of it reaches the store, its renewals included.
+    // The process is paused: no call reaches the store, and it does not extend its lease.
     paused.store.fault = refused;
     const got = watch(other.cache.get());
     await clock.advance(4000);
@@ -188,11 +191,11 @@ describe("a process that was away for longer than its lease", () => {
     expect(paused.events.map(({ name }) => name)).toContain("adopted");
   });
 
-  test("fleet: a lease that was taken too late is given back, not used", async () => {
+  test("it learns of its lease only when the lease is nearly over: the lease is given back and not used", async () => {
     const fleet = fleetUnderTest({ size: 1, fleet: { callTimeout: 5000 } });
     const { processes, clock, grant } = fleet;
     const [other] = processes as [Process];
-    const slow = alone(fleet, "slow");
+    const slow = withOwnGrant(fleet, "slow");
     let arrive!: () => void;
     slow.store.fault = async (swap) => {
       const result = await swap();
@@ -211,8 +214,8 @@ describe("a process that was away for longer than its lease", () => {
   });
 });
 
-describe("a call that comes true after its time", () => {
-  test("fleet: a lease nobody holds is undone", async () => {
+describe("a call to the store that takes effect after its time limit", () => {
+  test("a lease that no process uses is deleted", async () => {
     const { processes, clock, store } = fleetUnderTest({ size: 1 });
     const [process] = processes as [Process];
     const key = keyOf(process);
@@ -229,7 +232,7 @@ describe("a call that comes true after its time", () => {
     expect(await record(store, await key)).toBeUndefined();
   });
 
-  test("fleet: a late note that a token is being refreshed is undone: it stays refreshable by anybody", async () => {
+  test("a lease for a background refresh is undone, so that another process can refresh the token", async () => {
     const { processes, clock, grant } = await warm({ size: 2 });
     const [late, other] = processes as [Process, Process];
     await clock.advance(3600_000 - 50_000);
@@ -249,9 +252,9 @@ describe("a call that comes true after its time", () => {
   });
 });
 
-describe("records that are not what they should be", () => {
+describe("damaged records", () => {
   test.each(["garbage", "Tgarbage", "T", "", "L", "\u0000\u00ff", "Xabc", "F{}"])(
-    "fleet: %j is replaced by one mint, and the others share that",
+    "%j is replaced: one process mints, and the other adopts",
     async (value) => {
       const { processes, clock, grant, store } = fleetUnderTest();
       const key = keyOf(processes[0]!);
@@ -268,11 +271,11 @@ describe("records that are not what they should be", () => {
     },
   );
 
-  test("fleet: a store that was emptied mid-lease: two mints, and the first minter's token is not published", async () => {
+  test("the store is emptied during a mint: a second process mints, and the first token is not published", async () => {
     const fleet = fleetUnderTest({ size: 1 });
     const { processes, clock, grant, store } = fleet;
     const [second] = processes as [Process];
-    const first = alone(fleet, "unpublished");
+    const first = withOwnGrant(fleet, "unpublished");
     const key = keyOf(first);
     const hold = first.grant.hold();
     const one = first.cache.get();
@@ -289,13 +292,13 @@ describe("records that are not what they should be", () => {
     expect(tokenIn(await record(store, await key))).toBe("fake-1");
   });
 
-  test("fleet: an engine that does not report times is read by the record's own clock", async () => {
+  test("a store that reports no expiry times: the token's lifetime is read from the record", async () => {
     const { clock, join, store, grant } = fleetUnderTest({ size: 0 });
-    const one = timeless(join()).cache.get();
+    const one = withoutTtls(join()).cache.get();
     await clock.advance(10);
     await one;
     await clock.advance(1800_000);
-    const two = timeless(join()).cache.get();
+    const two = withoutTtls(join()).cache.get();
     await clock.advance(10);
     const token = await two;
     expect(token.expiresAt - clock.now()).toBeLessThanOrEqual(1800_000);
@@ -305,8 +308,8 @@ describe("records that are not what they should be", () => {
   });
 });
 
-describe("failures are everybody's", () => {
-  test("C9: an endpoint that is down is asked by one process at a time, less and less often", async () => {
+describe("failures are shared by the fleet", () => {
+  test("C9: a token endpoint that is down for 10 s is asked 3 to 6 times by 8 processes", async () => {
     const { processes, clock, grant } = fleetUnderTest({ size: 8 });
     grant.fail(new TokenEndpointError(503, "down"), Infinity);
     const errors: unknown[] = [];
@@ -316,7 +319,7 @@ describe("failures are everybody's", () => {
     }
     expect(errors.length).toBe(800);
     expect(errors.every((error) => isRemintError(error) && error.code === "ERR_TOKEN_ENDPOINT")).toBe(true);
-    // 1 + 2 + 4 + 5 s: four or five in ten seconds; a process alone would do the same.
+    // With pauses of 1, 2, 4 and 5 s there are four or five mints in ten seconds, as for one process.
     expect(grant.mints).toBeLessThanOrEqual(6);
     expect(grant.mints).toBeGreaterThanOrEqual(3);
     grant.recover();
@@ -326,7 +329,7 @@ describe("failures are everybody's", () => {
     await all;
   });
 
-  test("C9: a refresh that failed is not tried by every process in turn", async () => {
+  test("C9: background refreshes that fail for 10 s: 3 to 5 attempts by 8 processes", async () => {
     const { processes, clock, grant } = await warm({ size: 8 });
     grant.fail(new TokenEndpointError(503, "down"), Infinity);
     await clock.advance(3600_000 - 55_000);
@@ -334,22 +337,22 @@ describe("failures are everybody's", () => {
       values(processes);
       await clock.advance(250);
     }
-    // Pauses of 1, 2, 4, 8 s are shared.
+    // The fleet shares the pauses of 1, 2, 4 and 8 s.
     expect(grant.mints - 1).toBeLessThanOrEqual(5);
     expect(grant.mints - 1).toBeGreaterThanOrEqual(3);
     expect(values(processes)).toEqual(Array.from({ length: 8 }, () => "fake-1"));
   });
 
-  test("C9: what the endpoint said reaches the other processes", async () => {
+  test("C9: a refusal in one process: the other process gets status, error code and description", async () => {
     const { processes, clock, grant } = fleetUnderTest({ size: 2 });
-    const said = { error: "invalid_client", errorDescription: "unknown client" };
-    grant.fail(new TokenEndpointError(401, "refused", said));
+    const refusal = { error: "invalid_client", errorDescription: "unknown client" };
+    grant.fail(new TokenEndpointError(401, "refused", refusal));
     const all = Promise.allSettled(processes.map(({ cache }) => cache.get()));
     await clock.advance(500);
     const reasons = (await all).map((outcome) => (outcome as PromiseRejectedResult).reason as TokenEndpointError);
     expect(reasons.map(({ status, error, errorDescription }) => ({ status, error, errorDescription }))).toEqual([
-      { status: 401, ...said },
-      { status: 401, ...said },
+      { status: 401, ...refusal },
+      { status: 401, ...refusal },
     ]);
     expect(reasons[1]).toBeInstanceOf(TokenEndpointError);
     expect(grant.mints).toBe(1);
@@ -357,13 +360,13 @@ describe("failures are everybody's", () => {
 });
 
 describe("time limits", () => {
-  test("C10: one limit for all a flight does, although leases change hands for ever", async () => {
+  test("C10: other processes hold the lease again and again: the flight ends at its one time limit", async () => {
     const { processes, clock, store } = fleetUnderTest({ size: 1, mintTimeout: 4000 });
     const [process] = processes as [Process];
     const key = keyOf(process);
     let turn = 0;
     process.store.fault = async (swap) => {
-      // Whenever it looks, somebody else has just taken the lease.
+      // Before each call of this process, another process takes the lease.
       const there = await record(store, await key);
       await store.swap(await key, there?.version, foreignLease(turn++, clock.now()), 3000);
       return swap();
@@ -376,7 +379,7 @@ describe("time limits", () => {
     expect(got.reason).toMatchObject({ code: "ERR_STORE", retryable: true });
   });
 
-  test("C10: a grant that ignores its signal does not hold the fleet up", async () => {
+  test("C10: a grant that ignores its signal: the callers of both processes are rejected at the time limit", async () => {
     const { processes, clock, grant } = fleetUnderTest({ size: 2, mintTimeout: 2000 });
     grant.hold({ ignoreSignal: true });
     const all = processes.map(({ cache }) => watch(cache.get()));
@@ -385,7 +388,7 @@ describe("time limits", () => {
     expect(grant.mints).toBe(1);
   });
 
-  test("C10: a caller that leaves is rejected at once, and the flight goes on", async () => {
+  test("C10: a caller that aborts is rejected at once, and the flight goes on", async () => {
     const { processes, clock, grant } = fleetUnderTest({ size: 1 });
     const [{ cache }] = processes as [Process];
     const hold = grant.hold();
@@ -400,7 +403,7 @@ describe("time limits", () => {
     expect(cache.peek()?.value).toBe("fake-1");
   });
 
-  test("C12: closing ends a flight that waits for others, and gives back a lease", async () => {
+  test("C12: closing ends a flight that waits for another process, and gives a held lease back", async () => {
     const { processes, clock, grant } = fleetUnderTest({ size: 2 });
     const [holder, waiter] = processes as [Process, Process];
     grant.hold();

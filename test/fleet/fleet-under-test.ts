@@ -1,11 +1,12 @@
+/** A fleet for tests: several caches in this process, over one memory store and one manual clock. */
 import { createTokenCache, type RemintEvent, type TokenCache, type TokenCacheOptions } from "../../src/index.ts";
 import { fleetStore, memoryStore, type FleetOptions, type Store } from "../../src/fleet/index.ts";
 import { fakeGrant, manualClock, type FakeGrant, type ManualClock } from "../../src/testing/index.ts";
 
 export const ORIGIN = "https://api.example";
-export const SITE = { origin: ORIGIN, path: "/orders" } as const;
+export const TARGET = { origin: ORIGIN, path: "/orders" } as const;
 
-/** One process of a fleet, as far as one process can play several. */
+/** One process of the fleet: a cache with its own connection to the store. */
 export interface Process {
   readonly cache: TokenCache;
   readonly grant: FakeGrant;
@@ -13,11 +14,11 @@ export interface Process {
   readonly events: RemintEvent[];
 }
 
-/** The way of one process to the store, with faults on demand. */
+/** The connection of one process to the store. A test can make it fail. */
 export interface SwitchableStore extends Store {
-  /** How many calls there were. */
+  /** The number of calls so far. */
   calls: number;
-  /** What the next calls do instead of reaching the store. */
+  /** Runs instead of the call to the store, and may make that call. `undefined`: the store is called. */
   fault: ((swap: () => ReturnType<Store["swap"]>) => ReturnType<Store["swap"]>) | undefined;
 }
 
@@ -33,13 +34,13 @@ export function switchable(store: Store): SwitchableStore {
   };
 }
 
-/** A fleet over one store, one clock and, unless told otherwise, one grant. */
+/** A fleet with one store, one clock and, by default, one grant. */
 export interface FleetUnderTest {
   readonly clock: ManualClock;
   readonly store: Store;
   readonly grant: FakeGrant;
   readonly processes: readonly Process[];
-  /** One more process. */
+  /** Adds a process. */
   readonly join: (options?: Partial<TokenCacheOptions> & { readonly grant?: FakeGrant }) => Process;
 }
 
@@ -49,7 +50,10 @@ export interface FleetUnderTestOptions extends Partial<Omit<TokenCacheOptions, "
   readonly fleet?: Partial<FleetOptions>;
 }
 
-/** Retries are off unless a test is about them; nothing is encrypted, because WebCrypto does not wait for a manual clock. */
+/**
+ * Creates a fleet. Retries are off by default. Records are not encrypted, because WebCrypto does not wait for a manual
+ * clock.
+ */
 export function fleetUnderTest(options: FleetUnderTestOptions = {}): FleetUnderTest {
   const { grant = fakeGrant({ key: "orders" }), size = 3, fleet, ...rest } = options;
   const clock = manualClock();
@@ -72,7 +76,7 @@ export function fleetUnderTest(options: FleetUnderTestOptions = {}): FleetUnderT
   return { clock, store, grant, processes: Array.from({ length: size }, () => join()), join };
 }
 
-/** A fleet of which everybody has fake-1. */
+/** Creates a fleet in which every process has the token fake-1. */
 export async function warm(options: FleetUnderTestOptions = {}): Promise<FleetUnderTest> {
   const fleet = fleetUnderTest(options);
   const all = Promise.all(fleet.processes.map(({ cache }) => cache.get()));

@@ -1,3 +1,4 @@
+/** A stand-in for WebCrypto that works with a manual clock. */
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from "node:crypto";
 import { vi } from "vitest";
 
@@ -13,8 +14,9 @@ const bytesOf = (key: CryptoKey): Uint8Array => (key as unknown as Key).bytes;
 const importKey = async (_: string, bytes: Uint8Array): Promise<CryptoKey> => keyOf(bytes);
 
 /**
- * The part of WebCrypto that a fleet uses, without its threads: it has its result before the next timer of a manual
- * clock fires. What it seals, WebCrypto opens, and the other way round. Undone by `vi.restoreAllMocks()`.
+ * Replaces the functions of WebCrypto that a fleet uses by ones without threads, whose result is there before the next timer
+ * of a manual clock fires. WebCrypto can open what they seal, and they can open what WebCrypto seals.
+ * `vi.restoreAllMocks()` restores WebCrypto.
  */
 export function immediateCrypto(): void {
   const { subtle } = globalThis.crypto;

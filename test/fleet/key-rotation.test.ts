@@ -1,4 +1,4 @@
-/** Issue C, items 4 and 5: the encryption key is changed while the fleet runs. */
+/** The encryption key is changed while the fleet runs (S6). */
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { sealsOf } from "../../src/fleet/seal.ts";
@@ -6,9 +6,9 @@ import { fakeGrant } from "../../src/testing/index.ts";
 import { rejectionOf, watch } from "../core/cache-under-test.ts";
 import { deferred } from "../grants/rotating-server.ts";
 import { fleetUnderTest } from "./fleet-under-test.ts";
-import type { StoreEntry } from "../../src/fleet/index.ts";
 import { immediateCrypto } from "./immediate-crypto.ts";
 import { sessionFleet, type SessionFleet, type SessionProcess } from "./session-server.ts";
+import type { StoreEntry } from "../../src/fleet/index.ts";
 
 const OLD = Uint8Array.from({ length: 32 }, (_, index) => index);
 const NEW = Uint8Array.from({ length: 32 }, (_, index) => 255 - index);
@@ -20,7 +20,7 @@ const NEW_FIRST = { encryptionKey: STAGES[2] };
 const ONLY_NEW = { encryptionKey: STAGES[3] };
 const LIFE = 300_000;
 
-/** What is stored under each key, by the letter of its phase. */
+/** Returns a function that reads the phase letters of the records under the old and the new encryption key. */
 function phases({ store }: SessionFleet, keys = new Set<string>()): () => Promise<Record<string, string>> {
   const swap = store.swap.bind(store);
   store.swap = (...args) => (keys.add(args[0]), swap(...args));
@@ -39,8 +39,8 @@ function phases({ store }: SessionFleet, keys = new Set<string>()): () => Promis
   };
 }
 
-/** Somebody with the old key has rotated once. */
-async function before(): Promise<
+/** Starts a fleet in which process `a`, with the old key, has rotated once. */
+async function rotatedOnce(): Promise<
   SessionFleet & { a: SessionProcess; stored: ReturnType<typeof phases>; keys: ReadonlySet<string> }
 > {
   const fleet = sessionFleet(0);
@@ -55,7 +55,7 @@ async function before(): Promise<
 describe("the stand-in for WebCrypto", () => {
   afterEach(() => void vi.restoreAllMocks());
 
-  test("S6: seals what WebCrypto opens, opens what WebCrypto seals, and finds the same records", async () => {
+  test("S6: WebCrypto opens what it seals, it opens what WebCrypto seals, and both have the same key id", async () => {
     const [real] = sealsOf(OLD);
     const sealed = await real!.seal({ state: "rt" }, "T|key");
     immediateCrypto();
@@ -73,7 +73,7 @@ describe("a change of the encryption key", () => {
   beforeEach(immediateCrypto);
   afterEach(() => void vi.restoreAllMocks());
 
-  test("S6: without a state it costs exactly one mint more", async () => {
+  test("S6: a grant without state: the change takes exactly one more mint", async () => {
     const grant = fakeGrant({ key: "orders", expiresIn: 3600 });
     const mints: number[] = [];
     for (const stages of [[ONLY_OLD], [ONLY_OLD, OLD_FIRST, NEW_FIRST, ONLY_NEW]]) {
@@ -81,7 +81,7 @@ describe("a change of the encryption key", () => {
       const fleet = fleetUnderTest({ grant, size: 0 });
       for (const { encryptionKey } of stages) {
         const joined = fleetUnderTest({ grant, size: 2, fleet: { encryptionKey } });
-        // One store and one clock for all.
+        // All deployments share one store.
         for (const { store } of joined.processes) store.swap = fleet.store.swap.bind(fleet.store);
         const all = Promise.all(joined.processes.map(({ cache }) => cache.get()));
         await joined.clock.advance(1000);
@@ -92,14 +92,14 @@ describe("a change of the encryption key", () => {
     expect(mints).toEqual([1, 2]);
   });
 
-  test("S6: with a state: [old], [old, new], [new, old], [new], each with the one before it, under load", async () => {
+  test("S6: a grant with state: [old], [old, new], [new, old], [new], each overlapping the one before, under load", async () => {
     const fleet = sessionFleet(0);
     const { clock, server, processes, join, during } = fleet;
     const stored = phases(fleet);
     let running: SessionProcess[] = [];
     for (const encryptionKey of STAGES) {
       const joined = Array.from({ length: 3 }, () => join(undefined, { encryptionKey: [...encryptionKey] }));
-      // The deployment before runs on for a while, rotating, and goes.
+      // The previous deployment runs on for a while, rotates, and is then closed.
       for (const group of [[...running, ...joined], joined]) {
         for (let second = 0; second < 700; second += 20) {
           const tokens = await during(Promise.all(group.map(({ cache }) => cache.get())));
@@ -117,16 +117,16 @@ describe("a change of the encryption key", () => {
     expect(await stored()).toEqual({ old: "M", new: "T" });
   });
 
-  test("S6: neighbouring deployments present no refresh token twice, whoever comes first, and when", async () => {
+  test("S6: two neighbouring deployments in any order and timing: no refresh token is sent twice", async () => {
     const step = fc.record({
-      who: fc.nat({ max: 3 }),
+      process: fc.nat({ max: 3 }),
       wait: fc.constantFrom(0, 0, 0, 1, 10, 30, 100, 3000, LIFE - 30_000, LIFE),
       slow: fc.boolean(),
     });
     const stage = fc.constantFrom(0, 1, 2);
     await fc.assert(
       fc.asyncProperty(stage, fc.array(step, { minLength: 4, maxLength: 24 }), async (first, steps) => {
-        // From [new, old] to [new] only what has moved survives: somebody with both has to have been there.
+        // From [new, old] to [new] only a moved record survives, so a process with both keys has to run first.
         const fleet = sessionFleet(0);
         const { clock, server, join } = fleet;
         if (first === 2) await fleet.during(join(undefined, NEW_FIRST).cache.get());
@@ -135,8 +135,8 @@ describe("a change of the encryption key", () => {
           grant.beforeSending = () => new Promise<void>((resolve) => void clock.setTimeout(resolve, 200));
           grant.beforeAnswering = () => new Promise<void>((resolve) => void clock.setTimeout(resolve, 200));
         }
-        for (const { who, wait, slow } of steps) {
-          const { store, cache } = two[who]!;
+        for (const { process, wait, slow } of steps) {
+          const { store, cache } = two[process]!;
           store.fault = slow
             ? async (swap) => {
                 await new Promise<void>((resolve) => void clock.setTimeout(resolve, 40));
@@ -149,7 +149,7 @@ describe("a change of the encryption key", () => {
         await clock.advance(60_000);
         expect(server.reused).toEqual([]);
         expect(server.live()).toBeDefined();
-        // Where the old key alone is next to the new one first, it stops; nobody else does.
+        // Every process of both deployments still gets a token.
         for (const { cache } of two) expect((await fleet.during(cache.get())).value).toMatch(/^at-1-/);
       }),
       { numRuns: 60 },
@@ -157,35 +157,32 @@ describe("a change of the encryption key", () => {
   });
 
   test.each([
-    ["one", OLD, NEW],
-    ["the other", NEW, OLD],
-  ])(
-    "S6: [old, new] and [new, old] that begin at the same moment, with %s key as the old one",
-    async (_, old, next) => {
-      for (const latency of [0, 40]) {
-        const { clock, server, join, during } = sessionFleet(0);
-        const later = (ms: number): Promise<void> => new Promise((resolve) => void clock.setTimeout(resolve, ms));
-        const processes = [
-          [old, next],
-          [next, old],
-        ].map((encryptionKey) => join(undefined, { encryptionKey }));
-        for (const { store, grant } of processes) {
-          if (latency > 0) store.fault = async (swap) => (await later(latency), swap());
-          grant.beforeSending = () => later(300);
-        }
-        const tokens = await during(Promise.all(processes.map(({ cache }) => cache.get())));
-        expect(tokens.map(({ value }) => value)).toContain("at-1-1");
-        expect(server.reused).toEqual([]);
-        expect(server.live()).toBeDefined();
+    ["first", OLD, NEW],
+    ["second", NEW, OLD],
+  ])("S6: [old, new] and [new, old] start at the same moment, with the %s key as the old one", async (_, old, next) => {
+    for (const latency of [0, 40]) {
+      const { clock, server, join, during } = sessionFleet(0);
+      const later = (ms: number): Promise<void> => new Promise((resolve) => void clock.setTimeout(resolve, ms));
+      const processes = [
+        [old, next],
+        [next, old],
+      ].map((encryptionKey) => join(undefined, { encryptionKey }));
+      for (const { store, grant } of processes) {
+        if (latency > 0) store.fault = async (swap) => (await later(latency), swap());
+        grant.beforeSending = () => later(300);
       }
-    },
-  );
+      const tokens = await during(Promise.all(processes.map(({ cache }) => cache.get())));
+      expect(tokens.map(({ value }) => value)).toContain("at-1-1");
+      expect(server.reused).toEqual([]);
+      expect(server.live()).toBeDefined();
+    }
+  });
 
   test.each([
-    ["one", OLD, NEW],
-    ["the other", NEW, OLD],
+    ["first", OLD, NEW],
+    ["second", NEW, OLD],
   ])(
-    "S6: what begins while both are first somewhere has moved in the end, with %s key as the old one",
+    "S6: [old, new] and [new, old] rotate in turn: in the end the record has moved, with the %s key as the old one",
     async (_, old, next) => {
       const { clock, server, join, during } = sessionFleet(0);
       const processes = [
@@ -202,11 +199,11 @@ describe("a change of the encryption key", () => {
     },
   );
 
-  test("S6: a process that has only the old key stops when the state has moved, and says what to do", async () => {
-    const { clock, server, join, a, during, stored } = await before();
+  test("S6: the state has moved: a process with only the old key gets ERR_STORE, whose message says to give both", async () => {
+    const { clock, server, join, a, during, stored } = await rotatedOnce();
     await during(join(undefined, NEW_FIRST).cache.get());
     expect(await stored()).toEqual({ old: "M", new: "T" });
-    // Its token is good to its end.
+    // The process serves its token until the token expires.
     expect((await a.cache.get()).value).toBe("at-1-1");
     await clock.advance(LIFE);
     for (const process of [a, join(undefined, ONLY_OLD)]) {
@@ -219,12 +216,12 @@ describe("a change of the encryption key", () => {
   });
 
   test.each(["[old, new]", "[new, old]", "[new, old] again"])(
-    "S6: a crash between the two steps of the move: %s goes on from the mark",
+    "S6: a crash between the two steps of the move: %s continues from the moved-marker",
     async (who) => {
-      const { clock, server, join, a, during, stored } = await before();
+      const { clock, server, join, a, during, stored } = await rotatedOnce();
       const dead = join(undefined, NEW_FIRST);
       const swap = dead.store.swap.bind(dead.store);
-      // It leaves the mark, and dies before it begins the new record.
+      // The process writes the moved-marker, and dies before it writes the new record.
       dead.store.swap = async (key, expected, next, ttl) => {
         if (next?.startsWith("L")) return new Promise(() => {});
         return swap(key, expected, next, ttl);
@@ -242,9 +239,9 @@ describe("a change of the encryption key", () => {
     },
   );
 
-  test("S6: a busy lease under the old key is waited for, refreshing or not", async () => {
+  test("S6: a process with the old key is minting, or refreshing in the background: the move waits for it", async () => {
     for (const isRefreshing of [false, true]) {
-      const { clock, server, join, a, during } = await before();
+      const { clock, server, join, a, during } = await rotatedOnce();
       const gate = deferred();
       a.grant.beforeSending = () => gate.promise;
       await clock.advance(isRefreshing ? LIFE - 50_000 : LIFE);
@@ -263,15 +260,15 @@ describe("a change of the encryption key", () => {
     }
   });
 
-  test("S6: its wait has the time limit of every flight", async () => {
-    const { clock, server, join, a, keys } = await before();
+  test("S6: leases under the old key never end: the move fails at the time limit of a flight", async () => {
+    const { clock, server, join, a, keys } = await rotatedOnce();
     const [key] = keys;
     a.grant.beforeSending = () => new Promise(() => {});
     await clock.advance(LIFE);
     a.cache.get().catch(() => {});
     await clock.advance(100);
     const moving = join(undefined, NEW_FIRST);
-    // One holder after the other: what it reads under the old key is a lease that was just taken, and another every time.
+    // Every read under the old key returns a lease that was just taken, with another version each time.
     const swap = moving.store.swap.bind(moving.store);
     let lease: StoreEntry | undefined;
     let reads = 0;
@@ -289,10 +286,10 @@ describe("a change of the encryption key", () => {
     expect(server.presented).toEqual(["rt-1-0"]);
   });
 
-  test("S6: a holder under the old key that was away meanwhile writes nothing over what has moved on", async () => {
-    const { clock, server, join, a, during, stored } = await before();
+  test("S6: a lease holder with the old key pauses while the state moves: it does not overwrite the new record", async () => {
+    const { clock, server, join, a, during, stored } = await rotatedOnce();
     await clock.advance(LIFE);
-    // Dead for the fleet; the new deployment takes over, and presents nothing before the lease is over.
+    // The fleet takes this process for dead. The new deployment takes over when the lease has expired.
     a.grant.beforeSending = () => new Promise(() => {});
     a.cache.get().catch(() => {});
     await clock.advance(100);
@@ -304,15 +301,15 @@ describe("a change of the encryption key", () => {
     expect(server.reused).toEqual([]);
   });
 
-  test("S6: a new sign-in while the state moves is not held up by the old session", async () => {
-    const { server, join, during } = await before();
+  test("S6: the old session has ended and the user signs in again with the new key: the new session is used", async () => {
+    const { server, join, during } = await rotatedOnce();
     server.end();
     expect((await during(join(server.signIn(), NEW_FIRST).cache.get())).value).toBe("at-2-1");
     expect(server.presented).toEqual(["rt-1-0", "rt-2-0"]);
   });
 
-  test("S6: a new sign-in is known for one after the change, too", async () => {
-    const { clock, server, join, during } = await before();
+  test("S6: after the change, a new sign-in replaces an ended session in every process", async () => {
+    const { clock, server, join, during } = await rotatedOnce();
     await during(join(undefined, NEW_FIRST).cache.get());
     await clock.advance(LIFE);
     server.end();
@@ -323,8 +320,8 @@ describe("a change of the encryption key", () => {
     expect((await during(first.cache.get())).value).toBe("at-2-1");
   });
 
-  test("S6: garbage under the new key does not hide the state under the old one", async () => {
-    const fleet = await before();
+  test("S6: garbage under the new key: the state under the old key is still found", async () => {
+    const fleet = await rotatedOnce();
     const { server, store, join, during } = fleet;
     const swap = store.swap.bind(store);
     const id = await sealsOf(NEW)[0]!.id();
@@ -339,8 +336,8 @@ describe("a change of the encryption key", () => {
     expect(server.presented).toEqual(["rt-1-0", "rt-1-1"]);
   });
 
-  test("S6: nothing of the state can be read in the store", async () => {
-    const fleet = await before();
+  test("S6: no token can be read in anything that is written to the store during the change", async () => {
+    const fleet = await rotatedOnce();
     const values: string[] = [];
     const swap = fleet.store.swap.bind(fleet.store);
     fleet.store.swap = async (...args) => {

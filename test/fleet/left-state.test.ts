@@ -1,14 +1,15 @@
+/** A failed mint that had already rotated the refresh token, in a fleet. */
 import { expect, test } from "vitest";
-import { createTokenCache } from "../../src/index.ts";
-import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
-import { manualClock } from "../../src/testing/index.ts";
 import { grantOf } from "../../src/core/grant.ts";
+import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
+import { createTokenCache } from "../../src/index.ts";
+import { manualClock } from "../../src/testing/index.ts";
 
-test("C11: a mint that failed after it had replaced its refresh token leaves the next one to the whole fleet", async () => {
+test("C11: a mint rotates its refresh token and then fails: the other process uses the new refresh token", async () => {
   const clock = manualClock();
   const store = memoryStore({ clock });
   const presented: unknown[] = [];
-  /** Its first answer holds a refresh token, and an access token that cannot be used. */
+  // The first answer has a new refresh token, and an access token that no request can carry.
   const grant = grantOf<string>({
     key: "alice",
     state: "rt-1",

@@ -1,7 +1,8 @@
+/** The memory store: the store contract, its clock, its versions and its size. */
 import { manualClock } from "remint/testing";
 import { describe, expect, it } from "vitest";
-import { storeContract } from "../../src/fleet/store-contract.ts";
 import { MemoryStore, memoryStore } from "../../src/fleet/memory.ts";
+import { storeContract } from "../../src/fleet/store-contract.ts";
 import type { Store, StoreEntry } from "../../src/fleet/store.ts";
 
 async function read(store: Store, key = "key"): Promise<StoreEntry | undefined> {
@@ -16,7 +17,7 @@ describe("memoryStore", () => {
     for (const { name, run } of storeContract(() => shared)) it(`${name} (one store for all tests)`, run);
   });
 
-  it("expires by the monotonic clock; steps of the wall clock decide nothing", async () => {
+  it("expires values by the monotonic clock, whatever the wall clock does", async () => {
     const clock = manualClock();
     const store = memoryStore({ clock });
     await store.swap("key", undefined, "value", 1000);
@@ -28,13 +29,13 @@ describe("memoryStore", () => {
     expect(await read(store)).toBeUndefined();
   });
 
-  it("has no timer, neither for a value nor for all", async () => {
+  it("has no timer", async () => {
     const clock = manualClock();
     await memoryStore({ clock }).swap("key", undefined, "value", 1000);
     expect(clock.timers).toBe(0);
   });
 
-  it("gives no version twice, not even after a deletion or for another key", async () => {
+  it("uses no version twice, not even after a deletion or for another key", async () => {
     const store = memoryStore();
     const versions = new Set<string | undefined>();
     for (const key of ["a", "b", "a"]) {
@@ -51,12 +52,12 @@ describe("memoryStore", () => {
     expect(await read(other)).toBeUndefined();
   });
 
-  it("refuses what is no clock", () => {
+  it("refuses a clock without methods, and null as options", () => {
     expect(() => memoryStore({ clock: {} as never })).toThrow(/"clock" must be a clock/);
     expect(() => memoryStore(null as never)).toThrow(/"memoryStore options" must be an object, got null/);
   });
 
-  it("grows with what is alive, not with what ever was", async () => {
+  it("10,000 writes with 100 live values at a time: it holds at most 200", async () => {
     const clock = manualClock();
     const store = new MemoryStore(clock);
     let largest = 0;
@@ -65,11 +66,11 @@ describe("memoryStore", () => {
       clock.stepMonotonic(1);
       largest = Math.max(largest, store.size);
     }
-    // 100 are alive at any time: twice that, and what came since.
+    // Expired values are removed when the store has twice as many entries as live ones.
     expect(largest).toBeLessThanOrEqual(200);
   });
 
-  it("forgets nothing that is alive, however much there is", async () => {
+  it("1,000 live values: it has all of them", async () => {
     const store = memoryStore({ clock: manualClock() });
     for (let write = 0; write < 1000; write++) await store.swap(`key ${write}`, undefined, "value", 100);
     for (let write = 0; write < 1000; write++) expect(await read(store, `key ${write}`)).toBeDefined();

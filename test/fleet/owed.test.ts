@@ -1,11 +1,15 @@
-import { policyHalf } from "../../src/core/types.ts";
-import { definitionOf, type MintContext } from "../../src/core/grant.ts";
+/**
+ * The second renewal of a request in a fleet: it accepts only a token that was minted because of a rejection (Q5). Another
+ * process's token that was minted earlier is not enough.
+ */
 import { expect, test } from "vitest";
+import { definitionOf, type MintContext } from "../../src/core/grant.ts";
+import { policyHalf } from "../../src/core/types.ts";
 import { fakeGrant, type FakeGrant } from "../../src/testing/index.ts";
-import { fleetUnderTest, SITE, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
+import { fleetUnderTest, TARGET, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
 
-/** A grant whose mints are called a-1, a-2 and so on: who minted a token can be read off it. */
-function named(name: string): FakeGrant {
+/** Creates a grant that mints a-1, a-2 and so on, so that a token tells which process minted it. */
+function grantNamed(name: string): FakeGrant {
   const grant = fakeGrant({ key: "orders" });
   const mint = definitionOf(grant).mint.bind(grant);
   return Object.assign(grant, {
@@ -16,11 +20,16 @@ function named(name: string): FakeGrant {
   });
 }
 
-/** Process b has b-1, minted beside the store; the record has a-1, which process a is replacing: a-2 is under way. */
-async function twoTokensAndAThirdUnderWay(): Promise<FleetUnderTest & { a: Process; b: Process; land: () => void }> {
+/**
+ * Process b has b-1, which it minted without the store. The record has a-1, and process a is minting a-2, which ends when
+ * `finishMint` is called.
+ */
+async function twoTokensAndAMintInProgress(): Promise<
+  FleetUnderTest & { a: Process; b: Process; finishMint: () => void }
+> {
   const fleet = fleetUnderTest({ size: 0 });
   const { clock, join } = fleet;
-  const [a, b] = [join({ grant: named("a") }), join({ grant: named("b") })];
+  const [a, b] = [join({ grant: grantNamed("a") }), join({ grant: grantNamed("b") })];
   b.store.fault = () => Promise.reject(new Error("down"));
   const both = Promise.all([a.cache.get(), b.cache.get()]);
   await clock.advance(100);
@@ -31,53 +40,53 @@ async function twoTokensAndAThirdUnderWay(): Promise<FleetUnderTest & { a: Proce
   await clock.advance(100);
   expect(a.grant.mints).toBe(2);
   b.store.fault = undefined;
-  return { ...fleet, a, b, land: () => hold.release() };
+  return { ...fleet, a, b, finishMint: () => hold.release() };
 }
 
-test("Q5: three tokens revoked at once: the second renewal mints, whatever others publish meanwhile", async () => {
-  const { clock, b, land } = await twoTokensAndAThirdUnderWay();
-  const renewal = policyHalf(b.cache).rejected(b.cache.peek()!, SITE)!;
+test("Q5: b-1, a-1 and a-2 are all revoked: the second renewal mints, although a-2 is published meanwhile", async () => {
+  const { clock, b, finishMint } = await twoTokensAndAMintInProgress();
+  const renewal = policyHalf(b.cache).rejected(b.cache.peek()!, TARGET)!;
   const first = renewal.next();
   await clock.advance(10);
-  const taken = await first;
-  expect([taken.token.value, taken.final]).toEqual(["a-1", false]);
+  const adopted = await first;
+  expect([adopted.token.value, adopted.final]).toEqual(["a-1", false]);
   // a-2 was minted before the revocation and is published after it.
-  land();
+  finishMint();
   await clock.advance(10);
-  expect(renewal.again(taken.token)).toBe(true);
+  expect(renewal.again(adopted.token)).toBe(true);
   const second = renewal.next();
   await clock.advance(1000);
-  const owed = await second;
-  expect([owed.token.value, owed.final]).toEqual(["b-2", true]);
+  const renewed = await second;
+  expect([renewed.token.value, renewed.final]).toEqual(["b-2", true]);
 });
 
-test("Q5: what another process minted for a rejection settles the second renewal without a mint", async () => {
-  const { clock, a, b, land } = await twoTokensAndAThirdUnderWay();
-  const renewal = policyHalf(b.cache).rejected(b.cache.peek()!, SITE)!;
+test("Q5: another process mints because of a rejection: the second renewal adopts that token without a mint", async () => {
+  const { clock, a, b, finishMint } = await twoTokensAndAMintInProgress();
+  const renewal = policyHalf(b.cache).rejected(b.cache.peek()!, TARGET)!;
   const first = renewal.next();
   await clock.advance(10);
-  const taken = await first;
-  land();
+  const adopted = await first;
+  finishMint();
   await clock.advance(10);
-  const others = policyHalf(a.cache).rejected(a.cache.peek()!, SITE)!.next();
+  const others = policyHalf(a.cache).rejected(a.cache.peek()!, TARGET)!.next();
   await clock.advance(10);
   expect((await others).token.value).toBe("a-3");
-  expect(renewal.again(taken.token)).toBe(true);
+  expect(renewal.again(adopted.token)).toBe(true);
   const second = renewal.next();
   await clock.advance(1000);
-  const owed = await second;
-  expect([owed.token.value, owed.final, b.grant.mints]).toEqual(["a-3", true, 1]);
+  const renewed = await second;
+  expect([renewed.token.value, renewed.final, b.grant.mints]).toEqual(["a-3", true, 1]);
 });
 
-test("Q5: a value that this request was rejected with is not taken from others again", async () => {
-  const { clock, b } = await twoTokensAndAThirdUnderWay();
-  const renewal = policyHalf(b.cache).rejected(b.cache.peek()!, SITE)!;
+test("Q5: the request was rejected with a-1, which is still in the record: the second renewal does not adopt it", async () => {
+  const { clock, b } = await twoTokensAndAMintInProgress();
+  const renewal = policyHalf(b.cache).rejected(b.cache.peek()!, TARGET)!;
   const first = renewal.next();
   await clock.advance(10);
-  const taken = await first;
-  expect(renewal.again(taken.token)).toBe(true);
+  const adopted = await first;
+  expect(renewal.again(adopted.token)).toBe(true);
   const second = renewal.next();
-  // a-1 is still in the record, under a note that it is being replaced, until that mint has used up its time.
+  // The record has a-1 with a lease of process a, until the mint of process a reaches its time limit.
   await clock.advance(11_000);
   expect((await second).token.value).toBe("b-2");
 });

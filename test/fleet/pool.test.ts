@@ -1,13 +1,13 @@
-/** Issue C, item 7: `createTokenPool` over a store: one record per user, and users never mix. */
+/** `createTokenPool` with a store: one record per user, and no user gets the token of another. */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { createTokenCache, createTokenPool, refreshTokenGrant } from "../../src/index.ts";
 import { fleetStore, memoryStore, type Store } from "../../src/fleet/index.ts";
+import { createTokenCache, createTokenPool, refreshTokenGrant } from "../../src/index.ts";
 import { manualClock, type ManualClock } from "../../src/testing/index.ts";
-import type { Grant, TokenCache, TokenPool } from "../../src/index.ts";
 import { ORIGIN } from "./fleet-under-test.ts";
 import { SessionServer, sessionGrant, writesTo } from "./session-server.ts";
+import type { Grant, TokenCache, TokenPool } from "../../src/index.ts";
 
 const LIFE = 300_000;
 const ENDPOINT = {
@@ -16,14 +16,14 @@ const ENDPOINT = {
   clientAuthentication: "none",
 } as const;
 
-/** Everything two processes have in common. */
+/** What the processes of these tests share. */
 interface Users {
   readonly clock: ManualClock;
   readonly store: Store;
   readonly server: SessionServer;
-  /** The session of each user: its number, and the refresh token it began with. */
+  /** For each user, the first refresh token of their session. */
   readonly sessions: Map<string, string>;
-  /** A process. */
+  /** Starts a process and returns its pool. */
   readonly process: (options?: { grant?: (seed: string) => Grant; maxSize?: number; idleTtl?: number }) => TokenPool;
 }
 
@@ -63,7 +63,7 @@ const bareFunction = async (): Promise<{ access_token: string }> => ({ access_to
 
 const moduleOf = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
 
-/** Runs a module in a process of its own, with a garbage collector that can be called. */
+/** Runs a module in a process of its own, in which `gc` can be called. */
 function run(body: string): Promise<{ code: number | null; output: string }> {
   const program = `
     import { createTokenCache, createTokenPool } from ${moduleOf("../../src/index.ts")};
@@ -83,7 +83,7 @@ function run(body: string): Promise<{ code: number | null; output: string }> {
 }
 
 describe("C13: a pool over a store", () => {
-  test("C13: one user in two processes is one record; two users are two", async () => {
+  test("C13: two users in two processes: each user has one record, which both processes use", async () => {
     const fleet = users();
     const writes = writesTo(fleet);
     const [one, two] = [fleet.process(), fleet.process()];
@@ -95,7 +95,7 @@ describe("C13: a pool over a store", () => {
     expect(fleet.server.presented).toEqual(["rt-1-0", "rt-2-0"]);
   });
 
-  test("C13: the same user in pools with other grants has a record for each", async () => {
+  test("C13: one user in two pools with different grants: a record for each pool", async () => {
     const fleet = users();
     const writes = writesTo(fleet);
     const purposes = ["orders", "billing"].map((family) =>
@@ -105,12 +105,12 @@ describe("C13: a pool over a store", () => {
     );
     const values = [];
     for (const pool of purposes) values.push(await valueOf(fleet, pool, "ann"));
-    // The session of "ann" itself is the first and is not used here.
+    // Each pool makes a session of its own. The user's first session is not used here.
     expect(new Set(values).size).toBe(2);
     expect(new Set(writes.map(({ key }) => key)).size).toBe(2);
   });
 
-  test("C13: keys of users and of grants do not run into each other", async () => {
+  test("C13: user keys with quotes and brackets, with and without a grant's key: five different records", async () => {
     const fleet = users();
     const writes = writesTo(fleet);
     const bare = fleet.process();
@@ -129,14 +129,14 @@ describe("C13: a pool over a store", () => {
     expect(new Set(writes.map(({ key }) => key)).size).toBe(5);
   });
 
-  test("C13: no key of a user, and no refresh token, can be read in the name of a record", async () => {
+  test("C13: the name of a record shows neither the user's key nor a refresh token", async () => {
     const fleet = users();
     const writes = writesTo(fleet);
     await valueOf(fleet, fleet.process(), "ann@example.com");
     for (const { key } of writes) expect(key).toMatch(/^remint1:\{[0-9a-f]{40}\}:plain$/);
   });
 
-  test("C13: a list of origins in another order is the same record for a bare function", async () => {
+  test("C13: a function as grant, with the origins in another order: the same record", async () => {
     const fleet = users();
     const writes = writesTo(fleet);
     let mints = 0;
@@ -159,7 +159,7 @@ describe("C13: a pool over a store", () => {
     expect(new Set(writes.map(({ key }) => key)).size).toBe(1);
   });
 
-  test("C13: a user who was evicted and comes back goes on with the state in the record", async () => {
+  test("C13: a user was evicted and comes back: the state in the record is used", async () => {
     const fleet = users();
     const pool = fleet.process({ maxSize: 1 });
     for (let round = 1; round <= 3; round++) {
@@ -167,12 +167,12 @@ describe("C13: a pool over a store", () => {
       expect(await valueOf(fleet, pool, "bob")).toBe(`at-2-${round}`);
       await fleet.clock.advance(LIFE);
     }
-    // A new object every time, as after a restart: the pool's weak references do not outlive this process's.
+    // A new pool is like a restarted process: it has no references to earlier caches.
     expect(await valueOf(fleet, fleet.process(), "ann")).toBe("at-1-4");
     expect(fleet.server.reused).toEqual([]);
   });
 
-  test("C13: a sign-out and a new sign-in begin a new session, in every process", async () => {
+  test("C13: a user is released and signs in again: every process uses the new session", async () => {
     const fleet = users();
     const [one, two] = [fleet.process(), fleet.process()];
     await valueOf(fleet, one, "ann");
@@ -186,27 +186,30 @@ describe("C13: a pool over a store", () => {
   });
 });
 
-describe("whose token it is has to be said", () => {
+describe("a grant without a key", () => {
   const store = fleetStore(memoryStore(), { encryptionKey: "none" });
   const unnamed = (): TokenCache => createTokenCache({ grant: bareFunction, origins: [ORIGIN], store });
   const grants = { bare: bareFunction, refreshToken: refreshTokenGrant({ ...ENDPOINT, refreshToken: "rt" }) };
 
-  test.each(["bare", "refreshToken"] as const)("C13: %s with a store, without a key or a pool: TypeError", (name) => {
+  test.each(["bare", "refreshToken"] as const)("C13: %s with a store and without a pool: a TypeError", (name) => {
     const create = (): unknown => createTokenCache({ grant: grants[name], origins: [ORIGIN], store });
     expect(create).toThrow(TypeError);
     expect(create).toThrow(/"store".*"key".*createTokenPool/s);
     expect(create).not.toThrow(/rt\b/);
   });
 
-  test.each(["bare", "refreshToken"] as const)("C13: %s is fine in a pool, and outside of it refused again", (name) => {
-    const create = (): ReturnType<typeof createTokenCache> =>
-      createTokenCache({ grant: grants[name], origins: [ORIGIN], store });
-    const pool = createTokenPool({ create });
-    expect(pool.get("ann")).toBe(pool.get("ann"));
-    expect(create).toThrow(TypeError);
-  });
+  test.each(["bare", "refreshToken"] as const)(
+    "C13: %s with a store is accepted in a pool, and refused outside of the pool afterwards",
+    (name) => {
+      const create = (): ReturnType<typeof createTokenCache> =>
+        createTokenCache({ grant: grants[name], origins: [ORIGIN], store });
+      const pool = createTokenPool({ create });
+      expect(pool.get("ann")).toBe(pool.get("ann"));
+      expect(create).toThrow(TypeError);
+    },
+  );
 
-  test("C13: also after a create that failed, and after a pool in a pool", () => {
+  test("C13: it is refused outside of a pool, also after a `create` that threw and after a pool in a pool", () => {
     const failing = createTokenPool({
       create() {
         throw new Error("no such user");
@@ -226,8 +229,8 @@ describe("whose token it is has to be said", () => {
   });
 });
 
-describe("revoking what others use", () => {
-  test("C13: close({ revoke: true }) is refused with a store, and nothing has happened", async () => {
+describe("revoking a token that other processes may use", () => {
+  test("C13: close({ revoke: true }) with a store is refused, and the cache still works", async () => {
     const fleet = users();
     const pool = fleet.process();
     await valueOf(fleet, pool, "ann");
@@ -236,7 +239,7 @@ describe("revoking what others use", () => {
     expect((await cache.get()).value).toBe("at-1-1");
   });
 
-  test("C13: pool.delete(key, { revoke: true }) too", async () => {
+  test("C13: pool.release(key, { revoke: true }) with a store is refused, and the pool still has the cache", async () => {
     const fleet = users();
     const pool = fleet.process();
     await valueOf(fleet, pool, "ann");
@@ -249,8 +252,8 @@ describe("revoking what others use", () => {
   });
 });
 
-describe("10,000 users over two processes", () => {
-  test("C13: each costs a process less than 8 kB, presents its refresh token once and leaves no timer", async () => {
+describe("10,000 users in two processes", () => {
+  test("C13: less than 8 kB of heap per user and process, one use of each refresh token, no timer", async () => {
     const { output, code } = await run(`
       const users = Array.from({ length: 10_000 }, (_, index) => "user-" + index);
       const server = new SessionServer();
@@ -272,7 +275,7 @@ describe("10,000 users over two processes", () => {
       const before = used();
       await Promise.all([fill(one, odds), fill(two, evens)]);
       const bytes = Math.round((used() - before) / users.length);
-      if (one.size + two.size !== 2 * users.length) throw new Error("somebody was evicted");
+      if (one.size + two.size !== 2 * users.length) throw new Error("a user was evicted");
       const timers = process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
       console.log(JSON.stringify({ bytes, timers, requests: server.presented.length, reused: server.reused.length }));
     `);

@@ -1,19 +1,15 @@
-/**
- * The example of a store for another engine, on a real PostgreSQL: the contract must be enough to write one from.
- *
- * @module
- */
+/** The example store for another engine, on a real PostgreSQL. It shows that the store contract suffices to write one. */
 import { Client, Pool } from "pg";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { CREATE_TABLE, postgresStore } from "../../examples/fleet/postgres-store.ts";
 import { storeContract } from "../../src/fleet/store-contract.ts";
 import type { Store } from "../../src/fleet/store.ts";
 
-/** The users that a server which trusts this machine is likely to have. */
+/** Users that a PostgreSQL server on a development machine usually has. */
 const USERS = ["postgres", "root"];
 const server = { host: "127.0.0.1", port: 5432, database: "test", connectionTimeoutMillis: 2000 };
 
-/** The user who may connect; nobody where there is no server. */
+/** Returns the first user who can connect, or `undefined` if there is no server. */
 async function findUser(): Promise<string | undefined> {
   for (const user of USERS) {
     const client = new Client({ ...server, user });
@@ -22,10 +18,10 @@ async function findUser(): Promise<string | undefined> {
       await client.end();
       return user;
     } catch {
-      // The next, or none.
+      // The next user is tried.
     }
   }
-  console.log("skipped: no PostgreSQL at 127.0.0.1:5432 lets us in (database test, without a password)");
+  console.log("skipped: cannot connect to a PostgreSQL at 127.0.0.1:5432 (database test, no password)");
   return undefined;
 }
 
@@ -37,7 +33,7 @@ describe.skipIf(user === undefined)("the example postgresStore", () => {
   let store: Store;
 
   beforeAll(async () => {
-    // Racing swaps are on connections of their own.
+    // The pool gives each of the racing swaps a connection of its own.
     pool = new Pool({ ...server, user, max: 8, options: `-c search_path=${schema}` });
     await pool.query(`CREATE SCHEMA ${schema}`);
     await pool.query(CREATE_TABLE);
@@ -53,7 +49,7 @@ describe.skipIf(user === undefined)("the example postgresStore", () => {
     for (const { name, run } of storeContract(() => store)) it(name, run);
   });
 
-  it("asks once to write, and twice when something else is there", async () => {
+  it("needs one query for a write, and two if another value is stored", async () => {
     const query = vi.spyOn(pool, "query");
     await store.swap("once", undefined, "value", 60_000);
     expect(query).toHaveBeenCalledTimes(1);
@@ -62,7 +58,7 @@ describe.skipIf(user === undefined)("the example postgresStore", () => {
     query.mockRestore();
   });
 
-  it("goes by the server's clock: a client whose clock is an hour off sees the same", async () => {
+  it("a client whose clock is an hour ahead writes: the value expires by the server's clock", async () => {
     const now = vi.spyOn(Date, "now").mockImplementation(() => performance.timeOrigin + performance.now() + 3_600_000);
     await store.swap("clock", undefined, "value", 60_000);
     now.mockRestore();
@@ -71,14 +67,14 @@ describe.skipIf(user === undefined)("the example postgresStore", () => {
     expect(result.ok ? undefined : result.current?.ttl).toBeLessThanOrEqual(60_000);
   });
 
-  it("tries again when what is expected comes between its two statements", async () => {
+  it("the expected version is written between its two statements: it writes again and succeeds", async () => {
     const { rows } = await pool.query("SELECT nextval('remint_tokens_version_seq') AS next");
     const expected = String(Number(rows[0].next) + 1);
     let statements = 0;
     const raced = postgresStore({
       async query(text, values) {
         statements++;
-        // Right before the SELECT, another process writes the version that is expected.
+        // Right before the SELECT, another process writes the expected version.
         if (statements === 2) await store.swap("raced", undefined, "first", 60_000);
         return pool.query(text, values);
       },
@@ -87,7 +83,7 @@ describe.skipIf(user === undefined)("the example postgresStore", () => {
     expect(statements).toBe(3);
   });
 
-  it("rejects when the server cannot be reached", async () => {
+  it("rejects if the server cannot be reached", async () => {
     const nowhere = new Pool({ ...server, port: 1, user });
     await expect(postgresStore(nowhere).swap("key", undefined, "value", 1000)).rejects.toThrow();
     await nowhere.end();

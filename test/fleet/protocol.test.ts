@@ -1,13 +1,14 @@
-import { policyHalf } from "../../src/core/types.ts";
+/** One mint per fleet: cold, warm, after a rejection, in the soft window, under a 401 storm, and for failures. */
 import { describe, expect, test } from "vitest";
-import { fleetUnderTest, SITE } from "./fleet-under-test.ts";
+import { policyHalf } from "../../src/core/types.ts";
+import { fleetUnderTest, TARGET } from "./fleet-under-test.ts";
 
 async function withoutBearer(): Promise<{ access_token: string; token_type: string }> {
   return { access_token: "no-bearer", token_type: "mac" };
 }
 
 describe("one mint per fleet", () => {
-  test("cold: everybody gets the one token", async () => {
+  test("8 cold processes: all get the one token", async () => {
     const { processes, clock, grant } = fleetUnderTest({ size: 8 });
     const hold = grant.hold();
     const got = Promise.all(processes.map(({ cache }) => cache.get()));
@@ -18,7 +19,7 @@ describe("one mint per fleet", () => {
     expect(grant.mints).toBe(1);
   });
 
-  test("warm: no call to the store", async () => {
+  test("warm processes: no call to the store", async () => {
     const { processes, clock, grant } = fleetUnderTest();
     const all = Promise.all(processes.map(({ cache }) => cache.get()));
     await clock.advance(1000);
@@ -29,18 +30,20 @@ describe("one mint per fleet", () => {
     expect(grant.mints).toBe(1);
   });
 
-  test("C5: a revocation costs one mint, whoever is rejected first", async () => {
+  test("C5: the token of 5 processes is rejected: one mint", async () => {
     const { processes, clock, grant } = fleetUnderTest({ size: 5 });
     const all = Promise.all(processes.map(({ cache }) => cache.get()));
     await clock.advance(1000);
     const tokens = await all;
-    const renewed = Promise.all(processes.map(({ cache }, i) => policyHalf(cache).rejected(tokens[i]!, SITE)!.next()));
+    const renewed = Promise.all(
+      processes.map(({ cache }, i) => policyHalf(cache).rejected(tokens[i]!, TARGET)!.next()),
+    );
     await clock.advance(2000);
     expect((await renewed).map(({ token }) => token.value)).toEqual(Array.from({ length: 5 }, () => "fake-2"));
     expect(grant.mints).toBe(2);
   });
 
-  test("C3: one process refreshes, the others take it over", async () => {
+  test("C3: in the soft window one process refreshes and the others adopt its token", async () => {
     const { processes, clock, grant } = fleetUnderTest({ size: 5 });
     const all = Promise.all(processes.map(({ cache }) => cache.get()));
     await clock.advance(1000);
@@ -54,7 +57,7 @@ describe("one mint per fleet", () => {
     expect(processes.map(({ cache }) => cache.peek()!.value)).toEqual(Array.from({ length: 5 }, () => "fake-2"));
   });
 
-  test("C8: an API that says 401 to everything costs the fleet at most 10 mints in 20 s", async () => {
+  test("C8: an API answers every request of 16 processes with 401 for 20 s: 6 to 10 mints", async () => {
     const { processes, clock, grant } = fleetUnderTest({ size: 16 });
     const all = Promise.all(processes.map(({ cache }) => cache.get()));
     await clock.advance(1000);
@@ -62,7 +65,7 @@ describe("one mint per fleet", () => {
     for (let i = 0; i < 200; i++) {
       const rounds = processes.map(async ({ cache }) => {
         let token = await cache.get();
-        let renewal = policyHalf(cache).rejected(token, SITE);
+        let renewal = policyHalf(cache).rejected(token, TARGET);
         for (let sends = 1; renewal !== undefined && sends < 3; sends++) {
           const next = await renewal.next();
           if (next.final) return;
@@ -77,7 +80,7 @@ describe("one mint per fleet", () => {
     expect(grant.mints).toBeGreaterThanOrEqual(6);
   });
 
-  test("C9: a failed mint is everybody's", async () => {
+  test("C9: a mint fails: one attempt, and the callers of all 5 processes get the failure", async () => {
     const { processes, clock, grant } = fleetUnderTest({ size: 5 });
     grant.fail(Object.assign(new Error("no"), { status: 503 }), Infinity);
     const all = Promise.allSettled(processes.map(({ cache }) => cache.get()));
@@ -87,7 +90,7 @@ describe("one mint per fleet", () => {
     expect(grant.mints).toBe(1);
   });
 
-  test("fleet: a token to start with that no request can carry is not shared: somebody mints", async () => {
+  test("an initial token that no request can carry is not shared: one process mints", async () => {
     const { processes, clock, grant } = fleetUnderTest({ initial: withoutBearer });
     const all = Promise.all(processes.map(({ cache }) => cache.get()));
     await clock.advance(1000);

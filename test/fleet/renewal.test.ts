@@ -1,13 +1,13 @@
-/** Issue C, item 6: renewals across processes. A 401 in one of them is the whole fleet's business, and no more than that. */
-import { policyHalf } from "../../src/core/types.ts";
+/** Renewals in a fleet: tokens of other processes, repeated tokens, and the charges that the fleet shares. */
 import { describe, expect, test } from "vitest";
 import { createAuthFetch } from "../../src/adapters/fetch.ts";
+import { policyHalf } from "../../src/core/types.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { ORIGIN, SITE, warm, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
+import { ORIGIN, TARGET, warm, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
 import { writesTo } from "./session-server.ts";
 
-/** One request to an API that accepts only some values, while time passes. @returns What was sent, and the last status. */
-async function sent(
+/** Sends a request to an API that accepts only some tokens. Returns the tokens that were sent, and the last status. */
+async function request(
   { clock }: FleetUnderTest,
   { cache }: Process,
   accepts: (value: string) => boolean,
@@ -20,14 +20,14 @@ async function sent(
       return new Response(null, { status: accepts(value) ? 200 : 401 });
     },
   });
-  const answer = fetch(`${ORIGIN}${SITE.path}`);
+  const answer = fetch(`${ORIGIN}${TARGET.path}`);
   await clock.advance(3000);
   return { sent: values, status: (await answer).status };
 }
 
-/** Rejects whatever the processes have, in turn. @returns How often a process was refused the renewal, in order. */
+/** Rejects the current token of a process. Returns whether the process renewed it or the storm guard refused. */
 async function reject(fleet: FleetUnderTest, process: Process): Promise<"renewed" | "refused"> {
-  const renewal = policyHalf(process.cache).rejected(process.cache.peek()!, SITE);
+  const renewal = policyHalf(process.cache).rejected(process.cache.peek()!, TARGET);
   if (renewal === undefined) return "refused";
   const next = renewal.next();
   await fleet.clock.advance(1000);
@@ -35,58 +35,58 @@ async function reject(fleet: FleetUnderTest, process: Process): Promise<"renewed
   return "renewed";
 }
 
-/** The others take over what was minted last. */
+/** Lets every other process adopt the token that was minted last. */
 async function adopt({ processes, clock }: FleetUnderTest, but: Process): Promise<void> {
   const others = processes.filter((process) => process !== but);
   const renewals = others.map(
-    ({ cache }) => policyHalf(cache).rejected(cache.peek()!, SITE)?.next() ?? Promise.resolve(),
+    ({ cache }) => policyHalf(cache).rejected(cache.peek()!, TARGET)?.next() ?? Promise.resolve(),
   );
   await clock.advance(1000);
   await Promise.all(renewals);
 }
 
 describe("a token that another process minted", () => {
-  test("Q5: was revoked too: the caller sends three times and gets its answer", async () => {
+  test("Q5: was revoked too: the request is sent three times and succeeds", async () => {
     const fleet = await warm({ size: 2 });
     const [a, b] = fleet.processes as [Process, Process];
-    // b finds out first, and its new token does not live long either.
-    expect(await sent(fleet, b, (value) => value === "fake-2")).toEqual({ sent: ["fake-1", "fake-2"], status: 200 });
-    const outcome = await sent(fleet, a, (value) => value === "fake-3");
+    // Process b is rejected first. Its new token is revoked soon after.
+    expect(await request(fleet, b, (value) => value === "fake-2")).toEqual({ sent: ["fake-1", "fake-2"], status: 200 });
+    const outcome = await request(fleet, a, (value) => value === "fake-3");
     expect(outcome).toEqual({ sent: ["fake-1", "fake-2", "fake-3"], status: 200 });
     expect(fleet.grant.mints).toBe(3);
   });
 
-  test("Q5: is the last thing an always refusing API costs a caller: three sends, then its 401", async () => {
+  test("Q5: an API rejects every token: the request is sent three times, then the caller gets the 401", async () => {
     const fleet = await warm({ size: 2 });
     const [a, b] = fleet.processes as [Process, Process];
-    await sent(fleet, b, (value) => value === "fake-2");
-    expect(await sent(fleet, a, () => false)).toEqual({ sent: ["fake-1", "fake-2", "fake-3"], status: 401 });
+    await request(fleet, b, (value) => value === "fake-2");
+    expect(await request(fleet, a, () => false)).toEqual({ sent: ["fake-1", "fake-2", "fake-3"], status: 401 });
     expect(fleet.grant.mints).toBe(3);
   });
 
-  test("C7: is not final; one that was minted here after the rejection is", async () => {
+  test("C7: is not final; a token that this process minted after the rejection is final", async () => {
     const { processes, clock } = await warm({ size: 2 });
     const [a, b] = processes as [Process, Process];
     const first = a.cache.peek()!;
-    const minted = policyHalf(b.cache).rejected(b.cache.peek()!, SITE)!.next();
+    const minted = policyHalf(b.cache).rejected(b.cache.peek()!, TARGET)!.next();
     await clock.advance(1000);
     expect(await minted).toMatchObject({ final: true, token: { value: "fake-2" } });
-    const adopted = policyHalf(a.cache).rejected(first, SITE)!.next();
+    const adopted = policyHalf(a.cache).rejected(first, TARGET)!.next();
     await clock.advance(1000);
     expect(await adopted).toMatchObject({ final: false, token: { value: "fake-2" } });
   });
 
-  test("C7: is adopted without a charge: no renewal is refused later because of it", async () => {
+  test("C7: is adopted six times without a charge: no renewal is refused", async () => {
     const { processes, clock, grant } = await warm({ size: 2 });
     const [a, b] = processes as [Process, Process];
     for (let round = 2; round < 8; round++) {
       await clock.advance(61_000);
       for (const { cache } of [b, a]) {
         const token = cache.peek()!;
-        const renewed = policyHalf(cache).rejected(token, SITE)!.next();
+        const renewed = policyHalf(cache).rejected(token, TARGET)!.next();
         await clock.advance(1000);
         expect((await renewed).token.value).toBe(`fake-${round}`);
-        if (cache === b.cache) policyHalf(b.cache).accepted((await renewed).token, SITE);
+        if (cache === b.cache) policyHalf(b.cache).accepted((await renewed).token, TARGET);
       }
     }
     expect(policyHalf(a.cache).onTrial).toBe(false);
@@ -94,38 +94,40 @@ describe("a token that another process minted", () => {
   });
 });
 
-describe("F5: a server that hands out the same live token", () => {
-  test("C7: the repeated value is adopted as final, and nobody else mints", async () => {
+describe("a server that mints the same token again", () => {
+  test("C7: 8 processes are rejected at once: one mints, and the others adopt the repeated token as final", async () => {
     const grant = fakeGrant({ key: "orders", response: { access_token: "same" } });
     const { processes, clock } = await warm({ grant, size: 8 });
-    const renewals = Promise.all(processes.map(({ cache }) => policyHalf(cache).rejected(cache.peek()!, SITE)!.next()));
+    const renewals = Promise.all(
+      processes.map(({ cache }) => policyHalf(cache).rejected(cache.peek()!, TARGET)!.next()),
+    );
     await clock.advance(3000);
     const renewed = await renewals;
     expect(renewed.map(({ token, final }) => `${token.value} ${final}`)).toEqual(processes.map(() => "same true"));
     expect(grant.mints).toBe(2);
   });
 
-  test("C7: nor does one whose request comes much later", async () => {
+  test("C7: a second process is rejected 30 s later: it adopts as final; at its next rejection it mints", async () => {
     const grant = fakeGrant({ key: "orders", response: { access_token: "same" } });
     const { processes, clock } = await warm({ grant, size: 2 });
     const [a, b] = processes as [Process, Process];
-    const first = policyHalf(a.cache).rejected(a.cache.peek()!, SITE)!.next();
+    const first = policyHalf(a.cache).rejected(a.cache.peek()!, TARGET)!.next();
     await clock.advance(30_000);
     await first;
-    const second = policyHalf(b.cache).rejected(b.cache.peek()!, SITE)!.next();
+    const second = policyHalf(b.cache).rejected(b.cache.peek()!, TARGET)!.next();
     await clock.advance(1000);
     expect(await second).toMatchObject({ final: true });
     expect(grant.mints).toBe(2);
-    // Now it knows of that mint: the next rejection is of this one.
-    const third = policyHalf(b.cache).rejected(b.cache.peek()!, SITE)!.next();
+    // Process b knows of that mint now, so the next rejection concerns the repeated token itself.
+    const third = policyHalf(b.cache).rejected(b.cache.peek()!, TARGET)!.next();
     await clock.advance(1000);
     expect(await third).toMatchObject({ final: true });
     expect(grant.mints).toBe(3);
   });
 });
 
-describe("C8: one count for the fleet", () => {
-  test("C8: rejections in different processes add up, in the record, and are kept by every phase", async () => {
+describe("C8: the fleet shares one count of charges", () => {
+  test("C8: rejections in three processes add up in the record, in every phase of it", async () => {
     const fleet = await warm({ size: 3 });
     const writes = writesTo(fleet);
     for (const process of fleet.processes) {
@@ -136,7 +138,7 @@ describe("C8: one count for the fleet", () => {
     expect(fleet.grant.mints).toBe(4);
   });
 
-  test("C8: what one process was charged closes the others without a call to the store, until the time in the record", async () => {
+  test("C8: charges of two processes: a third refuses a renewal without a call to the store, until the pause is over", async () => {
     const fleet = await warm({ size: 3 });
     const [a, b, c] = fleet.processes as [Process, Process, Process];
     for (let round = 0; round < 5; round++) {
@@ -144,7 +146,7 @@ describe("C8: one count for the fleet", () => {
       expect(await reject(fleet, [a, b][round % 2]!)).toBe("renewed");
       await adopt(fleet, [a, b][round % 2]!);
     }
-    // Five in a row: four seconds, of which two have passed. c itself was never charged for a mint.
+    // Five rejections in a row make a pause of four seconds, of which two have passed. Process c has minted nothing.
     expect(c.events.filter(({ name }) => name === "minted")).toHaveLength(0);
     const calls = c.store.calls;
     expect(await reject(fleet, c)).toBe("refused");
@@ -155,7 +157,7 @@ describe("C8: one count for the fleet", () => {
     expect(fleet.grant.mints).toBe(7);
   });
 
-  test("C8: a process that has just begun is told by the record", async () => {
+  test("C8: a process that starts later reads the charges from the record and refuses the renewal", async () => {
     const fleet = await warm({ size: 2 });
     const [a, b] = fleet.processes as [Process, Process];
     for (let round = 0; round < 5; round++) {
@@ -171,7 +173,7 @@ describe("C8: one count for the fleet", () => {
     expect(fleet.grant.mints).toBe(6);
   });
 
-  test("C8: a token that was good for a minute begins the count anew", async () => {
+  test("C8: a token that was accepted for a minute resets the count", async () => {
     const fleet = await warm({ size: 2 });
     const writes = writesTo(fleet);
     for (const [round, wait] of [1000, 1000, 50_000, 61_000, 1000].entries()) {

@@ -1,3 +1,4 @@
+/** The encryption of records (S6): format, damaged texts, keys, and which options are refused. */
 import { Buffer } from "node:buffer";
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
 import { inspect } from "node:util";
@@ -6,7 +7,7 @@ import * as fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { sealsOf, type EncryptionKey, type Seal } from "../../src/fleet/seal.ts";
 
-/** Bytes 0 to 31, so that a known answer can be looked up anywhere. */
+/** The bytes 0 to 31, so that expected values can be computed with any other implementation. */
 const KEY = Uint8Array.from({ length: 32 }, (_, index) => index);
 const RECORD = { token: "secret-token", until: 4_102_444_800_000, state: { refresh_token: "rt-1" } };
 
@@ -17,7 +18,7 @@ const derived = (info: string, length = 32): Buffer =>
 afterEach(() => vi.restoreAllMocks());
 
 describe("S6: a sealed record", () => {
-  test("S6: opens with its key in its context, and only there", async () => {
+  test("S6: opens with its own key and context; with another key or context it does not", async () => {
     const seal = sealOf(KEY);
     const text = await seal.seal(RECORD, "T|key");
     expect(await seal.open(text, "T|key")).toEqual(RECORD);
@@ -27,7 +28,7 @@ describe("S6: a sealed record", () => {
     expect(await sealOf(randomBytes(32)).open(text, "T|key")).toBeUndefined();
   });
 
-  test("S6: is base64url of iv, AES-256-GCM and tag under HKDF's key, with the context authenticated", async () => {
+  test("S6: is base64url of iv, AES-256-GCM ciphertext and tag, under a key from HKDF, with the context as AAD", async () => {
     const bytes = Buffer.from(await sealOf(KEY).seal(RECORD, "T|schlüssel"), "base64url");
     const decipher = createDecipheriv("aes-256-gcm", derived("aes"), bytes.subarray(0, 12));
     decipher.setAAD(Buffer.from("T|schlüssel", "utf8"));
@@ -40,12 +41,12 @@ describe("S6: a sealed record", () => {
     expect(await sealOf(KEY).open(sealedByNode(JSON.stringify(RECORD)), "T|key")).toEqual(RECORD);
   });
 
-  test.each(["[1,2]", "null", '"text"', "7", "{", ""])("S6: is a JSON object; %j is none of ours", async (json) => {
+  test.each(["[1,2]", "null", '"text"', "7", "{", ""])("S6: is a JSON object; %j does not open", async (json) => {
     expect(await sealOf(KEY).open(sealedByNode(json), "T|key")).toBeUndefined();
     expect(await sealsOf("none")[0]!.open(Buffer.from(json).toString("base64url"), "T|key")).toBeUndefined();
   });
 
-  test("S6: is another text every time, and shows nothing of what it holds", async () => {
+  test("S6: the same record sealed 50 times: 50 different texts, and none contains the token", async () => {
     const seal = sealOf(KEY);
     const texts = await Promise.all(Array.from({ length: 50 }, async () => seal.seal(RECORD, "T|key")));
     expect(new Set(texts.map((text) => text.slice(0, 16))).size).toBe(50); // the iv
@@ -55,7 +56,7 @@ describe("S6: a sealed record", () => {
     }
   });
 
-  test("S6: holds any JSON object", async () => {
+  test("S6: any JSON object comes back unchanged", async () => {
     const seal = sealOf(KEY);
     const value = { größe: "ä€😀\ud800\u0000\u2028", nested: [{ a: null }] };
     expect(await seal.open(await seal.seal(value, "T|key"), "T|key")).toEqual(value);
@@ -69,12 +70,12 @@ describe("S6: a sealed record", () => {
     );
   });
 
-  test("S6: of 1 MB round-trips", async () => {
+  test("S6: a record of 1 MB comes back unchanged", async () => {
     const large = { token: "x".repeat(1_000_000) };
     expect(await sealOf(KEY).open(await sealOf(KEY).seal(large, ""), "")).toEqual(large);
   });
 
-  test("S6: opens in no context but its own", async () => {
+  test("S6: two random contexts: it opens only if they are equal", async () => {
     const seal = sealOf(KEY);
     await fc.assert(
       fc.asyncProperty(fc.string(), fc.string(), async (one, other) => {
@@ -85,11 +86,11 @@ describe("S6: a sealed record", () => {
   });
 });
 
-describe("S6: a text that is damaged or not ours", () => {
-  test("S6: does not open with any single bit flipped", async () => {
+describe("S6: a damaged or foreign text", () => {
+  test("S6: any single bit flipped: it does not open", async () => {
     const seal = sealOf(KEY);
     const text = await seal.seal({ t: "abcd" }, "T|key");
-    expect(text).toHaveLength(54); // 40 bytes: the last character has bits that say nothing
+    expect(text).toHaveLength(54); // 40 bytes: the last character has unused bits
     for (let index = 0; index < text.length; index++) {
       for (let bit = 0; bit < 8; bit++) {
         const flipped = String.fromCharCode(text.charCodeAt(index) ^ (1 << bit));
@@ -99,7 +100,7 @@ describe("S6: a text that is damaged or not ours", () => {
     }
   });
 
-  test("S6: does not open cut short anywhere, lengthened, or spelled otherwise", async () => {
+  test("S6: cut at any place, lengthened, padded or with white space: it does not open", async () => {
     const seal = sealOf(KEY);
     const text = await seal.seal({ t: "abc" }, "T|key");
     for (let length = 0; length < text.length; length++) {
@@ -119,12 +120,12 @@ describe("S6: a text that is damaged or not ours", () => {
     },
   );
 
-  test("S6: is none of ours when it is no UTF-8", async () => {
+  test("S6: bytes that are not UTF-8 do not open", async () => {
     const bytes = Buffer.from([...Buffer.from('{"t":"'), 0xff, ...Buffer.from('"}')]);
     expect(await sealsOf("none")[0]!.open(bytes.toString("base64url"), "T|key")).toBeUndefined();
   });
 
-  test("S6: nothing random opens, and nothing throws", async () => {
+  test("S6: random texts do not open, and do not throw", async () => {
     const seal = sealOf(KEY);
     const bytes = fc.uint8Array({ maxLength: 200 }).map((array) => Buffer.from(array).toString("base64url"));
     await fc.assert(
@@ -137,8 +138,8 @@ describe("S6: a text that is damaged or not ours", () => {
   });
 });
 
-describe("S6: what is derived from a key", () => {
-  test("S6: an id of 8 characters, another for every key", async () => {
+describe("S6: keys and ids", () => {
+  test("S6: each key has its own id of 8 characters", async () => {
     const id = await sealOf(KEY).id();
     expect(id).toBe(derived("kid", 6).toString("base64url"));
     expect(id).toMatch(/^[\w-]{8}$/);
@@ -146,7 +147,7 @@ describe("S6: what is derived from a key", () => {
     expect(new Set([id, ...ids]).size).toBe(101);
   });
 
-  test("S6: the first key seals, the others open", async () => {
+  test("S6: a list of two keys: one seal per key, in that order", async () => {
     const old = randomBytes(32);
     const text = await sealOf(old).seal(RECORD, "T|key");
     const [first, second, ...more] = sealsOf([KEY, old]);
@@ -156,19 +157,19 @@ describe("S6: what is derived from a key", () => {
     expect(await second!.open(text, "T|key")).toEqual(RECORD);
   });
 
-  test("S6: nothing is imported before the first use, once for all of them, and again after a failure", async () => {
+  test("S6: the key is imported at the first use, once; after a failed import it is imported again", async () => {
     const importKey = vi.spyOn(globalThis.crypto.subtle, "importKey");
     importKey.mockRejectedValueOnce(new Error("not now"));
     const seal = sealOf(KEY);
     expect(importKey).not.toHaveBeenCalled();
-    await expect(seal.open("AAAA", "T|key")).rejects.toThrow("not now"); // says nothing about the record
+    await expect(seal.open("AAAA", "T|key")).rejects.toThrow("not now"); // the failure is not about the record
     const text = await seal.seal(RECORD, "T|key");
     await Promise.all([seal.open(text, "T|key"), seal.id(), seal.seal({}, "")]);
     expect(await seal.open(text, "T|key")).toEqual(RECORD);
     expect(importKey).toHaveBeenCalledTimes(2);
   });
 
-  test("S5, S6: cannot be exported, and prints nothing of the key", async () => {
+  test("S5, S6: the imported keys cannot be exported, and the printed seal shows nothing of the key", async () => {
     const { subtle } = globalThis.crypto;
     const [importKey, deriveKey] = [vi.spyOn(subtle, "importKey"), vi.spyOn(subtle, "deriveKey")];
     const text = Buffer.from(KEY).toString("base64");
@@ -195,7 +196,7 @@ describe("S6: what is derived from a key", () => {
     expect((await Promise.all(keys)).map((key) => key.extractable)).toEqual([false, false]);
   });
 
-  test("S6: the caller's bytes are copied, and left alone", async () => {
+  test("S6: the caller changes the bytes later: the seal keeps the old key, and the bytes stay the caller's", async () => {
     const bytes = Uint8Array.from(KEY);
     const seal = sealOf(bytes);
     bytes.fill(7);
@@ -205,7 +206,7 @@ describe("S6: what is derived from a key", () => {
 });
 
 describe("S6: encryptionKey", () => {
-  test("S6: is 32 bytes, or base64 or base64url of them, with or without padding", async () => {
+  test("S6: accepts 32 bytes, and base64 or base64url of them, with or without padding", async () => {
     const random = Buffer.concat([Buffer.from([0xfb, 0xff, 0xfe]), randomBytes(29)]); // "+//+" and "-__-"
     const padded = random.toString("base64");
     const foreign = runInNewContext("Uint8Array.from(bytes)", { bytes: [...random] }) as Uint8Array;
@@ -252,7 +253,7 @@ describe("S6: encryptionKey", () => {
     );
   });
 
-  test("S6: a wrong key in a list is refused, and named", () => {
+  test("S6: a wrong or repeated key in a list is refused, and the message names its index", () => {
     const text = Buffer.from(KEY).toString("base64url");
     expect(refusal([KEY, "none"]).message).toMatch(/^"encryptionKey\[1\]" .*got "none", which stands alone/);
     expect(refusal([KEY, undefined]).message).toMatch(/^"encryptionKey\[1\]" .*got undefined$/);
@@ -262,14 +263,14 @@ describe("S6: encryptionKey", () => {
     );
   });
 
-  test("S6: is required, and the message says how to do without", () => {
+  test("S6: undefined is refused, and the message says how to make a key and how to store unencrypted", () => {
     const { message } = refusal(undefined);
     for (const part of [`"encryptionKey" is required`, "openssl rand -base64 32", `"none" stores tokens unencrypted`]) {
       expect(message).toContain(part);
     }
   });
 
-  test("S5, S6: is in no message", () => {
+  test("S5, S6: random texts as keys: no message contains the key", () => {
     fc.assert(
       fc.property(fc.string({ minLength: 8 }), (key) => {
         fc.pre(key.trim().length >= 8 && !refusal(null).message.includes(key.trim()));
@@ -278,7 +279,7 @@ describe("S6: encryptionKey", () => {
     );
   });
 
-  test(`S6: "none" stores readable JSON under the id "plain", bound to nothing`, async () => {
+  test(`S6: "none" stores readable JSON under the id "plain", without a context`, async () => {
     const seals = sealsOf("none");
     const [seal] = seals;
     expect(seals).toHaveLength(1);
@@ -291,7 +292,7 @@ describe("S6: encryptionKey", () => {
   });
 });
 
-/** What `sealsOf` throws. */
+/** Returns what `sealsOf` throws. */
 function refusal(key: unknown): Error {
   try {
     sealsOf(key as EncryptionKey);
@@ -301,7 +302,7 @@ function refusal(key: unknown): Error {
   throw new Error("was accepted");
 }
 
-/** Sealed with Node's own crypto for the context `T|key`, with nothing of ours. */
+/** Seals a text for the context `T|key` with Node's own crypto, without our code. */
 function sealedByNode(json: string): string {
   const iv = randomBytes(12);
   const cipher = createCipheriv("aes-256-gcm", derived("aes"), iv);

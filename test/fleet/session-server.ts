@@ -1,3 +1,4 @@
+/** A fleet whose grant has a rotating refresh token, with a scripted server that detects reuse. */
 import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
 import { createTokenCache, TokenEndpointError } from "../../src/index.ts";
 import { manualClock } from "../../src/testing/index.ts";
@@ -17,33 +18,40 @@ interface Session {
   isEnded: boolean;
 }
 
-/** A server whose refresh tokens rotate, with reuse detection: one that comes twice ends its whole session (RFC 9700 4.14.2). */
+/**
+ * A server with rotating refresh tokens and reuse detection: a refresh token that is sent twice ends its whole session
+ * (RFC 9700 section 4.14.2).
+ */
 export class SessionServer {
-  /** Every refresh token that was presented, in order. */
+  /** Every refresh token that was sent, oldest first. */
   readonly presented: string[] = [];
-  /** Seconds its access tokens live. */
+  /** The lifetime of the access tokens in seconds. */
   expiresIn = 300;
   readonly #sessions: Session[] = [];
 
-  /** A user signs in. @returns The first refresh token. */
+  /** Signs a user in and returns the first refresh token of the session. */
   signIn(): string {
     const session = { live: `rt-${this.#sessions.length + 1}-0`, rotations: 0, isEnded: false };
     this.#sessions.push(session);
     return session.live;
   }
 
-  /** The refresh token of a session that is good now; of the last one unless told. */
+  /** Returns the valid refresh token of a session, or `undefined` if the session has ended. The default is the last session. */
   live(session: number = this.#sessions.length): string | undefined {
     const { live, isEnded } = this.#sessions[session - 1]!;
     return isEnded ? undefined : live;
   }
 
-  /** The user's session is ended by the server. */
+  /** Ends a session. The default is the last session. */
   end(session: number = this.#sessions.length): void {
     this.#sessions[session - 1]!.isEnded = true;
   }
 
-  /** One token request. @throws {TokenEndpointError} `invalid_grant`, and the session is over. */
+  /**
+   * Answers one token request.
+   *
+   * @throws {TokenEndpointError} `invalid_grant` if the refresh token is not the valid one. This ends the session.
+   */
   present(refreshToken: string): Answer {
     this.presented.push(refreshToken);
     const number = Number(refreshToken.split("-")[1]);
@@ -57,18 +65,18 @@ export class SessionServer {
     return { access_token: `at-${number}-${count}`, expires_in: this.expiresIn, state: session.live };
   }
 
-  /** Those that were presented more than once. */
+  /** The refresh tokens that were sent more than once. */
   get reused(): string[] {
     const seen = new Set<string>();
     return this.presented.filter((token) => seen.size === seen.add(token).size);
   }
 }
 
-/** A grant of one process, and where a test may hold it up. */
+/** The grant of one process. A test can delay it in two places. */
 export interface SessionGrant extends Grant {
-  /** Awaited before the refresh token is presented. */
+  /** Awaited before the refresh token is sent. */
   beforeSending: (() => Promise<unknown>) | undefined;
-  /** Awaited when the server has answered, before anybody hears of it. */
+  /** Awaited after the server has answered and before the grant returns the answer. */
   beforeAnswering: (() => Promise<unknown>) | undefined;
 }
 
@@ -89,7 +97,7 @@ export function sessionGrant(server: SessionServer, seed: string, members: Grant
   return definition as unknown as SessionGrant;
 }
 
-/** A process and its own grant. */
+/** One process of the fleet, with its own grant. */
 export interface SessionProcess {
   readonly cache: TokenCache;
   readonly grant: SessionGrant;
@@ -103,13 +111,13 @@ export interface SessionFleet {
   readonly store: Store;
   readonly server: SessionServer;
   readonly processes: SessionProcess[];
-  /** The refresh token the processes are configured with. */
+  /** The refresh token with which the processes are configured. */
   readonly seed: string;
-  /** One more process. */
+  /** Adds a process. */
   readonly join: (seed?: string, fleet?: Partial<FleetOptions>) => SessionProcess;
-  /** Every process asks `callers` times; time passes until all have an answer. */
+  /** Asks every process `callers` times, and lets time pass until all have answered. */
   readonly askAll: (callers?: number) => Promise<string[]>;
-  /** What a call comes to, while time passes. */
+  /** Lets time pass until a promise settles, and returns its result. */
   readonly during: <T>(work: Promise<T>) => Promise<T>;
 }
 
@@ -117,14 +125,14 @@ export interface SessionFleetOptions extends Partial<Omit<TokenCacheOptions, "gr
   readonly fleet?: Partial<FleetOptions>;
 }
 
-/** Nothing is encrypted: WebCrypto does not wait for a manual clock. */
+/** Creates a fleet. Records are not encrypted, because WebCrypto does not wait for a manual clock. */
 export function sessionFleet(size = 3, { fleet, ...options }: SessionFleetOptions = {}): SessionFleet {
   const clock = manualClock();
   const store = memoryStore({ clock });
   const server = new SessionServer();
   const seed = server.signIn();
   const processes: SessionProcess[] = [];
-  const join = (own = seed, differently: Partial<FleetOptions> = {}): SessionProcess => {
+  const join = (own = seed, ownFleet: Partial<FleetOptions> = {}): SessionProcess => {
     const grant = sessionGrant(server, own);
     const events: RemintEvent[] = [];
     const switched = switchable(store);
@@ -134,7 +142,7 @@ export function sessionFleet(size = 3, { fleet, ...options }: SessionFleetOption
       ...options,
       grant,
       clock,
-      store: fleetStore(switched, { encryptionKey: "none", ...fleet, ...differently }),
+      store: fleetStore(switched, { encryptionKey: "none", ...fleet, ...ownFleet }),
     });
     const process = { cache, grant, store: switched, events };
     processes.push(process);
@@ -156,7 +164,7 @@ export function sessionFleet(size = 3, { fleet, ...options }: SessionFleetOption
   return { clock, store, server, seed, processes, join, askAll, during };
 }
 
-/** A record as it was written; nothing is encrypted where the clock is a manual one. */
+/** A record that was written to the store, without encryption. */
 export interface WrittenRecord {
   readonly key: string;
   readonly phase: string;
@@ -169,19 +177,19 @@ export interface WrittenRecord {
   readonly strikes: number;
 }
 
-export function decoded(key: string, text: string): WrittenRecord {
+function decodeRecord(key: string, text: string): WrittenRecord {
   const sealed = JSON.parse(Buffer.from(text.slice(1), "base64url").toString()) as Omit<WrittenRecord, "phase">;
   return { ...sealed, key, phase: text.slice(0, 1) };
 }
 
-/** Collects everything that is written to the fleet's store from now on. */
+/** Collects every record that is written to the fleet's store from now on. */
 export function writesTo({ store }: { readonly store: Store }): WrittenRecord[] {
   const writes: WrittenRecord[] = [];
   const swap = store.swap.bind(store);
   store.swap = async (key, expected, next, ttl) => {
     const result = await swap(key, expected, next, ttl);
     if (result.ok && next !== undefined) {
-      const record = decoded(key, next);
+      const record = decodeRecord(key, next);
       if (record.ttl !== ttl) throw new Error(`kept for ${ttl} ms, and says ${record.ttl}`);
       writes.push(record);
     }
@@ -190,7 +198,10 @@ export function writesTo({ store }: { readonly store: Store }): WrittenRecord[] 
   return writes;
 }
 
-/** The names of events that a process told. */
-export function toldBy({ events }: { readonly events: readonly RemintEvent[] }, name: RemintEvent["name"]): number {
+/** Counts the events of a process with this name. */
+export function countEvents(
+  { events }: { readonly events: readonly RemintEvent[] },
+  name: RemintEvent["name"],
+): number {
   return events.filter((event) => event.name === name).length;
 }

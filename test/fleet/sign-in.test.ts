@@ -1,17 +1,17 @@
-/** Issue C, item 7: whose session a record holds, when processes begin with different refresh tokens. */
-import { policyHalf } from "../../src/core/types.ts";
+/** Which session the fleet uses if its processes start with different refresh tokens, and sessions that have ended. */
 import { describe, expect, test } from "vitest";
-import { createTokenCache, refreshTokenGrant } from "../../src/index.ts";
+import { policyHalf } from "../../src/core/types.ts";
 import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
+import { createTokenCache, refreshTokenGrant } from "../../src/index.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 import { FIRST, startRotatingServer } from "../grants/rotating-server.ts";
-import { ORIGIN, SITE } from "./fleet-under-test.ts";
+import { ORIGIN, TARGET } from "./fleet-under-test.ts";
 import { sessionFleet, writesTo, type SessionFleet, type SessionProcess } from "./session-server.ts";
 
 const LIFE = 300_000;
 const REFUSED = { code: "ERR_TOKEN_ENDPOINT", error: "invalid_grant", terminal: true };
 
-/** Two processes with the first sign-in, and its record rotated twice. */
+/** Starts two processes with the first sign-in. They have rotated twice. */
 async function signedIn(): Promise<SessionFleet & { a: SessionProcess; b: SessionProcess }> {
   const fleet = sessionFleet(2);
   const [a, b] = fleet.processes as [SessionProcess, SessionProcess];
@@ -22,7 +22,7 @@ async function signedIn(): Promise<SessionFleet & { a: SessionProcess; b: Sessio
   return { ...fleet, a, b };
 }
 
-/** The server has ended the session, and the fleet has been told. */
+/** The same, and the server has ended the session, and process `a` was refused. */
 async function ended(): ReturnType<typeof signedIn> {
   const fleet = await signedIn();
   fleet.server.end();
@@ -32,8 +32,8 @@ async function ended(): ReturnType<typeof signedIn> {
   return fleet;
 }
 
-describe("a process that begins", () => {
-  test("sign-in: with the first refresh token of a family that was rotated since goes on with the record's", async () => {
+describe("a process that starts", () => {
+  test("with the first refresh token, which was rotated since: it uses the refresh token in the record", async () => {
     const { clock, server, join, seed, during } = await signedIn();
     const late = join(seed);
     expect((await during(late.cache.get())).value).toBe("at-1-2");
@@ -43,7 +43,7 @@ describe("a process that begins", () => {
   });
 
   test.each([0, 1])(
-    "sign-in: with the refresh token that onRotate saved %i rotations ago is of the same session",
+    "with the refresh token that onRotate saved %i rotations ago: it belongs to the same session",
     async (ago) => {
       const { clock, server, join, during } = await signedIn();
       for (let rotations = 0; rotations < 20; rotations++) {
@@ -60,11 +60,11 @@ describe("a process that begins", () => {
     },
   );
 
-  test("sign-in: with another refresh token replaces the session, for everybody", async () => {
+  test("with the refresh token of a new sign-in: every process uses the new session", async () => {
     const { clock, server, join, a, b, during } = await signedIn();
     const fresh = join(server.signIn());
     expect((await during(fresh.cache.get())).value).toBe("at-2-1");
-    // Who has a valid token keeps it for its time.
+    // A process with a valid token serves it until it expires.
     expect((await a.cache.get()).value).toBe("at-1-2");
     await clock.advance(LIFE);
     const values = await during(Promise.all([a, b, fresh].map(async ({ cache }) => (await cache.get()).value)));
@@ -73,10 +73,10 @@ describe("a process that begins", () => {
   });
 
   test.each(["first", "last"] as const)(
-    "sign-in: late, with the %s one of an older session, does not put that back",
+    "late, with the %s refresh token of an older session: the newest session stays",
     async (which) => {
       const { clock, server, join, seed, a, during } = await signedIn();
-      // So often that the first one is known as a sign-in only.
+      // After so many rotations the record knows the first refresh token only as the session's sign-in.
       for (let rotations = 0; rotations < 20; rotations++) {
         await clock.advance(LIFE);
         await during(a.cache.get());
@@ -90,7 +90,7 @@ describe("a process that begins", () => {
     },
   );
 
-  test("sign-in: one that told the fleet once does not tell it again, however many came after it", async () => {
+  test("with a new sign-in, 12 times: a process with the first sign-in does not bring the first session back", async () => {
     const { server, clock, join, a, during } = await signedIn();
     for (let signIns = 0; signIns < 12; signIns++) await during(join(server.signIn()).cache.get());
     await clock.advance(LIFE);
@@ -98,7 +98,7 @@ describe("a process that begins", () => {
     expect(server.live(13)).toBe("rt-13-2");
   });
 
-  test("sign-in: of the user, while the old session is being rotated, ends that lease", async () => {
+  test("with a new sign-in while another process rotates the old session: the new session is used", async () => {
     const { server, clock, join, a, b, during } = await signedIn();
     await clock.advance(LIFE);
     let release!: () => void;
@@ -107,14 +107,14 @@ describe("a process that begins", () => {
     await clock.advance(100);
     expect((await during(join(server.signIn()).cache.get())).value).toBe("at-2-1");
     release();
-    // It lost its lease, and takes what the fleet has.
+    // Process a lost its lease and adopts the fleet's token.
     expect((await during(old)).value).toBe("at-2-1");
     await clock.advance(LIFE);
     expect((await during(b.cache.get())).value).toBe("at-2-2");
     expect(server.reused).toEqual([]);
   });
 
-  test("sign-in: no refresh token can be read in the record but the one in its state", async () => {
+  test("with a new sign-in: the record contains no refresh token except in its state", async () => {
     const fleet = sessionFleet(1);
     const writes = writesTo(fleet);
     await fleet.askAll();
@@ -127,8 +127,8 @@ describe("a process that begins", () => {
   });
 });
 
-describe("a session that is over", () => {
-  test("C9: is told to everybody without another request, for as long as it lasts", async () => {
+describe("a session that has ended", () => {
+  test("C9: for 48 hours every process gets the refusal, also a new one, without another request", async () => {
     const { clock, server, join, seed, a, b, during } = await ended();
     for (let hours = 0; hours < 48; hours++) {
       for (const { cache } of [a, b, join(seed)]) {
@@ -139,7 +139,7 @@ describe("a session that is over", () => {
     expect(server.presented).toHaveLength(3);
   });
 
-  test("C9: costs a process that remembers it one call to the store a minute", async () => {
+  test("C9: a process that knows of it calls the store at most once a minute", async () => {
     const { clock, b, during } = await ended();
     await rejectionOf(during(b.cache.get()));
     const before = b.store.calls;
@@ -150,7 +150,7 @@ describe("a session that is over", () => {
     expect(b.store.calls - before).toBeLessThanOrEqual(10);
   });
 
-  test("C9: is over when the user signs in again, for those who remember it within a minute", async () => {
+  test("C9: the user signs in again: a process that knew of the end uses the new session within a minute", async () => {
     const { clock, server, join, a, b, during } = await ended();
     await rejectionOf(during(b.cache.get()));
     const fresh = join(server.signIn());
@@ -161,7 +161,7 @@ describe("a session that is over", () => {
     expect(server.presented).toHaveLength(4);
   });
 
-  test("C9: is told once although its access token is still good: nothing is tried at its end, or at a 401", async () => {
+  test("C9: a background refresh learns of it: the valid token is served, then no request is made at expiry or a 401", async () => {
     for (const rejects of [false, true]) {
       const { clock, server, join, seed, a, b, during } = await signedIn();
       await clock.advance(a.cache.peek()!.expiresAt - 50_000 - clock.now());
@@ -169,14 +169,14 @@ describe("a session that is over", () => {
       expect(a.cache.peek()!.value).toBe("at-1-2");
       await clock.advance(1000);
       expect(server.presented).toHaveLength(3);
-      // Served to its end, to one that has just begun too.
+      // The token is served until it expires, also by a process that has just started.
       const late = join(seed);
       for (const { cache } of [a, b, late]) expect((await during(cache.get())).value).toBe("at-1-2");
       if (!rejects) await clock.advance(60_000);
       for (const { cache } of [a, b, late]) {
         const token = cache.peek();
         const call: Promise<unknown> =
-          token === undefined ? cache.get() : policyHalf(cache).rejected(token, SITE)!.next();
+          token === undefined ? cache.get() : policyHalf(cache).rejected(token, TARGET)!.next();
         expect(await rejectionOf(during(call))).toMatchObject(REFUSED);
       }
       expect(server.presented).toHaveLength(3);
@@ -185,8 +185,8 @@ describe("a session that is over", () => {
   });
 });
 
-describe("refreshToken with a store", () => {
-  test("sign-in: onRotate is called once per rotation, by whoever rotated", async () => {
+describe("refreshTokenGrant with a store", () => {
+  test("three caches, three rotations: onRotate is called once per rotation", async () => {
     const { auth, presented } = await startRotatingServer();
     const store = fleetStore(memoryStore(), { encryptionKey: "none" });
     const saved: string[] = [];

@@ -1,13 +1,16 @@
-/** Issue C, item 5: a grant with a rotating refresh token. One that two processes present is a session lost. */
-import { policyHalf } from "../../src/core/types.ts";
+/**
+ * A fleet whose grant has a rotating refresh token. If two processes send the same refresh token, the server ends the session;
+ * so these tests check that each refresh token is sent once, whatever processes and store do.
+ */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { isRemintError, RemintError, type AccessToken } from "../../src/index.ts";
 import { leaveState } from "../../src/base/left-state.ts";
+import { policyHalf } from "../../src/core/types.ts";
+import { isRemintError, RemintError, type AccessToken } from "../../src/index.ts";
 import { watch } from "../core/cache-under-test.ts";
 import { deferred } from "../grants/rotating-server.ts";
-import { sessionFleet, toldBy, writesTo, type SessionFleet, type SessionProcess } from "./session-server.ts";
-import { SITE } from "./fleet-under-test.ts";
+import { TARGET } from "./fleet-under-test.ts";
+import { countEvents, sessionFleet, writesTo, type SessionFleet, type SessionProcess } from "./session-server.ts";
 import type { Store, StoreEntry } from "../../src/fleet/index.ts";
 
 const DAY = 86_400_000;
@@ -16,25 +19,25 @@ const refused = (): ReturnType<Store["swap"]> => Promise.reject(new Error("conne
 const silent = (): ReturnType<Store["swap"]> => new Promise(() => {});
 const never = (): Promise<never> => new Promise(() => {});
 
-/** From here on it neither hears nor says anything. */
+/** Cuts a process off: from now on it reaches neither the store nor the server. */
 function kill({ store, grant }: SessionProcess): void {
   store.fault = silent;
   grant.beforeSending = never;
 }
 
-/** The refresh tokens are presented in the order they were given out, each of them once. */
+/** Returns the first refresh tokens of a session, in the order in which the server issues them. */
 function inOrder(count: number, session = 1): string[] {
   return Array.from({ length: count }, (_, index) => `rt-${session}-${index}`);
 }
 
 const fail = (): Promise<never> => Promise.reject(Object.assign(new Error("down"), { status: 503 }));
 
-/** Everybody's way to the store. */
+/** Sets the fault of every process's connection to the store. */
 function setFault({ processes }: SessionFleet, fault: SessionProcess["store"]["fault"]): void {
   for (const { store } of processes) store.fault = fault;
 }
 
-/** Remembers what the store has, once told to. @returns How to put that back. */
+/** Returns a function that saves the current record, and returns a function that restores it. */
 function backup({ store }: SessionFleet): () => Promise<() => Promise<void>> {
   let key = "";
   const swap = store.swap.bind(store);
@@ -44,12 +47,12 @@ function backup({ store }: SessionFleet): () => Promise<() => Promise<void>> {
     return result.ok ? undefined : result.current;
   };
   return async () => {
-    const then = await read();
-    return async () => void (await swap(key, (await read())?.version, then?.value, then?.ttl ?? 1));
+    const saved = await read();
+    return async () => void (await swap(key, (await read())?.version, saved?.value, saved?.ttl ?? 1));
   };
 }
 
-/** `a` has its token; the store has the refresh token that came with the last one. */
+/** Process `a` has rotated and could not write: the store has the used refresh token, and no process reaches the store. */
 async function unpublished(): Promise<SessionFleet & { a: SessionProcess; b: SessionProcess }> {
   const fleet = sessionFleet(2);
   const [a, b] = fleet.processes as [SessionProcess, SessionProcess];
@@ -64,8 +67,8 @@ async function unpublished(): Promise<SessionFleet & { a: SessionProcess; b: Ses
   return { ...fleet, a, b };
 }
 
-/** As a caller does who is told that it may be tried again. */
-async function retried({ cache }: SessionProcess, { clock, during }: SessionFleet): Promise<AccessToken> {
+/** Asks for a token again and again while the error is `ERR_STORE`. */
+async function getWithRetries({ cache }: SessionProcess, { clock, during }: SessionFleet): Promise<AccessToken> {
   for (let tries = 0; ; tries++) {
     try {
       return await during(cache.get());
@@ -77,7 +80,7 @@ async function retried({ cache }: SessionProcess, { clock, during }: SessionFlee
 }
 
 describe("the state is in every record", () => {
-  test("state: it is there, and the newest, after every sequence of phases; the store keeps it for stateTtl", async () => {
+  test("after mints, refreshes and failures: each record has the newest state, and the store keeps it for stateTtl", async () => {
     const fleet = sessionFleet(2, { fleet: { stateTtl: 30 * DAY } });
     const { clock, server, processes, askAll, during } = fleet;
     const writes = writesTo(fleet);
@@ -101,7 +104,7 @@ describe("the state is in every record", () => {
     const gate = deferred();
     a.grant.beforeSending = () => gate.promise;
     const renewed = policyHalf(a.cache)
-      .rejected(await a.cache.get(), SITE)!
+      .rejected(await a.cache.get(), TARGET)!
       .next(); // L, L for each third of a lease
     await clock.advance(9000);
     gate.resolve();
@@ -111,7 +114,7 @@ describe("the state is in every record", () => {
     expect(phases).toMatch(/^LTRTRTLFLTLL+T$/);
     expect(writes.map(({ ttl }) => ttl)).toEqual(writes.map(() => 30 * DAY));
     expect(server.presented).toEqual(inOrder(4));
-    // What is about to be presented, and after a mint what came of it.
+    // Before a mint the record has the refresh token to be sent, after the mint the new one.
     const states = [...phases.matchAll(/./g)].reduce<{ all: string[]; rotations: number }>(
       ({ all, rotations }, { index }) => {
         const isMinted = index > 0 && phases[index] === "T" && index !== 5;
@@ -123,7 +126,7 @@ describe("the state is in every record", () => {
     expect(writes.map(({ state }) => state)).toEqual(states);
   });
 
-  test("state: the ends of token, lease and failure are fields", async () => {
+  test("each record has the remaining time of its token, lease or failure", async () => {
     const fleet = sessionFleet(1);
     const { clock, processes, askAll } = fleet;
     const writes = writesTo(fleet);
@@ -144,7 +147,7 @@ describe("the state is in every record", () => {
     ]);
   });
 
-  test("state: a token that is not worth keeping leaves its refresh token behind all the same", async () => {
+  test("access tokens that are not kept (defaultTtl 0): the refresh token is kept all the same", async () => {
     const { server, processes, askAll, during } = sessionFleet(2, { defaultTtl: 0 });
     (server as { expiresIn: unknown }).expiresIn = undefined;
     await askAll();
@@ -154,7 +157,7 @@ describe("the state is in every record", () => {
     expect(server.live()).toBeDefined();
   });
 
-  test("state: it is still there when the access token has been over for weeks", async () => {
+  test("60 days after the access token expired: the state is still in the record", async () => {
     const { clock, server, processes, askAll } = sessionFleet(2);
     await askAll();
     await clock.advance(60 * DAY);
@@ -165,8 +168,8 @@ describe("the state is in every record", () => {
   });
 });
 
-describe("every refresh token is presented once", () => {
-  test("state: 100 callers over 5 processes, at a token that expires five times", async () => {
+describe("every refresh token is sent once", () => {
+  test("100 callers in 5 processes, and a token that expires five times", async () => {
     const { clock, server, askAll } = sessionFleet(5);
     for (let round = 1; round <= 6; round++) {
       const values = await askAll(20);
@@ -177,14 +180,14 @@ describe("every refresh token is presented once", () => {
     expect(server.presented).toEqual(inOrder(6));
   });
 
-  test("state: 100 callers whose token is rejected five times", async () => {
+  test("100 callers in 5 processes, and a token that is rejected five times", async () => {
     const { clock, server, processes, askAll, during } = sessionFleet(5);
     await askAll();
     for (let round = 2; round <= 6; round++) {
       await clock.advance(61_000);
       const renewals = processes.flatMap(({ cache }) => {
         const token = cache.peek()!;
-        return Array.from({ length: 20 }, () => policyHalf(cache).rejected(token, SITE)!.next());
+        return Array.from({ length: 20 }, () => policyHalf(cache).rejected(token, TARGET)!.next());
       });
       const renewed = await during(Promise.all(renewals));
       expect(new Set(renewed.map(({ token }) => token.value))).toEqual(new Set([`at-1-${round}`]));
@@ -192,7 +195,7 @@ describe("every refresh token is presented once", () => {
     expect(server.presented).toEqual(inOrder(6));
   });
 
-  test("state: a holder that dies before it sends is replaced when its lease is over, with the same refresh token", async () => {
+  test("the lease holder dies before it sends: when its lease expires, another process sends the same refresh token", async () => {
     const { clock, server, processes, during } = sessionFleet(2);
     const [a, b] = processes as [SessionProcess, SessionProcess];
     a.grant.beforeSending = never;
@@ -208,14 +211,14 @@ describe("every refresh token is presented once", () => {
     expect((await during(b.cache.get())).value).toBe("at-1-1");
   });
 
-  test("state: a holder that is away for less than its lease costs nothing", async () => {
+  test("the lease holder does not reach the store for 8 s, which is less than its lease: no second mint", async () => {
     const { clock, server, processes, during } = sessionFleet(2);
     const [a, b] = processes as [SessionProcess, SessionProcess];
     const gate = deferred();
     a.grant.beforeSending = () => gate.promise;
     const first = a.cache.get();
     await clock.advance(10);
-    a.store.fault = silent; // neither heartbeats
+    a.store.fault = silent; // the lease is not extended either
     const second = b.cache.get();
     await clock.advance(8000);
     a.store.fault = undefined;
@@ -224,7 +227,7 @@ describe("every refresh token is presented once", () => {
     expect(server.presented).toEqual(inOrder(1));
   });
 
-  test("state: one that begins while the token is refreshed takes it over, and does not refresh it too", async () => {
+  test("a process starts during a background refresh: it adopts the old token, then the new one, and does not refresh", async () => {
     const { clock, server, processes, askAll, join, during } = sessionFleet(1);
     const [a] = processes as [SessionProcess];
     await askAll();
@@ -247,7 +250,7 @@ describe("every refresh token is presented once", () => {
     expect(server.presented).toEqual(inOrder(2));
   });
 
-  test("state: closing a cache does not cut a rotation off", async () => {
+  test("a cache is closed after it sent: closing waits for the answer, and the new state is in the record", async () => {
     const { clock, server, processes, during } = sessionFleet(2);
     const [a, b] = processes as [SessionProcess, SessionProcess];
     const gate = deferred();
@@ -266,7 +269,7 @@ describe("every refresh token is presented once", () => {
     expect(server.presented).toEqual(inOrder(2));
   });
 
-  test("state: a cache that is closed before it sends gives the lease back, and the state in it", async () => {
+  test("a cache is closed before it sends: it gives the lease back with the state in the record", async () => {
     const { clock, server, processes, askAll, join, during } = sessionFleet(1);
     const [a] = processes as [SessionProcess];
     await askAll();
@@ -281,7 +284,7 @@ describe("every refresh token is presented once", () => {
     release();
     await closing;
     await expect(waiting).rejects.toMatchObject({ code: "ERR_CLOSED" });
-    // One that has only the first refresh token.
+    // The next process has only the first refresh token.
     const next = join();
     const served = watch(next.cache.get());
     await clock.advance(200);
@@ -291,8 +294,8 @@ describe("every refresh token is presented once", () => {
   });
 });
 
-describe("a mint that fails after it has rotated (onRotate did)", () => {
-  test.each(["cold", "refreshing"] as const)("state: %s: leaves the next refresh token to everybody", async (when) => {
+describe("a mint that rotates and then fails in onRotate", () => {
+  test.each(["cold", "refreshing"] as const)("%s: the fleet uses the new refresh token", async (when) => {
     const { clock, server, processes, askAll, join, during } = sessionFleet(2);
     const [a] = processes as [SessionProcess];
     await askAll();
@@ -310,7 +313,7 @@ describe("a mint that fails after it has rotated (onRotate did)", () => {
   });
 });
 
-describe("whatever happens, and in whatever order", () => {
+describe("random sequences of calls, rejections, crashes and outages", () => {
   const who = fc.nat({ max: 4 });
   const anyStep = fc.oneof(
     { weight: 6, arbitrary: fc.record({ act: fc.constant("get" as const), who }) },
@@ -319,7 +322,7 @@ describe("whatever happens, and in whatever order", () => {
     { weight: 1, arbitrary: fc.record({ act: fc.constant("die" as const), who }) },
     { weight: 1, arbitrary: fc.record({ act: fc.constant("close" as const), who }) },
     { weight: 1, arbitrary: fc.record({ act: fc.constant("fail" as const), who }) },
-    // Everybody's store, for any time; one process's way to it, for less than a lease.
+    // The store is down for any time. One process is cut off from the store for less than a lease.
     { weight: 1, arbitrary: fc.record({ act: fc.constant("outage" as const), for: fc.nat({ max: 60_000 }) }) },
     { weight: 1, arbitrary: fc.record({ act: fc.constant("cut off" as const), who, for: fc.nat({ max: 4000 }) }) },
     {
@@ -329,7 +332,7 @@ describe("whatever happens, and in whatever order", () => {
   );
   type Step = typeof anyStep extends fc.Arbitrary<infer S> ? S : never;
 
-  /** One run, on a server that takes its time. */
+  /** One run of steps, with a server that needs 100 ms in each direction. */
   class Run {
     readonly fleet: SessionFleet = sessionFleet(0);
     readonly #stored = writesTo(this.fleet);
@@ -355,7 +358,7 @@ describe("whatever happens, and in whatever order", () => {
       if (step.act === "invalidate") void cache.invalidate(cache.peek()?.value ?? "");
       if (step.act === "reject")
         policyHalf(cache)
-          .rejected(await this.#any(process), SITE)
+          .rejected(await this.#currentToken(process), TARGET)
           ?.next()
           .catch(() => {});
       if (step.act === "fail") grant.beforeSending = () => Promise.reject(new Error("down"));
@@ -363,7 +366,7 @@ describe("whatever happens, and in whatever order", () => {
         this.#cutOff.add(process);
         void this.#later(step.for).then(() => this.#cutOff.delete(process));
       }
-      // A state that only one process has dies with it: that is the loss that cannot be helped.
+      // A state that only one process has is lost if that process dies. No protocol can prevent this, so it is excluded.
       const isSafe = this.#stored.length === 0 || this.#stored.at(-1)!.state === this.fleet.server.live();
       if (step.act === "die" && isSafe) {
         kill(process);
@@ -376,7 +379,7 @@ describe("whatever happens, and in whatever order", () => {
       }
     }
 
-    /** The world is whole again. @returns What everybody has then. */
+    /** Ends all faults, and returns the tokens that the processes then have. */
     async end(): Promise<string[]> {
       const { clock, processes } = this.fleet;
       await clock.advance(120_000);
@@ -385,7 +388,7 @@ describe("whatever happens, and in whatever order", () => {
       return this.fleet.askAll();
     }
 
-    /** Another process in the place of one that is gone, with the first refresh token, or the one that is saved. */
+    /** Starts a process in place of another, with the first refresh token or with the newest. */
     #start(index: number): void {
       const { server, join, processes } = this.fleet;
       const process = join(index % 2 === 0 ? undefined : server.live());
@@ -400,7 +403,7 @@ describe("whatever happens, and in whatever order", () => {
       process.grant.beforeAnswering = () => this.#later(100);
     }
 
-    async #any({ cache }: SessionProcess): Promise<AccessToken> {
+    async #currentToken({ cache }: SessionProcess): Promise<AccessToken> {
       return cache.peek() ?? cache.get().catch(() => new Promise<never>(() => {}));
     }
 
@@ -409,14 +412,14 @@ describe("whatever happens, and in whatever order", () => {
     }
   }
 
-  test("state: no refresh token is presented twice, and everybody is served in the end", async () => {
+  test("no refresh token is sent twice, and in the end every process has the same token", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(anyStep, { minLength: 5, maxLength: 40 }), async (steps) => {
         const run = new Run();
         for (const each of steps) {
-          const taken = run.take(each);
+          const step = run.take(each);
           await run.fleet.clock.advance(0);
-          void taken;
+          void step;
         }
         const values = await run.end();
         const { server } = run.fleet;
@@ -433,23 +436,26 @@ describe("a store that fails", () => {
   test.each([
     ["refuses", refused],
     ["does not answer", silent],
-  ])("state: that %s is ERR_STORE, may be tried again, and no mint goes beside it", async (_, fault) => {
-    const fleet = sessionFleet(3);
-    const { server, processes, during } = fleet;
-    setFault(fleet, fault);
-    const outcomes = await during(Promise.allSettled(processes.map(({ cache }) => cache.get())));
-    for (const outcome of outcomes) {
-      const error = (outcome as PromiseRejectedResult).reason as Error;
-      expect(isRemintError(error)).toBe(true);
-      expect(error).toMatchObject({ code: "ERR_STORE", retryable: true });
-      expect(error.message).toContain("only the store knows");
-      expect(error.message).not.toContain("rt-1");
-    }
-    expect(processes.map((process) => toldBy(process, "store-failed"))).toEqual([1, 1, 1]);
-    expect(server.presented).toEqual([]);
-  });
+  ])(
+    "a store that %s: callers get a retryable ERR_STORE, and nothing is minted without the store",
+    async (_, fault) => {
+      const fleet = sessionFleet(3);
+      const { server, processes, during } = fleet;
+      setFault(fleet, fault);
+      const outcomes = await during(Promise.allSettled(processes.map(({ cache }) => cache.get())));
+      for (const outcome of outcomes) {
+        const error = (outcome as PromiseRejectedResult).reason as Error;
+        expect(isRemintError(error)).toBe(true);
+        expect(error).toMatchObject({ code: "ERR_STORE", retryable: true });
+        expect(error.message).toContain("only the store knows");
+        expect(error.message).not.toContain("rt-1");
+      }
+      expect(processes.map((process) => countEvents(process, "store-failed"))).toEqual([1, 1, 1]);
+      expect(server.presented).toEqual([]);
+    },
+  );
 
-  test("state: a valid token is served to its end, in the last seconds too", async () => {
+  test("a valid token is served until it expires, also in its last seconds", async () => {
     const fleet = sessionFleet(3);
     const { clock, server, processes, askAll, during } = fleet;
     await askAll();
@@ -465,19 +471,19 @@ describe("a store that fails", () => {
     expect(server.presented).toEqual(inOrder(1));
   });
 
-  test("state: a rejected token is not replaced beside it", async () => {
+  test("a rejected token: the renewal fails with ERR_STORE, and nothing is minted without the store", async () => {
     const fleet = sessionFleet(2);
     const { server, processes, askAll, during } = fleet;
     await askAll();
     setFault(fleet, refused);
     const { cache } = processes[0]!;
-    await expect(during(policyHalf(cache).rejected(cache.peek()!, SITE)!.next())).rejects.toMatchObject({
+    await expect(during(policyHalf(cache).rejected(cache.peek()!, TARGET)!.next())).rejects.toMatchObject({
       code: "ERR_STORE",
     });
     expect(server.presented).toEqual(inOrder(1));
   });
 
-  test("state: everybody recovers when it is back, without a hand", async () => {
+  test("the store works again after 30 s: every process gets a token", async () => {
     const fleet = sessionFleet(3);
     const { clock, server, processes, askAll, during } = fleet;
     await askAll();
@@ -493,7 +499,7 @@ describe("a store that fails", () => {
     expect(server.presented).toEqual(inOrder(2));
   });
 
-  test("state: one that loses everything gets the newest state from whoever has it", async () => {
+  test("a store that loses the record: a process that knows the newest state writes it again", async () => {
     const fleet = sessionFleet(2);
     const { clock, server, processes, askAll, during } = fleet;
     const [a, b] = processes as [SessionProcess, SessionProcess];
@@ -506,13 +512,13 @@ describe("a store that fails", () => {
     await clock.advance(LIFE);
     await during(a.cache.get());
     await askAll();
-    // One that begins with the first refresh token, and one with the newest, as onRotate saved it.
+    // One process starts with the first refresh token, and one with the newest, which onRotate saved.
     await during(fleet.join().cache.get());
     await during(fleet.join(server.live()).cache.get());
     expect(server.presented).toEqual(inOrder(3));
   });
 
-  test("state: one that loses a lease leaves its state to who has only seen it there", async () => {
+  test("a store that loses a lease: a process that has read the lease's state uses that state", async () => {
     const fleet = sessionFleet(1);
     const { clock, server, processes, join, during } = fleet;
     const [a] = processes as [SessionProcess];
@@ -522,7 +528,7 @@ describe("a store that fails", () => {
     a.grant.beforeSending = never;
     a.cache.get().catch(() => {});
     await clock.advance(100);
-    // It has only the first refresh token, waits for a, and then there is nothing.
+    // This process has only the first refresh token and waits for process a. Then the record is gone.
     const served = join().cache.get();
     await clock.advance(1000);
     kill(a);
@@ -532,7 +538,7 @@ describe("a store that fails", () => {
   });
 
   test.each([0, 1])(
-    "state: one that goes back to an older record (failover) is put right by process %i",
+    "a store that goes back to an older record (failover): process %i writes the newest state again",
     async (index) => {
       const fleet = sessionFleet(2);
       const { clock, server, processes, askAll, during } = fleet;
@@ -551,8 +557,8 @@ describe("a store that fails", () => {
   );
 });
 
-describe("a store that fails when the new state is to be written", () => {
-  test("state: callers have their token at once; the state is written as soon as the store is back", async () => {
+describe("a store that fails when the new state is written", () => {
+  test("callers get their token at once; the state is written as soon as the store works again", async () => {
     const { clock, server, processes, b, during } = await unpublished();
     for (const { store } of processes) store.fault = undefined;
     await clock.advance(1500);
@@ -563,7 +569,7 @@ describe("a store that fails when the new state is to be written", () => {
   });
 
   test.each([3, 9, 11, 20, 60, 300])(
-    "state: nobody presents the old one after %d s without the store",
+    "after %d s without the store no process sends the used refresh token",
     async (seconds) => {
       const fleet = await unpublished();
       const { clock, server, processes, a, b } = fleet;
@@ -572,17 +578,17 @@ describe("a store that fails when the new state is to be written", () => {
         await clock.advance(1000);
       }
       for (const { store } of processes) store.fault = undefined;
-      const { value } = await retried(b, fleet);
+      const { value } = await getWithRetries(b, fleet);
       expect(value).toBe(seconds < 300 ? "at-1-2" : "at-1-3");
       await clock.advance(LIFE);
-      await retried(a, fleet);
+      await getWithRetries(a, fleet);
       expect(server.presented).toEqual(inOrder(server.presented.length));
       expect(server.live()).toBeDefined();
     },
   );
 
   test.each([11, 20, 60])(
-    "state: nor does one that begins as soon as the store is back, after %d s",
+    "a process that starts when the store works again, after %d s, does not send the used refresh token",
     async (seconds) => {
       const { clock, server, processes, join, during } = await unpublished();
       await clock.advance(seconds * 1000 + 500);
@@ -592,9 +598,9 @@ describe("a store that fails when the new state is to be written", () => {
     },
   );
 
-  test("state: another process has taken the lease meanwhile, and has not sent: the new state is written over that", async () => {
+  test("another process has taken the lease meanwhile and has not sent: the new state is written over its lease", async () => {
     const { clock, server, processes, a, b, join, during } = await unpublished();
-    // It holds the lease, and a finds that out when it reaches the store again.
+    // Process b holds the lease. Process a finds that lease when it reaches the store again.
     b.grant.beforeSending = never;
     b.store.fault = undefined;
     b.cache.get().catch(() => {});

@@ -1,6 +1,6 @@
 /**
- * The tests of the store contract, tested: a store that keeps it passes them all, and every way to break it that we
- * could think of fails one that says so.
+ * Tests the tests of the store contract: a correct store passes all of them, and each of many faulty stores fails the one
+ * that covers its fault.
  *
  * @module
  */
@@ -15,7 +15,7 @@ interface Row {
   readonly ttl: number;
 }
 
-/** A right store in pieces, each of which a fault replaces. */
+/** A correct store, divided into methods so that each fault below replaces one of them. */
 class PlainStore implements Store {
   rows = new Map<string, Row>();
   revision = 0;
@@ -24,7 +24,7 @@ class PlainStore implements Store {
     const id = this.id(key);
     const row = this.row(id);
     const between = this.between();
-    // Even an `await` of nothing would let others in.
+    // Only a faulty store awaits here: an `await`, even of `undefined`, would let other swaps run in between.
     if (between !== undefined) await between;
     if (!this.matches(row, expected, next)) return this.refused(id, row, next, ttl);
     if (next === undefined) this.remove(id);
@@ -74,7 +74,7 @@ class PlainStore implements Store {
   }
 }
 
-/** What was replaced last, for stores that live in the past. */
+/** Remembers the row that each write replaced, for stores that return outdated rows. */
 class HistoryStore extends PlainStore {
   readonly past = new Map<string, Row>();
 
@@ -85,26 +85,26 @@ class HistoryStore extends PlainStore {
   }
 }
 
-/** Each fault, and a part of the name of a test that has to see it. */
-const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () => Store])[] = [
+/** Each fault, a part of the name of the test that has to find it, and a store that has it. */
+const FAULTS: readonly (readonly [fault: string, foundBy: string, store: new () => Store])[] = [
   [
-    "compares, and writes later",
-    "race for an absent key",
+    "compares and writes in two steps",
+    "swaps that create a value",
     class extends PlainStore {
       override between = (): Promise<void> => Promise.resolve();
     },
   ],
   [
-    "compares, and writes later where a value is",
-    "none loses a write",
+    "compares and writes in two steps when a value exists",
+    "no write is lost",
     class extends PlainStore {
       override matches = (row: Row | undefined, expected: string | undefined): boolean => row?.version === expected;
       override between = (): Promise<void> | undefined => (this.rows.size > 0 ? Promise.resolve() : undefined);
     },
   ],
   [
-    "says that a write was done when another one won",
-    "race to replace",
+    "reports success for a write that another write has beaten",
+    "swaps that replace a value",
     class extends PlainStore {
       override refused(id: string, row: Row | undefined, next: string | undefined, ttl: number): SwapResult {
         if (next?.startsWith("racer") === true) return { ok: true, version: this.version(next) };
@@ -113,8 +113,8 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "says that a deletion was done when another one won",
-    "race to delete",
+    "reports success for a deletion that another deletion has beaten",
+    "swaps that delete a value",
     class extends PlainStore {
       override refused(id: string, row: Row | undefined, next: string | undefined, ttl: number): SwapResult {
         if (next === undefined && row === undefined) return { ok: true, version: undefined };
@@ -123,16 +123,16 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "writes where nothing was expected and something is",
-    "and not where something is",
+    "writes over an existing value when the key was expected to be absent",
+    "and does not replace an existing value",
     class extends PlainStore {
       override matches = (row: Row | undefined, expected: string | undefined, next: string | undefined): boolean =>
         row?.version === expected || (expected === undefined && next !== undefined);
     },
   ],
   [
-    "writes although it says that it did not",
-    "is replaced by its version",
+    "writes although it reports a refusal",
+    "is replaced only if the expected version matches",
     class extends PlainStore {
       override refused(id: string, row: Row | undefined, next: string | undefined, ttl: number): SwapResult {
         const result = super.refused(id, row, next, ttl);
@@ -143,7 +143,7 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
   ],
   [
     "writes to an absent key whatever version was expected",
-    "is replaced by its version",
+    "is replaced only if the expected version matches",
     class extends PlainStore {
       override matches = (row: Row | undefined, expected: string | undefined, next: string | undefined): boolean =>
         row?.version === expected || (row === undefined && next === "third");
@@ -151,15 +151,15 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
   ],
   [
     "deletes whatever version was expected",
-    "is deleted by its version",
+    "is deleted only if the expected version matches",
     class extends PlainStore {
       override matches = (row: Row | undefined, expected: string | undefined, next: string | undefined): boolean =>
         row?.version === expected || (row !== undefined && next === undefined);
     },
   ],
   [
-    "deletes although it says that it did not",
-    "is deleted by its version",
+    "deletes although it reports a refusal",
+    "is deleted only if the expected version matches",
     class extends PlainStore {
       override refused(id: string, row: Row | undefined, next: string | undefined, ttl: number): SwapResult {
         if (next === undefined) this.remove(id);
@@ -169,14 +169,14 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
   ],
   [
     "does not delete",
-    "is deleted by its version",
+    "is deleted only if the expected version matches",
     class extends PlainStore {
       override remove = (): void => {};
     },
   ],
   [
-    "keeps the version of what it deleted",
-    "is deleted by its version",
+    "still accepts the version of a deleted value",
+    "is deleted only if the expected version matches",
     class extends PlainStore {
       #deleted: string | undefined;
       override matches(row: Row | undefined, expected: string | undefined, next: string | undefined): boolean {
@@ -187,15 +187,15 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "tells what was there before",
-    "is the latest write",
+    "returns the value before the last write",
+    "returns the latest value",
     class extends HistoryStore {
       override entry = (row: Row): StoreEntry => super.entry(this.past.get(row.version) ?? row);
     },
   ],
   [
-    "tells what is there with the version of what was",
-    "is the latest write",
+    "returns the current value with the version before the last write",
+    "returns the latest value",
     class extends HistoryStore {
       override entry = (row: Row): StoreEntry => ({
         ...super.entry(row),
@@ -204,8 +204,8 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "tells a swap that lost nothing",
-    "race for an absent key",
+    "returns no entry to a refused swap",
+    "swaps that create a value",
     class extends PlainStore {
       override refused(id: string, row: Row | undefined, next: string | undefined, ttl: number): SwapResult {
         if (next?.startsWith("racer") === true) return { ok: false, current: undefined };
@@ -214,50 +214,50 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "has one version for everything",
-    "another version",
+    "has one version for all values",
+    "different values have different versions",
     class extends PlainStore {
       override version = (): string => "1";
     },
   ],
   [
-    "takes the length of a value for its version",
-    "another version",
+    "uses the length of a value as its version",
+    "different values have different versions",
     class extends PlainStore {
       override version = (value: string): string => String(value.length);
     },
   ],
   [
-    "takes the first kilobyte of a value for its version",
-    "characters comes back",
+    "uses the first kilobyte of a value as its version",
+    "characters is returned unchanged",
     class extends PlainStore {
       override version = (value: string): string => value.slice(0, 1024);
     },
   ],
   [
-    "compares values without letter case",
-    "another version",
+    "ignores letter case in values",
+    "different values have different versions",
     class extends PlainStore {
       override version = (value: string): string => value.toLowerCase();
     },
   ],
   [
-    "compares values without trailing spaces",
-    "another version",
+    "ignores trailing spaces in values",
+    "different values have different versions",
     class extends PlainStore {
       override version = (value: string): string => value.trimEnd();
     },
   ],
   [
     "compares values as numbers",
-    "another version",
+    "different values have different versions",
     class extends PlainStore {
       override version = (value: string): string => String(Number(value) || value);
     },
   ],
   [
-    "returns a version that is not the one it keeps",
-    "a version that is good",
+    "returns another version than the one that it keeps",
+    "has a version that matches",
     class extends PlainStore {
       override done = (_id: string, next: string | undefined): SwapResult => ({
         ok: true,
@@ -266,7 +266,7 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "counts a revision of the same value that it does not tell",
+    "changes the version of the same value and returns the old one",
     "the same value written again",
     class extends PlainStore {
       override next(value: string, ttl: number, row: Row | undefined): Row {
@@ -280,8 +280,8 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "gives the value another version when it is read",
-    "reads, and changes nothing",
+    "changes the version of a value when it is read",
+    "reads the value and changes nothing",
     class extends PlainStore {
       override refused(id: string, row: Row | undefined, next: string | undefined, ttl: number): SwapResult {
         if (row !== undefined) this.rows.set(id, { ...row, version: this.version(row.value) });
@@ -290,8 +290,8 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "falls over a version that is no number",
-    "a version that nothing has",
+    "throws on a version that is not a number",
+    "an unknown version",
     class extends PlainStore {
       override matches(row: Row | undefined, expected: string | undefined): boolean {
         if (expected !== undefined && !/^\d+$/.test(expected)) throw new Error("invalid input syntax for type bigint");
@@ -300,8 +300,8 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "takes a version of its own making for any",
-    "a version that nothing has",
+    "treats a version that it never issued as a match",
+    "an unknown version",
     class extends PlainStore {
       override matches = (row: Row | undefined, expected: string | undefined): boolean =>
         row?.version === expected || expected === "none";
@@ -309,27 +309,27 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
   ],
   [
     "never expires anything",
-    "is gone after its time",
+    "expires after its ttl",
     class extends PlainStore {
       override row = (id: string): Row | undefined => this.rows.get(id);
     },
   ],
   [
-    "takes milliseconds for seconds",
-    "is gone after its time",
+    "treats milliseconds as seconds",
+    "expires after its ttl",
     class extends PlainStore {
       override next = (value: string, ttl: number, row: Row | undefined): Row => super.next(value, ttl * 1000, row);
     },
   ],
   [
-    "takes milliseconds for microseconds",
-    "is gone after its time",
+    "treats milliseconds as microseconds",
+    "expires after its ttl",
     class extends PlainStore {
       override next = (value: string, ttl: number, row: Row | undefined): Row => super.next(value, ttl / 1000, row);
     },
   ],
   [
-    "does not write where an expired value lies",
+    "does not write in place of an expired value",
     "counts as absent",
     class extends PlainStore {
       override matches = (row: Row | undefined, expected: string | undefined, next: string | undefined): boolean =>
@@ -337,7 +337,7 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "tells an expired value",
+    "returns an expired value",
     "counts as absent",
     class extends PlainStore {
       override refused(id: string, row: Row | undefined, next: string | undefined, ttl: number): SwapResult {
@@ -346,7 +346,7 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "replaces an expired value by its version",
+    "still accepts the version of an expired value",
     "counts as absent",
     class extends PlainStore {
       override async swap(
@@ -361,7 +361,7 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "keeps the time of what is replaced",
+    "keeps the expiry of the value that is replaced",
     "sets the time anew",
     class extends PlainStore {
       override next(value: string, ttl: number, row: Row | undefined): Row {
@@ -370,7 +370,7 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "keeps the time when the same value is written again",
+    "keeps the expiry when the same value is written again",
     "sets the time anew",
     class extends PlainStore {
       override next(value: string, ttl: number, row: Row | undefined): Row {
@@ -379,7 +379,7 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "never shortens a time",
+    "never shortens the time that is left",
     "sets the time anew",
     class extends PlainStore {
       override next(value: string, ttl: number, row: Row | undefined): Row {
@@ -389,8 +389,8 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "adds to the time that is left",
-    "the time that is told",
+    "adds the new time to the time that is left",
+    "the ttl of an entry",
     class extends PlainStore {
       override next(value: string, ttl: number, row: Row | undefined): Row {
         const left = Math.max(0, (row?.expiresAt ?? 0) - performance.now());
@@ -399,15 +399,15 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "tells the time a value was written for",
-    "the time that is told",
+    "returns the time for which a value was written",
+    "the ttl of an entry",
     class extends PlainStore {
       override entry = (row: Row): StoreEntry => ({ ...super.entry(row), ttl: row.ttl });
     },
   ],
   [
-    "tells seconds",
-    "the time that is told",
+    "returns the time that is left in seconds",
+    "the ttl of an entry",
     class extends PlainStore {
       override entry(row: Row): StoreEntry {
         const entry = super.entry(row);
@@ -416,15 +416,15 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
     },
   ],
   [
-    "tells the moment a value expires",
-    "the time that is told",
+    "returns the moment at which a value expires",
+    "the ttl of an entry",
     class extends PlainStore {
       override entry = (row: Row): StoreEntry => ({ ...super.entry(row), ttl: Date.now() + row.ttl });
     },
   ],
   [
-    "tells no number",
-    "the time that is told",
+    "returns a time that is not a number",
+    "the ttl of an entry",
     class extends PlainStore {
       override entry = (row: Row): StoreEntry => ({ ...super.entry(row), ttl: Number.NaN });
     },
@@ -439,29 +439,29 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
   ],
   [
     "cuts values at 65,535 characters",
-    "characters comes back",
+    "characters is returned unchanged",
     class extends PlainStore {
       override next = (value: string, ttl: number, row: Row | undefined): Row =>
         super.next(value.slice(0, 65_535), ttl, row);
     },
   ],
   [
-    "compares keys without letter case",
-    "do not mix",
+    "ignores letter case in keys",
+    "are kept apart",
     class extends PlainStore {
       override id = (key: string): string => key.toLowerCase();
     },
   ],
   [
-    "takes an underscore in a key for any character",
-    "do not mix",
+    "treats an underscore in a key as any character",
+    "are kept apart",
     class extends PlainStore {
       override id = (key: string): string => key.replace(/[_-]$/, "?");
     },
   ],
   [
     "deletes every key that begins like this one",
-    "do not mix",
+    "are kept apart",
     class extends PlainStore {
       override remove(id: string): void {
         for (const key of this.rows.keys()) if (key.startsWith(id)) this.rows.delete(key);
@@ -470,22 +470,23 @@ const FAULTS: readonly (readonly [fault: string, seenBy: string, store: new () =
   ],
   [
     "resolves with nothing",
-    "a value is stored",
+    "a value is stored under an absent key",
     class implements Store {
       swap = (): Promise<SwapResult> => Promise.resolve(undefined as unknown as SwapResult);
     },
   ],
   [
-    "does not tell the version it stored",
-    "a value is stored",
+    "does not return the version of the value that it stored",
+    "a value is stored under an absent key",
     class extends PlainStore {
       override done = (): SwapResult => ({ ok: true, version: undefined });
     },
   ],
 ];
 
+/** The names of the contract tests that have found a fault. */
 const caught = new Set<string>();
-/** Short, because a store that never expires anything is waited for; enough for one that does, on any machine. */
+/** Milliseconds. Short, because a test waits this long for a store that never expires a value. */
 const PATIENCE = 100;
 
 async function failuresOf(createStore: () => Store): Promise<Map<string, Error>> {
@@ -498,7 +499,7 @@ async function failuresOf(createStore: () => Store): Promise<Map<string, Error>>
 }
 
 describe("storeContract", () => {
-  it("passes a store that keeps it", async () => {
+  it("passes a correct store", async () => {
     expect(await failuresOf(() => new PlainStore())).toEqual(new Map());
   });
 
@@ -516,27 +517,27 @@ describe("storeContract", () => {
     expect(await failuresOf(() => new HashStore())).toEqual(new Map());
   });
 
-  it.concurrent.each(FAULTS)("fails a store that %s", async (_fault, seenBy, FaultyStore) => {
+  it.concurrent.each(FAULTS)("fails a store that %s", async (_fault, foundBy, FaultyStore) => {
     const failures = await failuresOf(() => new FaultyStore());
     for (const name of failures.keys()) caught.add(name);
-    expect([...failures.keys()].filter((name) => name.includes(seenBy))).not.toEqual([]);
+    expect([...failures.keys()].filter((name) => name.includes(foundBy))).not.toEqual([]);
     for (const [name, { message }] of failures) {
       if (!/bigint/.test(message)) expect(message).toMatch(`store contract, clause ${name.slice(0, 1)} (`);
     }
   });
 
-  it("has no test that nothing can fail", () => {
+  it("has no test that every faulty store passes", () => {
     const names = storeContract(() => new PlainStore()).map(({ name }) => name);
     expect(names.filter((name) => !caught.has(name))).toEqual([]);
   });
 
-  it("names its tests once each, by their clause", () => {
+  it("gives each test a name of its own that begins with the clause", () => {
     const names = storeContract(() => new PlainStore()).map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
-    for (const name of names) expect(name).toMatch(/^[1-4] (atomic|versions|expiry|whatever is there): /);
+    for (const name of names) expect(name).toMatch(/^[1-4] (atomic|versions|expiry|values): /);
   });
 
-  it("passes on what creating a store or swapping fails with", async () => {
+  it("rejects with the error of createStore or of swap", async () => {
     const down = new Error("connect ECONNREFUSED");
     const cases = [
       ...storeContract(() => Promise.reject(down)),
@@ -545,7 +546,7 @@ describe("storeContract", () => {
     for (const { run } of cases) await expect(run()).rejects.toBe(down);
   });
 
-  it("refuses what is no function, and a patience that is no duration", () => {
+  it("throws a TypeError for a createStore that is not a function and a patience that is not a duration", () => {
     expect(() => storeContract(undefined as never)).toThrow(
       new TypeError('"createStore" must be a function, got undefined'),
     );

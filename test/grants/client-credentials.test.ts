@@ -1,6 +1,7 @@
-import { definitionOf } from "../../src/core/grant.ts";
+/** The client credentials grant (RFC 6749 section 4.4): its request, its key, and which options are refused. */
 import { inspect } from "node:util";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { definitionOf } from "../../src/core/grant.ts";
 import { tlsClientAuth } from "../../src/oauth/client-authentication.ts";
 import { clientCredentialsGrant, type ClientCredentialsGrantOptions } from "../../src/grants/client-credentials.ts";
 import { startAuthServer } from "../../src/testing/index.ts";
@@ -19,7 +20,7 @@ afterEach(() => {
 });
 
 describe("the token request", () => {
-  it("T3, T4: is a POST of a form with the grant type and what was asked for, and nothing empty", async () => {
+  it("is a POST of a form with the grant type and the given options (RFC 6749 sections 3.2 and 4.4.2)", async () => {
     const server = await startTokenServer((response) => json(response, 200, token));
     const grant = clientCredentialsGrant({
       ...options,
@@ -47,18 +48,26 @@ describe("the token request", () => {
     ]);
   });
 
-  it.each(["plain", awkward])("T1: Basic credentials are form-encoded before base64 (%s)", async (secret) => {
-    const server = await startTokenServer((response) => json(response, 200, token));
-    const clientId = "id:with space";
-    const grant = clientCredentialsGrant({ ...options, tokenEndpoint: server.origin, clientId, clientSecret: secret });
-    await definitionOf(grant).mint(context());
-    const { headers, form } = server.first();
-    const [user, password] = atob((headers.authorization ?? "").replace(/^Basic /, "")).split(":");
-    expect([...new URLSearchParams(`${user}=${password}`)]).toEqual([[clientId, secret]]);
-    expect([...form.keys()]).toEqual(["grant_type"]);
-  });
+  it.each(["plain", awkward])(
+    "Basic credentials are form-encoded before base64: %s (RFC 6749 section 2.3.1)",
+    async (secret) => {
+      const server = await startTokenServer((response) => json(response, 200, token));
+      const clientId = "id:with space";
+      const grant = clientCredentialsGrant({
+        ...options,
+        tokenEndpoint: server.origin,
+        clientId,
+        clientSecret: secret,
+      });
+      await definitionOf(grant).mint(context());
+      const { headers, form } = server.first();
+      const [user, password] = atob((headers.authorization ?? "").replace(/^Basic /, "")).split(":");
+      expect([...new URLSearchParams(`${user}=${password}`)]).toEqual([[clientId, secret]]);
+      expect([...form.keys()]).toEqual(["grant_type"]);
+    },
+  );
 
-  it("T2: client_secret_post sends the credentials in the body and no Authorization", async () => {
+  it("client_secret_post sends the credentials in the body and no Authorization (RFC 6749 section 2.3.1)", async () => {
     const server = await startTokenServer((response) => json(response, 200, token));
     await definitionOf(
       clientCredentialsGrant({
@@ -73,7 +82,7 @@ describe("the token request", () => {
     expect([form.get("client_id"), form.get("client_secret")]).toEqual(["orders", awkward]);
   });
 
-  it("asks a secret function before every request, so that a rotated secret is picked up", async () => {
+  it("a secret function is called before every request, so that a rotated secret is used", async () => {
     const server = await startTokenServer((response) => json(response, 200, token));
     let count = 0;
     const grant = clientCredentialsGrant({
@@ -88,7 +97,7 @@ describe("the token request", () => {
     expect(server.requests.map(({ form }) => form.get("client_secret"))).toEqual(["secret-1", "secret-2"]);
   });
 
-  it("names the option when the secret function returns nothing, and passes on what it throws", async () => {
+  it("a secret function returns nothing: the error names the option; it throws: the caller gets that very error", async () => {
     const fetch = vi.fn<() => Promise<Response>>();
     const broken = { ...options, fetch, clientSecret: vi.fn<() => string>() };
     await expect(definitionOf(clientCredentialsGrant(broken)).mint(context())).rejects.toThrow(
@@ -100,21 +109,21 @@ describe("the token request", () => {
     expect(fetch).not.toHaveBeenCalled();
   });
 
-  it("looks globalThis.fetch up when it is called, not before", async () => {
+  it("globalThis.fetch is replaced after the grant was created: the replacement is used", async () => {
     const grant = clientCredentialsGrant(options);
     const fetch = vi.spyOn(globalThis, "fetch").mockResolvedValue(Response.json(token));
     await expect(definitionOf(grant).mint(context())).resolves.toMatchObject({ access_token: "a" });
     expect(fetch).toHaveBeenCalledOnce();
   });
 
-  it("uses the fetch it was given", async () => {
+  it("a fetch option is used, with method POST and redirect manual", async () => {
     const fetch = vi.fn(async (_url: string, _init: RequestInit) => Response.json(token));
     await definitionOf(clientCredentialsGrant({ ...options, fetch })).mint(context());
     expect(fetch.mock.calls[0]?.[0]).toBe("https://auth.example/token");
     expect(fetch.mock.calls[0]?.[1]).toMatchObject({ method: "POST", redirect: "manual" });
   });
 
-  it("scopes are one parameter, however they were written", async () => {
+  it("scopes in a string, in a list, or with extra spaces are one parameter", async () => {
     await using auth = await startAuthServer();
     const { tokenEndpoint } = auth;
     for (const scope of ["a b c", ["a", "b", "c"], " a  b c ", ["a b", "c "]]) {
@@ -125,7 +134,7 @@ describe("the token request", () => {
     expect(auth.requests.map(({ form }) => form.getAll("scope").join("|"))).toEqual(Array(4).fill("a b c"));
   });
 
-  it("T4: ignores a refresh token in the answer", async () => {
+  it("a refresh token in the answer is ignored (RFC 6749 section 4.4.3)", async () => {
     const server = await startTokenServer((response) =>
       json(response, 200, { ...token, refresh_token: "r", id_token: "x" }),
     );
@@ -135,7 +144,7 @@ describe("the token request", () => {
     expect(JSON.stringify(response)).not.toMatch(/refresh_token|id_token/);
   });
 
-  it("does not see later changes of the options", async () => {
+  it("options that are changed after the grant was created have no effect", async () => {
     const server = await startTokenServer((response) => json(response, 200, token));
     const scope = ["a"];
     const parameters = { p: "1" };
@@ -155,7 +164,7 @@ function key(more: Partial<ClientCredentialsGrantOptions>): string | undefined {
 }
 
 describe("the grant", () => {
-  it("passes origins and defaultTtl through, and names its endpoint without the query", () => {
+  it("has the given origins and defaultTtl, and its endpoint without the query", () => {
     const grant = clientCredentialsGrant({
       ...options,
       tokenEndpoint: "https://auth.example/t?key=k",
@@ -169,7 +178,7 @@ describe("the grant", () => {
     });
   });
 
-  it("T15: equal keys for what differs in order only, other keys for everything that makes another token", () => {
+  it("options in another order: the same key; any option that changes the token: another key", () => {
     expect(key({ scope: "b a" })).toBe(key({ scope: ["a", "b", "a"] }));
     expect(key({ resource: ["urn:x:b", "urn:x:a"] })).toBe(key({ resource: ["urn:x:a", "urn:x:b"] }));
     expect(key({ parameters: { a: "1", b: "2" } })).toBe(key({ parameters: { b: "2", a: "1" } }));
@@ -195,24 +204,24 @@ describe("the grant", () => {
     ["a parameter", { parameters: { password: "hush-1" } }],
     ["a header", { headers: { "X-Api-Key": "hush-1" } }],
     ["the query", { tokenEndpoint: "https://auth.example/token?api_key=hush-1" }],
-  ])("a credential in %s: no key, because two that differ in it would share a token; `key` names it", (_name, more) => {
+  ])("a credential in %s cannot be part of a key: there is no key without the option `key`", (_name, more) => {
     expect(key(more)).toBeUndefined();
     expect(key({ ...more, key: "first" })).not.toBe(key({ ...more, key: "second" }));
     expect(key({ ...more, key: "first" })).toMatch(/^(?!.*hush).*first/);
   });
 
-  it("T37: tokens that may be bound to a certificate have no key without a name for it", () => {
+  it("tls_client_auth: no key unless the option `key` names the certificate (RFC 8705 section 3)", () => {
     const tls = { clientSecret: undefined, clientAuthentication: tlsClientAuth() };
     expect(key(tls)).toBeUndefined();
     expect(key({ ...tls, key: "x5t#S256 of the certificate" })).toBeDefined();
   });
 
-  it("`key` is a part of the key: what else differs still makes another", () => {
+  it("the option `key` is one part of the key: another scope still makes another key", () => {
     expect(key({ key: "a" })).not.toBe(key({}));
     expect(key({ key: "a", scope: "read" })).not.toBe(key({ key: "a" }));
   });
 
-  it("S5: neither its key nor its inspection shows a secret", () => {
+  it("S5: secrets in options: neither the key nor the printed grant shows them", () => {
     const grant = clientCredentialsGrant({
       ...options,
       tokenEndpoint: "https://auth.example/token?api_key=hush-1",
@@ -226,7 +235,7 @@ describe("the grant", () => {
   });
 });
 
-describe("wrong options are a TypeError that names the option, before anything is sent", () => {
+describe("a wrong option is a TypeError that names it, before anything is sent", () => {
   const cases: [name: string, more: Record<string, unknown>, message: RegExp][] = [
     [
       "S1: plain http",
@@ -239,27 +248,43 @@ describe("wrong options are a TypeError that names the option, before anything i
     ["no client id", { clientId: "" }, /"clientId" must be a non-empty string, got an empty string/],
     ["no secret", { clientSecret: undefined }, /"clientSecret" must be .* got undefined/],
     [
-      "another authentication",
+      "the name of an authentication method that is a function",
       { clientAuthentication: "private_key_jwt" },
       /"clientAuthentication" must be "client_secret_basic".* privateKeyJwt\(\).* got a string/,
     ],
-    ["a secret that is not sent", { clientAuthentication: "none" }, /"clientSecret" must not be given with .*"none"/],
-    ["an issuer too", { issuer: "https://auth.example" }, /"issuer" must not be given together with "tokenEndpoint"/],
-    ["S1: revocation", { revocationEndpoint: "http://auth.example/r" }, /"revocationEndpoint" must be an https URL/],
+    [
+      "a secret with a method that sends none",
+      { clientAuthentication: "none" },
+      /"clientSecret" must not be given with .*"none"/,
+    ],
+    [
+      "an issuer beside a token endpoint",
+      { issuer: "https://auth.example" },
+      /"issuer" must not be given together with "tokenEndpoint"/,
+    ],
+    [
+      "S1: a revocation endpoint over plain http",
+      { revocationEndpoint: "http://auth.example/r" },
+      /"revocationEndpoint" must be an https URL/,
+    ],
     ["an empty key", { key: "" }, /"key" must be a non-empty string/],
     ["a name of Object.prototype", { clientAuthentication: "toString" }, /"clientAuthentication"/],
     ["an empty scope", { scope: "" }, /"scope" must be .* got an empty string/],
-    ["a list with a number", { scope: ["a", 1] }, /"scope" must be .* got a list with a number/],
-    ["T27: a relative resource", { resource: "api" }, /"resource" must be absolute URIs/],
-    ["T27: a resource with a fragment", { resource: ["https://api.example/#x"] }, /"resource" must be absolute URIs/],
-    ["an audience that is no string", { audience: 1 }, /"audience" must be a non-empty string, got a number/],
+    ["a scope list with a number", { scope: ["a", 1] }, /"scope" must be .* got a list with a number/],
+    ["a relative resource", { resource: "api" }, /"resource" must be absolute URIs/],
+    ["a resource with a fragment", { resource: ["https://api.example/#x"] }, /"resource" must be absolute URIs/],
+    ["an audience that is a number", { audience: 1 }, /"audience" must be a non-empty string, got a number/],
     ["parameters: grant_type", { parameters: { grant_type: "x" } }, /"parameters" must not have "grant_type"/],
     ["parameters: client_secret", { parameters: { client_secret: "x" } }, /"parameters" must not have "client_secret"/],
     ["parameters: a number", { parameters: { a: 1 } }, /"parameters.a" must be a non-empty string, got a number/],
     ["headers: authorization", { headers: { AUTHORIZATION: "x" } }, /"headers" must not have "authorization"/],
-    ["headers: an injection", { headers: { "x-a": "hush\r\nb: c" } }, /"headers" must be valid .* "x-a" is not$/],
-    ["fetch", { fetch: {} }, /"fetch" must be a function, got an object/],
-    ["defaultTtl", { defaultTtl: -1 }, /"defaultTtl" must be a non-negative number of milliseconds/],
+    [
+      "headers: a line break in a value",
+      { headers: { "x-a": "hush\r\nb: c" } },
+      /"headers" must be valid .* "x-a" is not$/,
+    ],
+    ["a fetch that is an object", { fetch: {} }, /"fetch" must be a function, got an object/],
+    ["a negative defaultTtl", { defaultTtl: -1 }, /"defaultTtl" must be a non-negative number of milliseconds/],
   ];
   it.each(cases)("%s", (_name, more, message) => {
     const build = (): unknown => clientCredentialsGrant({ ...options, ...more });
@@ -268,11 +293,11 @@ describe("wrong options are a TypeError that names the option, before anything i
   });
 
   it("no options at all", () => {
-    // @ts-expect-error as JavaScript allows it
+    // @ts-expect-error a JavaScript caller can do this
     expect(() => clientCredentialsGrant()).toThrow('"clientCredentialsGrant options" must be an object');
   });
 
-  it("S1: allowHttp says that the network is trusted", () => {
+  it("S1: plain http with allowHttp is accepted", () => {
     const grant = clientCredentialsGrant({ ...options, tokenEndpoint: "http://auth.mesh/token", allowHttp: true });
     expect(definitionOf(grant).endpoint).toBe("http://auth.mesh/token");
   });

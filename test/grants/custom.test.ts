@@ -1,3 +1,4 @@
+/** `customGrant`: which results of a mint are tokens, and what the grant passes on. */
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { createTokenCache, customGrant, type CustomGrantOptions, type CustomToken } from "remint";
@@ -16,7 +17,7 @@ async function minted(token: CustomToken | null | undefined): Promise<{ value: s
   return { value, left: expiresAt - clock.now(), scope };
 }
 
-describe("the shapes a mint may return", () => {
+describe("the results a mint may return", () => {
   const at = manualClock().now() + HOUR;
   const shapes: [name: string, token: CustomToken][] = [
     ["a token response", { access_token: "t", expires_in: 3600 }],
@@ -31,32 +32,32 @@ describe("the shapes a mint may return", () => {
     expect(await minted(token)).toMatchObject({ value: "t", left: HOUR });
   });
 
-  test("a bare string, or an end nobody knows: kept for the default time", async () => {
+  test("a bare string, or a null expiry: kept for the default time", async () => {
     expect(await minted("t")).toMatchObject({ value: "t", left: HOUR / 2 });
     expect(await minted({ accessToken: "t", expiresOn: null })).toMatchObject({ value: "t", left: HOUR / 2 });
   });
 
-  test("what else is there stays with the token, but for methods", async () => {
+  test("other members are kept in the token's response, methods are not", async () => {
     const clock = manualClock();
     const response = { access_token: "t", token_type: "bearer", tenant: "t1", expiresIn: () => 3600, claims: () => {} };
     const grant = customGrant({ mint: () => response, origins: ORIGINS });
     expect((await createTokenCache({ grant, clock }).get()).response).toEqual({ token_type: "bearer", tenant: "t1" });
   });
 
-  test("S4, RFC 6749 section 7.1: its token type and its characters are checked as any other's", async () => {
+  test("S4: an unknown token type or a token with a space is refused (RFC 6749 section 7.1)", async () => {
     await expect(minted({ token: "t", expiresOnTimestamp: at, tokenType: "pop" })).rejects.toThrow(/"token_type"/);
     await expect(minted({ token: "a b", expiresOnTimestamp: at })).rejects.toMatchObject({
       code: "ERR_TOKEN_RESPONSE",
     });
   });
 
-  test.each([null, undefined, {}, { token: undefined }])("%j is no token, and says so", async (token) => {
+  test.each([null, undefined, {}, { token: undefined }])("%j is refused: it holds no token", async (token) => {
     await expect(minted(token as CustomToken)).rejects.toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
   });
 });
 
 describe("the grant", () => {
-  test("has the members it was given: origins, headers, rules, state", async () => {
+  test("key, state, origins, headers and inspectStatuses are given: the cache uses them", async () => {
     const api = await startApi({ accepts: (token) => token !== "t-1" });
     const states: unknown[] = [];
     const grant = customGrant<number>({
@@ -77,12 +78,12 @@ describe("the grant", () => {
     await api.close();
   });
 
-  test("S5: prints neither its state nor what is in it", () => {
+  test("S5: printing the grant does not show its state", () => {
     const grant = customGrant({ state: "rt-secret", mint: () => "t" });
     expect(inspect(grant, { depth: 10, showHidden: true, getters: true }) + JSON.stringify(grant)).not.toContain("rt-");
   });
 
-  test("what the mint throws becomes an error of ours, without the configs of HTTP clients", async () => {
+  test("a mint that throws an HTTP client's error: an ERR_GRANT without the client's config", async () => {
     const foreign = Object.assign(new Error("no"), { status: 503, config: { auth: "hush" } });
     const grant = customGrant({ mint: () => Promise.reject(foreign), origins: ORIGINS });
     const error = await rejectionOf(createTokenCache({ grant, mintRetries: 0 }).get());
@@ -93,11 +94,11 @@ describe("the grant", () => {
   test.each([
     ["no options", undefined, /"customGrant options" must be an object, got undefined/],
     ["no mint", {}, /"mint" must be a function/],
-    ["a mint that is none", { mint: "x" }, /"mint" must be a function, got a string/],
-    ["headers", { mint: aToken, headers: {} }, /"headers" must be a function/],
-    ["isRejected", { mint: aToken, isRejected: true }, /"isRejected" must be a function/],
-    ["key", { mint: aToken, key: "" }, /"key" must be a non-empty string/],
-    ["defaultTtl", { mint: aToken, defaultTtl: -1 }, /"defaultTtl" must be a non-negative number/],
+    ["a mint that is a string", { mint: "x" }, /"mint" must be a function, got a string/],
+    ["headers that are an object", { mint: aToken, headers: {} }, /"headers" must be a function/],
+    ["an isRejected that is a boolean", { mint: aToken, isRejected: true }, /"isRejected" must be a function/],
+    ["an empty key", { mint: aToken, key: "" }, /"key" must be a non-empty string/],
+    ["a negative defaultTtl", { mint: aToken, defaultTtl: -1 }, /"defaultTtl" must be a non-negative number/],
   ])("%s: a TypeError that names the option", (_name, options, message) => {
     expect(() => customGrant(options as CustomGrantOptions)).toThrow(TypeError);
     expect(() => customGrant(options as CustomGrantOptions)).toThrow(message);

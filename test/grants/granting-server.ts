@@ -1,13 +1,13 @@
 /**
- * A certified authorization server that rotates refresh tokens and notices when one comes twice (`oidc-provider` on
- * loopback), with two grants registered that it does not have itself: JWT bearer, and token exchange for several
- * resources.
+ * A certified authorization server for tests: `oidc-provider`, in this process, on loopback. It rotates refresh tokens and
+ * detects their reuse. Two grants that it does not have itself are registered here: JWT bearer, and token exchange for
+ * several resources.
  */
 import { randomBytes } from "node:crypto";
 import { createServer, type RequestListener } from "node:http";
 import { exportJWK, generateKeyPair, importJWK, type CryptoKey, jwtVerify } from "jose";
 
-/** The parts of the package that are used; it brings no types. */
+/** The parts of `oidc-provider` that this file uses. The package has no types. */
 interface Provider {
   callback(): RequestListener;
   on(event: string, listener: (...args: unknown[]) => void): void;
@@ -26,7 +26,7 @@ interface Context {
 }
 
 export const CLIENT = { clientId: "portal", clientSecret: "s3cret of the portal" } as const;
-/** Without a secret: what its refresh tokens are good for is held by the key they are bound to (RFC 9449 section 5). */
+/** A public client: it has no secret, and its refresh tokens are bound to a DPoP key (RFC 9449 section 5). */
 export const PUBLIC_CLIENT = { clientId: "portal-in-the-browser", clientAuthentication: "none" } as const;
 const JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -34,23 +34,30 @@ const TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
 export interface GrantingServer {
   readonly issuer: string;
   readonly tokenEndpoint: string;
-  /** What assertions have to be signed with, in ES256. */
+  /** The ES256 key with which assertions must be signed. */
   readonly assertionKey: CryptoKey;
-  /** Every refresh token that was presented, in order. */
+  /** Every refresh token that a client sent, oldest first. */
   readonly presented: readonly string[];
-  /** What else was asked for, by the registered grants. */
+  /** The parameters of each request to the two registered grants, oldest first. */
   readonly asked: readonly Readonly<Record<string, unknown>>[];
-  /** What went wrong inside. */
+  /** The errors inside the provider. */
   readonly errors: readonly unknown[];
-  /** What signing in gives: the first refresh token of a family; a public client's is bound to the key of this thumbprint. */
+  /**
+   * Signs a user in and returns the first refresh token of a new family. With a thumbprint, the refresh token belongs to the
+   * public client and is bound to the key of that thumbprint.
+   */
   signIn(accountId: string, jkt?: string): Promise<string>;
-  /** RFC 7662. */
+  /** Asks the introspection endpoint of the server (RFC 7662). */
   isActive(token: string): Promise<boolean>;
   close(): Promise<void>;
 }
 
 export interface GrantingServerOptions {
-  /** Proofs must have a nonce of this server (RFC 9449 section 8), here and at its userinfo endpoint. @defaultValue false */
+  /**
+   * DPoP proofs must carry a nonce of this server, at the token endpoint and at the userinfo endpoint (RFC 9449 section 8).
+   *
+   * @defaultValue false
+   */
   readonly dpopNonces?: boolean;
 }
 
@@ -94,7 +101,7 @@ export async function startGrantingServer(options: GrantingServerOptions = {}): 
   };
 }
 
-/** As after an authorization code was exchanged. */
+/** Creates the refresh token that a client has after it exchanged an authorization code. */
 async function signIn(provider: Provider, accountId: string, jkt: string | undefined): Promise<string> {
   const { clientId } = jkt === undefined ? CLIENT : PUBLIC_CLIENT;
   const client = await provider.Client.find(clientId);
@@ -105,13 +112,13 @@ async function signIn(provider: Provider, accountId: string, jkt: string | undef
   return new provider.RefreshToken({ accountId, client, grantId, scope, jkt, gty: "authorization_code" }).save();
 }
 
-interface Registered {
+interface RegisteredGrantsOptions {
   readonly issuer: string;
   readonly publicKey: object;
   readonly asked: Readonly<Record<string, unknown>>[];
 }
 
-function registerGrants(provider: Provider, { issuer, publicKey, asked }: Registered): void {
+function registerGrants(provider: Provider, { issuer, publicKey, asked }: RegisteredGrantsOptions): void {
   const seen = new Set<unknown>();
   const issue = async (context: Context, accountId: unknown, more: object): Promise<void> => {
     asked.push(context.oidc.params);
@@ -145,11 +152,11 @@ function registerGrants(provider: Provider, { issuer, publicKey, asked }: Regist
 
 async function makeProvider(issuer: string, options: GrantingServerOptions): Promise<Provider> {
   const { info, warn } = console;
-  // It tells on the console that it is in memory, and that Node 20 is not supported; both are so on purpose.
-  console.info = (...parts: unknown[]) => void (isItsNotice(parts) || info(...parts));
-  console.warn = (...parts: unknown[]) => void (isItsNotice(parts) || warn(...parts));
+  // The provider prints that it keeps its data in memory and that it does not support Node 20. Both are intended here.
+  console.info = (...parts: unknown[]) => void (isProviderNotice(parts) || info(...parts));
+  console.warn = (...parts: unknown[]) => void (isProviderNotice(parts) || warn(...parts));
   try {
-    // By a variable: there are no types for the compiler to look for.
+    // The name is in a variable, so that the compiler does not look for types that the package does not have.
     const name = "oidc-provider";
     const { default: Class } = (await import(name)) as { default: ProviderClass };
     return new Class(issuer, await configuration(options));
@@ -158,7 +165,7 @@ async function makeProvider(issuer: string, options: GrantingServerOptions): Pro
   }
 }
 
-function isItsNotice([first]: readonly unknown[]): boolean {
+function isProviderNotice([first]: readonly unknown[]): boolean {
   return String(first).includes("oidc-provider ");
 }
 

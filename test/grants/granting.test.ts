@@ -1,5 +1,4 @@
 /** Refresh tokens that rotate, JWT bearer and token exchange against a certified authorization server. */
-import { definitionOf } from "../../src/core/grant.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   createTokenCache,
@@ -10,6 +9,7 @@ import {
 } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { startApi } from "remint/testing";
+import { definitionOf } from "../../src/core/grant.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 import { CLIENT, type GrantingServer, startGrantingServer } from "./granting-server.ts";
 
@@ -26,7 +26,7 @@ function endpoint(): { tokenEndpoint: string } & typeof CLIENT {
   return { tokenEndpoint: server.tokenEndpoint, ...CLIENT };
 }
 
-/** A user who signed in, the database that keeps the refresh token, and a process that works with it. */
+/** Signs a user in. `saved` is the database of refresh tokens, and `start` starts a process that works with it. */
 async function session(): Promise<{
   readonly saved: string[];
   readonly start: (more?: Partial<RefreshTokenGrantOptions>) => ReturnType<typeof createTokenCache>;
@@ -49,7 +49,7 @@ async function session(): Promise<{
 }
 
 describe("refresh tokens that rotate, with reuse detection", () => {
-  test("T14: 100 concurrent callers, again and again: each refresh token is used once, the family lives", async () => {
+  test("100 concurrent callers, five times: each refresh token is used once and the family stays valid", async () => {
     const { start, saved, presented } = await session();
     const cache = start();
     for (let round = 0; round < 5; round++) {
@@ -63,9 +63,9 @@ describe("refresh tokens that rotate, with reuse detection", () => {
     expect(await server.isActive(saved.at(-1)!)).toBe(true);
   });
 
-  test("Q5: 100 requests in flight when their token is revoked use one refresh token", async () => {
+  test("Q5: a token is revoked while 100 requests are in flight: one refresh token is used", async () => {
     const { start, presented } = await session();
-    // Called back by the API itself: at this server the revocation of an access token ends its refresh token too.
+    // The API rejects the token itself: if this server revokes an access token, it ends the refresh token too.
     let revoked: string | undefined;
     const isGood = async (token = ""): Promise<boolean> => token !== revoked && server.isActive(token);
     const api = await startApi({ accepts: () => true });
@@ -83,12 +83,12 @@ describe("refresh tokens that rotate, with reuse detection", () => {
     await api.close();
   });
 
-  test("RFC 7009: closing while a refresh is under way leaves nothing that is good", async () => {
+  test("RFC 7009: closing with revoke during a refresh: all tokens of the session are inactive", async () => {
     const { saved } = await session();
     const issued: string[] = [];
     let reached!: () => void;
-    const under = { way: new Promise<void>((resolve) => (reached = resolve)) };
-    // Its answer has come from the server, and not yet to the grant.
+    const answered = new Promise<void>((resolve) => (reached = resolve));
+    // The server has answered, and the grant does not have the answer yet.
     const slow: RefreshTokenGrantOptions["fetch"] = async (url, init) => {
       const response = await fetch(url, init);
       if (!url.endsWith("/token")) return response;
@@ -102,7 +102,7 @@ describe("refresh tokens that rotate, with reuse detection", () => {
     const options = { ...endpoint(), revocationEndpoint, refreshToken: saved[0]!, fetch: slow };
     const cache = createTokenCache({ grant: refreshTokenGrant({ ...options, origins: "any" }), mintRetries: 0 });
     const minted = rejectionOf(cache.get());
-    await under.way;
+    await answered;
     await cache.close({ revoke: true });
     expect(await minted).toMatchObject({ code: "ERR_CLOSED" });
     expect(issued).toHaveLength(2);
@@ -110,7 +110,7 @@ describe("refresh tokens that rotate, with reuse detection", () => {
     expect(active).toEqual([false, false, false]);
   });
 
-  test("onRotate that fails once costs nothing: no refresh token is used twice", async () => {
+  test("onRotate fails once: the next mint returns a good token, and no refresh token is used twice", async () => {
     const { start, saved, presented } = await session();
     let isDown = true;
     const onRotate = (token: string): void => {
@@ -127,20 +127,20 @@ describe("refresh tokens that rotate, with reuse detection", () => {
     expect((await start().get()).value).not.toBe(access_token);
   });
 
-  test("a crash between the answer and onRotate ends the session: one refusal, terminal, and no more requests", async () => {
+  test("a crash between the answer and onRotate: one terminal refusal, and no more requests", async () => {
     const { start, presented } = await session();
-    // What a kill leaves behind: a refresh token that is used up, and nobody who knows the next one.
+    // A crash leaves a refresh token that is used up, and the next one is lost.
     const lost = await start({ onRotate: () => undefined }).get();
     const restarted = start();
     const error = await rejectionOf(restarted.get());
     expect(error).toMatchObject({ error: "invalid_grant", terminal: true });
     expect(await rejectionOf(restarted.get())).toBe(error);
     expect(presented()).toHaveLength(2);
-    // The server has ended the family: that is what reuse detection is for.
+    // Reuse detection has ended the family, and the access token with it.
     expect(await server.isActive(lost.value)).toBe(false);
   });
 
-  test("revoking ends the refresh token and the access token, by the server's own account", async () => {
+  test("revoke: the server reports the access token as inactive and refuses the refresh token", async () => {
     const { saved } = await session();
     const revocationEndpoint = `${server.tokenEndpoint}/revocation`;
     const grant = refreshTokenGrant({ ...endpoint(), revocationEndpoint, refreshToken: saved[0]!, origins: "any" });
@@ -153,7 +153,7 @@ describe("refresh tokens that rotate, with reuse detection", () => {
     expect(await rejectionOf(again.get())).toMatchObject({ error: "invalid_grant", terminal: true });
   });
 
-  test("another process that rotated before: its refresh token is found through current()", async () => {
+  test("another process has rotated: current() returns its refresh token, and the mint succeeds", async () => {
     const { start, saved } = await session();
     const slow = start({ refreshToken: "was-never-one" });
     await start().get();
@@ -163,7 +163,7 @@ describe("refresh tokens that rotate, with reuse detection", () => {
 });
 
 describe("JWT bearer, as a registered grant", () => {
-  test("T33: every mint has an assertion of its own, which the server verifies and takes once", async () => {
+  test("each mint sends its own assertion; the server accepts an assertion once (RFC 7523 section 3)", async () => {
     const assertion = { key: server.assertionKey, issuer: "portal", subject: "alice", audience: server.issuer };
     const cache = createTokenCache({
       grant: jwtBearerGrant({ ...endpoint(), assertion }),
@@ -186,7 +186,7 @@ describe("JWT bearer, as a registered grant", () => {
 });
 
 describe("token exchange, as a registered grant", () => {
-  test("T27, T28: several resources and audiences arrive as they were given", async () => {
+  test("several resources and audiences arrive in the given order (RFC 8693 section 2.1)", async () => {
     const grant = tokenExchangeGrant({
       ...endpoint(),
       subjectToken: "subject",

@@ -1,10 +1,11 @@
-import { definitionOf } from "../../src/core/grant.ts";
+/** The JWT bearer grant (RFC 7523): given assertions, assertions that it signs, its key, and refused options. */
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { inspect } from "node:util";
 import { exportJWK, exportPKCS8, generateKeyPair, jwtVerify } from "jose";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createTokenCache, jwtBearerGrant, type JwtBearerGrantOptions, type SignedAssertion } from "remint";
 import { type AuthServer, startAuthServer } from "remint/testing";
+import { definitionOf } from "../../src/core/grant.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 import { context } from "./token-server.ts";
 
@@ -27,13 +28,13 @@ function options(
 
 const PARTIES = { issuer: "reports", subject: "alice@example.com", audience: "https://auth.example" } as const;
 
-/** Every assertion that was sent. */
+/** Returns every assertion that was sent, oldest first. */
 function sent(): string[] {
   return auth.requests.map(({ form }) => form.get("assertion") ?? "");
 }
 
 describe("the token request", () => {
-  test("T32: has the assertion as it was given, and what was asked for", async () => {
+  test("has the assertion unchanged, the scope and the parameters (RFC 7523 section 2.1)", async () => {
     await definitionOf(
       jwtBearerGrant(options("aaa.bbb.ccc", { scope: ["a", "b"], parameters: { tenant: "t1" } })),
     ).mint(context());
@@ -45,7 +46,7 @@ describe("the token request", () => {
     ]);
   });
 
-  test("T33: a function is asked for a new assertion before every request, retries too", async () => {
+  test("an assertion function is called before every request, also before a retry", async () => {
     let count = 0;
     const assertion = vi.fn(async (_context: { signal: AbortSignal }) => `aaa.bbb.${++count}`);
     auth.respond({ status: 503 });
@@ -55,7 +56,7 @@ describe("the token request", () => {
     expect(assertion.mock.calls[0]![0].signal).toBeInstanceOf(AbortSignal);
   });
 
-  test("a function that returns nothing sends nothing", async () => {
+  test("an assertion function returns an empty string: nothing is sent", async () => {
     await expect(definitionOf(jwtBearerGrant(options(() => ""))).mint(context())).rejects.toThrow(
       /"assertion" must be .* empty string/,
     );
@@ -67,9 +68,9 @@ describe("the token request", () => {
   });
 });
 
-describe("an assertion that is signed here", () => {
+describe("an assertion that the grant signs", () => {
   test.each(["ES256", "RS256", "PS256", "EdDSA"] as const)(
-    "T33: %s: says who, for whom, to whom and until when, and verifies",
+    "%s: it verifies and has iss, sub, aud, jti, iat and exp (RFC 7523 section 3)",
     async (alg) => {
       const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
       const before = Math.floor(Date.now() / 1000);
@@ -90,7 +91,7 @@ describe("an assertion that is signed here", () => {
     },
   );
 
-  test("T33: has a new jti in every request, retries too", async () => {
+  test("it has a new jti in every request, also in a retry (RFC 7523 section 3)", async () => {
     const { privateKey, publicKey } = await generateKeyPair("ES256");
     auth.respond({ status: 503 }, { status: 500 });
     const grant = jwtBearerGrant(options({ key: privateKey, ...PARTIES }));
@@ -100,7 +101,7 @@ describe("an assertion that is signed here", () => {
     expect(new Set(ids).size).toBe(3);
   });
 
-  test("a JWK or PEM does as well, several audiences, another lifetime", async () => {
+  test("a key as JWK or PEM, several audiences, and another lifetime are used", async () => {
     const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
     for (const pemOrJwk of [await exportPKCS8(privateKey), await exportJWK(privateKey)] as SignedAssertion["key"][]) {
       const audience = ["https://a.example", "https://b.example"];
@@ -113,7 +114,7 @@ describe("an assertion that is signed here", () => {
     }
   });
 
-  test("PKCS#1 is a TypeError that prints the openssl command, and nothing of the key", () => {
+  test("a PKCS#1 key is a TypeError that names the openssl command and shows nothing of the key", () => {
     const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 }) as { privateKey: KeyObject };
     const pem = String(privateKey.export({ type: "pkcs1", format: "pem" }));
     const error = errorOf(() => jwtBearerGrant(options({ key: pem, ...PARTIES })));
@@ -137,7 +138,7 @@ function key(assertion: JwtBearerGrantOptions["assertion"], name?: string): stri
 }
 
 describe("the grant", () => {
-  test("T15: its key tells assertions and parties apart, and has none of them that is secret in it", async () => {
+  test("another assertion, party or claim makes another key; the key contains no assertion", async () => {
     const { privateKey } = await generateKeyPair("ES256");
     const signed = { key: privateKey, ...PARTIES };
     const keys = [
@@ -157,7 +158,7 @@ describe("the grant", () => {
     expect(key(() => "x")).toBeUndefined();
   });
 
-  test("S5: does not print, and its errors do not repeat the assertion", async () => {
+  test("S5: the server repeats the assertion: neither the printed grant nor the error shows it", async () => {
     const grant = jwtBearerGrant(options("aaa.bbb.ccc"));
     auth.respond({ status: 400, body: { error: "invalid_grant", error_description: "aaa.bbb.ccc is too old" } });
     const error = await rejectionOf(definitionOf(grant).mint(context()));
@@ -169,16 +170,20 @@ describe("the grant", () => {
   const jwk = { kty: "OKP", crv: "Ed25519", d: "x", x: "y" };
   test.each([
     ["no assertion", undefined, /"assertion" must be .* got undefined/],
-    ["an empty one", "", /"assertion" must be .* got an empty string/],
+    ["an empty assertion", "", /"assertion" must be .* got an empty string/],
     ["no issuer", { key: jwk, ...PARTIES, issuer: "" }, /"assertion.issuer" must be a non-empty string/],
     ["no subject", { key: jwk, ...PARTIES, subject: undefined }, /"assertion.subject" must be a non-empty string/],
     ["no audience", { key: jwk, ...PARTIES, audience: [] }, /"assertion.audience" must be a non-empty string/],
     ["a lifetime below a second", { key: jwk, ...PARTIES, lifetime: 60 }, /"assertion.lifetime" must be at least 1000/],
-    ["claims of its own", { key: jwk, ...PARTIES, claims: { exp: 1 } }, /"assertion.claims" must not have "exp"/],
+    [
+      "a claim that the grant sets itself",
+      { key: jwk, ...PARTIES, claims: { exp: 1 } },
+      /"assertion.claims" must not have "exp"/,
+    ],
     ["no key", { ...PARTIES }, /"assertion.key" must be/],
     ["an alg that the key cannot sign", { key: jwk, ...PARTIES, alg: "RS256" }, /"assertion.alg" must be one of EdDSA/],
     ["an empty kid", { key: jwk, ...PARTIES, kid: "" }, /"assertion.kid" must be a non-empty string/],
-    ["a key that is no PEM", { key: "x", ...PARTIES }, /"assertion.key" must be a PEM/],
+    ["a key that is a string without PEM", { key: "x", ...PARTIES }, /"assertion.key" must be a PEM/],
   ])("%s: a TypeError that names the option", (_name, assertion, message) => {
     const build = (): unknown => jwtBearerGrant(options(assertion as JwtBearerGrantOptions["assertion"]));
     expect(build).toThrow(TypeError);

@@ -1,6 +1,6 @@
 /**
- * A process that is killed while its refresh token is replaced. Real processes: what a kill leaves is what was written, and
- * nothing that a destructor, a `finally` or a pending promise might still do.
+ * A process that is killed while its refresh token is replaced. The processes are real, because after a kill no `finally`
+ * and no pending promise runs: only what was written before remains.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -23,11 +23,11 @@ beforeEach(() => {
 });
 const services: ReturnType<typeof spawn>[] = [];
 afterEach(() => {
-  for (const service of services.splice(0)) service.kill("SIGKILL"); // none is left when a test fails
+  for (const service of services.splice(0)) service.kill("SIGKILL"); // so that none is left when a test fails
   rmSync(folder, { recursive: true });
 });
 
-/** A service in a process of its own, which keeps its refresh token in a file. */
+/** Starts a service in a process of its own. The service keeps its refresh token in a file. */
 function start({ auth }: RotatingServer, onRotate: string, body: string): ReturnType<typeof spawn> {
   const program = `
     import { readFileSync, writeFileSync } from "node:fs";
@@ -48,7 +48,7 @@ function start({ auth }: RotatingServer, onRotate: string, body: string): Return
   return service;
 }
 
-/** Kills a service as soon as it has said a word. */
+/** Kills a service as soon as it has printed a word. */
 async function killAt(word: string, service: ReturnType<typeof spawn>): Promise<void> {
   let output = "";
   for await (const chunk of service.stdout!) {
@@ -65,7 +65,7 @@ async function outputOf(service: ReturnType<typeof spawn>): Promise<string[]> {
   return output.trim().split("\n");
 }
 
-/** What the service that is started afterwards does: asks for a token three times. */
+/** The program of the service that is started afterwards: it asks for a token three times and prints the results. */
 const THREE_TIMES = `
   for (let attempt = 0; attempt < 3; attempt++) {
     const said = ({ value }) => value;
@@ -74,31 +74,31 @@ const THREE_TIMES = `
 `;
 const RESTARTED = "(token) => save(token)";
 
-test("between the answer and the end of onRotate: one refusal, terminal, and no endless loop", async () => {
+test("killed between the answer and the end of onRotate: one terminal refusal, and no further request", async () => {
   const server = await startRotatingServer();
   await killAt(
     "rotating",
     start(server, `() => (console.log("rotating"), never())`, "cache.get(); setInterval(never, 1e6);"),
   );
   expect(readFileSync(database, "utf8")).toBe(FIRST);
-  const said = await outputOf(start(server, RESTARTED, THREE_TIMES));
-  expect(said).toEqual(Array(3).fill("invalid_grant, terminal"));
+  const output = await outputOf(start(server, RESTARTED, THREE_TIMES));
+  expect(output).toEqual(Array(3).fill("invalid_grant, terminal"));
   expect(server.presented).toEqual([FIRST, FIRST]);
 }, 30_000);
 
-test("the same, at a server with a grace period for the replaced refresh token: nothing is lost", async () => {
+test("the same at a server that accepts the replaced refresh token for a grace period: the session goes on", async () => {
   const server = await startRotatingServer();
   await killAt(
     "rotating",
     start(server, `() => (console.log("rotating"), never())`, "cache.get(); setInterval(never, 1e6);"),
   );
-  server.forgive();
+  server.acceptReplaced();
   expect(await outputOf(start(server, RESTARTED, THREE_TIMES))).toEqual(Array(3).fill("at-2"));
   expect(server.presented).toEqual([FIRST, FIRST]);
   expect(readFileSync(database, "utf8")).toBe(server.live());
 }, 30_000);
 
-test("after onRotate has saved the refresh token, before anybody got the access token: nothing is lost", async () => {
+test("killed after onRotate has saved the refresh token, before the access token was used: the session goes on", async () => {
   const server = await startRotatingServer();
   const saving = `(token) => (save(token), console.log("saved"), never())`;
   await killAt("saved", start(server, saving, "cache.get(); setInterval(never, 1e6);"));

@@ -1,4 +1,4 @@
-import { definitionOf } from "../../src/core/grant.ts";
+/** The refresh token grant: rotation, `onRotate`, `current`, late answers, `invalid_grant` and revocation. */
 import { inspect } from "node:util";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import {
@@ -11,6 +11,7 @@ import {
 import { createAuthFetch } from "remint/fetch";
 import { type Answer, manualClock, type ManualClock, startApi } from "remint/testing";
 import { stateLeftBy } from "../../src/base/left-state.ts";
+import { definitionOf } from "../../src/core/grant.ts";
 import { rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import { deferred, FIRST, type RotatingServer, startRotatingServer } from "./rotating-server.ts";
 
@@ -28,7 +29,7 @@ function cacheOf(grant: Grant, clock: ManualClock = manualClock()): TokenCache {
   return createTokenCache({ grant, origins: ["https://api.example"], clock });
 }
 
-/** Makes the next `get` mint, without a rejection. */
+/** Lets the token expire, so that the next `get` mints without a rejection. */
 async function expire(cache: TokenCache, clock: ManualClock): Promise<void> {
   await settle();
   await clock.advance(3600_000);
@@ -36,7 +37,7 @@ async function expire(cache: TokenCache, clock: ManualClock): Promise<void> {
 }
 
 describe("the token request", () => {
-  test("T7: has the refresh token and what was asked for, and nothing else", async () => {
+  test("has the refresh token, the scope and the parameters, and nothing else (RFC 6749 section 6)", async () => {
     const server = await startRotatingServer();
     await cacheOf(grantOf(server, { scope: "a b", parameters: { tenant: "t1" } })).get();
     expect([...server.auth.requests[0]!.form]).toEqual([
@@ -47,7 +48,7 @@ describe("the token request", () => {
     ]);
   });
 
-  test("T7: a returned refresh token replaces the old one; without one the old one stays", async () => {
+  test("the answer has a refresh token: it replaces the old one; it has none: the old one is used again", async () => {
     for (const rotates of [true, false]) {
       const server = await startRotatingServer(rotates);
       const clock = manualClock();
@@ -59,7 +60,7 @@ describe("the token request", () => {
     }
   });
 
-  test("T7: what a mint leaves for the next one, here or in a store, is the refresh token that is good", async () => {
+  test("the state after a mint is the valid refresh token, whether the server rotates it or not", async () => {
     for (const rotates of [true, false]) {
       const server = await startRotatingServer(rotates);
       const minted = await definitionOf(grantOf(server)).mint({ signal: new AbortController().signal });
@@ -68,7 +69,7 @@ describe("the token request", () => {
     }
   });
 
-  test("C11: a transient failure is not retried, the server may have used the refresh token up", async () => {
+  test("C11: a 503 is not retried, because the server may have used the refresh token up", async () => {
     const server = await startRotatingServer();
     server.auth.respond({ status: 503 });
     const cache = cacheOf(grantOf(server));
@@ -78,7 +79,7 @@ describe("the token request", () => {
 });
 
 describe("sharing", () => {
-  test("100 concurrent callers: exactly one use of each refresh token, through every expiry and rejection", async () => {
+  test("100 concurrent callers at first, after an expiry, and after a revocation: each refresh token is used once", async () => {
     const server = await startRotatingServer();
     const api = await startApi({ accepts: server.auth });
     const clock = manualClock();
@@ -96,7 +97,7 @@ describe("sharing", () => {
     await api.close();
   });
 
-  test("two caches over one grant use each refresh token once too", async () => {
+  test("two caches with one grant use each refresh token once", async () => {
     const server = await startRotatingServer();
     const grant = grantOf(server);
     const clock = manualClock();
@@ -108,7 +109,7 @@ describe("sharing", () => {
     expect(server.presented).toEqual([FIRST, "rt-1-next", "rt-2-next"]);
   });
 
-  test("a cache that was idle for long does not bring a used up refresh token back", async () => {
+  test("a cache was idle while another rotated 40 times: it does not send the refresh token it remembers", async () => {
     const server = await startRotatingServer();
     const grant = grantOf(server);
     const clock = manualClock();
@@ -123,7 +124,7 @@ describe("sharing", () => {
     expect(server.presented).toEqual([FIRST, ...Array.from({ length: 42 }, (_, i) => `rt-${i + 1}-next`)]);
   });
 
-  test("a copy of the grant with other members goes on with the same refresh token", async () => {
+  test("a copy of the grant with another member uses the same, rotated refresh token", async () => {
     const server = await startRotatingServer();
     const grant = grantOf(server);
     await cacheOf(grant).get();
@@ -131,7 +132,7 @@ describe("sharing", () => {
     expect(server.presented).toEqual([FIRST, "rt-1-next"]);
   });
 
-  test("a state that this process does not know, from a store for example, takes over", async () => {
+  test("a state that this process does not know, for example from a store, is sent", async () => {
     const server = await startRotatingServer();
     const grant = grantOf(server);
     const signal = new AbortController().signal;
@@ -143,7 +144,7 @@ describe("sharing", () => {
 });
 
 describe("onRotate", () => {
-  test("gets the new refresh token, the replaced one and a response without tokens, before the token is used", async () => {
+  test("gets the new and the replaced refresh token and a response without tokens, before the token is served", async () => {
     const server = await startRotatingServer();
     const saved = deferred();
     const onRotate = vi.fn<NonNullable<RefreshTokenGrantOptions["onRotate"]>>(() => saved.promise);
@@ -168,7 +169,7 @@ describe("onRotate", () => {
     expect(onRotate).not.toHaveBeenCalled();
   });
 
-  test("that fails: the caller gets a retryable error, nothing is lost, the next mint saves first and sends nothing", async () => {
+  test("fails twice: callers get a retryable error; the next mint saves the same token again and sends nothing", async () => {
     const server = await startRotatingServer();
     const clock = manualClock();
     const onRotate = vi
@@ -194,7 +195,7 @@ describe("onRotate", () => {
     expect(server.presented).toEqual([FIRST, "rt-1-next"]);
   });
 
-  test("that fails: the error knows the new refresh token for a store to keep, and does not print it", async () => {
+  test("fails: the error carries the new refresh token for a store, and does not print it", async () => {
     const server = await startRotatingServer();
     const grant = grantOf(server, { onRotate: () => Promise.reject(new Error("down")) });
     const error = await rejectionOf(definitionOf(grant).mint({ signal: new AbortController().signal, state: FIRST }));
@@ -202,7 +203,7 @@ describe("onRotate", () => {
     expect(inspect(error, { depth: 5, showHidden: true }) + JSON.stringify(error)).not.toContain("rt-1");
   });
 
-  test("that fails until the access token is old: the new refresh token is saved first, then used", async () => {
+  test("fails until the access token is nearly expired: the new refresh token is saved, then used", async () => {
     const server = await startRotatingServer();
     const onRotate = vi.fn<(token: string) => void>().mockImplementationOnce(() => {
       throw new Error("down");
@@ -217,7 +218,7 @@ describe("onRotate", () => {
     expect(server.presented).toEqual([FIRST, "rt-1-next"]);
   });
 
-  test("an access token that is used late lives no longer than it did", async () => {
+  test("fails once: the access token, served ten minutes late, has ten minutes less to live", async () => {
     const server = await startRotatingServer();
     server.auth.respond({
       headers: { date: undefined },
@@ -237,7 +238,7 @@ describe("onRotate", () => {
     expect(Number(expires_in)).toBeGreaterThan(2900);
   });
 
-  test("that never settles does not block: the mint's time limit ends it, and the next mint calls it again", async () => {
+  test("never settles: the mint fails at its time limit, and the next mint calls onRotate again", async () => {
     const server = await startRotatingServer();
     const clock = manualClock();
     const onRotate = vi.fn<() => Promise<void>>(() => Promise.resolve());
@@ -254,8 +255,8 @@ describe("onRotate", () => {
   });
 });
 
-describe("an answer that comes after its mint gave up", () => {
-  test("is saved at once, and used by the next mint: the refresh token is not sent again", async () => {
+describe("an answer that comes after the mint's time limit", () => {
+  test("is saved at once and used by the next mint: the refresh token is not sent again", async () => {
     const server = await startRotatingServer();
     const clock = manualClock();
     const saved = deferred<string>();
@@ -272,7 +273,7 @@ describe("an answer that comes after its mint gave up", () => {
     expect(server.presented).toEqual([FIRST]);
   });
 
-  test("is waited for by the next mint, which sends nothing", async () => {
+  test("is awaited by the next mint, which sends nothing", async () => {
     const server = await startRotatingServer();
     const clock = manualClock();
     const cache = cacheOf(grantOf(server), clock);
@@ -290,7 +291,7 @@ describe("an answer that comes after its mint gave up", () => {
     expect(server.auth.requests).toHaveLength(1);
   });
 
-  test("is saved even when the cache was closed meanwhile", async () => {
+  test("is saved even if the cache was closed meanwhile", async () => {
     const server = await startRotatingServer();
     const saved = deferred<string>();
     const cache = cacheOf(grantOf(server, { onRotate: (token) => saved.resolve(token) }));
@@ -303,7 +304,7 @@ describe("an answer that comes after its mint gave up", () => {
     expect(await saved.promise).toBe("rt-1-next");
   });
 
-  test("is not waited for for ever", async () => {
+  test("is awaited for 30 s, then its request is aborted", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
       let signal: AbortSignal | undefined;
@@ -334,7 +335,7 @@ describe("an answer that comes after its mint gave up", () => {
 });
 
 describe("C9: invalid_grant", () => {
-  test("is terminal without current(): nothing is sent any more, and the error says to sign in again", async () => {
+  test("without current() is terminal: nothing more is sent, and the error says to sign in again", async () => {
     const server = await startRotatingServer();
     server.rotate();
     const clock = manualClock();
@@ -352,7 +353,7 @@ describe("C9: invalid_grant", () => {
     expect(server.auth.requests).toHaveLength(1);
   });
 
-  test("S5: neither the error nor its description repeats the refresh token, though the server does", async () => {
+  test("S5: the server repeats the refresh token: neither the error nor its description does", async () => {
     const server = await startRotatingServer();
     server.rotate();
     const error = await rejectionOf(cacheOf(grantOf(server)).get());
@@ -360,7 +361,7 @@ describe("C9: invalid_grant", () => {
     expect(inspect(error, { depth: 5, showHidden: true })).not.toContain(FIRST);
   });
 
-  test("asks current() once, and tries what another process rotated to, without telling it to onRotate as new", async () => {
+  test("another process has rotated: current() is asked once, its token is sent and not reported to onRotate", async () => {
     const server = await startRotatingServer();
     const clock = manualClock();
     const current = vi.fn<() => Promise<string>>(() => Promise.resolve("rt-1-next"));
@@ -378,10 +379,10 @@ describe("C9: invalid_grant", () => {
   });
 
   test.each([
-    ["the refused one", FIRST],
+    ["the refused refresh token", FIRST],
     ["nothing", undefined],
     ["an empty string", ""],
-  ])("T14: is terminal when current() knows %s: no endless loop", async (_what, known) => {
+  ])("is terminal if current() returns %s: current() is asked once", async (_what, known) => {
     const server = await startRotatingServer();
     server.rotate();
     const current = vi.fn<() => string | undefined>(() => known);
@@ -391,7 +392,7 @@ describe("C9: invalid_grant", () => {
     expect(server.presented).toEqual([FIRST]);
   });
 
-  test("T14: is terminal when current() knows one that was used up here: it is not sent again", async () => {
+  test("is terminal if current() returns a token that this process has used up: it is not sent again", async () => {
     const server = await startRotatingServer();
     const clock = manualClock();
     const cache = cacheOf(grantOf(server, { current: () => FIRST }), clock);
@@ -403,7 +404,7 @@ describe("C9: invalid_grant", () => {
   });
 
   test.each([{ refreshToken: "rt-1-next" }, 7, true])(
-    "sends nothing that current() gives and is no string (%j)",
+    "current() returns something other than a string (%j): a TypeError, and nothing is sent",
     async (known) => {
       const server = await startRotatingServer();
       server.rotate();
@@ -415,7 +416,7 @@ describe("C9: invalid_grant", () => {
     },
   );
 
-  test("is terminal when the other refresh token is refused too", async () => {
+  test("is terminal if the refresh token from current() is refused too", async () => {
     const server = await startRotatingServer();
     server.rotate();
     const current = vi.fn<() => string>(() => "rt-of-yesterday");
@@ -425,7 +426,7 @@ describe("C9: invalid_grant", () => {
     expect(server.presented).toEqual([FIRST, "rt-of-yesterday"]);
   });
 
-  test("current() that fails is a retryable error; the refused refresh token is not sent again", async () => {
+  test("current() throws: a retryable error; the refused refresh token is not sent again", async () => {
     const server = await startRotatingServer();
     const clock = manualClock();
     const current = vi.fn<() => string | undefined>().mockImplementationOnce(() => {
@@ -443,13 +444,13 @@ describe("C9: invalid_grant", () => {
     expect(current).toHaveBeenCalledTimes(2);
   });
 
-  test("a process killed between the answer and onRotate: the next one gets one refusal, and that is the end", async () => {
+  test("a process is killed between the answer and onRotate: the next process is refused once and sends no more", async () => {
     const server = await startRotatingServer();
     let database = FIRST;
     const start = (onRotate: (token: string) => void | Promise<void>, clock: ManualClock): TokenCache =>
       cacheOf(grantOf(server, { refreshToken: database, onRotate, current: () => database }), clock);
 
-    // Its answer has come, its onRotate never ends: it is killed there.
+    // The answer has come and onRotate never ends: this process counts as killed.
     const hanging = vi.fn<() => Promise<void>>(() => new Promise(() => {}));
     void start(hanging, manualClock())
       .get()
@@ -466,7 +467,7 @@ describe("C9: invalid_grant", () => {
   });
 });
 
-/** What is revoked, in order. */
+/** Mints and revokes, and returns the token and the hint of each revocation request, in order. */
 async function revoked(...answers: Answer[]): Promise<string[][]> {
   const server = await startRotatingServer();
   const { tokenEndpoint } = server.auth;
@@ -484,32 +485,32 @@ describe("revoking", () => {
     ["at-1", "access_token"],
   ];
 
-  test("names the refresh token that is good now, then the access token", async () => {
+  test("sends the current refresh token, then the access token", async () => {
     expect(await revoked({ status: 200 }, { status: 200 })).toEqual(both);
   });
 
-  test("is done when access tokens are of a kind that cannot be revoked", async () => {
+  test("succeeds if the server cannot revoke access tokens", async () => {
     expect(await revoked({ status: 200 }, { status: 400, body: { error: "unsupported_token_type" } })).toEqual(both);
   });
 
-  test("is done when the access token went with the refresh token, and the server calls that an error", async () => {
+  test("succeeds if the access token ended with the refresh token and the server calls it invalid", async () => {
     expect(await revoked({ status: 200 }, { status: 400, body: { error: "invalid_token" } })).toEqual(both);
   });
 
-  test("names the access token also when the refresh token could not be revoked, and says so", async () => {
+  test("sends the access token even if the refresh token could not be revoked, and rejects", async () => {
     const server = await startRotatingServer();
     const grant = grantOf(server, { revocationEndpoint: `${server.auth.tokenEndpoint}/revoke` });
     const token = await cacheOf(grant).get();
     server.auth.respond({ status: 400, body: { error: "unsupported_token_type" } }, { status: 200 });
-    const told = definitionOf(grant).revoke!(token, { signal: new AbortController().signal });
-    await expect(told).rejects.toMatchObject({ error: "unsupported_token_type" });
+    const revocation = definitionOf(grant).revoke!(token, { signal: new AbortController().signal });
+    await expect(revocation).rejects.toMatchObject({ error: "unsupported_token_type" });
     expect(server.auth.requests.slice(1).map(({ form }) => form.get("token_type_hint"))).toEqual([
       "refresh_token",
       "access_token",
     ]);
   });
 
-  test("waits for a refresh that is under way: its answer holds the refresh token that is good", async () => {
+  test("waits for a refresh in progress, whose answer has the current refresh token", async () => {
     const server = await startRotatingServer();
     const { auth } = server;
     const cache = cacheOf(grantOf(server, { revocationEndpoint: `${auth.origin}/revoke` }));
@@ -526,7 +527,7 @@ describe("revoking", () => {
     await vi.waitFor(() => expect(closed.state).not.toBe("pending"));
   });
 
-  test("C10: does not wait for a refresh longer than its own signal allows", async () => {
+  test("C10: a refresh in progress never ends: closing with revoke rejects after 10 s", async () => {
     const server = await startRotatingServer();
     const clock = manualClock();
     const cache = cacheOf(grantOf(server, { revocationEndpoint: `${server.auth.origin}/revoke` }), clock);
@@ -539,7 +540,7 @@ describe("revoking", () => {
     expect(await closed).toMatchObject({ code: "ERR_TOKEN_TIMEOUT" });
   });
 
-  test("fails when the server refuses", async () => {
+  test("rejects if the server refuses", async () => {
     await expect(revoked({ status: 400, body: { error: "invalid_client" } })).rejects.toMatchObject({
       error: "invalid_client",
     });
@@ -552,7 +553,7 @@ describe("revoking", () => {
 });
 
 describe("the grant", () => {
-  test("S5: prints neither the refresh token nor the client, as it is, as a copy, and inside its cache", async () => {
+  test("S5: the printed grant, a copy, a list with it and its cache show neither refresh token nor client", async () => {
     const server = await startRotatingServer();
     const grant = grantOf(server, { key: "alice" });
     const cache = cacheOf(grant);
@@ -563,7 +564,7 @@ describe("the grant", () => {
     }
   });
 
-  test("has a key only when it is told whose token it is, and no secret in it", async () => {
+  test("has a key only with the option `key`, and no secret in it", async () => {
     const server = await startRotatingServer();
     const keyFor = (key?: string, token = FIRST): string | undefined =>
       definitionOf(grantOf(server, { key, refreshToken: token })).key;
@@ -578,7 +579,11 @@ describe("the grant", () => {
     ["onRotate", { onRotate: true }, /"onRotate" must be a function, got a boolean/],
     ["current", { current: "rt" }, /"current" must be a function, got a string/],
     ["key", { key: "" }, /"key" must be a non-empty string/],
-    ["a parameter of its own", { parameters: { refresh_token: "x" } }, /"parameters" must not have "refresh_token"/],
+    [
+      "parameter (one that the grant sets itself)",
+      { parameters: { refresh_token: "x" } },
+      /"parameters" must not have "refresh_token"/,
+    ],
     ["clientId", { clientId: undefined }, /"clientId"/],
   ])("a wrong %s is a TypeError that names it", (_name, more, message) => {
     const good = { tokenEndpoint: "https://auth.example", ...CLIENT, refreshToken: FIRST };
@@ -588,7 +593,7 @@ describe("the grant", () => {
     expect(() => refreshTokenGrant(undefined as never)).toThrow('"refreshTokenGrant options" must be an object');
   });
 
-  test("passes origins and defaultTtl through, and names its endpoint without the query", () => {
+  test("has the given origins and defaultTtl, and its endpoint without the query", () => {
     const tokenEndpoint = "https://auth.example/t?x=1";
     const grant = refreshTokenGrant({ tokenEndpoint, ...CLIENT, refreshToken: FIRST, origins: "any", defaultTtl: 5 });
     expect(grant).toMatchObject({ endpoint: "https://auth.example/t", origins: "any", defaultTtl: 5, state: FIRST });

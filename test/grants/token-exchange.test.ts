@@ -1,8 +1,9 @@
-import { definitionOf } from "../../src/core/grant.ts";
+/** The token exchange grant (RFC 8693): its request, what it accepts, how long the token is kept, its key. */
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createTokenCache, tokenExchangeGrant, type TokenExchangeGrantOptions } from "remint";
 import { type AuthServer, manualClock, startAuthServer } from "remint/testing";
+import { definitionOf } from "../../src/core/grant.ts";
 import { jwt, rejectionOf } from "../core/cache-under-test.ts";
 import { context } from "./token-server.ts";
 
@@ -27,14 +28,14 @@ function options(more: Partial<TokenExchangeGrantOptions> = {}): TokenExchangeGr
   return { tokenEndpoint: auth.tokenEndpoint, ...CLIENT, subjectToken: SUBJECT, ...more };
 }
 
-/** Milliseconds the cache keeps what was issued. */
+/** Returns how many milliseconds the cache keeps the issued token. */
 async function kept(more: Partial<TokenExchangeGrantOptions>, clock = manualClock()): Promise<number> {
   const cache = createTokenCache({ grant: tokenExchangeGrant(options(more)), origins: ["https://api.example"], clock });
   return (await cache.get()).expiresAt - clock.now();
 }
 
 describe("the token request", () => {
-  test("T28: has the subject token and its type; nothing of an actor without one", async () => {
+  test("has the subject token and its type, and no actor parameter without an actor (RFC 8693 section 2.1)", async () => {
     await definitionOf(tokenExchangeGrant(options())).mint(context());
     expect([...auth.requests[0]!.form]).toEqual([
       ["subject_token_type", `${TYPE}access_token`],
@@ -43,7 +44,7 @@ describe("the token request", () => {
     ]);
   });
 
-  test("T28: everything else that can be asked for, several audiences and resources too", async () => {
+  test("has every other option, with several audiences and resources (RFC 8693 section 2.1)", async () => {
     await definitionOf(
       tokenExchangeGrant(
         options({
@@ -71,12 +72,12 @@ describe("the token request", () => {
     expect(form.getAll("resource")).toEqual(["https://a.example/", "https://b.example/"]);
   });
 
-  test("T28: an actor token gets a type", async () => {
+  test("an actor token without a type is sent as an access token (RFC 8693 section 2.1)", async () => {
     await definitionOf(tokenExchangeGrant(options({ actorToken: "actor" }))).mint(context());
     expect(auth.requests[0]!.form.get("actor_token_type")).toBe(`${TYPE}access_token`);
   });
 
-  test("functions are asked before every request, with the signal", async () => {
+  test("token functions are called before every request, with the signal", async () => {
     let count = 0;
     const subjectToken = vi.fn(async (_context: { signal: AbortSignal }) => `subject-${++count}`);
     const grant = tokenExchangeGrant(options({ subjectToken, actorToken: () => `actor-${count}` }));
@@ -90,17 +91,20 @@ describe("the token request", () => {
     expect(subjectToken.mock.calls[0]![0].signal).toBeInstanceOf(AbortSignal);
   });
 
-  test.each(["subjectToken", "actorToken"])("%s: a function that returns nothing sends nothing", async (name) => {
-    const broken = { [name]: () => "" };
-    await expect(definitionOf(tokenExchangeGrant(options(broken))).mint(context())).rejects.toThrow(
-      `"${name}" must be a non-empty string`,
-    );
-    expect(auth.requests).toHaveLength(0);
-  });
+  test.each(["subjectToken", "actorToken"])(
+    "%s: a function that returns an empty string: nothing is sent",
+    async (name) => {
+      const broken = { [name]: () => "" };
+      await expect(definitionOf(tokenExchangeGrant(options(broken))).mint(context())).rejects.toThrow(
+        `"${name}" must be a non-empty string`,
+      );
+      expect(auth.requests).toHaveLength(0);
+    },
+  );
 });
 
-describe("what was issued", () => {
-  test("T29: an answer without issued_token_type is refused", async () => {
+describe("the answer", () => {
+  test("without issued_token_type is refused (RFC 8693 section 2.2.1)", async () => {
     auth.respond({ body: { ...ISSUED, issued_token_type: undefined } });
     const error = await rejectionOf(definitionOf(tokenExchangeGrant(options())).mint(context()));
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
@@ -108,7 +112,7 @@ describe("what was issued", () => {
   });
 
   test.each(["N_A", "n_a"])(
-    "T29: token_type %s is no access token: never attached, and the error says so",
+    "with token_type %s is refused: it is no access token and never attached (RFC 8693 section 2.2.1)",
     async (type) => {
       auth.respondAlways({ body: { ...ISSUED, token_type: type, issued_token_type: `${TYPE}id_token` } });
       const cache = createTokenCache({ grant: tokenExchangeGrant(options()), origins: ["https://api.example"] });
@@ -119,24 +123,24 @@ describe("what was issued", () => {
     },
   );
 
-  test("a refresh token in the answer is ignored", async () => {
+  test("with a refresh token: the refresh token is ignored", async () => {
     auth.respond({ body: { ...ISSUED, refresh_token: "rt" } });
     expect((await definitionOf(tokenExchangeGrant(options())).mint(context()))["refresh_token"]).toBeUndefined();
   });
 
-  test("a refusal is the server's, without the tokens that were sent", async () => {
+  test("with an error that repeats the subject token: the error has the code and not the token", async () => {
     auth.respond({ status: 400, body: { error: "invalid_request", error_description: `bad token ${SUBJECT}` } });
     const error = await rejectionOf(definitionOf(tokenExchangeGrant(options())).mint(context()));
     expect(error).toMatchObject({ error: "invalid_request", errorDescription: "bad token [redacted]" });
   });
 });
 
-describe("T31: what was issued is kept no longer than the subject token is good", () => {
+describe("the issued token is kept no longer than the subject token is valid", () => {
   const now = manualClock().now();
   const inTenMinutes = now + 600_000;
   const noDate = { headers: { date: undefined }, body: ISSUED };
 
-  test("a JWT says when it ends", async () => {
+  test("the subject token is a JWT: its exp is the limit", async () => {
     auth.respondAlways(noDate);
     expect(await kept({ subjectToken: jwt({ exp: inTenMinutes / 1000 }) })).toBe(600_000);
     expect(await kept({ subjectToken: jwt({ exp: inTenMinutes / 1000 + 36_000 }) })).toBe(3600_000);
@@ -144,7 +148,7 @@ describe("T31: what was issued is kept no longer than the subject token is good"
     expect(await kept({ subjectToken: "not.a.jwt" })).toBe(3600_000);
   });
 
-  test("of others the caller can say it, once or each time", async () => {
+  test("subjectExpiresAt as a number, a Date or a function is the limit", async () => {
     auth.respondAlways(noDate);
     expect(await kept({ subjectExpiresAt: inTenMinutes })).toBe(600_000);
     expect(await kept({ subjectExpiresAt: new Date(inTenMinutes) })).toBe(600_000);
@@ -152,25 +156,25 @@ describe("T31: what was issued is kept no longer than the subject token is good"
     expect(await kept({ subjectExpiresAt: () => undefined })).toBe(3600_000);
   });
 
-  test("the earlier of the two counts", async () => {
+  test("exp and subjectExpiresAt: the earlier is the limit", async () => {
     auth.respondAlways(noDate);
     const subjectToken = jwt({ exp: inTenMinutes / 1000 });
     expect(await kept({ subjectToken, subjectExpiresAt: now + 300_000 })).toBe(300_000);
     expect(await kept({ subjectToken, subjectExpiresAt: now + 900_000 })).toBe(600_000);
   });
 
-  test("also when the answer does not say how long its token lives", async () => {
+  test("an answer without expires_in: the limit holds too", async () => {
     auth.respondAlways({ ...noDate, body: { ...ISSUED, expires_in: undefined } });
     expect(await kept({ subjectToken: jwt({ exp: inTenMinutes / 1000 }) })).toBe(600_000);
     expect(await kept({ subjectToken: jwt({ exp: inTenMinutes / 1000 + 36_000 }) })).toBe(1800_000);
   });
 
-  test("E2: by the server's clock, where that is known", async () => {
+  test("E2: exp is compared with the server's clock if the answer has a Date", async () => {
     auth.respondAlways({ headers: { date: new Date(now + HOUR).toUTCString() }, body: ISSUED });
     expect(await kept({ subjectToken: jwt({ exp: (now + HOUR) / 1000 + 600 }) })).toBe(600_000);
   });
 
-  test("E3: one that is over does not make a mint per call", async () => {
+  test("E3: an expired subject token: the issued token is kept for one second", async () => {
     auth.respondAlways(noDate);
     expect(await kept({ subjectToken: jwt({ exp: now / 1000 - 60 }) })).toBe(1000);
   });
@@ -185,7 +189,7 @@ function key(more: Partial<TokenExchangeGrantOptions> = {}): string | undefined 
 }
 
 describe("the grant", () => {
-  test("T30: its key tells subjects and actors apart, and has none of their tokens in it", () => {
+  test("another subject or actor token makes another key; the key contains no token", () => {
     const keys = [
       key(),
       key({ subjectToken: "another" }),
@@ -201,7 +205,7 @@ describe("the grant", () => {
     expect(keys.join()).not.toMatch(new RegExp(`${SUBJECT}|s3cr3t`));
   });
 
-  test("T30: of functions nobody knows whose tokens they return: there is a key only when it is given", () => {
+  test("token functions: no key without the option `key`, because their subject is unknown", () => {
     expect(key({ subjectToken: aToken })).toBeUndefined();
     expect(key({ actorToken: aToken })).toBeUndefined();
     const keys = ["alice", "bob"].map((name) => key({ subjectToken: aToken, key: name }));
@@ -209,7 +213,7 @@ describe("the grant", () => {
     expect(keys[0]).not.toBe(keys[1]);
   });
 
-  test("S5: does not print", () => {
+  test("S5: the printed grant shows neither tokens nor client", () => {
     const grant = tokenExchangeGrant(options({ actorToken: "actor-token" }));
     const printed = inspect(grant, { depth: 10, showHidden: true, getters: true }) + JSON.stringify(grant);
     expect(printed).not.toMatch(/subject-token|actor-token|s3cr3t|orders/);
@@ -218,13 +222,21 @@ describe("the grant", () => {
   test.each([
     ["subjectToken", { subjectToken: undefined }, /"subjectToken" must be a non-empty string, or a function/],
     ["actorToken", { actorToken: 1 }, /"actorToken" must be .* got a number/],
-    ["actorTokenType alone", { actorTokenType: "jwt" }, /"actorTokenType" must not be given without "actorToken"/],
+    [
+      "actorTokenType (without an actorToken)",
+      { actorTokenType: "jwt" },
+      /"actorTokenType" must not be given without "actorToken"/,
+    ],
     ["subjectTokenType", { subjectTokenType: "" }, /"subjectTokenType" must be a non-empty string/],
     ["requestedTokenType", { requestedTokenType: 1 }, /"requestedTokenType" must be a non-empty string/],
     ["audience", { audience: [1] }, /"audience" must be .* got a list with a number in it/],
     ["resource", { resource: "api" }, /"resource" must be absolute URIs/],
     ["subjectExpiresAt", { subjectExpiresAt: new Date(NaN) }, /"subjectExpiresAt" must be epoch milliseconds/],
-    ["a parameter of its own", { parameters: { actor_token: "x" } }, /"parameters" must not have "actor_token"/],
+    [
+      "parameter (one that the grant sets itself)",
+      { parameters: { actor_token: "x" } },
+      /"parameters" must not have "actor_token"/,
+    ],
   ])("a wrong %s is a TypeError that names it", (_name, more, message) => {
     const build = (): unknown => tokenExchangeGrant(options(more as Partial<TokenExchangeGrantOptions>));
     expect(build).toThrow(TypeError);

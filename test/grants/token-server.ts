@@ -1,8 +1,9 @@
+/** A token endpoint for tests whose answers the test writes itself, on the level of `node:http`. */
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
 import type { Server } from "node:net";
 import { expect, onTestFinished } from "vitest";
 
-export interface SeenRequest {
+export interface ReceivedRequest {
   readonly method: string;
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
@@ -11,25 +12,25 @@ export interface SeenRequest {
 
 export interface TokenServer {
   readonly origin: string;
-  readonly requests: SeenRequest[];
-  /** The first request; fails the test when there was none. */
-  first(): SeenRequest;
+  readonly requests: ReceivedRequest[];
+  /** Returns the first request, and fails the test if there was none. */
+  first(): ReceivedRequest;
 }
 
-/** A token endpoint that answers as it is told; closed when the test ends. */
+/** Starts a server that answers with this function. The server is closed when the test ends. */
 export async function startTokenServer(
-  answer: (response: ServerResponse, request: SeenRequest) => void,
+  answer: (response: ServerResponse, request: ReceivedRequest) => void,
 ): Promise<TokenServer> {
-  const requests: SeenRequest[] = [];
+  const requests: ReceivedRequest[] = [];
   const server = createServer((request, response) => {
     let body = "";
     request.setEncoding("utf8");
     request.on("data", (chunk: string) => (body += chunk));
     request.on("end", () => {
       const { method = "", url = "", headers } = request;
-      const seen = { method, url, headers, form: new URLSearchParams(body) };
-      requests.push(seen);
-      answer(response, seen);
+      const received = { method, url, headers, form: new URLSearchParams(body) };
+      requests.push(received);
+      answer(response, received);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -60,7 +61,7 @@ export function json(
   response.end(JSON.stringify(body));
 }
 
-/** What a mint is given by the cache. */
+/** Returns the context that a cache gives to a mint. */
 export function context(signal: AbortSignal = new AbortController().signal): { signal: AbortSignal } {
   return { signal };
 }

@@ -1,7 +1,8 @@
+/** The refresh tokens that a process remembers as used up. */
 import { expect, test } from "vitest";
 import { UsedTokens } from "../../src/grants/used-tokens.ts";
 
-test("knows the last 1,000 again, and the first, with which every cache of the grant begins", () => {
+test("after 1,002 tokens: the last 1,000 are known, and the first, with which every cache of the grant starts", () => {
   const used = new UsedTokens();
   expect(used.has("rt-0")).toBe(false);
   for (let i = 0; i <= 1001; i++) used.add(`rt-${i}`);

@@ -1,3 +1,4 @@
+/** The code in the documents: it compiles, and the first example of the README runs. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -5,7 +6,7 @@ import ts from "typescript";
 import { beforeAll, describe, expect, test } from "vitest";
 import { codeBlocks, DOCUMENTS, offlineExample, OFFLINE_OUTPUT, ROOT, typescriptBlocks } from "./markdown.ts";
 
-/** Languages of blocks that hold nothing of ours to check. */
+/** Languages of blocks that cannot use this package. */
 const OTHER_LANGUAGES = new Set(["sh", "json", "text", "http"]);
 const blocks = typescriptBlocks().map((block) => ({ ...block, name: `${block.document}:${block.line}` }));
 
@@ -13,14 +14,17 @@ test("the README has code to check", () => {
   expect(blocks.filter(({ document }) => document === "README.md")).not.toEqual([]);
 });
 
-test.each(DOCUMENTS)("%s: no code block gets past the checks", (document) => {
-  const unchecked = codeBlocks(document).filter(({ info, code }) => {
-    if (info === "ts" || OTHER_LANGUAGES.has(info)) return false;
-    // JavaScript is for what others write: the configuration of a tool, the code this package replaces.
-    return info !== "js" || /(from|import|require\()\s*\(?["']remint/.test(code);
-  });
-  expect(unchecked.map(({ line, info }) => `${document}:${line}: \`\`\`${info}`)).toEqual([]);
-});
+test.each(DOCUMENTS)(
+  "%s: every code block is in a language that is checked, or cannot use this package",
+  (document) => {
+    const unchecked = codeBlocks(document).filter(({ info, code }) => {
+      if (info === "ts" || OTHER_LANGUAGES.has(info)) return false;
+      // JavaScript is for code without this package: the configuration of a tool, or code that this package replaces.
+      return info !== "js" || /(from|import|require\()\s*\(?["']remint/.test(code);
+    });
+    expect(unchecked.map(({ line, info }) => `${document}:${line}: \`\`\`${info}`)).toEqual([]);
+  },
+);
 
 describe("every TypeScript block compiles as it stands", () => {
   let complaints: readonly string[];
@@ -29,7 +33,7 @@ describe("every TypeScript block compiles as it stands", () => {
   }, 120_000);
 
   test.each(blocks)("$name", ({ name, document, line, code }) => {
-    expect(code, "checks are switched off in it").not.toMatch(/@ts-(ignore|nocheck|expect-error)/);
+    expect(code, "the block switches checks off").not.toMatch(/@ts-(ignore|nocheck|expect-error)/);
     const last = line + code.split("\n").length;
     const own = complaints.filter((complaint) => {
       const [, where, at] = /^(.*?):(\d+):/.exec(complaint) ?? [];
@@ -38,7 +42,7 @@ describe("every TypeScript block compiles as it stands", () => {
     expect(own, name).toEqual([]);
   });
 
-  test("nothing else is wrong", () => {
+  test("the compiler reports nothing outside the blocks", () => {
     expect(complaints.filter((complaint) => !DOCUMENTS.some((document) => complaint.startsWith(document)))).toEqual([]);
   });
 });
@@ -57,14 +61,14 @@ test("the README's first example runs as pasted and prints what the README says"
   }
 });
 
-/** Compiles all blocks, each as a module of its own, and says what is wrong by the lines of the document. */
+/** Compiles all blocks, each as a module of its own. Returns one line per error, with the line of the document. */
 function compile(): string[] {
   const config = ts.parseJsonConfigFileContent(
     ts.readConfigFile(join(ROOT, "tsconfig.json"), (path) => ts.sys.readFile(path)).config,
     ts.sys,
     ROOT,
   );
-  // An example declares what it does not use, and readers write `process.env.NAME`.
+  // Examples declare names that they do not use, and write `process.env.NAME`.
   const reader = { noUnusedLocals: false, noUnusedParameters: false, noPropertyAccessFromIndexSignature: false };
   const options = { ...config.options, ...reader };
   const files = new Map(blocks.map((block) => [join(ROOT, `${block.document}.${block.line}.ts`), block]));

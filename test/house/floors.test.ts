@@ -1,12 +1,11 @@
+/**
+ * The floors of the house: which folder of `src/` may import which, types included. A wrong import is one line with the
+ * file, what it imports, and why it may not. The parser is in imports.ts.
+ */
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { arrowsIn, arrowsOf, circlesOf, sourceFiles } from "./imports.ts";
 import type { Arrow } from "./imports.ts";
-
-/**
- * The floors of the house: which folder of `src/` may import which, types included. A wrong import is one line that says
- * which file, what it imports, and why it may not.
- */
 
 const SOURCES = join(import.meta.dirname, "../../src");
 
@@ -14,15 +13,15 @@ const SOURCES = join(import.meta.dirname, "../../src");
 const CORE_TYPES = ["core/types.ts", "core/grant.ts"];
 
 interface Floor {
-  /** Folders and files of `src/` it may import, beside its own. */
+  /** Folders and files of `src/` that it may import beside its own. */
   readonly may: readonly string[];
   /** Packages it may import. */
   readonly packages?: readonly string[];
-  /** Why not more: the end of the sentence "... may not import ..., because". */
+  /** Why it may not import more: the end of the sentence "... may not import ..., because". */
   readonly because: string;
 }
 
-/** The whitelist. The longest key that a file's path begins with is its floor. */
+/** The whitelist. A file's floor is the longest key that its path begins with. */
 const FLOORS: Readonly<Record<string, Floor>> = {
   "index.ts": {
     may: ["base", "core", "policy/choose-cache.ts", "oauth", "grants"],
@@ -58,7 +57,7 @@ const FLOORS: Readonly<Record<string, Floor>> = {
     because: "the OAuth client sends requests to an authorization server; it knows no cache and no grant",
   },
   "grants/": {
-    // core/expiry.ts: a refresh that outlives its mint has to know what is left of its token.
+    // core/expiry.ts: a refresh that ends after its mint has timed out needs the remaining lifetime of its token.
     may: ["oauth", ...CORE_TYPES, "core/expiry.ts", "base"],
     packages: ["oauth4webapi"],
     because: "a grant builds parameters; it knows no cache and no client",
@@ -107,8 +106,8 @@ function floorOf(file: string): [name: string, floor: Floor] | undefined {
   return name === undefined ? undefined : [name, FLOORS[name]!];
 }
 
-/** What is wrong with an import; `undefined` when it is allowed. */
-function complaint({ from, to }: Arrow): string | undefined {
+/** Says what is wrong with an import; `undefined` if it is allowed. */
+function faultOf({ from, to }: Arrow): string | undefined {
   const found = floorOf(from);
   if (found === undefined) return `src/${from} is on no floor: list its folder in test/house/floors.test.ts`;
   const [name, { may, packages = [], because }] = found;
@@ -124,22 +123,22 @@ function complaint({ from, to }: Arrow): string | undefined {
 describe("the floors of src/", () => {
   const arrows = arrowsOf(SOURCES);
 
-  test("every import is one that its floor may have", () => {
-    expect(arrows.map(complaint).filter((line) => line !== undefined)).toEqual([]);
+  test("every import is allowed for its floor", () => {
+    expect(arrows.map(faultOf).filter((line) => line !== undefined)).toEqual([]);
   });
 
-  test("no circle between files, types included", () => {
+  test("no files import each other in a circle, types included", () => {
     expect(circlesOf(arrows).map((circle) => circle.join(" -> "))).toEqual([]);
   });
 
-  test("every floor has files, so that no line of the whitelist is a leftover", () => {
+  test("every floor of the whitelist has files", () => {
     const used = new Set(sourceFiles(SOURCES).map((file) => floorOf(file)?.[0]));
     expect(Object.keys(FLOORS).filter((name) => !used.has(name))).toEqual([]);
   });
 });
 
 describe("the whitelist itself", () => {
-  // One file per floor, and one import of it that is wrong.
+  // At least one wrong import for every floor.
   test.each([
     ["index.ts", 'export { withToken } from "./policy/request-policy.ts";', "src/policy/request-policy.ts"],
     ["base/url.ts", 'import type { TokenCache } from "../core/types.ts";', "src/core/types.ts"],
@@ -168,17 +167,17 @@ describe("the whitelist itself", () => {
     ["core/mint.ts", 'type Lazy = import("../fleet/store.ts").Store;', "src/fleet/store.ts"],
     ["core/mint.ts", 'void import("../fleet/store.ts");', "src/fleet/store.ts"],
     ["core/mint.ts", '/// <reference path="../fleet/store.ts" />', "src/fleet/store.ts"],
-  ])("%s may not have: %s", (file, text, target) => {
-    const found = arrowsIn(file, text).map(complaint);
+  ])("refuses in %s: %s", (file, text, target) => {
+    const found = arrowsIn(file, text).map(faultOf);
     expect(found).toEqual([expect.stringContaining(`src/${file} may not import ${target}, because `)]);
   });
 
-  test("a folder that nobody listed is told, whatever it imports", () => {
-    const [line] = arrowsIn("helpers/x.ts", 'import "../base/errors.ts";').map(complaint);
+  test("reports a folder that is not on the whitelist, whatever it imports", () => {
+    const [line] = arrowsIn("helpers/x.ts", 'import "../base/errors.ts";').map(faultOf);
     expect(line).toContain("src/helpers/x.ts is on no floor");
   });
 
-  test("a circle is told with its files, also one of types", () => {
+  test("reports a circle with its files, also one of type imports", () => {
     const arrows = [
       ...arrowsIn("core/a.ts", 'import type { B } from "./b.ts";'),
       ...arrowsIn("core/b.ts", 'export type { C } from "./c.ts";'),

@@ -1,17 +1,15 @@
-/**
- * What imports what: read from the sources with TypeScript's parser, types included.
- */
+/** The imports of source files, read with TypeScript's parser, types included. */
 import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import ts from "typescript";
 
-/** One import: a file of `src/`, and what it imports: another file of `src/`, or a package. */
+/** One import: from a file of `src/`, to another file of `src/` or to a package. */
 export interface Arrow {
   readonly from: string;
   readonly to: string;
 }
 
-/** Every source file below a folder, as paths from it. */
+/** Returns the source files below a folder, as paths relative to it. */
 export function sourceFiles(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((file) => /\.(ts|cts|mts)$/.test(file))
@@ -19,12 +17,12 @@ export function sourceFiles(folder: string): string[] {
     .toSorted();
 }
 
-/** The imports of every file below a folder. */
+/** Returns the imports of all files below a folder. */
 export function arrowsOf(folder: string): Arrow[] {
   return sourceFiles(folder).flatMap((file) => arrowsIn(file, readFileSync(join(folder, file), "utf8")));
 }
 
-/** The imports of one file: `import`, `export from`, `import()`, `import("...")` types and `/// <reference path>`. */
+/** Returns the imports of one file: `import`, `export from`, `import()`, `import("...")` types and reference paths. */
 export function arrowsIn(file: string, text: string): Arrow[] {
   const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true, ts.ScriptKind.TS);
   const found = source.referencedFiles.map(({ fileName }) => (fileName.startsWith(".") ? fileName : `./${fileName}`));
@@ -48,15 +46,16 @@ function textOf(node: ts.Node | undefined): string | undefined {
   return node !== undefined && ts.isStringLiteralLike(node) ? node.text : undefined;
 }
 
-/** Relative specifiers become paths from the folder; a `.js` specifier of a declaration file means the source. */
+/** Resolves a relative specifier to a path within the folder. A `.js` specifier means the `.ts` source. */
 function targetOf(file: string, specifier: string): string {
   if (!specifier.startsWith(".")) return specifier;
   return normalize(join(dirname(file), specifier))
     .replaceAll("\\", "/")
-    .replace(/\.js$/, ".ts");
+    .replace(/\.js$/, ".ts")
+    .replace(/\.cjs$/, ".d.cts");
 }
 
-/** The circles of files: each as its files in the order of their imports. Empty when there are none. */
+/** Returns the circles of files, each as its files in the order of their imports. */
 export function circlesOf(arrows: readonly Arrow[]): string[][] {
   const next = new Map<string, string[]>();
   for (const { from, to } of arrows) next.set(from, [...(next.get(from) ?? []), to]);

@@ -1,8 +1,9 @@
+/** The code blocks of the published documents. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The repository. */
+/** The folder of the repository. */
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** A fenced code block of a document. */
@@ -10,15 +11,15 @@ export interface CodeBlock {
   readonly document: string;
   /** The line of the opening fence, counted from 1. */
   readonly line: number;
-  /** Everything behind the fence. */
+  /** The rest of the line after the opening fence, such as the language. */
   readonly info: string;
   readonly code: string;
 }
 
-/** The documents that are published. */
+/** The documents that are published with the package. */
 export const DOCUMENTS: readonly string[] = ["README.md", "CHANGELOG.md"];
 
-/** The code blocks of a document; none when there is no such document. */
+/** Returns the code blocks of a document; an empty list if the document does not exist. */
 export function codeBlocks(document: string): CodeBlock[] {
   const file = join(ROOT, document);
   if (!existsSync(file)) return [];
@@ -37,17 +38,55 @@ export function codeBlocks(document: string): CodeBlock[] {
   return blocks;
 }
 
-/** Every block that is TypeScript, of all documents. */
+/** Returns the TypeScript blocks of all documents. */
 export function typescriptBlocks(): CodeBlock[] {
   return DOCUMENTS.flatMap(codeBlocks).filter(({ info }) => info.split(/\s/)[0] === "ts");
 }
 
-/** The README's first minute: what a reader pastes and runs without a network. */
+/** Returns the first example of the README, which readers can paste and run without a network. */
 export function offlineExample(): CodeBlock {
   const example = codeBlocks("README.md").find(({ info, code }) => info === "ts" && code.includes('"remint/testing"'));
   if (example === undefined) throw new Error("README.md has no ts block that uses remint/testing");
   return example;
 }
 
-/** What the offline example prints, as the README says. */
+/** The output of the offline example, as the README states it. */
 export const OFFLINE_OUTPUT = "200, 401 -> re-mint -> 200, mints: 2";
+
+/** The targets of all links of a Markdown text, as they are written. Code is left out. */
+export function linksIn(text: string): string[] {
+  const prose = withoutCode(text);
+  const inline = prose.matchAll(/\]\(\s*<?([^()\s>]+)>?(?:\s+"[^"]*")?\s*\)/g);
+  const defined = prose.matchAll(/^ {0,3}\[[^\]]+\]:\s*<?([^\s>]+)/gm);
+  const html = prose.matchAll(/<[a-z][^>]*\s(?:href|src)="([^"]*)"/gi);
+  return [...inline, ...defined, ...html].map(([, target]) => target!);
+}
+
+/** The anchors of a Markdown text: those that are written, and those that GitHub makes of headings. */
+export function anchorsIn(text: string): string[] {
+  const written = [...withoutCode(text).matchAll(/<[a-z][^>]*\s(?:id|name)="([^"]*)"/gi)].map(([, id]) => id!);
+  const seen = new Map<string, number>();
+  const headings = [...withoutFences(text).matchAll(/^ {0,3}#{1,6}\s+(.*?)\s*#*$/gm)].map(([, heading]) => {
+    const slug = slugOf(heading!);
+    const before = seen.get(slug) ?? 0;
+    seen.set(slug, before + 1);
+    return before === 0 ? slug : `${slug}-${before}`;
+  });
+  return [...written, ...headings];
+}
+
+function slugOf(heading: string): string {
+  const shown = heading.replace(/<[^>]*>/g, "").replace(/!?\[([^\]]*)\]\([^)]*\)/g, "$1");
+  return shown
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+    .replace(/\s/g, "-");
+}
+
+function withoutCode(text: string): string {
+  return withoutFences(text).replace(/(`+)[^`](?:.*?[^`])??\1(?!`)/gs, "");
+}
+
+function withoutFences(text: string): string {
+  return text.replace(/^\s*(```+|~~~+)[^\n]*\n[^]*?^\s*\1[^\n]*$/gm, "");
+}

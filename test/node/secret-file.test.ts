@@ -1,3 +1,4 @@
+/** Secrets and tokens from files: reading, rotation, missing files, and their use in a grant. */
 import { mkdtempSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,13 +36,13 @@ describe("secretFromFile", () => {
     ["s3cr3t", "s3cr3t"],
     [" s3 cr3t \n\n", " s3 cr3t "],
     ["ключ\n", "ключ"],
-  ])("the line end behind a secret is not part of it (%j)", async (content, secret) => {
+  ])("the line break after a secret is not part of it (%j)", async (content, secret) => {
     writeFileSync(path, content);
     expect(await secretFromFile(path)()).toBe(secret);
     expect(await secretFromFile(pathToFileURL(path))()).toBe(secret);
   });
 
-  test("does nothing before it is called, and reads an unchanged file once", async () => {
+  test("three calls with an unchanged file: it is read once, at the first call", async () => {
     const secret = secretFromFile(path);
     writeFileSync(path, "one");
     await secret();
@@ -50,13 +51,13 @@ describe("secretFromFile", () => {
     expect(reads.count).toBe(1);
   });
 
-  test("reads again what was written anew, replaced or linked elsewhere", async () => {
+  test("a file that was rewritten, replaced or linked to another is read again", async () => {
     writeFileSync(path, "one");
     const secret = secretFromFile(path);
     expect(await secret()).toBe("one");
     writeFileSync(path, "three");
     expect(await secret()).toBe("three");
-    // The same length and the same time: another file all the same.
+    // Another file of the same length and with the same time.
     utimesSync(path, 1_700_000_000, 1_700_000_000);
     expect(await secret()).toBe("three");
     const next = join(folder, "next");
@@ -70,7 +71,7 @@ describe("secretFromFile", () => {
     expect(await secret()).toBe("eight");
   });
 
-  test("a file that is gone, or empty, is an error that names it; it is read again when it is back", async () => {
+  test("a missing or empty file is an error that names it; the file is read again once it is back", async () => {
     const secret = secretFromFile(path);
     const expected = {
       code: "ERR_GRANT",
@@ -88,12 +89,12 @@ describe("secretFromFile", () => {
     expect(inspect(error, { depth: 10, showHidden: true })).not.toContain("s3cr3t");
   });
 
-  test.each([undefined, "", 5, new URL("https://auth.example/secret")])("%s is no path: a TypeError", (given) => {
+  test.each([undefined, "", 5, new URL("https://auth.example/secret")])("the path %s is a TypeError", (given) => {
     expect(() => secretFromFile(given as string)).toThrow(TypeError);
     expect(() => tokenFromFile(given as string)).toThrow(/"path" must be the path of a file, or its file: URL, got/);
   });
 
-  test("shows nothing of the secret", async () => {
+  test("printing the function shows nothing of the secret", async () => {
     writeFileSync(path, "s3cr3t");
     const secret = secretFromFile(path);
     await secret();
@@ -112,7 +113,7 @@ const pem = async (alg: string): Promise<string> =>
   exportPKCS8((await generateKeyPair(alg, { extractable: true })).privateKey);
 
 describe("with a grant", () => {
-  test("a rotated secret, token or key is used by the next mint, without a restart", async () => {
+  test("a rotated secret, token or key is used by the next mint", async () => {
     await using auth = await startAuthServer();
     const { tokenEndpoint } = auth;
     const cases = [
@@ -140,7 +141,7 @@ describe("with a grant", () => {
     ]);
   });
 
-  test("a missing file is told as it is, and not as a network failure that would be retried", async () => {
+  test("a missing file is an ERR_GRANT that names the file, and not a network failure", async () => {
     const grant = clientCredentialsGrant({
       tokenEndpoint: "https://auth.example/token",
       clientId: "me",

@@ -1,4 +1,7 @@
-/** Certificates for tests of TLS on loopback, made by the openssl command; Node itself makes none. */
+/**
+ * Certificates for tests of TLS on loopback. The `openssl` command makes them, because Node has no function that issues
+ * certificates.
+ */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,10 +13,10 @@ export interface Certificate {
 }
 
 export interface Certificates {
-  /** Signed both others. */
+  /** The certificate authority that signed the two other certificates. */
   readonly ca: string;
   readonly server: Certificate;
-  /** Its subject is `CN=orders`. */
+  /** The client certificate, with the subject `CN=orders`. */
   readonly client: Certificate;
 }
 

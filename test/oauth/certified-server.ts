@@ -1,6 +1,6 @@
 /**
- * A certified authorization server, embedded, with one client per way to authenticate: `oidc-provider` on loopback, over
- * plain http, or over https with certificates.
+ * A certified authorization server for tests: `oidc-provider`, in this process, on loopback. It speaks plain http, or https
+ * if certificates are given. It has one client for each way to authenticate.
  */
 import { X509Certificate } from "node:crypto";
 import { createServer, type RequestListener, type Server } from "node:http";
@@ -9,14 +9,14 @@ import type { TLSSocket } from "node:tls";
 import { exportJWK, generateKeyPair, type CryptoKey } from "jose";
 import type { Certificates } from "./certificates.ts";
 
-/** The parts of the package that are used; it brings no types. */
+/** The parts of `oidc-provider` that this file uses. The package has no types. */
 interface Provider {
   callback(): RequestListener;
   on(event: string, listener: (...args: unknown[]) => void): void;
 }
 type ProviderClass = new (issuer: string, configuration: object) => Provider;
 
-/** Characters that are written in another way, or not at all, where the encoding is wrong. The provider takes ASCII only. */
+/** A secret whose characters change, or get lost, if the client encodes it wrongly. The provider takes ASCII only. */
 export const AWKWARD_SECRET = "s:e+c%r e/t=&?#s3cr3t";
 
 export interface SigningClient {
@@ -26,13 +26,13 @@ export interface SigningClient {
 
 export interface CertifiedServer {
   readonly issuer: string;
-  /** By algorithm: the client whose assertions have to be signed with it. */
+  /** For each algorithm, the client whose assertions must be signed with it. */
   readonly signing: Readonly<Record<"ES256" | "RS256" | "PS256" | "EdDSA", SigningClient>>;
   /** Paths of the requests, oldest first. */
   readonly requests: readonly string[];
-  /** What went wrong inside. */
+  /** The errors inside the provider. */
   readonly errors: readonly unknown[];
-  /** RFC 7662. */
+  /** Asks the introspection endpoint of the server (RFC 7662). */
   isActive(token: string): Promise<boolean>;
   close(): Promise<void>;
 }
@@ -42,18 +42,18 @@ const ALGORITHMS = ["ES256", "RS256", "PS256", "EdDSA"] as const;
 export async function startCertifiedServer(certificates?: Certificates): Promise<CertifiedServer> {
   const tls = certificates && { ca: certificates.ca, ...certificates.server };
   const server = tls === undefined ? createServer() : createTlsServer(tls);
-  // Asks for a certificate and takes any: whether it will do is for the provider to say.
-  const asking = tls && createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: false });
+  // This server asks for a client certificate and accepts any: the provider decides whether the certificate is good.
+  const mtlsServer = tls && createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: false });
   const issuer = await listen(server, tls !== undefined);
-  const aliases = asking && { token_endpoint: `${await listen(asking, true)}/token` };
+  const aliases = mtlsServer && { token_endpoint: `${await listen(mtlsServer, true)}/token` };
   const keys = await Promise.all(ALGORITHMS.map(async (alg) => [alg, await signingClient(alg)] as const));
-  const clients = await Promise.all(keys.map(async ([alg, { clientId, key }]) => registered(alg, clientId, key)));
+  const clients = await Promise.all(keys.map(async ([alg, { clientId, key }]) => registration(alg, clientId, key)));
   const provider = await makeProvider(issuer, { ...configuration(clients), ...discoveryOf(aliases) });
 
   const requests: string[] = [];
   const errors: unknown[] = [];
   provider.on("server_error", (_context, error) => void errors.push(error));
-  for (const each of [server, asking]) {
+  for (const each of [server, mtlsServer]) {
     each?.on("request", (request) => void requests.push(request.url ?? ""));
     each?.on("request", provider.callback());
   }
@@ -68,7 +68,7 @@ export async function startCertifiedServer(certificates?: Certificates): Promise
       return ((await answer.json()) as { active: boolean }).active;
     },
     async close() {
-      await Promise.all([server, asking].map(closed));
+      await Promise.all([server, mtlsServer].map(closeServer));
     },
   };
 }
@@ -78,7 +78,7 @@ async function signingClient(alg: (typeof ALGORITHMS)[number]): Promise<SigningC
   return { clientId: `jwt-${alg}`, key: privateKey };
 }
 
-async function registered(alg: string, clientId: string, key: CryptoKey): Promise<object> {
+async function registration(alg: string, clientId: string, key: CryptoKey): Promise<object> {
   const { kty, crv, n, e, x, y } = await exportJWK(key);
   const jwks = { keys: [{ kty, crv, n, e, x, y, alg, use: "sig", kid: `kid-${alg}` }] };
   return client({ clientId, method: "private_key_jwt", more: { jwks, token_endpoint_auth_signing_alg: alg } });
@@ -143,19 +143,22 @@ async function listen(server: Server, tls: boolean): Promise<string> {
   return `http${tls ? "s" : ""}://127.0.0.1:${port}`;
 }
 
-async function closed(server: Server | undefined): Promise<void> {
+async function closeServer(server: Server | undefined): Promise<void> {
   if (server === undefined) return;
   server.closeAllConnections();
   await new Promise((resolve) => void server.close(resolve));
 }
 
-/** It tells on the console that it is in memory, and that Node 20 is not supported; both are so on purpose. */
+/**
+ * Creates the provider without its two notices on the console: that it keeps its data in memory, and that it does not
+ * support Node 20. Both are intended here.
+ */
 async function makeProvider(issuer: string, settings: object): Promise<Provider> {
   const { info, warn } = console;
-  console.info = (...parts: unknown[]) => void (isItsNotice(parts) || info(...parts));
-  console.warn = (...parts: unknown[]) => void (isItsNotice(parts) || warn(...parts));
+  console.info = (...parts: unknown[]) => void (isProviderNotice(parts) || info(...parts));
+  console.warn = (...parts: unknown[]) => void (isProviderNotice(parts) || warn(...parts));
   try {
-    // By a variable: there are no types for the compiler to look for.
+    // The name is in a variable, so that the compiler does not look for types that the package does not have.
     const name = "oidc-provider";
     const { default: Class } = (await import(name)) as { default: ProviderClass };
     return new Class(issuer, settings);
@@ -164,6 +167,6 @@ async function makeProvider(issuer: string, settings: object): Promise<Provider>
   }
 }
 
-function isItsNotice([first]: readonly unknown[]): boolean {
+function isProviderNotice([first]: readonly unknown[]): boolean {
   return String(first).includes("oidc-provider ");
 }

@@ -1,5 +1,4 @@
 /** Client authentication, discovery and revocation against a certified authorization server. */
-import { definitionOf } from "../../src/core/grant.ts";
 import { exportJWK, exportPKCS8 } from "jose";
 import { Agent, fetch as undiciFetch } from "undici";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -12,6 +11,7 @@ import {
   type ClientCredentialsGrantOptions,
   type TokenFetch,
 } from "remint";
+import { definitionOf } from "../../src/core/grant.ts";
 import { hasOpenssl, makeCertificates, type Certificates } from "./certificates.ts";
 import { AWKWARD_SECRET, startCertifiedServer, type CertifiedServer } from "./certified-server.ts";
 
@@ -29,52 +29,55 @@ function mint(options: Partial<ClientCredentialsGrantOptions> & { clientId: stri
   return createTokenCache({ grant, origins: ["https://api.example"], mintRetries: 0 }).get();
 }
 
-describe("the server lets in", () => {
-  test("T1: client_secret_basic, by default, with a secret that has to be encoded", async () => {
+describe("the server accepts", () => {
+  test("client_secret_basic, the default, with a secret that has to be encoded (RFC 6749 section 2.3.1)", async () => {
     const { value } = await mint({ clientId: "basic", clientSecret: AWKWARD_SECRET });
     expect(await server.isActive(value)).toBe(true);
   });
 
-  test("T2: client_secret_post", async () => {
+  test("client_secret_post (RFC 6749 section 2.3.1)", async () => {
     const authentication = { clientSecret: AWKWARD_SECRET, clientAuthentication: "client_secret_post" } as const;
     expect(await server.isActive((await mint({ clientId: "post", ...authentication })).value)).toBe(true);
   });
 
-  describe.each(["ES256", "RS256", "PS256", "EdDSA"] as const)("T32: private_key_jwt with %s", (alg) => {
-    test("a CryptoKey, twice: no assertion is used again", async () => {
-      const { clientId, key } = server.signing[alg];
-      const clientAuthentication = privateKeyJwt({ key });
-      const { value } = await mint({ clientId, clientAuthentication });
-      expect(await server.isActive(value)).toBe(true);
-      expect((await mint({ clientId, clientAuthentication })).value).not.toBe(value);
-    });
-
-    test("the same key as JWK and as PEM", async () => {
-      const { clientId, key } = server.signing[alg];
-      for (const form of [{ ...(await exportJWK(key)), kid: `kid-${alg}` }, await exportPKCS8(key)]) {
-        const { value } = await mint({ clientId, clientAuthentication: privateKeyJwt({ key: form, alg }) });
+  describe.each(["ES256", "RS256", "PS256", "EdDSA"] as const)(
+    "private_key_jwt with %s (RFC 7523 section 2.2)",
+    (alg) => {
+      test("a CryptoKey, for two mints: each mint sends a new assertion", async () => {
+        const { clientId, key } = server.signing[alg];
+        const clientAuthentication = privateKeyJwt({ key });
+        const { value } = await mint({ clientId, clientAuthentication });
         expect(await server.isActive(value)).toBe(true);
-      }
-    });
+        expect((await mint({ clientId, clientAuthentication })).value).not.toBe(value);
+      });
 
-    test("T34: with the issuer as audience, after discovery", async () => {
-      const { clientId, key } = server.signing[alg];
-      const { issuer } = server;
-      const clientAuthentication = privateKeyJwt({ key });
-      const { value } = await mint({ tokenEndpoint: undefined, issuer, clientId, clientAuthentication });
-      expect(await server.isActive(value)).toBe(true);
-    });
-  });
+      test("the same key as a JWK and as PEM", async () => {
+        const { clientId, key } = server.signing[alg];
+        for (const form of [{ ...(await exportJWK(key)), kid: `kid-${alg}` }, await exportPKCS8(key)]) {
+          const { value } = await mint({ clientId, clientAuthentication: privateKeyJwt({ key: form, alg }) });
+          expect(await server.isActive(value)).toBe(true);
+        }
+      });
+
+      test("an assertion for the issuer, after discovery", async () => {
+        const { clientId, key } = server.signing[alg];
+        const { issuer } = server;
+        const clientAuthentication = privateKeyJwt({ key });
+        const { value } = await mint({ tokenEndpoint: undefined, issuer, clientId, clientAuthentication });
+        expect(await server.isActive(value)).toBe(true);
+      });
+    },
+  );
 });
 
 describe("the server refuses", () => {
-  test("another secret, and the error holds none of them", async () => {
+  test("a wrong secret, and the error does not contain it", async () => {
     const wrong = mint({ clientId: "basic", clientSecret: `${AWKWARD_SECRET}!` });
     await expect(wrong).rejects.toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 401, error: "invalid_client" });
     await expect(wrong).rejects.not.toThrow(/s3cr3t/);
   });
 
-  test("another key, another client's key, and an audience that is not its own", async () => {
+  test("an assertion signed with another client's key, and an assertion for another audience", async () => {
     const { ES256, RS256 } = server.signing;
     const refused = { code: "ERR_TOKEN_ENDPOINT", status: 401, error: "invalid_client" };
     const other = privateKeyJwt({ key: RS256.key });
@@ -84,7 +87,7 @@ describe("the server refuses", () => {
   });
 });
 
-test("T38: discovery is one request, and all mints after it go to the endpoint it named", async () => {
+test("three mints with an issuer: one discovery request, then three requests to the discovered token endpoint", async () => {
   const before = server.requests.length;
   const { issuer } = server;
   const grant = clientCredentialsGrant({ issuer, clientId: "basic", clientSecret: AWKWARD_SECRET });
@@ -96,7 +99,7 @@ test("T38: discovery is one request, and all mints after it go to the endpoint i
   expect(server.requests.slice(before)).toEqual(expected);
 });
 
-test("RFC 7009: a revoked token is not active any more; the endpoint comes from the metadata, or is given", async () => {
+test("RFC 7009: a revoked token is inactive, whether the endpoint is discovered or given as an option", async () => {
   const client = { clientId: "basic", clientSecret: AWKWARD_SECRET };
   for (const where of [
     { issuer: server.issuer },
@@ -112,7 +115,7 @@ test("RFC 7009: a revoked token is not active any more; the endpoint comes from 
   }
 });
 
-describe.skipIf(!hasOpenssl)("T35, T36: tls_client_auth, over https with certificates of our own", () => {
+describe.skipIf(!hasOpenssl)("tls_client_auth, over https with test certificates (RFC 8705 sections 2 and 5)", () => {
   let certificates: Certificates;
   let secure: CertifiedServer;
   beforeAll(async () => {
@@ -124,14 +127,14 @@ describe.skipIf(!hasOpenssl)("T35, T36: tls_client_auth, over https with certifi
     expect(secure.errors).toEqual([]);
   });
 
-  /** A fetch whose connections present a certificate, or none. */
+  /** Returns a fetch whose connections present this certificate, or none. */
   function fetchWith(own: { cert: string; key: string } | undefined): TokenFetch {
     const dispatcher = new Agent({ connect: { ca: certificates.ca, ...own } });
     type Init = NonNullable<Parameters<typeof undiciFetch>[1]>;
     return async (url, init) => (await undiciFetch(url, { ...(init as Init), dispatcher })) as unknown as Response;
   }
 
-  test("the certificate lets the client in, at the endpoint that the metadata has for certificates", async () => {
+  test("the client's certificate is accepted at the token endpoint of mtls_endpoint_aliases", async () => {
     const before = secure.requests.length;
     const fetch = fetchWith(certificates.client);
     const { issuer } = secure;
@@ -141,7 +144,7 @@ describe.skipIf(!hasOpenssl)("T35, T36: tls_client_auth, over https with certifi
     expect(secure.requests.slice(before)).toEqual(["/.well-known/openid-configuration", "/token"]);
   });
 
-  test("without a certificate, or with one of somebody else, it is refused", async () => {
+  test("no certificate, and the certificate of another subject, are refused", async () => {
     const { issuer } = secure;
     for (const own of [undefined, certificates.server]) {
       const options = { tokenEndpoint: undefined, issuer, clientId: "tls", clientAuthentication: tlsClientAuth() };

@@ -1,7 +1,8 @@
-import { definitionOf } from "../../src/core/grant.ts";
-import { generateKeyPair } from "jose";
+/** The ways to authenticate a client: what each one sends, and which options are refused. */
 import { inspect } from "node:util";
+import { generateKeyPair } from "jose";
 import { beforeAll, describe, expect, it, vi } from "vitest";
+import { definitionOf } from "../../src/core/grant.ts";
 import { clientCredentialsGrant } from "../../src/grants/client-credentials.ts";
 import {
   clientAssertion,
@@ -12,7 +13,7 @@ import {
 import { context, json, startTokenServer } from "../grants/token-server.ts";
 import type { ClientAssertionSource } from "../../src/oauth/client-authentication.ts";
 import type { TokenEndpointOptions } from "../../src/oauth/client.ts";
-import type { SeenRequest } from "../grants/token-server.ts";
+import type { ReceivedRequest } from "../grants/token-server.ts";
 
 const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
 
@@ -21,7 +22,7 @@ beforeAll(async () => {
   key = (await generateKeyPair("ES256", { extractable: true })).privateKey;
 });
 
-async function requestOf(options: Partial<TokenEndpointOptions>): Promise<SeenRequest> {
+async function requestOf(options: Partial<TokenEndpointOptions>): Promise<ReceivedRequest> {
   const server = await startTokenServer((response) => json(response, 200, token));
   await definitionOf(
     clientCredentialsGrant({ tokenEndpoint: `${server.origin}/token`, clientId: "orders", ...options }),
@@ -29,8 +30,8 @@ async function requestOf(options: Partial<TokenEndpointOptions>): Promise<SeenRe
   return server.first();
 }
 
-/** The parameters that authenticate. */
-function credentialsIn({ form }: SeenRequest): Record<string, string> {
+/** Returns the body parameters that authenticate the client. */
+function credentialsIn({ form }: ReceivedRequest): Record<string, string> {
   const own = new URLSearchParams(form);
   own.delete("grant_type");
   return Object.fromEntries(own);
@@ -38,7 +39,7 @@ function credentialsIn({ form }: SeenRequest): Record<string, string> {
 
 describe("client_secret_basic", () => {
   it.each(["s:e+c%r e/t", "ключ-é", "plain"])(
-    'encoding "raw" joins id and secret as they are, in UTF-8 (%s)',
+    'encoding "raw" joins id and secret unencoded, in UTF-8 (%s)',
     async (secret) => {
       const clientAuthentication = clientSecretBasic({ encoding: "raw" });
       const request = await requestOf({ clientSecret: secret, clientAuthentication });
@@ -48,7 +49,7 @@ describe("client_secret_basic", () => {
     },
   );
 
-  it("the default encoding is that of the RFC, whichever way it is asked for", async () => {
+  it("the default encoding is the one of RFC 6749, in every spelling of the option", async () => {
     const clientSecret = "s:e+c%r é/t";
     const requests = await Promise.all([
       requestOf({ clientSecret }),
@@ -60,7 +61,7 @@ describe("client_secret_basic", () => {
     expect(requests.map(({ headers }) => headers.authorization)).toEqual(requests.map(() => expected));
   });
 
-  it("asks a secret function before every request", async () => {
+  it("a secret function is called before every request", async () => {
     const server = await startTokenServer((response) => json(response, 200, token));
     const clientSecret = vi.fn<() => Promise<string>>().mockResolvedValueOnce("one").mockResolvedValueOnce("two");
     const clientAuthentication = clientSecretBasic({ encoding: "raw" });
@@ -80,7 +81,7 @@ describe("client_secret_basic", () => {
 });
 
 describe("without a secret", () => {
-  it("none and tls_client_auth send the client's id, and nothing that authenticates", async () => {
+  it("none and tls_client_auth send the client id and no credential", async () => {
     for (const clientAuthentication of ["none", tlsClientAuth()] as const) {
       const request = await requestOf({ clientAuthentication });
       expect(credentialsIn(request)).toEqual({ client_id: "orders" });
@@ -88,7 +89,7 @@ describe("without a secret", () => {
     }
   });
 
-  it("an assertion comes from its source, which is told for whom, anew for every request", async () => {
+  it("the assertion source is called for every request, with client id, audience and signal", async () => {
     const server = await startTokenServer((response) => json(response, 200, token));
     let count = 0;
     const source = vi.fn<ClientAssertionSource>(async () => `jwt-${++count}`);
@@ -110,7 +111,7 @@ describe("without a secret", () => {
   });
 
   it.each([undefined, "", "two words", "line\nbreak", 5])(
-    "an assertion that is none (%j) is not sent",
+    "an assertion source that returns no JWT (%j): nothing is sent",
     async (assertion) => {
       const fetch = vi.fn<() => Promise<Response>>();
       const source = (async () => assertion) as () => Promise<string>;
@@ -124,15 +125,15 @@ describe("without a secret", () => {
     },
   );
 
-  it("what the source of an assertion throws is passed on", async () => {
+  it("an assertion source that throws: the caller gets that very error", async () => {
     const sealed = new Error("vault is sealed");
     const clientAuthentication = clientAssertion(() => Promise.reject(sealed));
     await expect(requestOf({ clientAuthentication })).rejects.toBe(sealed);
   });
 });
 
-describe("S5: nothing that authenticates is shown", () => {
-  it("by the grant, by the method, or by the error of a server that echoes the assertion", async () => {
+describe("S5: no credential is printed", () => {
+  it("by the grant, by the authentication method, or by the error for a server that echoes the assertion", async () => {
     const clientAuthentication = privateKeyJwt({ key, kid: "k" });
     let assertion = "";
     const server = await startTokenServer((response, { form }) => {
@@ -157,24 +158,24 @@ describe("wrong options are a TypeError", () => {
   const options = { tokenEndpoint: "https://auth.example/token", clientId: "orders" };
   const cases: [name: string, build: () => unknown, message: RegExp][] = [
     [
-      "nothing that says how",
+      "neither a secret nor an authentication method",
       () => clientCredentialsGrant(options),
       /"clientSecret" must be .* got undefined.* privateKeyJwt\({ key }\).*"none"/,
     ],
     [
-      "a method that needs a secret, without one",
+      "a method that needs a secret, without a secret",
       () => clientCredentialsGrant({ ...options, clientAuthentication: "client_secret_post" }),
       /"clientSecret" must be a non-empty string, .* got undefined/,
     ],
     ...[tlsClientAuth(), clientAssertion(() => "jwt"), "none" as const].map(
       (clientAuthentication): [string, () => unknown, RegExp] => [
-        `a secret that is not sent (${typeof clientAuthentication === "string" ? "none" : clientAuthentication.method})`,
+        `a secret with a method that sends none (${typeof clientAuthentication === "string" ? "none" : clientAuthentication.method})`,
         () => clientCredentialsGrant({ ...options, clientSecret: "hush", clientAuthentication }),
         /^(?!.*hush)"clientSecret" must not be given with the client authentication "\w+".* got a string$/,
       ],
     ),
     [
-      "a function that was not called",
+      "the function tlsClientAuth itself instead of its result",
       () => clientCredentialsGrant({ ...options, clientAuthentication: tlsClientAuth as never }),
       /"clientAuthentication" must be .* got a function/,
     ],
@@ -192,12 +193,16 @@ describe("wrong options are a TypeError", () => {
       /"encoding" must be "form" or "raw"/,
     ],
     [
-      "an assertion that is no function",
+      "an assertion source that is a string",
       () => clientAssertion("jwt" as never),
       /"source" must be a function, got a string/,
     ],
-    ["no source", () => clientAssertion(undefined as never), /"source" must be a function .* got undefined/],
-    ["no options", () => privateKeyJwt(undefined as never), /"privateKeyJwt options" must be an object/],
+    ["no assertion source", () => clientAssertion(undefined as never), /"source" must be a function .* got undefined/],
+    [
+      "privateKeyJwt without options",
+      () => privateKeyJwt(undefined as never),
+      /"privateKeyJwt options" must be an object/,
+    ],
     ["an empty audience", () => privateKeyJwt({ key, audience: "" }), /"audience" must be a non-empty string/],
   ];
   it.each(cases)("%s", (_name, build, message) => {

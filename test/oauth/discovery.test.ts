@@ -1,21 +1,22 @@
-import { definitionOf } from "../../src/core/grant.ts";
+/** Discovery of the endpoints from an issuer (RFC 8414 and OpenID Connect Discovery), over real servers. */
 import { describe, expect, it, vi } from "vitest";
+import { definitionOf } from "../../src/core/grant.ts";
 import { clientCredentialsGrant } from "../../src/grants/client-credentials.ts";
 import { tlsClientAuth } from "../../src/oauth/client-authentication.ts";
 import { context, json, startTokenServer } from "../grants/token-server.ts";
 import type { ServerResponse } from "node:http";
 import type { Grant } from "../../src/core/grant.ts";
 import type { ClientCredentialsGrantOptions } from "../../src/grants/client-credentials.ts";
-import type { SeenRequest, TokenServer } from "../grants/token-server.ts";
+import type { ReceivedRequest, TokenServer } from "../grants/token-server.ts";
 
 const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
 const OPENID = "/.well-known/openid-configuration";
 const OAUTH = "/.well-known/oauth-authorization-server";
 const client = { clientId: "orders", clientSecret: "s3cr3t-value" };
 
-type Answer = (response: ServerResponse, request: SeenRequest, origin: string) => void;
+type Answer = (response: ServerResponse, request: ReceivedRequest, origin: string) => void;
 
-/** Answers by path; 404 where there is nothing. The paths are those of the requests, in order. */
+/** Starts a server that answers by path, and with 404 elsewhere. `paths()` returns the requested paths, oldest first. */
 async function start(answers: Readonly<Record<string, Answer>>): Promise<TokenServer & { paths(): string[] }> {
   const server: TokenServer = await startTokenServer((response, request) => {
     const answer = answers[request.url];
@@ -35,8 +36,8 @@ const metadata =
     json(response, 200, { issuer: origin + path, token_endpoint: `${origin}/token`, ...more });
 const tokens: Answer = (response) => json(response, 200, token);
 
-describe("where the metadata is looked for", () => {
-  it("OpenID's document first; RFC 8414's where there is none, or a page, or a redirect to sign in", async () => {
+describe("where the metadata is looked up", () => {
+  it("OpenID's document missing, HTML, a redirect, a 500 or of another issuer: RFC 8414's document is used", async () => {
     const misses: (Answer | undefined)[] = [
       undefined,
       (response) => response.writeHead(200, { "content-type": "text/html" }).end("<html>"),
@@ -51,13 +52,13 @@ describe("where the metadata is looked for", () => {
     }
   });
 
-  it("an issuer with a path: behind it for OpenID, before it for RFC 8414", async () => {
+  it("an issuer with a path: OpenID's well-known path follows it, RFC 8414's precedes it", async () => {
     const server = await start({ [`${OAUTH}/tenant`]: metadata({}, "/tenant"), "/token": tokens });
     await definitionOf(grantOf(`${server.origin}/tenant`)).mint(context());
     expect(server.paths()).toEqual([`/tenant${OPENID}`, `${OAUTH}/tenant`, "/token"]);
   });
 
-  it("by the fetch that was given, without credentials and without the headers of the token request", async () => {
+  it("a fetch and headers are given: the lookup uses that fetch, and sends neither credentials nor those headers", async () => {
     const server = await start({ [OPENID]: metadata(), "/token": tokens });
     const fetch = vi.fn<typeof globalThis.fetch>((url, init) => globalThis.fetch(url, init));
     await definitionOf(grantOf(server.origin, { fetch, headers: { "X-Api-Key": "hush" } })).mint(context());
@@ -71,7 +72,7 @@ describe("where the metadata is looked for", () => {
 });
 
 describe("the lookup", () => {
-  it("is not there before the first mint, is shared by concurrent mints, and kept", async () => {
+  it("happens at the first mint; concurrent and later mints share its result", async () => {
     const server = await start({ [OPENID]: metadata(), "/token": tokens });
     const grant = grantOf(server.origin);
     expect(server.requests).toHaveLength(0);
@@ -84,7 +85,7 @@ describe("the lookup", () => {
     expect(server.paths()).toEqual([OPENID, "/token", "/token", "/token", "/token"]);
   });
 
-  it("T38: a failure is tried again by the next mint, and told to all who waited for it", async () => {
+  it("a failed lookup rejects every mint that waited, and the next mint looks up again", async () => {
     let attempt = 0;
     const unsteady: Answer = (response, request, origin) =>
       ++attempt === 1 ? response.writeHead(503).end() : metadata()(response, request, origin);
@@ -102,7 +103,7 @@ describe("the lookup", () => {
     await expect(definitionOf(grant).mint(context())).resolves.toMatchObject({ access_token: "a" });
   });
 
-  it("C10: who leaves does not end it for the others; the last one does", async () => {
+  it("C10: one of two waiting mints is aborted: the lookup goes on; both are aborted: the lookup ends", async () => {
     const held: (() => void)[] = [];
     let gone = 0;
     let arrived!: () => void;
@@ -139,7 +140,7 @@ describe("the lookup", () => {
     await expect(third).resolves.toMatchObject({ access_token: "a" });
   });
 
-  it("C10: an aborted signal looks nothing up", async () => {
+  it("C10: a signal that is already aborted: nothing is looked up", async () => {
     const server = await start({ [OPENID]: metadata(), "/token": tokens });
     const controller = new AbortController();
     controller.abort(new Error("enough"));
@@ -147,22 +148,25 @@ describe("the lookup", () => {
     expect(server.requests).toHaveLength(0);
   });
 
-  it.each([404, 410])("metadata whose token endpoint is gone (%i) is looked up again", async (status) => {
-    let moved = false;
-    const changing: Answer = (response, request, origin) =>
-      metadata({ token_endpoint: `${origin}/${moved ? "new" : "token"}` })(response, request, origin);
-    const gone: Answer = (response) => response.writeHead(moved ? status : 200).end(JSON.stringify(token));
-    const server = await start({ [OPENID]: changing, "/token": gone, "/new": tokens });
-    const grant = grantOf(server.origin);
-    await definitionOf(grant).mint(context());
-    moved = true;
-    const error: unknown = await definitionOf(grant)
-      .mint(context())
-      .catch((reason: unknown) => reason);
-    expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status });
-    await expect(definitionOf(grant).mint(context())).resolves.toMatchObject({ access_token: "a" });
-    expect(server.paths()).toEqual([OPENID, "/token", "/token", OPENID, "/new"]);
-  });
+  it.each([404, 410])(
+    "the discovered token endpoint answers %i: the next mint looks the metadata up again",
+    async (status) => {
+      let moved = false;
+      const changing: Answer = (response, request, origin) =>
+        metadata({ token_endpoint: `${origin}/${moved ? "new" : "token"}` })(response, request, origin);
+      const gone: Answer = (response) => response.writeHead(moved ? status : 200).end(JSON.stringify(token));
+      const server = await start({ [OPENID]: changing, "/token": gone, "/new": tokens });
+      const grant = grantOf(server.origin);
+      await definitionOf(grant).mint(context());
+      moved = true;
+      const error: unknown = await definitionOf(grant)
+        .mint(context())
+        .catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status });
+      await expect(definitionOf(grant).mint(context())).resolves.toMatchObject({ access_token: "a" });
+      expect(server.paths()).toEqual([OPENID, "/token", "/token", OPENID, "/new"]);
+    },
+  );
 });
 
 const failure = async (answers: Readonly<Record<string, Answer>>, path = ""): Promise<unknown> => {
@@ -176,8 +180,8 @@ const failure = async (answers: Readonly<Record<string, Answer>>, path = ""): Pr
 
 const long: Answer = (response, request, origin) => metadata({ x: "y".repeat(2 ** 20) })(response, request, origin);
 
-describe("what is refused", () => {
-  it("no metadata at all: both places are named, and it is not to be retried", async () => {
+describe("refused metadata", () => {
+  it("no metadata at all: the error names both URLs and is not retryable", async () => {
     expect(await failure({})).toMatchObject({
       code: "ERR_TOKEN_RESPONSE",
       retryable: false,
@@ -187,7 +191,7 @@ describe("what is refused", () => {
     });
   });
 
-  it("no server: ERR_TOKEN_NETWORK, after one attempt", async () => {
+  it("no connection: ERR_TOKEN_NETWORK, after one attempt", async () => {
     const fetch = vi.fn(() => Promise.reject(new TypeError("fetch failed")));
     const minted = definitionOf(grantOf("https://auth.example", { fetch })).mint(context());
     await expect(minted).rejects.toMatchObject({
@@ -198,12 +202,12 @@ describe("what is refused", () => {
     expect(fetch).toHaveBeenCalledOnce();
   });
 
-  it("S3: more than 1 MiB", async () => {
+  it("S3: a document of more than 1 MiB", async () => {
     expect(await failure({ [OPENID]: long })).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
   });
 
   it.each([
-    ["none", undefined, /"token_endpoint" must be a non-empty string, got undefined/],
+    ["no endpoint", undefined, /"token_endpoint" must be a non-empty string, got undefined/],
     ["S1: plain http", "http://auth.example/token", /"token_endpoint" must be an https URL, got http:\/\/auth.example/],
     ["a relative URL", "/token", /"token_endpoint" must be an absolute URL/],
   ])("a token endpoint that cannot be used: %s", async (_name, endpoint, message) => {
@@ -212,7 +216,7 @@ describe("what is refused", () => {
     expect((error as Error).message).toMatch(message);
   });
 
-  it("S1: allowHttp is for the endpoints too", async () => {
+  it("S1: allowHttp: discovered plain http endpoints are accepted too", async () => {
     const fetch = vi.fn(async (url: string) =>
       Response.json(
         url.endsWith("/token") ? token : { issuer: "http://auth.mesh", token_endpoint: "http://t.mesh/token" },
@@ -222,7 +226,7 @@ describe("what is refused", () => {
     expect(fetch.mock.calls.map(([url]) => url)).toEqual([`http://auth.mesh${OPENID}`, "http://t.mesh/token"]);
   });
 
-  it("a refused token request points at the issuer, not at an option that is not set", async () => {
+  it("the discovered token endpoint answers 404: the error points at the issuer's metadata, not at tokenEndpoint", async () => {
     const server = await start({ [OPENID]: metadata() });
     await expect(definitionOf(grantOf(server.origin)).mint(context())).rejects.toThrow(
       /answered 404: check the issuer's metadata$/,
@@ -234,7 +238,7 @@ const aliases: Answer = (response, request, origin) =>
   metadata({ mtls_endpoint_aliases: { token_endpoint: `${origin}/mtls/token` } })(response, request, origin);
 
 describe("the grant", () => {
-  it("names the issuer as its endpoint and in its key, exactly as written", () => {
+  it("has the issuer, exactly as written, as its endpoint and in its key", () => {
     const grant = grantOf("https://auth.example");
     expect(definitionOf(grant).endpoint).toBe("https://auth.example");
     expect(definitionOf(grant).key).toContain('"https://auth.example"');
@@ -244,7 +248,7 @@ describe("the grant", () => {
     );
   });
 
-  it("T36: endpoints for certificates are for who authenticates with one", async () => {
+  it("mtls_endpoint_aliases are used with tls_client_auth only (RFC 8705 section 5)", async () => {
     const server = await start({ [OPENID]: aliases, "/token": tokens, "/mtls/token": tokens });
     await definitionOf(grantOf(server.origin)).mint(context());
     const tls = { clientSecret: undefined, clientAuthentication: tlsClientAuth() };
@@ -253,15 +257,19 @@ describe("the grant", () => {
   });
 });
 
-describe("wrong issuers are a TypeError, before anything is sent", () => {
+describe("a wrong issuer is a TypeError, before anything is sent", () => {
   it.each<[string, unknown, RegExp]>([
     ["S1: plain http", "http://auth.example", /"issuer" must be an https URL.*allowHttp/],
     ["a URL object", new URL("https://auth.example"), /"issuer" must be a string, written as .* got an object/],
     ["a query", "https://auth.example/?tenant=1", /"issuer" must not have a query or a fragment/],
     ["an empty fragment", "https://auth.example/#", /"issuer" must not have a query or a fragment/],
     ["the URL of the metadata", `https://auth.example${OPENID}`, /"issuer" must be the issuer itself, without/],
-    ["no URL", "auth.example", /"issuer" must be an absolute URL/],
-    ["nothing", undefined, /"tokenEndpoint" must be an absolute URL \(or "issuer" be given.* got undefined/],
+    ["not a URL", "auth.example", /"issuer" must be an absolute URL/],
+    [
+      "neither issuer nor token endpoint",
+      undefined,
+      /"tokenEndpoint" must be an absolute URL \(or "issuer" be given.* got undefined/,
+    ],
   ])("%s", (_name, issuer, message) => {
     const build = (): unknown => clientCredentialsGrant({ issuer: issuer as string, ...client });
     expect(build).toThrow(TypeError);

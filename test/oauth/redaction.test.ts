@@ -1,8 +1,9 @@
+/** Redaction: which values are secrets, and how they are removed from the text of a server. */
 import { describe, expect, test } from "vitest";
 import { CREDENTIAL_NAME, redactor, shown } from "../../src/oauth/redaction.ts";
 
-describe("S5: what was sent is taken out of what a server says", () => {
-  test("one secret may be the start of another: the longer one goes whole, whichever came first", () => {
+describe("S5: secrets are removed from the text of a server", () => {
+  test("one secret is the beginning of another: the longer one is removed whole, in either order", () => {
     for (const secrets of [
       ["hush", "hush-hush"],
       ["hush-hush", "hush"],
@@ -11,18 +12,18 @@ describe("S5: what was sent is taken out of what a server says", () => {
     }
   });
 
-  test("white space around a secret, as in a file, is not part of it; one that is nothing else is none", () => {
+  test("white space around a secret, as in a file, is not part of it; white space alone is no secret", () => {
     expect(redactor(["  hush \n"])("no hush here")).toBe("no [redacted] here");
     expect(redactor([" \n", ""])("a b")).toBe("a b");
   });
 
-  test("what is special in a pattern is a character like any other", () => {
+  test("a secret with characters that are special in a pattern is removed literally", () => {
     const secret = "a.b*c+d?(e)[f]{g}|h^i$j\\k/l-m";
     expect(redactor([secret])(`<${secret}>`)).toBe("<[redacted]>");
     expect(redactor(["a.b"])("axb")).toBe("axb");
   });
 
-  test("a text is cut after the secrets are out, so half of one is never left", () => {
+  test("a long text is cut after redaction, so that no half of a secret is left", () => {
     const text = `${"x".repeat(195)}hush-hush`;
     expect(shown(text, redactor(["hush-hush"]))).toBe(`${"x".repeat(195)}[reda`);
   });
@@ -37,7 +38,7 @@ test.each(CREDENTIALS.split(" "))("S5: the value of %s is a credential", (name) 
 });
 
 test.each(["scope", "client_id", "subject_token_type", "token_type_hint", "audience", "monkey", "x-code", "encode"])(
-  "the value of %s is none, and tells tokens apart",
+  "the value of %s is no credential",
   (name) => {
     expect(CREDENTIAL_NAME.test(name)).toBe(false);
   },

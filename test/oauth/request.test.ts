@@ -1,3 +1,4 @@
+/** The token request and its answer: responses, errors, redaction, redirects, size, abort. */
 import { createServer } from "node:net";
 import { inspect } from "node:util";
 import { describe, expect, it, vi } from "vitest";
@@ -10,9 +11,9 @@ import { context, json, originOf, startTokenServer } from "../grants/token-serve
 import type { ServerResponse } from "node:http";
 import type { TokenResponse } from "../../src/core/types.ts";
 import type { TokenEndpointOptions } from "../../src/oauth/client.ts";
-import type { SeenRequest } from "../grants/token-server.ts";
+import type { ReceivedRequest } from "../grants/token-server.ts";
 
-type Answer = (response: ServerResponse, request: SeenRequest) => void;
+type Answer = (response: ServerResponse, request: ReceivedRequest) => void;
 const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
 
 async function mint(answer: Answer, more: Partial<TokenEndpointOptions> = {}): Promise<TokenResponse> {
@@ -32,7 +33,7 @@ function asError(value: unknown): TokenEndpointError {
   return value;
 }
 
-/** A plain RemintError too: the other members are undefined then. */
+/** True for a plain RemintError too: the members that only a TokenEndpointError has are undefined then. */
 function isOurs(value: unknown): value is TokenEndpointError {
   return isRemintError(value);
 }
@@ -51,30 +52,33 @@ const raw =
     response.writeHead(status, headers).end(body);
 
 describe("a token response", () => {
-  it.each([3600, "3600"])("T5: expires_in may be a number or a numeric string (%j)", async (seconds) => {
+  it.each([3600, "3600"])("expires_in may be a number or a numeric string (%j)", async (seconds) => {
     const response = await mint((answer) => json(answer, 200, { ...token, expires_in: seconds }));
     expect(response.expires_in).toBe(3600);
   });
 
-  it.each([0, -1, "0", "", "soon", null, true, [], {}, "1e999"])("E3: expires_in %j says nothing", async (seconds) => {
-    const response = await mint((answer) => json(answer, 200, { ...token, expires_in: seconds }));
-    expect(response).toMatchObject({ access_token: "a" });
-    expect(response).not.toHaveProperty("expires_in");
-  });
+  it.each([0, -1, "0", "", "soon", null, true, [], {}, "1e999"])(
+    "E3: expires_in %j counts as absent",
+    async (seconds) => {
+      const response = await mint((answer) => json(answer, 200, { ...token, expires_in: seconds }));
+      expect(response).toMatchObject({ access_token: "a" });
+      expect(response).not.toHaveProperty("expires_in");
+    },
+  );
 
-  it.each(["Bearer", "bearer", "BEARER", "DPoP"])("T5: token_type %s is known", async (type) => {
+  it.each(["Bearer", "bearer", "BEARER", "DPoP"])("token_type %s is accepted (RFC 6749 section 5.1)", async (type) => {
     const response = await mint((answer) => json(answer, 200, { ...token, token_type: type }));
     expect(response.token_type?.toLowerCase()).toBe(type.toLowerCase());
   });
 
-  it.each(["mac", "N_A", "", 1, null, undefined])("T5: token_type %j is not used", async (type) => {
+  it.each(["mac", "N_A", "", 1, null, undefined])("token_type %j is refused (RFC 6749 section 7.1)", async (type) => {
     const error = await failure((answer) => json(answer, 200, { ...token, token_type: type }));
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
     expect(error.message).toMatch(/without a usable token: .*token_type/);
     expect(error.cause).toBeUndefined();
   });
 
-  it("JSON labelled with another content type is accepted, and a byte order mark", async () => {
+  it("JSON with another content type and a byte order mark is accepted", async () => {
     await expect(
       mint(raw(200, `\uFEFF${JSON.stringify(token)}`, { "content-type": "text/html" })),
     ).resolves.toMatchObject({
@@ -82,7 +86,7 @@ describe("a token response", () => {
     });
   });
 
-  it("other members pass through, but for those that have a meaning of ours", async () => {
+  it("unknown members are passed on, except those whose names remint uses itself", async () => {
     const response = await mint((answer) =>
       json(answer, 200, {
         ...token,
@@ -104,7 +108,7 @@ describe("a token response", () => {
     for (const name of ["receivedAt", "state", "scope"]) expect(response).not.toHaveProperty(name);
   });
 
-  it("E2: the Date header is the server's clock, unless there is an Age", async () => {
+  it("E2: the Date header is the server's clock, unless the answer has an Age header", async () => {
     const date = "Tue, 01 Jan 2030 00:00:00 GMT";
     expect(await serverTimeAfter({ date })).toBe(Date.UTC(2030, 0, 1));
     expect(await serverTimeAfter({ date, age: "5" })).toBeUndefined();
@@ -113,14 +117,14 @@ describe("a token response", () => {
 
   it.each([
     ["HTML", "<!doctype html><p>Sign in</p>", /HTML/],
-    ["nothing", "", /empty/],
-    ["no JSON", "access_token=a&token_type=bearer", /not a JSON object/],
+    ["an empty body", "", /empty/],
+    ["form-encoded parameters", "access_token=a&token_type=bearer", /not a JSON object/],
     ["an array", "[]", /not a JSON object/],
     ["null", "null", /not a JSON object/],
     ["no access_token", '{"token_type":"bearer"}', /access_token/],
-    ["an access_token that is no string", '{"access_token":1,"token_type":"bearer"}', /access_token/],
+    ["an access_token that is a number", '{"access_token":1,"token_type":"bearer"}', /access_token/],
     ["an empty access_token", '{"access_token":"","token_type":"bearer"}', /access_token/],
-  ])("T6: 200 with %s is ERR_TOKEN_RESPONSE", async (_name, body, message) => {
+  ])("200 with %s is ERR_TOKEN_RESPONSE", async (_name, body, message) => {
     const error = await failure(raw(200, body));
     expect(error).toBeInstanceOf(RemintError);
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
@@ -128,18 +132,18 @@ describe("a token response", () => {
     expect(error.message).toMatch(/^the token endpoint http:\/\/127\.0\.0\.1:\d+\/token answered 200/);
   });
 
-  it("a body that is deeper than any stack is an error of ours", async () => {
+  it("a body nested deeper than the stack is an ERR_TOKEN_RESPONSE", async () => {
     const deep = "[".repeat(200_000) + "]".repeat(200_000);
     const answer = raw(200, `{"access_token":"a","token_type":"bearer","x":${deep}}`);
     const outcome: unknown = await mint(answer).catch((reason: unknown) => reason);
-    // Node 26 parses without a stack: there it is a token like any other.
+    // Node 26 parses JSON without recursion: there the answer is an ordinary token.
     if (Object(outcome) === outcome && "access_token" in (outcome as object)) return;
     expect(asError(outcome).code).toBe("ERR_TOKEN_RESPONSE");
   });
 });
 
 describe("an error of the token endpoint", () => {
-  it("T6: gives status, code, description and a hint; the message has no query and no body", async () => {
+  it("has status, code, description and a hint; its message has no query and no body (RFC 6749 section 5.2)", async () => {
     const error = await failure((answer) =>
       json(
         answer,
@@ -175,17 +179,17 @@ describe("an error of the token endpoint", () => {
     expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status, retryable, error: undefined });
   });
 
-  it("404 points at the tokenEndpoint option", async () => {
+  it("a 404 points at the tokenEndpoint option", async () => {
     expect((await failure(raw(404, "<html>"))).message).toMatch(/answered 404: check the tokenEndpoint URL$/);
   });
 
-  it("T6: 200 with an error and no token is an error of the endpoint, not to be retried", async () => {
+  it("200 with an error code and no token is ERR_TOKEN_ENDPOINT and not retryable", async () => {
     const error = await failure((answer) => json(answer, 200, { error: "invalid_client" }));
     expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 200, error: "invalid_client", retryable: false });
   });
 
   it.each(['quote"', "back\\slash", "line\nbreak", "x".repeat(65), "é", "", 5, { code: 1 }])(
-    "an error code outside the RFC's grammar is not shown (%j)",
+    "an error code outside the grammar of RFC 6749 is not shown (%j)",
     async (code) => {
       const error = await failure((answer) => json(answer, 400, { error: code }));
       expect(error.error).toBeUndefined();
@@ -193,7 +197,7 @@ describe("an error of the token endpoint", () => {
     },
   );
 
-  it("the description is capped and printable", async () => {
+  it("the description is cut to 200 characters and freed of control characters", async () => {
     const long = await failure((answer) => json(answer, 400, { error_description: "x".repeat(300) }));
     expect(long.errorDescription).toHaveLength(200);
     const forged = await failure((answer) => json(answer, 400, { error_description: "a\r\n\u001b[31mb\u2028c\u202E" }));
@@ -202,7 +206,7 @@ describe("an error of the token endpoint", () => {
     expect(book.errorDescription).toBeUndefined();
   });
 
-  it("Retry-After is milliseconds, from seconds or from a date by the server's own clock", async () => {
+  it("retryAfter is in milliseconds, from seconds or from a date by the server's clock", async () => {
     expect(await retryAfter({ "retry-after": "7" })).toBe(7000);
     const date = "Tue, 01 Jan 2030 00:00:00 GMT";
     expect(await retryAfter({ "retry-after": "Tue, 01 Jan 2030 00:00:09 GMT", date })).toBe(9000);
@@ -215,11 +219,11 @@ describe("an error of the token endpoint", () => {
   });
 });
 
-describe("S5: a token endpoint that echoes secrets leaks them into no error", () => {
+describe("S5: a token endpoint echoes secrets: the error contains none", () => {
   const awkward = "p:a+b%c d é/\"\\&'-_.~e";
   const json1 = JSON.stringify(awkward).slice(1, -1);
-  const echoes: [name: string, echo: (request: SeenRequest, secret: string) => string][] = [
-    ["as it is", (_request, secret) => secret],
+  const echoes: [name: string, echo: (request: ReceivedRequest, secret: string) => string][] = [
+    ["unchanged", (_request, secret) => secret],
     ["in upper case", (_request, secret) => secret.toUpperCase()],
     ["percent-encoded", (_request, secret) => encodeURIComponent(secret)],
     ["percent-encoded in lower case", (_request, secret) => encodeURIComponent(secret).toLowerCase()],
@@ -277,12 +281,12 @@ describe("S5: a token endpoint that echoes secrets leaks them into no error", ()
     });
   }
 
-  it("the query of the tokenEndpoint, where some servers want a key", async () => {
+  it("a key in the query of tokenEndpoint", async () => {
     const error = await failure((answer, { url }) => json(answer, 400, { error_description: `unknown ${url}` }));
     expect(error.errorDescription).toBe("unknown /token?key=[redacted]");
   });
 
-  it("a header that is too long for a mere setting, whatever its name", async () => {
+  it("a header value of 40 characters, whatever the header's name; a shorter one is shown", async () => {
     const [blob, setting] = ["b".repeat(40), "s".repeat(39)];
     const error = await failure(
       (answer, { headers }) =>
@@ -292,20 +296,20 @@ describe("S5: a token endpoint that echoes secrets leaks them into no error", ()
     expect(error.errorDescription).toBe(`[redacted] ${setting}`);
   });
 
-  it("in the error code too", async () => {
+  it("a secret in the error code", async () => {
     const error = await failure((answer) => json(answer, 400, { error: "bad s3cr3t-value" }));
     expect(error.error).toBe("bad [redacted]");
     expect(inspect(error, { showHidden: true })).not.toContain("s3cr3t");
   });
 
-  it("a secret that a line break ends (a file's) is still found", async () => {
+  it("a secret that ends with a line break, as in a file", async () => {
     const error = await failure(raw(400, JSON.stringify({ error_description: "no s3c r3t-value: s3c\nr3t-value\n" })), {
       clientSecret: "s3c\nr3t-value\n",
     });
     expect(error.errorDescription).toBe("no [redacted]: [redacted]");
   });
 
-  it("in the cause of a network error", async () => {
+  it("a secret in the cause of a network error", async () => {
     const fetch = vi.fn(async (url: string, init: RequestInit): Promise<Response> => {
       const form = init.body instanceof URLSearchParams ? init.body.toString() : "";
       const cause = Object.assign(new Error(`body ${form}`), { config: init });
@@ -319,9 +323,9 @@ describe("S5: a token endpoint that echoes secrets leaks them into no error", ()
   });
 });
 
-describe("the exchange", () => {
+describe("the token request", () => {
   it.each([301, 302, 303, 307, 308, 304])(
-    "S2: a redirect (%i) of the token endpoint is not followed",
+    "S2: the token endpoint redirects (%i): the redirect is not followed",
     async (status) => {
       const elsewhere = await startTokenServer((response) => json(response, 200, token));
       const error = await failure(raw(status, "", { location: `${elsewhere.origin}/steal` }));
@@ -331,7 +335,7 @@ describe("the exchange", () => {
     },
   );
 
-  it("S2: what a custom fetch got after following a redirect is refused, and a redirect that a browser hides", async () => {
+  it("S2: a custom fetch followed a redirect, or a browser hid one: the answer is refused", async () => {
     const followed = Object.defineProperty(Response.json(token), "redirected", { value: true });
     expect((await failure(raw(200, ""), { fetch: async () => followed })).code).toBe("ERR_TOKEN_RESPONSE");
     const opaque = Object.defineProperties(new Response(null), {
@@ -342,7 +346,7 @@ describe("the exchange", () => {
     expect(error.message).toMatch(/answered with a redirect, which is not followed/);
   });
 
-  it("S3: at most 1 MiB of the answer is read, and the rest is cancelled", async () => {
+  it("S3: an endless answer: 1 MiB of it is read, and the rest is cancelled", async () => {
     let closed: (() => void) | undefined;
     const cancelled = new Promise<void>((resolve) => (closed = resolve));
     const error = await failure((response) => {
@@ -360,7 +364,7 @@ describe("the exchange", () => {
     await cancelled;
   });
 
-  it("S3: a body of exactly 1 MiB is read; an error with more is still the error of its status", async () => {
+  it("S3: a body of exactly 1 MiB is read; a longer body of a 503 is still the error of the 503", async () => {
     const full = JSON.stringify(token).padEnd(1024 * 1024, " ");
     await expect(mint(raw(200, full))).resolves.toMatchObject({ access_token: "a" });
     expect(await failure(raw(503, `${full} `))).toMatchObject({
@@ -370,7 +374,7 @@ describe("the exchange", () => {
     });
   });
 
-  it("no answer is ERR_TOKEN_NETWORK, retryable, with the cause below", async () => {
+  it("no answer is a retryable ERR_TOKEN_NETWORK with the network error as cause", async () => {
     const gone = await startTokenServer((response) => response.destroy());
     const server = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => server.once("listening", resolve));
@@ -391,7 +395,7 @@ describe("the exchange", () => {
     expect(error).toMatchObject({ code: "ERR_TOKEN_NETWORK", retryable: true });
   });
 
-  it("C10: an abort rejects with the signal's reason, before the request, while waiting and while reading", async () => {
+  it("C10: an abort before the request, while waiting or while reading rejects with the signal's reason", async () => {
     const reason = new Error("enough");
     const before = new AbortController();
     before.abort(reason);

@@ -1,3 +1,4 @@
+/** Token revocation (RFC 7009): the request, its errors, and where the endpoint comes from. */
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { definitionOf } from "../../src/core/grant.ts";
@@ -9,13 +10,13 @@ import { revokeToken } from "../../src/oauth/revocation.ts";
 import { context, json, startTokenServer } from "../grants/token-server.ts";
 import type { ServerResponse } from "node:http";
 import type { TokenEndpointOptions } from "../../src/oauth/client.ts";
-import type { SeenRequest, TokenServer } from "../grants/token-server.ts";
+import type { ReceivedRequest, TokenServer } from "../grants/token-server.ts";
 
 const client = { clientId: "orders", clientSecret: "s3cr3t-value" };
 const TOKEN = "t0k3n-value";
 
 async function revoke(
-  answer: (response: ServerResponse, request: SeenRequest) => void,
+  answer: (response: ServerResponse, request: ReceivedRequest) => void,
   more: Partial<TokenEndpointOptions> = {},
 ): Promise<TokenServer> {
   const server = await startTokenServer(answer);
@@ -34,14 +35,14 @@ describe("the request (RFC 7009 section 2.1)", () => {
     expect(atob(headers.authorization?.slice(6) ?? "")).toBe("orders:s3cr3t%2Dvalue");
   });
 
-  it.each([200, 204])("%i is done, whatever the body says", async (status) => {
+  it.each([200, 204])("an answer with %i and an empty body means revoked", async (status) => {
     await expect(revoke((response) => response.writeHead(status).end())).resolves.toBeDefined();
   });
 });
 
-it("a token that the server calls invalid is gone, which is what was wanted (RFC 7009 section 2.2)", async () => {
+it("400 with invalid_token means revoked: the token is gone already (RFC 7009 section 2.2)", async () => {
   await expect(revoke((response) => json(response, 400, { error: "invalid_token" }))).resolves.toBeDefined();
-  // About the client, not about the token.
+  // A 401 is about the client and not about the token.
   const refused = await failureOf((response) => json(response, 401, { error: "invalid_token" }));
   expect(refused).toMatchObject({ status: 401, error: "invalid_token" });
 });
@@ -53,7 +54,7 @@ const failureOf = (answer: Parameters<typeof revoke>[0]): Promise<unknown> =>
   );
 
 describe("a revocation that fails", () => {
-  it("is the error that the server names, without anything that was sent", async () => {
+  it("rejects with the server's error, without the secrets that were sent", async () => {
     const error = await failureOf((response, { form, headers }) => {
       const error_description = `no: ${form.get("token")} ${headers.authorization}`;
       json(response, 400, { error: "unsupported_token_type", error_description });
@@ -71,12 +72,12 @@ describe("a revocation that fails", () => {
     expect(inspect(error, { depth: 10, showHidden: true })).not.toMatch(/t0k3n|s3cr3t/);
   });
 
-  it("may be retried after a 503, when the server says", async () => {
+  it("with 503 and Retry-After is retryable and has retryAfter", async () => {
     const error = await failureOf((response) => response.writeHead(503, { "retry-after": "7" }).end());
     expect(error).toMatchObject({ status: 503, retryable: true, retryAfter: 7000 });
   });
 
-  it("404 points at the option", async () => {
+  it("with 404 points at the revocationEndpoint option", async () => {
     const error = await failureOf((response) => response.writeHead(404).end());
     expect((error as Error).message).toMatch(/answered 404: check the revocationEndpoint URL$/);
   });
@@ -107,13 +108,13 @@ describe("a revocation that fails", () => {
 describe("a grant", () => {
   const tokenEndpoint = "https://auth.example/token";
 
-  it("has no revoke without a revocation endpoint", () => {
+  it("without a revocation endpoint has no revoke", () => {
     expect(clientCredentialsGrant({ tokenEndpoint, ...client })).not.toHaveProperty("revoke");
     const revocationEndpoint = "https://auth.example/revoke";
     expect(clientCredentialsGrant({ tokenEndpoint, revocationEndpoint, ...client })).toHaveProperty("revoke");
   });
 
-  it("with an issuer, only the metadata can tell: without an endpoint there, revoke says so and minting goes on", async () => {
+  it("with an issuer whose metadata has no usable revocation endpoint: mints, and revoke rejects and says why", async () => {
     for (const [revocation, message] of [
       [{}, /cannot be revoked: the issuer http:\S+ has no revocation endpoint; set revocationEndpoint$/],
       [{ revocation_endpoint: "http://auth.example/revoke" }, /"revocation_endpoint" must be an https URL/],
@@ -135,7 +136,7 @@ describe("a grant", () => {
     }
   });
 
-  it("the option comes before the metadata", async () => {
+  it("with an issuer and a revocationEndpoint: the option wins over the metadata", async () => {
     const server = await startTokenServer((response, { url }) => {
       if (url !== "/.well-known/openid-configuration") return void response.end("{}");
       const { origin } = server;
@@ -147,7 +148,7 @@ describe("a grant", () => {
     expect(server.requests[1]?.form.has("token_type_hint")).toBe(false);
   });
 
-  it("that is the user's own: a revoke that is no function is a TypeError", () => {
+  it("made by customGrant with a revoke that is not a function: a TypeError", () => {
     const grant = customGrant({ mint: async () => ({ access_token: "a" }), revoke: true as never });
     expect(() => createTokenCache({ grant, origins: ["https://api.example"] })).toThrow(
       /"grant.revoke" must be a function/,

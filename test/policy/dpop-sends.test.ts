@@ -1,22 +1,23 @@
+/** Requests whose token needs a DPoP proof, with a client and a `prove` function made by hand. */
 import { describe, expect, test } from "vitest";
 import { policyHalf } from "../../src/core/types.ts";
 import { withToken } from "../../src/policy/request-policy.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, rejectionOf } from "../core/cache-under-test.ts";
-import { client, ok, only, ORDERS } from "./hand-made-client.ts";
+import { client, ok, acceptOnly, ORDERS } from "./hand-made-client.ts";
 import type { Proof, Prove } from "../../src/core/types.ts";
 import type { ClientSeam } from "../../src/policy/request-policy.ts";
 import type { CacheUnderTest } from "../core/cache-under-test.ts";
 import type { Answer, Call } from "./hand-made-client.ts";
 
-/** Requests whose token wants a proof beside it, with a client and a `prove` made by hand. */
+const nonceWanted: Answer = { status: 401, headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"' } };
+const proofRefused: Answer = { status: 401, headers: { "www-authenticate": 'DPoP error="invalid_dpop_proof"' } };
+const tokenRefused: Answer = { status: 401, headers: { "www-authenticate": 'DPoP error="invalid_token"' } };
 
-const again: Answer = { status: 401, headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"' } };
-const bad: Answer = { status: 401, headers: { "www-authenticate": 'DPoP error="invalid_dpop_proof"' } };
-const dead: Answer = { status: 401, headers: { "www-authenticate": 'DPoP error="invalid_token"' } };
-
-/** Numbers its proofs; asks for another one after every answer that is `again`. */
-function numbered(log: string[] = []): { prove: Prove; log: string[] } {
+/**
+ * Creates a `prove` function that numbers its proofs, and makes another one after every answer that asks for a nonce.
+ */
+function numberedProofs(log: string[] = []): { prove: Prove; log: string[] } {
   let proofs = 0;
   const proof = (what: string): Proof => {
     log.push(what);
@@ -31,19 +32,19 @@ function numbered(log: string[] = []): { prove: Prove; log: string[] } {
   return { log, prove: async ({ method, url, token }) => proof(`prove ${method} ${url} ${token?.value}`) };
 }
 
-async function warm(prove: Prove): Promise<CacheUnderTest> {
+async function warmWith(prove: Prove): Promise<CacheUnderTest> {
   const under = cacheUnderTest({ grant: fakeGrant({ prove }) });
   await under.cache.get();
   return under;
 }
 
 describe("a proof for every send", () => {
-  test("T22: it is made for the method and the URL without query, fragment and credentials, and goes out with the headers", async () => {
-    const { prove, log } = numbered();
+  test("RFC 9449 section 4.2: a proof is made for the method and the URL without query and fragment, and sent beside the grant's headers", async () => {
+    const { prove, log } = numberedProofs();
     const { cache } = cacheUnderTest({ grant: fakeGrant({ prove, headers: () => ({ "x-env": "1" }) }) });
-    const { exchange, extra } = client(() => ok);
-    await withToken(cache, { url: `${ORDERS}?secret=1#part` }, exchange);
-    await withToken(cache, { url: ORDERS, method: "PATCH" }, exchange);
+    const { seam, extra } = client(() => ok);
+    await withToken(cache, { url: `${ORDERS}?secret=1#part` }, seam);
+    await withToken(cache, { url: ORDERS, method: "PATCH" }, seam);
     expect(log).toEqual([`prove GET ${ORDERS} fake-1`, "answered 200", `prove PATCH ${ORDERS} fake-1`, "answered 200"]);
     expect(extra).toEqual([
       { "x-env": "1", DPoP: "proof-1" },
@@ -51,11 +52,11 @@ describe("a proof for every send", () => {
     ]);
   });
 
-  test("Q5, T22: a resend with another token has a proof for that one", async () => {
-    const { prove, log } = numbered();
-    const { cache } = await warm(prove);
-    const { exchange, extra } = client((token) => (token === "fake-2" ? ok : dead));
-    expect(await withToken(cache, { url: ORDERS }, exchange)).toBe(ok);
+  test("Q5, RFC 9449 section 4.2: a resend with a new token has a proof for the new token", async () => {
+    const { prove, log } = numberedProofs();
+    const { cache } = await warmWith(prove);
+    const { seam, extra } = client((token) => (token === "fake-2" ? ok : tokenRefused));
+    expect(await withToken(cache, { url: ORDERS }, seam)).toBe(ok);
     expect(log.filter((line) => line.startsWith("prove"))).toEqual([
       `prove GET ${ORDERS} fake-1`,
       `prove GET ${ORDERS} fake-2`,
@@ -63,15 +64,15 @@ describe("a proof for every send", () => {
     expect(extra).toEqual([{ DPoP: "proof-1" }, { DPoP: "proof-2" }]);
   });
 
-  test("a token that needs none is sent without, at once", async () => {
-    const { cache } = await warm(() => undefined);
-    const { exchange, log } = client(() => ok);
-    const answer = withToken(cache, { url: ORDERS }, exchange);
+  test("a token that needs no proof is sent synchronously, without one", async () => {
+    const { cache } = await warmWith(() => undefined);
+    const { seam, log } = client(() => ok);
+    const answer = withToken(cache, { url: ORDERS }, seam);
     expect(log).toEqual(["send fake-1"]);
     expect(await answer).toBe(ok);
   });
 
-  test("a proof that cannot be made is the request's failure; nothing is sent, and the client cleans up", async () => {
+  test("when a proof cannot be made, the request rejects with that error: nothing is sent, and `finish` is called", async () => {
     const failing: Prove[] = [
       () => Promise.reject(new Error("no key")),
       () => {
@@ -79,18 +80,18 @@ describe("a proof for every send", () => {
       },
     ];
     for (const prove of failing) {
-      const { cache, grant } = await warm(prove);
-      const { exchange, log } = client(() => ok);
-      await expect(withToken(cache, { url: ORDERS }, exchange)).rejects.toThrow("no key");
+      const { cache, grant } = await warmWith(prove);
+      const { seam, log } = client(() => ok);
+      await expect(withToken(cache, { url: ORDERS }, seam)).rejects.toThrow("no key");
       expect([log, grant.mints]).toEqual([["finish no key"], 1]);
     }
   });
 
   test("C10: an abort while a proof is made rejects with its reason, at once", async () => {
-    const { cache } = await warm(() => new Promise<Proof>(() => {}));
-    const { exchange, log } = client(() => ok);
+    const { cache } = await warmWith(() => new Promise<Proof>(() => {}));
+    const { seam, log } = client(() => ok);
     const controller = new AbortController();
-    const call = rejectionOf(withToken(cache, { url: ORDERS, signal: controller.signal }, exchange));
+    const call = rejectionOf(withToken(cache, { url: ORDERS, signal: controller.signal }, seam));
     const reason = new Error("gone");
     controller.abort(reason);
     expect(await call).toBe(reason);
@@ -98,125 +99,125 @@ describe("a proof for every send", () => {
   });
 
   test("Q1: a caller's own Authorization is noticed before a proof is made", async () => {
-    const { prove, log: proofs } = numbered();
-    const { cache, told } = await warm(prove);
-    const { exchange, log } = client(() => ok, { isAuthorized: () => true });
-    expect(await withToken(cache, { url: ORDERS }, exchange)).toBe(ok);
+    const { prove, log: proofs } = numberedProofs();
+    const { cache, eventsNamed } = await warmWith(prove);
+    const { seam, log } = client(() => ok, { isAuthorized: () => true });
+    expect(await withToken(cache, { url: ORDERS }, seam)).toBe(ok);
     expect([log[0], proofs]).toEqual(["send bare", []]);
-    expect(told("skipped")).toMatchObject([{ reason: "authorization-set" }]);
+    expect(eventsNamed("skipped")).toMatchObject([{ reason: "authorization-set" }]);
   });
 
-  test("Q1: a client that can only say so when it sends is told what it lacks", async () => {
-    const { cache } = await warm(numbered().prove);
-    const own: ClientSeam<Call, Answer> = { ...client(() => ok).exchange, send: () => undefined };
+  test("Q1: a client without isAuthorized whose `send` finds an Authorization gets an error that names isAuthorized", async () => {
+    const { cache } = await warmWith(numberedProofs().prove);
+    const own: ClientSeam<Call, Answer> = { ...client(() => ok).seam, send: () => undefined };
     await expect(withToken(cache, { url: ORDERS }, own)).rejects.toThrow(/isAuthorized/);
   });
 
-  test("Q2: what goes elsewhere carries no proof", async () => {
-    const { prove, log } = numbered();
-    const { cache } = await warm(prove);
-    const { exchange, extra } = client(() => ok);
-    await withToken(cache, { url: "https://elsewhere.example/" }, exchange);
+  test("Q2: a request to an origin that is not allowed carries no proof", async () => {
+    const { prove, log } = numberedProofs();
+    const { cache } = await warmWith(prove);
+    const { seam, extra } = client(() => ok);
+    await withToken(cache, { url: "https://elsewhere.example/" }, seam);
     expect([log, extra]).toEqual([[], [undefined]]);
   });
 });
 
 describe("an answer that asks for another proof", () => {
-  test("Q4, Q7, T25: it is discarded, then the request is sent once more with the same token; no mint, no charge", async () => {
+  test("Q4, Q7, RFC 9449 section 9: the answer is discarded, then the request sent once more with the same token; no mint, no charge", async () => {
     const log: string[] = [];
-    const { cache, grant, told } = await warm(numbered(log).prove);
-    const { exchange, log: sends } = client((_, send) => (send === 1 ? again : ok), {
+    const { cache, grant, eventsNamed } = await warmWith(numberedProofs(log).prove);
+    const { seam, log: sends } = client((_, send) => (send === 1 ? nonceWanted : ok), {
       discard: ({ status }) => void log.push(`discard ${status}`),
     });
-    expect(await withToken(cache, { url: ORDERS }, exchange)).toBe(ok);
+    expect(await withToken(cache, { url: ORDERS }, seam)).toBe(ok);
     expect(log).toEqual([`prove GET ${ORDERS} fake-1`, "answered 401", "discard 401", "prove again", "answered 200"]);
     expect(sends).toEqual(["send fake-1", "send fake-1", "finish 200"]);
-    expect([grant.mints, policyHalf(cache).onTrial, told("rejected")]).toEqual([1, false, []]);
+    expect([grant.mints, policyHalf(cache).onTrial, eventsNamed("rejected")]).toEqual([1, false, []]);
   });
 
-  test("T24: the second one goes to the caller untouched; the token is kept and no trial is cleared by it", async () => {
-    const { cache, grant } = await warm(numbered().prove);
-    await withToken(cache, { url: ORDERS }, client(() => dead).exchange);
+  test("RFC 9449 section 9: the second such answer goes to the caller untouched; the token is kept, and the trial is not cleared", async () => {
+    const { cache, grant } = await warmWith(numberedProofs().prove);
+    await withToken(cache, { url: ORDERS }, client(() => tokenRefused).seam);
     expect(policyHalf(cache).onTrial).toBe(true);
-    const { exchange, log } = client(() => again);
-    expect(await withToken(cache, { url: ORDERS }, exchange)).toBe(again);
+    const { seam, log } = client(() => nonceWanted);
+    expect(await withToken(cache, { url: ORDERS }, seam)).toBe(nonceWanted);
     expect(log).toEqual(["send fake-2", "discard 401", "send fake-2", "finish 401"]);
     expect([grant.mints, policyHalf(cache).onTrial, cache.peek()?.value]).toEqual([2, true, "fake-2"]);
   });
 
-  test("Q5: at most three sends with a token and one for a nonce, whatever the API says", async () => {
-    const { cache } = await warm(numbered().prove);
+  test("Q5: at most three sends with a token and one for a nonce, whatever the API answers", async () => {
+    const { cache } = await warmWith(numberedProofs().prove);
     let answerFirst!: () => void;
     const first = new Promise<void>((resolve) => (answerFirst = resolve));
-    const { exchange, log } = client(async (_, send) => {
+    const { seam, log } = client(async (_, send) => {
       if (send === 1) await first;
-      return send === 3 ? again : dead;
+      return send === 3 ? nonceWanted : tokenRefused;
     });
-    const answer = withToken(cache, { url: ORDERS }, exchange);
+    const answer = withToken(cache, { url: ORDERS }, seam);
     await cache.invalidate("fake-1");
     await cache.get();
     answerFirst();
-    expect(await answer).toBe(dead);
+    expect(await answer).toBe(tokenRefused);
     const sends = log.filter((line) => line.startsWith("send"));
     expect(sends).toEqual(["send fake-1", "send fake-2", "send fake-3", "send fake-3"]);
   });
 
-  test("T25: one for a request, also when its token is renewed in between", async () => {
-    const { cache } = await warm(numbered().prove);
-    const answers = [again, dead, again];
-    const { exchange, log } = client((_, send) => answers[send - 1]!);
-    expect(await withToken(cache, { url: ORDERS }, exchange)).toBe(again);
+  test("RFC 9449 section 9: one resend for a nonce per request, also when its token is renewed in between", async () => {
+    const { cache } = await warmWith(numberedProofs().prove);
+    const answers = [nonceWanted, tokenRefused, nonceWanted];
+    const { seam, log } = client((_, send) => answers[send - 1]!);
+    expect(await withToken(cache, { url: ORDERS }, seam)).toBe(nonceWanted);
     const sends = log.filter((line) => line.startsWith("send"));
     expect(sends).toEqual(["send fake-1", "send fake-1", "send fake-2"]);
   });
 
-  test("Q6: a body that cannot be sent twice, or retry: false: the answer is heard, and the caller's", async () => {
+  test("Q6: with a body that cannot be sent twice, or retry: false, the proof reads the answer, and the caller gets it", async () => {
     for (const call of [
       { url: ORDERS, oneShot: true },
       { url: ORDERS, retry: false },
     ]) {
-      const { prove, log: heard } = numbered();
-      const { cache, grant } = await warm(prove);
-      const { exchange, log } = client(() => again);
-      expect(await withToken(cache, call, exchange)).toBe(again);
+      const { prove, log: heard } = numberedProofs();
+      const { cache, grant } = await warmWith(prove);
+      const { seam, log } = client(() => nonceWanted);
+      expect(await withToken(cache, call, seam)).toBe(nonceWanted);
       expect([log, heard.at(-1), grant.mints]).toEqual([["send fake-1", "finish 401"], "answered 401", 1]);
       expect(cache.peek()?.value).toBe("fake-1");
     }
   });
 
-  test("Q3: the answer of another origin is not heard", async () => {
-    const { prove, log } = numbered();
-    const { cache } = await warm(prove);
-    const { exchange } = client(() => ({ ...again, finalUrl: "https://elsewhere.example/orders" }));
-    expect((await withToken(cache, { url: ORDERS }, exchange)).status).toBe(401);
+  test("Q3: the proof does not read an answer of another origin", async () => {
+    const { prove, log } = numberedProofs();
+    const { cache } = await warmWith(prove);
+    const { seam } = client(() => ({ ...nonceWanted, finalUrl: "https://elsewhere.example/orders" }));
+    expect((await withToken(cache, { url: ORDERS }, seam)).status).toBe(401);
     expect(log).toEqual([`prove GET ${ORDERS} fake-1`]);
   });
 
-  test("Q4: answers inside what the client throws count too, and are thrown when they are the caller's", async () => {
-    const { cache } = await warm(numbered().prove);
-    const { exchange, log } = client(async (_, send) => {
-      throw Object.assign(new Error(`answer ${send}`), { answer: again });
+  test("Q4: an answer inside an error that the client throws counts too, and the second error goes to the caller", async () => {
+    const { cache } = await warmWith(numberedProofs().prove);
+    const { seam, log } = client(async (_, send) => {
+      throw Object.assign(new Error(`answer ${send}`), { answer: nonceWanted });
     });
     const throwing: ClientSeam<Call, Answer> = {
-      ...exchange,
+      ...seam,
       answerOf: (error) => (error as { answer?: Answer }).answer,
     };
     await expect(withToken(cache, { url: ORDERS }, throwing)).rejects.toThrow("answer 2");
     expect(log.filter((line) => line.startsWith("send"))).toHaveLength(2);
   });
 
-  test("Q4: a proof that is wrong keeps the token, and is not sent again", async () => {
-    const { cache, grant } = await warm(numbered().prove);
-    const { exchange, log } = client(() => bad);
-    expect(await withToken(cache, { url: ORDERS }, exchange)).toBe(bad);
+  test("Q4: after invalid_dpop_proof the token is kept, and the request is not sent again", async () => {
+    const { cache, grant } = await warmWith(numberedProofs().prove);
+    const { seam, log } = client(() => proofRefused);
+    expect(await withToken(cache, { url: ORDERS }, seam)).toBe(proofRefused);
     expect([log, grant.mints, cache.peek()?.value]).toEqual([["send fake-1", "finish 401"], 1, "fake-1"]);
   });
 
-  test("Q4: without proofs such an answer is the caller's too: another token would not help", async () => {
+  test("Q4: for a token without proofs, use_dpop_nonce goes to the caller, because another token would not help", async () => {
     const { cache, grant } = cacheUnderTest();
-    const { exchange } = client(() => again);
-    expect(await withToken(cache, { url: ORDERS }, exchange)).toBe(again);
+    const { seam } = client(() => nonceWanted);
+    expect(await withToken(cache, { url: ORDERS }, seam)).toBe(nonceWanted);
     expect(grant.mints).toBe(1);
-    expect(await withToken(cache, { url: ORDERS }, client(only("fake-1")).exchange)).toBe(ok);
+    expect(await withToken(cache, { url: ORDERS }, client(acceptOnly("fake-1")).seam)).toBe(ok);
   });
 });

@@ -1,3 +1,4 @@
+/** A client of the request policy that is made by hand and talks to a function instead of a server. */
 import type { AccessToken } from "../../src/index.ts";
 import type { ClientSeam, ExtraHeaders } from "../../src/policy/request-policy.ts";
 import { cacheUnderTest, ORIGIN, type CacheUnderTest } from "../core/cache-under-test.ts";
@@ -19,9 +20,9 @@ export interface Answer {
 
 export type Server = (token: string | undefined, send: number) => Answer | Promise<Answer>;
 
-/** A client made by hand: everything it was asked to do, in order. */
+/** The client, and a record of everything the policy asked it to do, oldest first. */
 export interface Client {
-  readonly exchange: ClientSeam<Call, Answer>;
+  readonly seam: ClientSeam<Call, Answer>;
   readonly log: string[];
   readonly sent: (AccessToken | undefined)[];
   readonly extra: (ExtraHeaders | undefined)[];
@@ -31,7 +32,7 @@ export function client(server: Server, more: Partial<ClientSeam<Call, Answer>> =
   const log: string[] = [];
   const sent: (AccessToken | undefined)[] = [];
   const extra: (ExtraHeaders | undefined)[] = [];
-  const exchange: ClientSeam<Call, Answer> = {
+  const seam: ClientSeam<Call, Answer> = {
     async send(_, token, headers) {
       log.push(`send ${token?.value ?? "bare"}`);
       extra.push(headers);
@@ -47,20 +48,20 @@ export function client(server: Server, more: Partial<ClientSeam<Call, Answer>> =
       void log.push(`finish ${outcome instanceof Error ? outcome.message : String((outcome as Answer).status)}`),
     ...more,
   };
-  return { exchange, log, sent, extra };
+  return { seam, log, sent, extra };
 }
 
 export const ORDERS = `${ORIGIN}/orders`;
 export const ok: Answer = { status: 200 };
-export const no: Answer = { status: 401 };
+export const unauthorized: Answer = { status: 401 };
 /** Accepts these tokens and no others. */
-export const only =
+export const acceptOnly =
   (...live: string[]): Server =>
   (token) =>
-    token !== undefined && live.includes(token) ? ok : no;
+    token !== undefined && live.includes(token) ? ok : unauthorized;
 
-/** A cache with fake-1 in it. */
-export async function warm(options: Parameters<typeof cacheUnderTest>[0] = {}): Promise<CacheUnderTest> {
+/** Creates a cache that holds fake-1. */
+export async function warmCache(options: Parameters<typeof cacheUnderTest>[0] = {}): Promise<CacheUnderTest> {
   const under = cacheUnderTest(options);
   await under.cache.get();
   return under;

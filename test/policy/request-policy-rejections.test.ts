@@ -2,11 +2,11 @@ import { describe, expect, test } from "vitest";
 import { withToken } from "../../src/policy/request-policy.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { settle, watch } from "../core/cache-under-test.ts";
-import { type Answer, client, ORDERS, ok, no, only, warm } from "./hand-made-client.ts";
+import { type Answer, client, ORDERS, ok, unauthorized, acceptOnly, warmCache } from "./hand-made-client.ts";
 
 const challenge = (value: string): Answer => ({ status: 401, headers: { "www-authenticate": value } });
 
-describe("Q4: what a rejection is", () => {
+describe("Q4: which answers are rejections", () => {
   test.each([
     'Bearer error="insufficient_scope"',
     'Bearer realm="x", error="insufficient_scope", scope="admin"',
@@ -14,9 +14,9 @@ describe("Q4: what a rejection is", () => {
     'Bearer error="insufficient_user_authentication", acr_values="strong"',
     'Basic realm="x", Bearer error="insufficient_scope"',
   ])("Q4: no renewal for %s", async (value) => {
-    const { cache } = await warm();
-    const { exchange, log } = client(() => challenge(value));
-    expect((await withToken(cache, { url: ORDERS }, exchange)).status).toBe(401);
+    const { cache } = await warmCache();
+    const { seam, log } = client(() => challenge(value));
+    expect((await withToken(cache, { url: ORDERS }, seam)).status).toBe(401);
     expect(log).toEqual(["send fake-1", "finish 401"]);
   });
 
@@ -28,18 +28,18 @@ describe("Q4: what a rejection is", () => {
     'Basic realm="x", error="insufficient_scope"',
     'Bearer error="insufficient_scope", Bearer error="invalid_token"',
     "garbage",
-  ])("Q4: everything else renews: %j", async (value) => {
-    const { cache } = await warm();
-    const { exchange, sent } = client((_, send) => (send === 1 ? challenge(value) : ok));
-    expect(await withToken(cache, { url: ORDERS }, exchange)).toBe(ok);
+  ])("Q4: renewal for %j", async (value) => {
+    const { cache } = await warmCache();
+    const { seam, sent } = client((_, send) => (send === 1 ? challenge(value) : ok));
+    expect(await withToken(cache, { url: ORDERS }, seam)).toBe(ok);
     expect(sent).toHaveLength(2);
   });
 
-  test("Q4: isRejected decides, about 401 and the statuses it wants to see, and reads as much of the body as it says", async () => {
-    const { cache } = await warm();
+  test("Q4: isRejected decides about the statuses in inspectStatuses, and reads as much of the body as it asks for", async () => {
+    const { cache } = await warmCache();
     const seen: unknown[] = [];
     const expired: Answer = { status: 500, headers: { "x-why": "session" }, body: "INVALID_SESSION and more" };
-    const { exchange, sent } = client((_, send) => (send === 1 ? expired : ok), {
+    const { seam, sent } = client((_, send) => (send === 1 ? expired : ok), {
       inspectStatuses: [500],
       isRejected: async ({ status, header, text }) => {
         const body = await text(15);
@@ -47,73 +47,73 @@ describe("Q4: what a rejection is", () => {
         return body === "INVALID_SESSION";
       },
     });
-    expect(await withToken(cache, { url: ORDERS }, exchange)).toBe(ok);
+    expect(await withToken(cache, { url: ORDERS }, seam)).toBe(ok);
     expect(seen).toEqual([[500, "session", "INVALID_SESSION"]]);
     expect(sent).toHaveLength(2);
   });
 
-  test("Q4: a status nobody asked for is not shown to it", async () => {
-    const { cache } = await warm();
+  test("Q4: isRejected is not called for a status that is not in inspectStatuses", async () => {
+    const { cache } = await warmCache();
     let asked = 0;
-    const { exchange } = client(() => ({ status: 403 }), { isRejected: () => (asked++, true), inspectStatuses: [500] });
-    expect((await withToken(cache, { url: ORDERS }, exchange)).status).toBe(403);
+    const { seam } = client(() => ({ status: 403 }), { isRejected: () => (asked++, true), inspectStatuses: [500] });
+    expect((await withToken(cache, { url: ORDERS }, seam)).status).toBe(403);
     expect(asked).toBe(0);
   });
 
-  test("Q4: false keeps a 401; undefined leaves the decision to the next: the client's rule, the grant's, the challenge", async () => {
+  test("Q4: the client's rule decides, or if it says undefined the grant's, or if that says undefined the challenge", async () => {
     const verdicts: [boolean | undefined, boolean | undefined, Answer, number][] = [
-      [false, true, no, 1],
+      [false, true, unauthorized, 1],
       [true, false, challenge('Bearer error="insufficient_scope"'), 2],
       [undefined, true, challenge('Bearer error="insufficient_scope"'), 2],
-      [undefined, false, no, 1],
-      [undefined, undefined, no, 2],
+      [undefined, false, unauthorized, 1],
+      [undefined, undefined, unauthorized, 2],
       [undefined, undefined, challenge('Bearer error="insufficient_scope"'), 1],
     ];
     for (const [own, grants, first, sends] of verdicts) {
-      const { cache } = await warm({ grant: fakeGrant({ isRejected: () => grants }) });
-      const { exchange, sent } = client((_, send) => (send === 1 ? first : ok), { isRejected: async () => own });
-      await withToken(cache, { url: ORDERS }, exchange);
+      const { cache } = await warmCache({ grant: fakeGrant({ isRejected: () => grants }) });
+      const { seam, sent } = client((_, send) => (send === 1 ? first : ok), { isRejected: async () => own });
+      await withToken(cache, { url: ORDERS }, seam);
       expect(sent).toHaveLength(sends);
     }
   });
 
-  test("Q4: a grant may ask about more statuses, and an undefined verdict then renews nothing", async () => {
-    const { cache } = await warm({ grant: fakeGrant({ inspectStatuses: [400], isRejected: () => undefined }) });
-    const { exchange, sent } = client(() => ({ status: 400 }));
-    expect((await withToken(cache, { url: ORDERS }, exchange)).status).toBe(400);
+  test("Q4: a grant may list more statuses, and undefined for one of them renews nothing", async () => {
+    const { cache } = await warmCache({ grant: fakeGrant({ inspectStatuses: [400], isRejected: () => undefined }) });
+    const { seam, sent } = client(() => ({ status: 400 }));
+    expect((await withToken(cache, { url: ORDERS }, seam)).status).toBe(400);
     expect(sent).toHaveLength(1);
   });
 
-  test("Q4: a rule that throws fails its request, and no other", async () => {
-    const { cache } = await warm();
-    const broken = client(() => no, {
+  test("Q4: an isRejected that throws rejects its own request, and no other", async () => {
+    const { cache } = await warmCache();
+    const broken = client(() => unauthorized, {
       isRejected: () => {
         throw new Error("bug in the rule");
       },
     });
-    await expect(withToken(cache, { url: ORDERS }, broken.exchange)).rejects.toThrow("bug in the rule");
-    expect(await withToken(cache, { url: ORDERS }, client(() => ok).exchange)).toBe(ok);
+    await expect(withToken(cache, { url: ORDERS }, broken.seam)).rejects.toThrow("bug in the rule");
+    expect(await withToken(cache, { url: ORDERS }, client(() => ok).seam)).toBe(ok);
   });
 });
 
 describe("Q6: requests that are not sent again", () => {
   test.each([{ oneShot: true }, { retry: false }])(
-    "Q6: %j: the 401 goes through untouched, the token is reported",
+    "Q6: with %j the 401 goes to the caller untouched, and the token is reported as rejected",
     async (kind) => {
-      const { cache, told } = await warm();
-      const { exchange, log } = client(() => no);
-      expect(await withToken(cache, { url: ORDERS, ...kind }, exchange)).toBe(no);
+      const { cache, eventsNamed } = await warmCache();
+      const { seam, log } = client(() => unauthorized);
+      expect(await withToken(cache, { url: ORDERS, ...kind }, seam)).toBe(unauthorized);
       expect(log).toEqual(["send fake-1", "finish 401"]);
       expect(cache.peek()).toBeUndefined();
-      expect(told("rejected")).toHaveLength(1);
+      expect(eventsNamed("rejected")).toHaveLength(1);
       expect((await cache.get()).value).toBe("fake-2");
     },
   );
 
-  test("Q6: through the same guard: a storm of them costs no more than others", async () => {
-    const { cache, grant } = await warm();
+  test("Q6: the storm guard limits them too: 50 such requests cost at most four mints", async () => {
+    const { cache, grant } = await warmCache();
     for (let call = 0; call < 50; call++) {
-      await withToken(cache, { url: ORDERS, oneShot: true }, client(() => no).exchange);
+      await withToken(cache, { url: ORDERS, oneShot: true }, client(() => unauthorized).seam);
       await settle();
     }
     expect(grant.mints).toBeLessThanOrEqual(4);
@@ -121,11 +121,11 @@ describe("Q6: requests that are not sent again", () => {
 });
 
 describe("Q7: the discarded answer", () => {
-  test("Q7: it is freed before the mint begins", async () => {
-    const { cache, grant } = await warm();
+  test("Q7: it is discarded before the mint begins", async () => {
+    const { cache, grant } = await warmCache();
     let free!: () => void;
-    const { exchange } = client(only("fake-2"), { discard: () => new Promise<void>((resolve) => (free = resolve)) });
-    const answer = withToken(cache, { url: ORDERS }, exchange);
+    const { seam } = client(acceptOnly("fake-2"), { discard: () => new Promise<void>((resolve) => (free = resolve)) });
+    const answer = withToken(cache, { url: ORDERS }, seam);
     await settle();
     expect(grant.mints).toBe(1);
     free();
@@ -133,21 +133,21 @@ describe("Q7: the discarded answer", () => {
     expect(grant.mints).toBe(2);
   });
 
-  test("C10: an abort while it is freed rejects at once", async () => {
-    const { cache } = await warm();
+  test("C10: an abort while it is being discarded rejects at once", async () => {
+    const { cache } = await warmCache();
     const controller = new AbortController();
-    const { exchange } = client(() => no, { discard: () => new Promise<void>(() => {}) });
-    const got = watch(withToken(cache, { url: ORDERS, signal: controller.signal }, exchange));
+    const { seam } = client(() => unauthorized, { discard: () => new Promise<void>(() => {}) });
+    const got = watch(withToken(cache, { url: ORDERS, signal: controller.signal }, seam));
     await settle();
     controller.abort("gone");
     await settle();
     expect(got).toMatchObject({ state: "rejected", reason: "gone" });
   });
 
-  test("Q7: a renewal always yields a token, and the same value again is sent again", async () => {
-    const { cache } = await warm({ grant: fakeGrant({ response: { access_token: "same" } }) });
-    const { exchange, log } = client((_, send) => (send === 1 ? no : ok));
-    expect(await withToken(cache, { url: ORDERS }, exchange)).toBe(ok);
+  test("Q7: when the renewal yields the same value, the request is sent again with it", async () => {
+    const { cache } = await warmCache({ grant: fakeGrant({ response: { access_token: "same" } }) });
+    const { seam, log } = client((_, send) => (send === 1 ? unauthorized : ok));
+    expect(await withToken(cache, { url: ORDERS }, seam)).toBe(ok);
     expect(log).toEqual(["send same", "discard 401", "send same", "finish 200"]);
   });
 });

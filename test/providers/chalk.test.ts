@@ -1,20 +1,21 @@
-import { policyHalf } from "../../src/core/types.ts";
-import { definitionOf } from "../../src/core/grant.ts";
+/** The Chalk grant against a scripted Chalk server: request, settings, expiry, engines, origins and errors. */
 import { inspect } from "node:util";
+import axios from "axios";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createTokenCache, type InitialToken, type TokenCache } from "remint";
 import { createAuthInterceptor } from "remint/axios";
-import axios from "axios";
 import { chalkGrant, chalkToken, type ChalkGrantOptions } from "remint/chalk";
 import { createAuthFetch } from "remint/fetch";
 import { type Api, type AuthServer, manualClock, type ManualClock, startApi, startAuthServer } from "remint/testing";
+import { definitionOf } from "../../src/core/grant.ts";
+import { policyHalf } from "../../src/core/types.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 
 const VARIABLES = ["CHALK_CLIENT_ID", "CHALK_CLIENT_SECRET", "CHALK_API_SERVER", "CHALK_ACTIVE_ENVIRONMENT"];
 const CLIENT = { clientId: "client-of-chalk", clientSecret: "s3cr3t-of-chalk" } as const;
 const MINUTE = 60_000;
 
-/** What a real answer looks like. */
+/** A token response with the members of a real one. */
 const ANSWER = {
   access_token: "chalk-token",
   expires_in: 3600,
@@ -38,7 +39,7 @@ afterEach(async () => {
   await Promise.all([auth.close(), engine.close()]);
 });
 
-/** Answers without a `Date`: the clock of the test is the only one. */
+/** Lets the server answer without a `Date`, so that the test's clock is the only one. */
 function answerWith(more: Record<string, unknown> = {}): void {
   auth.respondAlways({ headers: { date: undefined }, body: { ...ANSWER, ...more } });
 }
@@ -52,7 +53,7 @@ function cacheOf(
 }
 
 describe("the token request", () => {
-  test("is a POST of JSON to /v1/oauth/token, with a User-Agent of ours", async () => {
+  test("is a POST of JSON to /v1/oauth/token, with a User-Agent that begins with remint", async () => {
     await cacheOf().get();
     const [request] = auth.requests;
     expect([request?.method, request?.path]).toEqual(["POST", "/v1/oauth/token"]);
@@ -69,7 +70,7 @@ describe("the token request", () => {
     });
   });
 
-  test("asks a secret function before every request, and knows a server below a path", async () => {
+  test("a secret function and an apiServer with a path: the function is called before every request to that path", async () => {
     let count = 0;
     const cache = cacheOf({ clientSecret: async () => `s-${++count}`, apiServer: `${auth.origin}/chalk//` });
     const { value } = await cache.get();
@@ -83,7 +84,7 @@ describe("the token request", () => {
     ]);
   });
 
-  test("a refresh token in the answer is ignored: the next exchange needs none", async () => {
+  test("a refresh token in the answer is ignored", async () => {
     answerWith({ refresh_token: "rt" });
     const grant = chalkGrant({ ...CLIENT, apiServer: auth.origin });
     const minted = await definitionOf(grant).mint({ signal: new AbortController().signal });
@@ -99,7 +100,7 @@ describe("the token request", () => {
 });
 
 describe("settings", () => {
-  test("come from the environment where they are not given", async () => {
+  test("without options come from the environment variables", async () => {
     vi.stubEnv("CHALK_CLIENT_ID", "id-of-env");
     vi.stubEnv("CHALK_CLIENT_SECRET", "secret-of-env");
     vi.stubEnv("CHALK_API_SERVER", auth.origin);
@@ -113,17 +114,17 @@ describe("settings", () => {
     expect(definitionOf(grant).headers?.(token)).toEqual({ "X-Chalk-Env-Id": "env-dev" });
   });
 
-  test("that are given come before the environment", async () => {
+  test("as options win over the environment variables", async () => {
     for (const name of VARIABLES) vi.stubEnv(name, "https://elsewhere.example");
     await cacheOf().get();
     expect(auth.requests).toHaveLength(1);
   });
 
-  test("the API server is https://api.chalk.ai by default", () => {
+  test("without an apiServer use https://api.chalk.ai", () => {
     expect(definitionOf(chalkGrant(CLIENT)).endpoint).toBe("https://api.chalk.ai/v1/oauth/token");
   });
 
-  test("nothing needs Node.js: without a process, options do", () => {
+  test("without a global `process` come from the options alone", () => {
     vi.stubGlobal("process", undefined);
     try {
       expect(definitionOf(chalkGrant(CLIENT)).endpoint).toContain("api.chalk.ai");
@@ -159,23 +160,23 @@ async function left(more: Record<string, unknown>, options: Partial<ChalkGrantOp
 const at = (minutes: number): string => new Date(manualClock().now() + minutes * MINUTE).toISOString();
 
 describe("expiry", () => {
-  test("comes from expires_at, before expires_in", async () => {
+  test("expires_at and expires_in: expires_at counts", async () => {
     expect(await left({ expires_at: at(20), expires_in: 3600 })).toBe(20 * MINUTE);
     expect(await left({ expires_at: at(20).replace("Z", "+00:00"), expires_in: undefined })).toBe(20 * MINUTE);
   });
 
-  test("comes from expires_in, where there is no expires_at, or an unreadable one", async () => {
+  test("no expires_at, or an unreadable one: expires_in counts", async () => {
     expect(await left({ expires_in: 1800 })).toBe(30 * MINUTE);
     expect(await left({ expires_in: 1800, expires_at: "soon" })).toBe(30 * MINUTE);
     expect(await left({ expires_in: 1800, expires_at: null })).toBe(30 * MINUTE);
   });
 
-  test("is an hour without either, or what the caller says", async () => {
+  test("neither: one hour, or defaultTtl", async () => {
     expect(await left({ expires_in: undefined })).toBe(60 * MINUTE);
     expect(await left({ expires_in: undefined }, { defaultTtl: 5 * MINUTE })).toBe(5 * MINUTE);
   });
 
-  test("a token 10 minutes past is not used, one with 30 minutes left is", async () => {
+  test("an initial token that expired 10 minutes ago is not used; one with 30 minutes left is", async () => {
     const past = cacheOf(
       {},
       { clock: manualClock(), initial: { ...ANSWER, access_token: "past", expires_at: at(-10) } },
@@ -190,7 +191,7 @@ describe("expiry", () => {
     expect(auth.requests).toHaveLength(1);
   });
 
-  test("a token is refreshed in the background from 60 s before its end, and served meanwhile", async () => {
+  test("60 s before expiry: the token is refreshed in the background and served meanwhile", async () => {
     const clock = manualClock();
     const cache = cacheOf({}, { clock });
     await cache.get();
@@ -202,56 +203,56 @@ describe("expiry", () => {
     await auth.waitFor(2);
   });
 
-  test("two calls cost one exchange", async () => {
+  test("two calls make one token request", async () => {
     const cache = cacheOf();
     expect((await cache.get()).value).toBe((await cache.get()).value);
     expect(auth.requests).toHaveLength(1);
   });
 });
 
-describe("what Chalk says with a token", () => {
-  test("is there in full, typed, with the engine of each environment by id and by name", async () => {
-    const said = chalkToken(await cacheOf().get());
-    expect(said).toMatchObject({
+describe("the members of Chalk's token response", () => {
+  test("are typed, with the engine of each environment by id and by name", async () => {
+    const chalk = chalkToken(await cacheOf().get());
+    expect(chalk).toMatchObject({
       primaryEnvironment: "env-abc",
       engines: ANSWER.engines,
       grpcEngines: ANSWER.grpc_engines,
       environmentNames: ANSWER.environment_id_to_name,
       apiServer: ANSWER.api_server,
     });
-    expect(said.engineFor()).toBe("https://engine.chalk.example");
-    expect(said.engineFor("env-dev")).toBe("https://dev.chalk.example");
-    expect(said.engineFor("development")).toBe("https://dev.chalk.example");
-    expect(said.grpcEngineFor()).toBe("grpc.chalk.example:443");
-    expect(said.engineFor("env-unknown")).toBeUndefined();
-    expect(said.engineFor("toString")).toBeUndefined();
+    expect(chalk.engineFor()).toBe("https://engine.chalk.example");
+    expect(chalk.engineFor("env-dev")).toBe("https://dev.chalk.example");
+    expect(chalk.engineFor("development")).toBe("https://dev.chalk.example");
+    expect(chalk.grpcEngineFor()).toBe("grpc.chalk.example:443");
+    expect(chalk.engineFor("env-unknown")).toBeUndefined();
+    expect(chalk.engineFor("toString")).toBeUndefined();
   });
 
-  test("the exchange returns access_token, primary_environment and the engine of that environment", async () => {
+  test("access_token, primary_environment and engines give the token, its environment and its engine", async () => {
     const token = await cacheOf().get();
     expect(token.value).toBe("chalk-token");
     expect(chalkToken(token).primaryEnvironment).toBe("env-abc");
     expect(chalkToken(token).engineFor()).toBe("https://engine.chalk.example");
   });
 
-  test("may be missing altogether", async () => {
+  test("may all be missing", async () => {
     auth.respondAlways({ body: { access_token: "t" } });
     const token = await cacheOf().get();
-    const said = chalkToken(token);
-    expect([said.primaryEnvironment, said.engines, said.engineFor()]).toEqual([undefined, {}, undefined]);
+    const chalk = chalkToken(token);
+    expect([chalk.primaryEnvironment, chalk.engines, chalk.engineFor()]).toEqual([undefined, {}, undefined]);
     expect(policyHalf(cacheOf()).rules.headers?.(token)).toEqual({});
   });
 
   test.each([null, "x", 1, [], { "env-abc": 1 }])(
-    "is dropped where it is not what it should be (%j)",
+    "are dropped if they have the wrong type (engines: %j)",
     async (engines) => {
       answerWith({ engines, primary_environment: engines === "x" ? "" : "env-abc" });
-      const said = chalkToken(await cacheOf().get());
-      expect(said.engineFor()).toBeUndefined();
+      const chalk = chalkToken(await cacheOf().get());
+      expect(chalk.engineFor()).toBeUndefined();
     },
   );
 
-  test("a token_type other than Bearer is refused; a missing one is Bearer", async () => {
+  test("token_type mac is refused; a missing token_type counts as Bearer", async () => {
     answerWith({ token_type: "mac" });
     expect(await rejectionOf(cacheOf().get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
     answerWith({ token_type: undefined });
@@ -259,14 +260,14 @@ describe("what Chalk says with a token", () => {
   });
 });
 
-/** A Chalk whose only engine is ours. */
+/** Creates a cache whose tokens name the test's API as the only engine. */
 function withEngine(more: Partial<ChalkGrantOptions> = {}): TokenCache {
   answerWith({ engines: { "env-abc": engine.origin } });
   return cacheOf(more);
 }
 
 describe("requests", () => {
-  test("carry the token and the primary environment, renewed after a 401 too", async () => {
+  test("carry the token and the primary environment, also when they are resent after a 401", async () => {
     const authFetch = createAuthFetch(withEngine());
     expect((await authFetch(`${engine.origin}/v1/query/online`)).status).toBe(200);
     auth.revokeAll();
@@ -275,7 +276,7 @@ describe("requests", () => {
     expect(engine.requests.every(({ token }) => token === "chalk-token")).toBe(true);
   });
 
-  test("carry the environment the caller set instead, in whatever case, with any client", async () => {
+  test("with an environment header of the caller keep it, in any case, with fetch and axios", async () => {
     const tokens = withEngine();
     await createAuthFetch(tokens)(engine.origin, { headers: { "x-chalk-env-id": "mine" } });
     const client = axios.create();
@@ -285,14 +286,14 @@ describe("requests", () => {
     expect(engine.requests.map(({ headers }) => headers["x-chalk-env-id"])).toEqual(["mine", "mine", "env-abc"]);
   });
 
-  test("carry the active environment, by id or by name, before the primary one", async () => {
+  test("with the option `environment`, an id or a name, carry that environment instead of the primary one", async () => {
     for (const environment of ["env-dev", "development"]) {
       await createAuthFetch(withEngine({ environment }))(engine.origin);
     }
     expect(engine.requests.map(({ headers }) => headers["x-chalk-env-id"])).toEqual(["env-dev", "env-dev"]);
   });
 
-  test("Q2: get the token at the API server and the engines of the token, and nowhere else", async () => {
+  test("Q2: to the API server or an engine of the token get the token; to any other origin they do not", async () => {
     const cache = cacheOf();
     const token = await cache.get();
     const allowed = [auth.origin, ...Object.values(ANSWER.engines), ANSWER.api_server];
@@ -304,7 +305,7 @@ describe("requests", () => {
     }
   });
 
-  test("Q2, S1: an engine with an unusable or unsafe address gets no token; the others do", async () => {
+  test("Q2, S1: to an engine with a broken or plain http address get no token; to the other engines they do", async () => {
     answerWith({
       engines: { a: "http://plain.example", b: "::", c: "ftp://x.example", d: "https://good.example" },
       grpc_engines: {},
@@ -338,12 +339,12 @@ describe("a refusal", () => {
     [{ detail: [{ loc: ["body"] }] }, undefined],
     ["<html><body>Bad gateway</body></html>", undefined],
     ["", undefined],
-  ])("%j says %j", async (body, said) => {
+  ])("400 with the body %j: errorDescription is %j", async (body, description) => {
     auth.respond({ status: 400, body });
-    expect((await rejectionOf(cacheOf().get())) as object).toHaveProperty("errorDescription", said);
+    expect((await rejectionOf(cacheOf().get())) as object).toHaveProperty("errorDescription", description);
   });
 
-  test("S5: its text is capped, and the secret is not in it", async () => {
+  test("S5: a long text that repeats the secret: cut to 200 characters, without the secret", async () => {
     auth.respond({ status: 401, body: `wrong: ${CLIENT.clientSecret} ${"x".repeat(5000)}` });
     const error = (await rejectionOf(cacheOf().get())) as { errorDescription: string };
     expect(error.errorDescription).toMatch(/^wrong: \[redacted\] x+$/);
@@ -351,20 +352,20 @@ describe("a refusal", () => {
     expect(inspect(error, { depth: 5, showHidden: true })).not.toContain(CLIENT.clientSecret);
   });
 
-  test("Retry-After is heeded; a wrong server's URL is hinted at", async () => {
+  test("503 with Retry-After: the error has retryAfter; 404: the error names apiServer", async () => {
     auth.respond({ status: 503, headers: { "retry-after": "7" } }, { status: 404 });
     expect(await rejectionOf(cacheOf().get())).toMatchObject({ retryable: true, retryAfter: 7000 });
     expect(((await rejectionOf(cacheOf().get())) as Error).message).toContain("apiServer");
   });
 
-  test("200 without a token is one too", async () => {
+  test("200 without a token is an error", async () => {
     auth.respond({ body: { error: "nope" } }, { body: "hello" });
     expect(await rejectionOf(cacheOf().get())).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 200 });
     expect(await rejectionOf(cacheOf().get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
   });
 });
 
-test("S5: neither the grant nor the cache prints the client or the token", async () => {
+test("S5: the printed grant, cache and token show neither the client nor the token", async () => {
   const grant = chalkGrant({ ...CLIENT, apiServer: auth.origin });
   const cache = createTokenCache({ grant });
   await cache.get();

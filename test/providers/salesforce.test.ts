@@ -1,5 +1,4 @@
-import { definitionOf } from "../../src/core/grant.ts";
-import { policyHalf } from "../../src/core/types.ts";
+/** The four Salesforce grants against a scripted login server, and which answers of the org's APIs reject a token. */
 import { generateKeyPairSync } from "node:crypto";
 import { inspect } from "node:util";
 import axios from "axios";
@@ -18,6 +17,8 @@ import {
 } from "remint/salesforce";
 import { type Api, type AuthServer, manualClock, startApi, startAuthServer } from "remint/testing";
 import { stateLeftBy } from "../../src/base/left-state.ts";
+import { definitionOf } from "../../src/core/grant.ts";
+import { policyHalf } from "../../src/core/types.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 
 const KEY = "3MVG9_consumer.key";
@@ -37,7 +38,7 @@ beforeEach(async () => {
 });
 afterEach(() => Promise.all([auth.close(), api.close()]));
 
-/** An answer as Salesforce documents it; without a `Date`, so that the clock of the test is the only one. */
+/** Lets the server answer as Salesforce documents it, without a `Date`, so that the test's clock is the only one. */
 function answerWith(more: Record<string, unknown> = {}): void {
   let count = 0;
   auth.respondAlways(() => ({
@@ -75,7 +76,7 @@ describe("client credentials", () => {
     expect(build).toThrow(`"${name}"`);
   });
 
-  test("trailing slashes go", async () => {
+  test("trailing slashes in loginUrl, instanceUrl and instance_url are ignored", async () => {
     const grant = salesforceClientCredentialsGrant({
       ...orgOptions(),
       loginUrl: `${auth.origin}//`,
@@ -87,7 +88,7 @@ describe("client credentials", () => {
     await cacheOf().get();
   });
 
-  test("the form has the grant type, the header the key and the secret; the answer is cached", async () => {
+  test("two calls: one request, with the grant type in the form, and consumer key and secret in the header", async () => {
     const cache = cacheOf();
     const tokens = [await cache.get(), await cache.get()];
     expect(tokens.map(({ value }) => value)).toEqual([`${TOKEN}1`, `${TOKEN}1`]);
@@ -97,7 +98,7 @@ describe("client credentials", () => {
     expect(atob(headers.authorization?.replace("Basic ", "") ?? "")).toBe(`${KEY}:${SECRET}`);
   });
 
-  test("or the form has key and secret too, where that is configured", async () => {
+  test("client_secret_post: consumer key and secret are in the form", async () => {
     const clientAuthentication = "client_secret_post";
     await cacheOf(salesforceClientCredentialsGrant({ ...orgOptions(), clientAuthentication })).get();
     const { form, headers } = auth.requests[0]!;
@@ -120,7 +121,7 @@ describe("client credentials", () => {
   });
 
   test.each(["https://login.salesforce.com", "https://test.salesforce.com/", "https://LOGIN.salesforce.com"])(
-    "refuses %s, and says My Domain",
+    "loginUrl %s is refused: the error asks for the org's My Domain",
     (loginUrl) => {
       const build = (): unknown => salesforceClientCredentialsGrant({ ...orgOptions(), loginUrl });
       expect(build).toThrow(TypeError);
@@ -134,7 +135,7 @@ describe("the org", () => {
     ["another org's", "https://evil.my.salesforce.com"],
     ["no", undefined],
     ["a broken", "acme"],
-  ])("with %s instance_url the token is refused and nothing is cached", async (_what, instance_url) => {
+  ])("%s instance_url in the answer: the token is refused and nothing is cached", async (_what, instance_url) => {
     answerWith({ instance_url });
     const cache = cacheOf();
     const error = await rejectionOf(cache.get());
@@ -144,12 +145,12 @@ describe("the org", () => {
     expect(cache.peek()).toBeUndefined();
   });
 
-  test("instance_url is compared without regard to case and trailing slashes", async () => {
+  test("an instance_url in upper case with trailing slashes is accepted", async () => {
     answerWith({ instance_url: `${api.origin.toUpperCase()}//` });
     expect((await cacheOf().get()).value).toBe(`${TOKEN}1`);
   });
 
-  test("Q2: tokens go to the instance, and nowhere else, the login server included", async () => {
+  test("Q2: a token goes to instanceUrl, and neither to the login server nor to another origin", async () => {
     const { rules } = policyHalf(
       cacheOf(salesforceClientCredentialsGrant({ ...orgOptions(), loginUrl: ORG, instanceUrl: ORG })),
     );
@@ -163,7 +164,7 @@ describe("the org", () => {
   });
 
   test.each(["https://acme.lightning.force.com", "https://acme--dev.sandbox.LIGHTNING.force.com/"])(
-    "%s is refused as an API base",
+    "instanceUrl %s is refused: it is no API base",
     (instanceUrl) => {
       const build = (): unknown => salesforceClientCredentialsGrant({ ...orgOptions(), instanceUrl });
       expect(build).toThrow(TypeError);
@@ -178,7 +179,7 @@ describe("the org", () => {
   });
 });
 
-/** Milliseconds a token is kept. */
+/** Returns how many milliseconds a token is kept. */
 async function left(defaultTtl?: number): Promise<number> {
   const clock = manualClock();
   const grant = salesforceClientCredentialsGrant({ ...orgOptions(), defaultTtl });
@@ -186,7 +187,7 @@ async function left(defaultTtl?: number): Promise<number> {
 }
 
 describe("lifetime", () => {
-  test("is 30 minutes, or what is configured; an expires_in would come first", async () => {
+  test("is 30 minutes, or defaultTtl, or expires_in if the answer has one", async () => {
     expect([await left(), await left(60_000)]).toEqual([1_800_000, 60_000]);
     answerWith({ expires_in: 600 });
     expect(await left()).toBe(600_000);
@@ -198,13 +199,13 @@ describe("lifetime", () => {
     expect(tokens.map(({ value }) => value)).toEqual([`${TOKEN}1`, `${TOKEN}2`]);
   });
 
-  test("S5: the signature, made with the consumer secret, is not kept with the token", async () => {
+  test("S5: the signature in the answer is not kept, because it is made with the consumer secret", async () => {
     const { response } = await cacheOf().get();
     expect(response).toMatchObject({ instance_url: api.origin, issued_at: "1278448384422" });
     expect(response).not.toHaveProperty("signature");
   });
 
-  test("issued_at is a string of milliseconds", async () => {
+  test("issued_at is read from a string of milliseconds; a number is ignored", async () => {
     expect(salesforceToken(await cacheOf().get())).toEqual({
       issuedAt: 1278448384422,
       instanceUrl: api.origin,
@@ -214,7 +215,7 @@ describe("lifetime", () => {
     expect(salesforceToken(await cacheOf().get())).toMatchObject({ issuedAt: undefined, id: undefined });
   });
 
-  test("C8: the same live token again is resent, and the 401 that follows goes to the caller", async () => {
+  test("C8: the renewal returns the same token: it is resent, and the second 401 goes to the caller", async () => {
     answerWith({ access_token: TOKEN });
     api.respondAlways({ status: 401, body: [{ errorCode: "INVALID_SESSION_ID" }] });
     const authFetch = createAuthFetch(cacheOf());
@@ -223,7 +224,7 @@ describe("lifetime", () => {
   });
 });
 
-/** Any of the clients, as a function that gives the status. */
+/** Each client as a function that sends a request and returns the status. */
 const clients: [name: string, (tokens: TokenCache) => (url: string) => Promise<number>][] = [
   [
     "axios",
@@ -248,7 +249,7 @@ const SOAP = (code: string): string =>
   `</soapenv:Fault></soapenv:Body></soapenv:Envelope>`;
 const REST = (errorCode: string, message: string): object[] => [{ message, errorCode }];
 
-describe.each(clients)("a session that is over, seen by %s", (_name, connect) => {
+describe.each(clients)("an answer about the session, with %s", (_name, connect) => {
   const over: [name: string, status: number, body: string | object][] = [
     ["REST", 401, REST("INVALID_SESSION_ID", "Session expired or invalid")],
     ["REST without a body", 401, ""],
@@ -262,11 +263,14 @@ describe.each(clients)("a session that is over, seen by %s", (_name, connect) =>
     ["Bulk v1, JSON", 400, { exceptionCode: "InvalidSessionId", exceptionMessage: "Unable to find session" }],
     ["Bulk v2", 401, REST("INVALID_SESSION_ID", "INVALID_SESSION_ID")],
   ];
-  test.each(over)("%s: %i renews the token and sends again", async (_api, status, body) => {
-    api.respond({ status, body });
-    expect(await connect(cacheOf())(`${api.origin}/services/x`)).toBe(200);
-    expect(api.requests.map(({ token }) => token)).toEqual([`${TOKEN}1`, `${TOKEN}2`]);
-  });
+  test.each(over)(
+    "the session is over: %s, %i: the token is renewed and the request resent",
+    async (_api, status, body) => {
+      api.respond({ status, body });
+      expect(await connect(cacheOf())(`${api.origin}/services/x`)).toBe(200);
+      expect(api.requests.map(({ token }) => token)).toEqual([`${TOKEN}1`, `${TOKEN}2`]);
+    },
+  );
 
   const other: [name: string, status: number, body: string | object][] = [
     ["the app is not attached", 401, REST("INVALID_AUTH_HEADER", "Connected app is not attached to Agent")],
@@ -275,25 +279,25 @@ describe.each(clients)("a session that is over, seen by %s", (_name, connect) =>
     ["a bad request", 400, REST("MALFORMED_QUERY", "unexpected token: INVALID_SESSION_ID")],
     ["another Bulk error", 400, `${XML}<error><exceptionCode>InvalidBatch</exceptionCode></error>`],
     ["another SOAP fault", 500, SOAP("sf:UNABLE_TO_LOCK_ROW")],
-    ["somebody's data", 500, "<detail>INVALID_SESSION_ID</detail>"],
+    ["a body that only contains the words", 500, "<detail>INVALID_SESSION_ID</detail>"],
     ["no body", 500, ""],
     ["forbidden", 403, REST("INVALID_SESSION_ID", "x")],
   ];
-  test.each(other)("%s: %i is not that: nothing is renewed", async (_what, status, body) => {
+  test.each(other)("the session is not over: %s, %i: nothing is renewed", async (_what, status, body) => {
     api.respond({ status, body });
     expect(await connect(cacheOf())(`${api.origin}/services/x`)).toBe(status);
     expect([auth.requests.length, api.requests.length]).toEqual([1, 1]);
   });
 });
 
-test("the answer of a request that was not about the session is still there to be read", async () => {
+test("an answer that was inspected and is not about the session: the caller can still read its body", async () => {
   api.respond({ status: 400, body: REST("MALFORMED_QUERY", "unexpected token") });
   const response = await createAuthFetch(cacheOf())(`${api.origin}/services/x`);
   expect(await response.json()).toEqual(REST("MALFORMED_QUERY", "unexpected token"));
 });
 
 describe("JWT bearer", () => {
-  test("signs for the user: iss, sub, aud, RS256, a minute, and needs no secret", async () => {
+  test("without a secret: the assertion has iss, sub and aud, is signed with RS256 and lasts a minute", async () => {
     const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
     const { loginUrl, instanceUrl, clientId } = orgOptions();
     const user = { username: "alice@acme.example", privateKey: await exportPKCS8(privateKey) };
@@ -308,7 +312,7 @@ describe("JWT bearer", () => {
     expect(payload.exp! - payload.iat!).toBe(60);
   });
 
-  test("works at login.salesforce.com, and says to whom it speaks", async () => {
+  test("at login.salesforce.com: the audience is loginUrl, or the option `audience`", async () => {
     const { privateKey, publicKey } = await generateKeyPair("RS256");
     const fetch = vi.fn(async (_url: string, _init: RequestInit) =>
       Response.json({ access_token: "t", token_type: "Bearer", instance_url: ORG }),
@@ -333,7 +337,7 @@ describe("JWT bearer", () => {
     ["privateKey", { privateKey: { kty: "EC", crv: "P-256", d: "x", x: "x", y: "y" } }],
     ["audience", { audience: "" }],
     ["instanceUrl", { instanceUrl: undefined }],
-  ])("a wrong %s is a TypeError naming it, and no option that is another's", (name, more) => {
+  ])("a wrong %s is a TypeError naming it", (name, more) => {
     const privateKey = { kty: "RSA", n: "x", e: "AQAB", d: "x" };
     const good = { ...orgOptions(), clientSecret: undefined, username: "a@b.example", privateKey };
     expect(() => salesforceJwtBearerGrant(good as never)).not.toThrow();
@@ -342,7 +346,7 @@ describe("JWT bearer", () => {
     expect(build).toThrow(new RegExp(`^"${name}" `));
   });
 
-  test("a key that is only known later is a TypeError naming privateKey too", async () => {
+  test("a privateKey function that returns no PEM: the cause is a TypeError naming privateKey", async () => {
     const { clientSecret: _secret, ...org } = orgOptions();
     const grant = salesforceJwtBearerGrant({ ...org, username: "a@b.example", privateKey: async () => "no PEM" });
     const error = await rejectionOf(cacheOf(grant).get());
@@ -353,7 +357,7 @@ describe("JWT bearer", () => {
 });
 
 describe("refresh token", () => {
-  test("refreshes, with or without a secret, and hands a rotated one to onRotate", async () => {
+  test("with or without a secret: refreshes, and onRotate gets the rotated refresh token", async () => {
     answerWith({ refresh_token: "rt-2" });
     const onRotate = vi.fn<(token: string) => void>();
     const { clientSecret: _secret, ...org } = orgOptions();
@@ -369,14 +373,14 @@ describe("refresh token", () => {
     expect(withSecret?.headers.authorization).toMatch(/^Basic /);
   });
 
-  test("C9: asks current() when the refresh token is refused", async () => {
+  test("C9: the refresh token is refused: current() is asked, and its refresh token is sent", async () => {
     auth.respond({ status: 400, body: { error: "invalid_grant", error_description: "expired access/refresh token" } });
     const options = { ...orgOptions(), refreshToken: "rt-1", current: () => "rt-2" };
     expect((await cacheOf(salesforceRefreshTokenGrant(options)).get()).value).toBe(`${TOKEN}1`);
     expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["rt-1", "rt-2"]);
   });
 
-  test("the token of another org is refused; what it came with is not lost", async () => {
+  test("the token of another org is refused; the rotated refresh token is saved nevertheless", async () => {
     answerWith({ refresh_token: "rt-2", instance_url: "https://evil.my.salesforce.com" });
     const onRotate = vi.fn<(token: string) => void>();
     const cache = cacheOf(salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1", onRotate }));
@@ -389,13 +393,13 @@ describe("refresh token", () => {
 test.each([
   ["refresh token", (more: object) => salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt", ...more })],
   ["token exchange", (more: object) => salesforceTokenExchangeGrant({ ...orgOptions(), subjectToken: "s", ...more })],
-])("%s: a way to send the secret without a secret is a TypeError, not a request without one", (_name, build) => {
+])("%s: clientAuthentication without a secret is a TypeError", (_name, build) => {
   for (const clientAuthentication of ["client_secret_basic", "client_secret_post"]) {
     expect(() => build({ clientSecret: undefined, clientAuthentication })).toThrow(/^"clientSecret" must be given/);
   }
 });
 
-describe("what all grants take", () => {
+describe("options of all four grants", () => {
   const pair = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const privateKey = String(pair.privateKey.export({ type: "pkcs8", format: "pem" }));
   const grants: [name: string, build: (more: object) => Grant][] = [
@@ -421,14 +425,17 @@ describe("what all grants take", () => {
     expect([form.get("scope"), headers["x-tenant"], urls]).toEqual(["api id", "t1", [auth.origin + PATH]]);
   });
 
-  test.each(grants)("%s: key, scope and clientId tell its tokens apart; no secret is in the key", (_name, build) => {
-    const keys = [{}, { key: "bob" }, { scope: "api" }, { clientId: "another" }].map(
-      (more) => definitionOf(build(more)).key,
-    );
-    expect(new Set(keys).size).toBe(4);
-    expect(keys).not.toContain(undefined);
-    expect(keys.join()).not.toContain(SECRET);
-  });
+  test.each(grants)(
+    "%s: another key, scope or clientId makes another key; the key contains no secret",
+    (_name, build) => {
+      const keys = [{}, { key: "bob" }, { scope: "api" }, { clientId: "another" }].map(
+        (more) => definitionOf(build(more)).key,
+      );
+      expect(new Set(keys).size).toBe(4);
+      expect(keys).not.toContain(undefined);
+      expect(keys.join()).not.toContain(SECRET);
+    },
+  );
 });
 
 describe("revoking", () => {
@@ -449,17 +456,20 @@ describe("revoking", () => {
       [[`${TOKEN}1`, "access_token"]],
     ],
   ];
-  test.each(grants)("%s: tells /services/oauth2/revoke of the login server", async (_name, build, tokens) => {
-    const cache = cacheOf(build());
-    await cache.get();
-    auth.respondAlways({ status: 200, body: "" });
-    await cache.close({ revoke: true });
-    const [, ...told] = auth.requests;
-    expect(told.map(({ method, path }) => [method, path])).toEqual(tokens.map(() => ["POST", REVOKE]));
-    expect(told.map(({ form }) => [form.get("token"), form.get("token_type_hint")])).toEqual(tokens);
-  });
+  test.each(grants)(
+    "%s: its tokens are sent to /services/oauth2/revoke of the login server",
+    async (_name, build, tokens) => {
+      const cache = cacheOf(build());
+      await cache.get();
+      auth.respondAlways({ status: 200, body: "" });
+      await cache.close({ revoke: true });
+      const [, ...revocations] = auth.requests;
+      expect(revocations.map(({ method, path }) => [method, path])).toEqual(tokens.map(() => ["POST", REVOKE]));
+      expect(revocations.map(({ form }) => [form.get("token"), form.get("token_type_hint")])).toEqual(tokens);
+    },
+  );
 
-  test("JWT bearer: without a secret, and below a path of the login server as the token endpoint is", async () => {
+  test("JWT bearer with a loginUrl that has a path: revokes below that path, without a secret", async () => {
     const { privateKey } = await generateKeyPair("RS256");
     const { clientSecret: _secret, ...org } = orgOptions();
     const user = { username: "alice@acme.example", privateKey };
@@ -472,8 +482,8 @@ describe("revoking", () => {
     expect([form.get("client_id"), headers.authorization]).toEqual([KEY, undefined]);
   });
 
-  // As documented: with the refresh token its access tokens are revoked, and a token that is no good is a 400.
-  test("the access token that went with its refresh token is no failure", async () => {
+  // Salesforce documents both: revoking a refresh token revokes its access tokens, and an invalid token is a 400.
+  test("refresh token: the server calls the access token invalid after the refresh token was revoked: no error", async () => {
     const cache = cacheOf(salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1" }));
     await cache.get();
     const refused = { status: 400, body: { error: "invalid_token", error_description: "invalid token" } };
@@ -482,7 +492,7 @@ describe("revoking", () => {
     expect(auth.requests).toHaveLength(3);
   });
 
-  test("what is refused otherwise is the server's error", async () => {
+  test("the server refuses with another error: closing rejects with that error", async () => {
     const cache = cacheOf();
     await cache.get();
     auth.respond({ status: 400, body: { error: "unsupported_token_type" } });
@@ -491,7 +501,7 @@ describe("revoking", () => {
 });
 
 describe("token exchange", () => {
-  test("sends the identity provider's token and the handler; its answer needs no issued_token_type", async () => {
+  test("sends the identity provider's token and the handler, and accepts an answer without issued_token_type", async () => {
     const grant = salesforceTokenExchangeGrant({
       ...orgOptions(),
       subjectToken: async () => "idp-token",
@@ -509,7 +519,7 @@ describe("token exchange", () => {
     });
   });
 
-  test("T31: what was issued is kept no longer than the subject token is good", async () => {
+  test("subjectExpiresAt: the issued token is kept no longer", async () => {
     const clock = manualClock();
     const subjectExpiresAt = clock.now() + 120_000;
     const grant = salesforceTokenExchangeGrant({ ...orgOptions(), subjectToken: "opaque", subjectExpiresAt });
@@ -527,7 +537,7 @@ describe("token exchange", () => {
   });
 });
 
-test("S5: inspecting the grant, the cache or an error shows no key, secret or token", async () => {
+test("S5: the printed grant, cache, token and error show no key, secret or token", async () => {
   const { privateKey } = await generateKeyPair("RS256", { extractable: true });
   const pem = await exportPKCS8(privateKey);
   const { clientSecret: _secret, ...org } = orgOptions();
@@ -542,11 +552,11 @@ test("S5: inspecting the grant, the cache or an error shows no key, secret or to
     const cache = cacheOf(grant);
     shown.push(printed(grant), printed({ ...grant }), printed(await cache.get()), printed(cache));
     await cache.invalidate((await cache.get()).value);
-    // A server that repeats what it was sent, the secret of who has one included.
+    // The server repeats everything it received, with the secret if there was one.
     auth.respond(({ form, headers }) => {
       const secret = headers.authorization === undefined ? "" : SECRET;
-      const said = `${sent} ${secret} ${form.get("assertion") ?? ""}`;
-      return { status: 400, body: { error: "invalid_request", error_description: said } };
+      const error_description = `${sent} ${secret} ${form.get("assertion") ?? ""}`;
+      return { status: 400, body: { error: "invalid_request", error_description } };
     });
     shown.push(printed(await rejectionOf(cache.get())));
   }

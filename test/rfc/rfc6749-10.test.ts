@@ -25,15 +25,14 @@ function grants(tokenEndpoint: string): Grant[] {
   ];
 }
 
-// Spans and metrics come with `remint/otel`, which has its own tests of this.
-test("T8: no token and no secret in grants, caches, tokens, events and errors, printed in any way", async () => {
+test("sections 10.3 and 10.6: printed grants, caches, tokens, events and errors show no token and no secret", async () => {
   const auth = await startAuthServer();
   const seen: unknown[] = [];
   const onEvent = (event: RemintEvent): void => void seen.push(event);
   for (const grant of grants(auth.tokenEndpoint)) {
     const issued_token_type = "urn:ietf:params:oauth:token-type:access_token";
     auth.respond({ body: { access_token: "hush-token", token_type: "Bearer", issued_token_type } });
-    // A server that repeats everything it was sent.
+    // The server repeats everything it received.
     auth.respond(({ body, headers }) => {
       const echo = `${new URLSearchParams(body).toString()} ${headers.authorization}`;
       return {

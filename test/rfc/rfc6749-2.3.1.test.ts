@@ -1,8 +1,8 @@
-/** RFC 6749 section 2.3.1: Client Password. */
-import { definitionOf } from "../../src/core/grant.ts";
+/** RFC 6749 section 2.3.1: client password. */
 import { describe, expect, test } from "vitest";
 import { clientCredentialsGrant, type ClientCredentialsGrantOptions } from "remint";
 import { startAuthServer, type TokenRequest } from "remint/testing";
+import { definitionOf } from "../../src/core/grant.ts";
 
 const SECRETS = ["plain", ":", "+", "%", " ", "é", "/", "s:e+c%r é/t", "-_.!~*'()", "%41", "ключ"];
 
@@ -13,7 +13,7 @@ async function requestOf(options: Partial<ClientCredentialsGrantOptions>): Promi
   return auth.requests[0] ?? expect.fail("nothing was sent");
 }
 
-describe("T1: id and secret are each form-encoded before they are joined and base64-encoded", () => {
+describe("section 2.3.1: id and secret are each form-encoded, then joined, then base64-encoded", () => {
   test.each(SECRETS)("a secret with %s", async (clientSecret) => {
     const { headers, form } = await requestOf({ clientSecret });
     const [scheme, credentials = ""] = headers.authorization?.split(" ") ?? [];
@@ -26,7 +26,7 @@ describe("T1: id and secret are each form-encoded before they are joined and bas
     expect([...form.keys()]).toEqual(["grant_type"]);
   });
 
-  test("a server with a strict decoder (decodeURIComponent after + became a space) lets them in", async () => {
+  test("a server with a strict decoder (+ to space, then decodeURIComponent) accepts them", async () => {
     for (const clientSecret of SECRETS) {
       await using auth = await startAuthServer({ clientId: "a b:c", clientSecret });
       const grant = clientCredentialsGrant({ tokenEndpoint: auth.tokenEndpoint, clientId: "a b:c", clientSecret });
@@ -37,8 +37,8 @@ describe("T1: id and secret are each form-encoded before they are joined and bas
   });
 });
 
-describe("T2: one method per request, and never in the URI", () => {
-  test("the body only when it is asked for, and the header not then", async () => {
+describe("section 2.3.1: one authentication method per request, and no credential in the URI", () => {
+  test("client_secret_post: the credentials are in the body and not in the header", async () => {
     const clientSecret = "s:e+c%r é/t";
     const { headers, form } = await requestOf({ clientSecret, clientAuthentication: "client_secret_post" });
     expect(headers.authorization).toBeUndefined();
@@ -49,7 +49,7 @@ describe("T2: one method per request, and never in the URI", () => {
     });
   });
 
-  test("a second method cannot be said: a secret beside it, or parameters and headers that are credentials", () => {
+  test("a secret beside another method, or a credential in parameters or headers, is refused", () => {
     const options = { tokenEndpoint: "https://auth.example/token", clientId: "a" };
     const build = (more: Partial<ClientCredentialsGrantOptions>) => (): unknown =>
       clientCredentialsGrant({ ...options, ...more });
@@ -60,7 +60,7 @@ describe("T2: one method per request, and never in the URI", () => {
     expect(build({ clientSecret: "s", headers: { Authorization: "x" } })).toThrow(/"headers" must not have/);
   });
 
-  test("nothing of them is in the URL", async () => {
+  test("client_secret_basic and client_secret_post: the URL contains no credential", async () => {
     const seen: string[] = [];
     const fetch = async (url: string): Promise<Response> => {
       seen.push(url);

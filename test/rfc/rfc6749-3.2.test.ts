@@ -1,13 +1,13 @@
-/** RFC 6749 section 3.2: Token Endpoint. */
-import { definitionOf } from "../../src/core/grant.ts";
+/** RFC 6749 section 3.2: token endpoint. */
 import { expect, test } from "vitest";
 import { clientCredentialsGrant, type ClientCredentialsGrantOptions } from "remint";
 import { startAuthServer } from "remint/testing";
+import { definitionOf } from "../../src/core/grant.ts";
 
 const client = { clientId: "a", clientSecret: "s" };
 const signal = new AbortController().signal;
 
-test("T3: POST of a form, by every client authentication", async () => {
+test("section 3.2: each client authentication method sends a POST of a form", async () => {
   await using auth = await startAuthServer();
   const { tokenEndpoint } = auth;
   const ways: Partial<ClientCredentialsGrantOptions>[] = [
@@ -23,8 +23,8 @@ test("T3: POST of a form, by every client authentication", async () => {
   }
 });
 
-// The RFC lets it be sent, and the server treat it as omitted; not every server does.
-test("T3: what has no value is left out", async () => {
+// The RFC allows a parameter without a value and lets the server treat it as omitted. Not every server does.
+test("section 3.2: a parameter without a value is not sent", async () => {
   await using auth = await startAuthServer();
   const { tokenEndpoint } = auth;
   const empty = { scope: undefined, resource: undefined, audience: undefined, parameters: {} };
@@ -36,7 +36,7 @@ test("T3: what has no value is left out", async () => {
   );
 });
 
-test("T3: no parameter is there twice, but those that extensions repeat (RFC 8707: resource)", async () => {
+test("section 3.2: no parameter is sent twice, except `resource`, which RFC 8707 repeats", async () => {
   await using auth = await startAuthServer();
   await definitionOf(
     clientCredentialsGrant({
@@ -57,7 +57,7 @@ test("T3: no parameter is there twice, but those that extensions repeat (RFC 870
 const build = (tokenEndpoint: string, allowHttp?: boolean) => (): unknown =>
   clientCredentialsGrant({ tokenEndpoint, ...client, allowHttp });
 
-test("T3: TLS, but on loopback and where allowHttp says so; the endpoint has no fragment", () => {
+test("section 3.2: plain http is refused, except on loopback or with allowHttp; a fragment is refused", () => {
   expect(build("http://auth.example/token")).toThrow(/must be an https URL/);
   expect(build("https://auth.example/token#a")).toThrow(/must not have a fragment/);
   expect(build("http://auth.example/token", true)).not.toThrow();

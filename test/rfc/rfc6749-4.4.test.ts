@@ -7,7 +7,7 @@ import { json, startTokenServer } from "../grants/token-server.ts";
 
 const CLIENT = { clientId: "client", clientSecret: "secret" } as const;
 
-test("T4, 4.4.2: the body is grant_type and scope, and the client authenticates", async () => {
+test("section 4.4.2: the body has grant_type and scope, and the client authenticates", async () => {
   const server = await startTokenServer((response) => json(response, 200, { access_token: "a", token_type: "Bearer" }));
   const grant = clientCredentialsGrant({ tokenEndpoint: server.origin, ...CLIENT, scope: "read" });
   await createTokenCache({ grant, origins: "any" }).get();
@@ -17,7 +17,7 @@ test("T4, 4.4.2: the body is grant_type and scope, and the client authenticates"
   expect(headers.authorization).toBe(`Basic ${btoa("client:secret")}`);
 });
 
-test("T4, 4.4.3: a refresh token that should not be there is ignored; renewal is a new request of the same kind", async () => {
+test("section 4.4.3: a refresh token in the answer is ignored; the next mint is a client credentials request again", async () => {
   const server = await startTokenServer((response) =>
     json(response, 200, { access_token: "a", token_type: "Bearer", expires_in: 60, refresh_token: "rt" }),
   );

@@ -1,4 +1,4 @@
-/** RFC 6749 section 5.1: a successful response; section 7.1: token types. The answer is the RFC's example. */
+/** RFC 6749 section 5.1: successful response; section 7.1: token types. The answer is the RFC's example. */
 import { describe, expect, test } from "vitest";
 import {
   type AccessToken,
@@ -36,32 +36,32 @@ describe.each(grants)("%s", (_name, make) => {
     return createTokenCache({ grant: make(server.origin), origins: "any", clock: manualClock() }).get();
   }
 
-  test("T5: access_token and token_type are required", async () => {
+  test("section 5.1: an answer without access_token or token_type is refused", async () => {
     for (const missing of [{ access_token: undefined }, { token_type: undefined }, { access_token: "" }]) {
       const error = await rejectionOf(minted({ token_type: "Bearer", ...missing }));
       expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
     }
   });
 
-  test("T5, 7.1: a token of a type that is not understood is not used; the type is compared without case", async () => {
+  test("section 7.1: an unknown token_type is refused; bearer is accepted in any case", async () => {
     expect(await rejectionOf(minted({}))).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
     for (const token_type of ["bearer", "Bearer", "BEARER"]) {
       expect((await minted({ token_type })).header).toBe(`Bearer ${EXAMPLE.access_token}`);
     }
   });
 
-  test("T5: unknown members are ignored, which is to say kept for who knows them", async () => {
+  test("section 5.1: an unknown member is no error and is kept in the token's response", async () => {
     expect((await minted({ token_type: "Bearer" })).response).toMatchObject({ example_parameter: "example_value" });
   });
 
-  test("T5: expires_in is optional", async () => {
+  test("section 5.1: an answer without expires_in is accepted and gets the default lifetime", async () => {
     const { expiresAt } = await minted({ token_type: "Bearer", expires_in: undefined });
     expect(expiresAt).toBe(manualClock().now() + 1_800_000);
   });
 
-  // That it must not satisfy a wider request is so by construction: a cache holds the token of one grant, and its scope
-  // is part of the grant's key (T15).
-  test("T5: a scope that differs from the one asked for is recorded", async () => {
+  // A narrower token cannot satisfy a wider request: a cache holds the token of one grant, and the scope is part of the
+  // grant's key (test/rfc/rfc9700.test.ts, section 2.3).
+  test("section 5.1: a scope that differs from the requested one is recorded in the token", async () => {
     expect((await minted({ token_type: "Bearer", scope: "read" })).scope).toBe("read");
   });
 });

@@ -4,7 +4,7 @@ import { createTokenCache, refreshTokenGrant } from "remint";
 import { startAuthServer, type Answer } from "remint/testing";
 import { rejectionOf } from "../core/cache-under-test.ts";
 
-/** What becomes of an answer; nothing is cached in any case. */
+/** Returns the error of a mint that gets this answer, and checks that nothing is cached. */
 async function failure(answer: Answer, token = "rt-0"): Promise<unknown> {
   const auth = await startAuthServer();
   auth.respondAlways(answer);
@@ -17,7 +17,7 @@ async function failure(answer: Answer, token = "rt-0"): Promise<unknown> {
   return error;
 }
 
-test("T6: 400 with the members of the RFC's example", async () => {
+test("section 5.2: 400 with the members of the RFC's example is a TokenEndpointError", async () => {
   const body = { error: "invalid_request", error_description: "missing", error_uri: "https://auth.example/errors/1" };
   expect(await failure({ status: 400, body })).toMatchObject({
     name: "TokenEndpointError",
@@ -29,7 +29,7 @@ test("T6: 400 with the members of the RFC's example", async () => {
   });
 });
 
-test("T6: 401 with WWW-Authenticate, for a client that used the Authorization header", async () => {
+test("section 5.2: 401 with WWW-Authenticate and invalid_client is a TokenEndpointError", async () => {
   const headers = { "www-authenticate": 'Basic realm="token"' };
   expect(await failure({ status: 401, headers, body: { error: "invalid_client" } })).toMatchObject({
     code: "ERR_TOKEN_ENDPOINT",
@@ -40,18 +40,18 @@ test("T6: 401 with WWW-Authenticate, for a client that used the Authorization he
 });
 
 test.each(["invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"])(
-  "T6: %s is final as it is, and does not end the session as invalid_grant does",
+  "section 5.2: %s is neither retryable nor terminal: unlike invalid_grant, it does not end the session",
   async (error) => {
     expect(await failure({ status: 400, body: { error } })).toMatchObject({ error, retryable: false, terminal: false });
   },
 );
 
-test("T6: an error code is known though a secret happens to be a part of it", async () => {
+test('section 5.2: the refresh token is "grant": the code invalid_grant is still recognized and not redacted', async () => {
   const answer = { status: 400, body: { error: "invalid_grant" } };
   expect(await failure(answer, "grant")).toMatchObject({ error: "invalid_grant", terminal: true });
 });
 
-describe("T6: what is no error response of the RFC is a typed error all the same", () => {
+describe("section 5.2: an answer that is no error response of the RFC is a typed error too", () => {
   const html = "<!doctype html><title>Error</title>";
   const answers: [what: string, answer: Answer, code: string][] = [
     ["not JSON, 400", { status: 400, body: "nope" }, "ERR_TOKEN_ENDPOINT"],

@@ -8,8 +8,8 @@ import { FIRST, startRotatingServer } from "../grants/rotating-server.ts";
 
 const CLIENT = { clientId: "client", clientSecret: "secret" } as const;
 
-// That a scope must not exceed the original one only the server can judge: it answers invalid_scope.
-test("T7: the request has the refresh token and the scope, and the client authenticates", async () => {
+// A scope must not exceed the original one. Only the server can check that: it answers invalid_scope.
+test("section 6: the request has the refresh token and the scope, and the client authenticates", async () => {
   const { auth } = await startRotatingServer();
   const { tokenEndpoint } = auth;
   const grant = refreshTokenGrant({ tokenEndpoint, ...CLIENT, refreshToken: FIRST, scope: "read" });
@@ -20,7 +20,7 @@ test("T7: the request has the refresh token and the scope, and the client authen
 });
 
 test.each([true, false])(
-  "T7: with a new refresh token (%j) the old one is discarded, without it is kept",
+  "section 6: a new refresh token in the answer (%j) replaces the old one; otherwise the old one is kept",
   async (rotates) => {
     const server = await startRotatingServer(rotates);
     const { tokenEndpoint } = server.auth;
@@ -36,7 +36,7 @@ test.each([true, false])(
   },
 );
 
-test("T7, 10.4: the refresh token goes to the token endpoint only", async () => {
+test("section 10.4: the refresh token is sent to the token endpoint only", async () => {
   const { auth } = await startRotatingServer();
   const api = await startApi({ accepts: auth });
   const { tokenEndpoint } = auth;

@@ -1,11 +1,10 @@
 /**
- * RFC 6750 where it concerns what a grant obtains. How requests are sent and challenges judged is the request policy's:
- * more of T9 and T11 in test/adapters/contract-*.ts and test/request-policy.test.ts, of T10 in test/challenge.test.ts, of
- * T12 in test/origins.test.ts and test/security.test.ts.
+ * RFC 6750 for the token of each grant. More tests of these sections: requests and challenges (2.1, 3.1) in
+ * test/adapters/contract-*.ts and test/policy/request-policy*.test.ts, parsing of challenges (3) in
+ * test/base/challenge.test.ts, origins and transport (5.3) in test/core/origins.test.ts and test/core/security.test.ts.
  *
- * Section 2.3 only advises against a token in the query; RFC 9700 section 4.3.2 forbids it (T19).
+ * Section 2.3 only advises against a token in the query. RFC 9700 section 4.3.2 forbids it.
  */
-import { policyHalf } from "../../src/core/types.ts";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   clientCredentialsGrant,
@@ -17,6 +16,7 @@ import {
 } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { type Api, type AuthServer, startApi, startAuthServer } from "remint/testing";
+import { policyHalf } from "../../src/core/types.ts";
 
 const common = { clientId: "client", clientSecret: "secret" } as const;
 const grants: [name: string, make: (tokenEndpoint: string) => Grant][] = [
@@ -47,7 +47,7 @@ beforeEach(async () => {
 afterEach(() => Promise.all([auth.close(), api.close()]));
 
 describe.each(grants)("%s", (_name, make) => {
-  test("T9, 2.1, 2.3: its token goes into the Authorization header and never into a URL", async () => {
+  test("sections 2.1 and 2.3: the token is in the Authorization header and not in the URL", async () => {
     const tokens = createTokenCache({ grant: make(auth.tokenEndpoint), origins: [api.origin] });
     await createAuthFetch(tokens)(`${api.origin}/orders?x=1`);
     expect(api.requests.map(({ url, headers }) => [url, headers.authorization])).toEqual([
@@ -55,7 +55,7 @@ describe.each(grants)("%s", (_name, make) => {
     ]);
   });
 
-  test("T11, 3.1: invalid_token gets a new token, once; insufficient_scope and invalid_request do not", async () => {
+  test("section 3.1: invalid_token: renewed once; insufficient_scope and invalid_request: not renewed", async () => {
     const tokens = createTokenCache({ grant: make(auth.tokenEndpoint), origins: [api.origin] });
     const authFetch = createAuthFetch(tokens);
     api.respond(
@@ -72,7 +72,7 @@ describe.each(grants)("%s", (_name, make) => {
   });
 });
 
-describe("T10, 3: the challenge is found among others, in whatever order and case", () => {
+describe("section 3: the Bearer challenge is found among others, in any order and case", () => {
   const scope = 'error="insufficient_scope"';
   const challenges: [renews: boolean, header: string | string[]][] = [
     [false, `Bearer realm="example", ${scope}`],
@@ -92,7 +92,7 @@ describe("T10, 3: the challenge is found among others, in whatever order and cas
   });
 });
 
-test("T12, 5.3: a grant's own origins are https, or named; its tokens go nowhere else", () => {
+test("section 5.3: a grant with origins: its token goes to these https origins only; an origin with a path is refused", () => {
   const { rules } = policyHalf(createTokenCache({ grant: restrictedTo(["https://api.example"]) }));
   const urls = [
     "https://api.example/x",

@@ -1,9 +1,8 @@
 /**
- * RFC 7523 section 2.1: a JWT as an authorization grant; section 3: what is in it. Everything else about the grant is in
- * test/grants/jwt-bearer.test.ts.
+ * RFC 7523 section 2.1: a JWT as an authorization grant; section 3: its claims. Everything else about the grant is in
+ * test/grants/jwt-bearer.test.ts, and client authentication with a JWT is in test/rfc/rfc7523-2.2.test.ts.
  *
- * T33: `iss`, `sub`, `aud` and `exp` are what the RFC wants; that `exp` is near and `jti` is new each time is this
- * package's rule. T32's second half and T34 (client authentication with a JWT): test/rfc/rfc7523-2.2.test.ts.
+ * Section 3 requires `iss`, `sub`, `aud` and `exp`. That `exp` is near and `jti` is new each time is this package's rule.
  */
 import { generateKeyPair, jwtVerify } from "jose";
 import { expect, onTestFinished, test } from "vitest";
@@ -28,7 +27,7 @@ async function mint({ tokenEndpoint }: AuthServer, more: Partial<JwtBearerGrantO
   await createTokenCache({ grant, origins: "any" }).get();
 }
 
-test("T32: grant_type and assertion; client authentication in the header, so there is no client_id to contradict it", async () => {
+test("section 2.1: the body has grant_type and assertion, and no client_id that could contradict the header", async () => {
   const auth = await server();
   await mint(auth, { assertion: "eyJhbGciOiJFUzI1NiIsImtpZCI6IjE2In0.eyJpc3Mi.J9l-ZhwP" });
   expect(Object.fromEntries(auth.requests[0]!.form)).toEqual({
@@ -37,14 +36,14 @@ test("T32: grant_type and assertion; client authentication in the header, so the
   });
 });
 
-test("T32: the client need not authenticate; it is named then", async () => {
+test("section 2.1: without client authentication the body has the client_id", async () => {
   const auth = await server();
   await mint(auth, { clientSecret: undefined, clientAuthentication: "none" });
   const { form, headers } = auth.requests[0]!;
   expect([form.get("client_id"), headers.authorization]).toEqual(["client", undefined]);
 });
 
-test("T33: iss, sub, aud, a short exp, and a new jti on every attempt", async () => {
+test("section 3: three attempts: each assertion has iss, sub, aud, a short exp and a new jti", async () => {
   const auth = await server();
   const { privateKey, publicKey } = await generateKeyPair("RS256");
   auth.respond({ status: 500 }, { status: 503 });

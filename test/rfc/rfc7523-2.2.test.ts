@@ -1,11 +1,10 @@
 /**
- * RFC 7523 sections 2.2 and 3: Using JWTs for Client Authentication, and what such a JWT has to say.
+ * RFC 7523 section 2.2: JWTs for client authentication; section 3: the claims of such a JWT.
  *
- * Stricter than its text, on purpose. T33: the RFC wants `exp` and allows `jti`; that every assertion has both, is good for a
- * minute and is sent once is this package's rule. T34: the RFC allows the URL of the token endpoint as `aud`; that it is the
- * issuer alone comes from the draft that replaces it (draft-ietf-oauth-rfc7523bis; paraphrased, its text was not at hand).
+ * The package is stricter than the RFC, on purpose. The RFC requires `exp` and allows `jti`: here every assertion has both, is
+ * valid for a minute and is sent once. The RFC allows the token endpoint's URL as `aud`: with an issuer, `aud` is the issuer
+ * alone, as the draft of the RFC's successor requires (draft-ietf-oauth-rfc7523bis, paraphrased).
  */
-import { definitionOf } from "../../src/core/grant.ts";
 import { generateKeyPair, jwtVerify, type JWTVerifyResult } from "jose";
 import { beforeAll, describe, expect, test } from "vitest";
 import {
@@ -17,6 +16,7 @@ import {
   type PrivateKeyJwtOptions,
 } from "remint";
 import { startAuthServer, type TokenRequest } from "remint/testing";
+import { definitionOf } from "../../src/core/grant.ts";
 
 const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const METADATA = {
@@ -49,7 +49,7 @@ async function requestOf(options: Partial<ClientCredentialsGrantOptions>): Promi
 }
 
 describe("section 2.2", () => {
-  test("T32: client_assertion and client_assertion_type, once each, and no other authentication", async () => {
+  test("the body has client_assertion and client_assertion_type once each, and no other credential", async () => {
     for (const clientAuthentication of [method(), clientAssertion(async () => "e30.e30.c2ln")]) {
       const { form, headers } = await requestOf({ clientAuthentication });
       expect(form.getAll("client_assertion_type")).toEqual([ASSERTION_TYPE]);
@@ -59,14 +59,14 @@ describe("section 2.2", () => {
     }
   });
 
-  test("T32: client_id is the client that the assertion is about", async () => {
+  test("client_id equals the sub of the assertion", async () => {
     const request = await requestOf({ clientAuthentication: method() });
     expect((await verified(request)).payload.sub).toBe(request.form.get("client_id"));
   });
 });
 
 describe("section 3", () => {
-  test("T33: iss and sub are the client, exp is at most 60 s away, and the algorithm is asymmetric", async () => {
+  test("iss and sub are the client, exp is at most 60 s away, and the algorithm is asymmetric", async () => {
     const before = Math.floor(Date.now() / 1000);
     const { payload, protectedHeader } = await verified(
       await requestOf({ clientAuthentication: method({ kid: "k1" }) }),
@@ -77,7 +77,7 @@ describe("section 3", () => {
     expect(protectedHeader).toEqual({ alg: "ES256", kid: "k1" });
   });
 
-  test("T33: every attempt has a new assertion, also those of one mint", async () => {
+  test("three attempts of one mint: each has a new assertion", async () => {
     await using auth = await startAuthServer();
     auth.respond({ status: 503 }, { status: 503 });
     const { tokenEndpoint } = auth;
@@ -88,7 +88,7 @@ describe("section 3", () => {
     expect(new Set(ids).size).toBe(3);
   });
 
-  test("T34: without an issuer, aud is the token endpoint, as a string", async () => {
+  test("without an issuer, aud is the token endpoint as a string", async () => {
     await using auth = await startAuthServer();
     const { tokenEndpoint } = auth;
     await definitionOf(
@@ -99,7 +99,7 @@ describe("section 3", () => {
     expect((await verified(auth.requests[0]!)).payload.aud).toBe(tokenEndpoint);
   });
 
-  test("T34: with an issuer, aud is the issuer alone, at every endpoint; `audience` opts out", async () => {
+  test("with an issuer, aud is the issuer at every endpoint; with the option `audience`, it is that audience", async () => {
     const seen: URLSearchParams[] = [];
     const fetch = async (url: string, { body }: RequestInit): Promise<Response> => {
       if (url.endsWith("/openid-configuration")) return Response.json(METADATA);

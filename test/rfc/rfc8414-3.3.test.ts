@@ -1,21 +1,21 @@
 /**
- * RFC 8414 section 3.3: Authorization Server Metadata Validation. That a failed lookup is made again (T38's second half) is
- * this package's rule, not the RFC's.
+ * RFC 8414 section 3.3: validation of authorization server metadata. That a failed lookup is made again is this package's
+ * rule and not the RFC's.
  */
-import { definitionOf } from "../../src/core/grant.ts";
 import { describe, expect, test } from "vitest";
 import { clientCredentialsGrant, createTokenCache } from "remint";
+import { definitionOf } from "../../src/core/grant.ts";
 
 const client = { clientId: "orders", clientSecret: "s3cr3t" };
 const signal = new AbortController().signal;
 
-interface World {
+interface ScriptedServer {
   readonly fetch: (url: string) => Promise<Response>;
   readonly asked: string[];
 }
 
-/** Answers to every lookup, in order, the last one for ever; everything else is a token endpoint. */
-function world(...answers: readonly (() => Response)[]): World {
+/** Answers each metadata lookup with the next answer, then always with the last one. Every other URL is a token endpoint. */
+function scriptedServer(...answers: readonly (() => Response)[]): ScriptedServer {
   const asked: string[] = [];
   let lookups = 0;
   return {
@@ -31,7 +31,7 @@ function world(...answers: readonly (() => Response)[]): World {
 const metadataOf = (issuer: unknown) => (): Response =>
   Response.json({ issuer, token_endpoint: "https://auth.example/token" });
 
-describe("T38: the issuer of the metadata is the one that was asked for", () => {
+describe("section 3.3: the issuer of the metadata is the requested one", () => {
   test.each([
     ["https://auth.example", "https://auth.example/"],
     ["https://auth.example/", "https://auth.example"],
@@ -40,18 +40,21 @@ describe("T38: the issuer of the metadata is the one that was asked for", () => 
     ["https://auth.example/a", "https://auth.example/b"],
     ["https://auth.example/%7Ea", "https://auth.example/~a"],
     ["https://auth.example", "https://attacker.example"],
-  ])("%s is not %s: nothing is sent to the endpoints of the latter", async (issuer, other) => {
-    const { fetch, asked } = world(metadataOf(other));
-    const minted = definitionOf(clientCredentialsGrant({ issuer, ...client, fetch })).mint({ signal });
-    await expect(minted).rejects.toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
-    await expect(minted).rejects.toThrow(`is the metadata of another issuer, "${other}"`);
-    expect(asked.filter((url) => !url.includes("/.well-known/"))).toEqual([]);
-  });
+  ])(
+    "%s is requested and the metadata is of %s: refused, and no request goes to its endpoints",
+    async (issuer, other) => {
+      const { fetch, asked } = scriptedServer(metadataOf(other));
+      const minted = definitionOf(clientCredentialsGrant({ issuer, ...client, fetch })).mint({ signal });
+      await expect(minted).rejects.toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
+      await expect(minted).rejects.toThrow(`is the metadata of another issuer, "${other}"`);
+      expect(asked.filter((url) => !url.includes("/.well-known/"))).toEqual([]);
+    },
+  );
 
   test.each([undefined, null, 5, "", "no url", ["https://auth.example"]])(
-    "metadata with %j as issuer is none",
+    "metadata with the issuer %j is refused",
     async (other) => {
-      const { fetch, asked } = world(metadataOf(other));
+      const { fetch, asked } = scriptedServer(metadataOf(other));
       const minted = definitionOf(clientCredentialsGrant({ issuer: "https://auth.example", ...client, fetch })).mint({
         signal,
       });
@@ -61,18 +64,18 @@ describe("T38: the issuer of the metadata is the one that was asked for", () => 
   );
 
   test.each(["https://auth.example", "https://auth.example/", "https://auth.example/a/", "https://AUTH.example"])(
-    "%s is %s",
+    "%s is requested and the metadata has the same issuer: accepted",
     async (issuer) => {
-      const { fetch } = world(metadataOf(issuer));
+      const { fetch } = scriptedServer(metadataOf(issuer));
       const minted = definitionOf(clientCredentialsGrant({ issuer, ...client, fetch })).mint({ signal });
       await expect(minted).resolves.toMatchObject({ access_token: "a" });
     },
   );
 });
 
-test("T38: a failed lookup is not sticky: another issuer's metadata today, the right one tomorrow", async () => {
+test("the first mint finds another issuer's metadata and fails; the second finds the right one and succeeds", async () => {
   const issuer = "https://auth.example";
-  const { fetch, asked } = world(metadataOf("https://attacker.example"), metadataOf(issuer));
+  const { fetch, asked } = scriptedServer(metadataOf("https://attacker.example"), metadataOf(issuer));
   const grant = clientCredentialsGrant({ issuer, ...client, fetch });
   await expect(definitionOf(grant).mint({ signal })).rejects.toThrow(/another issuer/);
   await expect(definitionOf(grant).mint({ signal })).resolves.toMatchObject({ access_token: "a" });
@@ -81,9 +84,9 @@ test("T38: a failed lookup is not sticky: another issuer's metadata today, the r
 
 const down = (): Response => new Response(null, { status: 503 });
 
-test("T38: a lookup that fails for a moment is retried within one mint, as C11 says", async () => {
+test("C11: a lookup that fails for a moment is retried within one mint", async () => {
   const issuer = "https://auth.example";
-  const { fetch } = world(down, down, metadataOf(issuer));
+  const { fetch } = scriptedServer(down, down, metadataOf(issuer));
   const grant = clientCredentialsGrant({ issuer, ...client, fetch });
   const tokens = createTokenCache({ grant, origins: ["https://api.example"], mintRetries: 1 });
   expect((await tokens.get()).value).toBe("a");

@@ -1,12 +1,12 @@
 /**
  * RFC 8693 section 2: token exchange. The requests and the answer are the RFC's own examples (sections 2.3 and A.1, A.2);
- * everything else about the grant is in test/grants/token-exchange.test.ts. T30 and T31 are no sentences of the RFC, which
- * leaves caching to the client: what was issued for one subject is not another's, and ends with it at the latest.
+ * everything else about the grant is in test/grants/token-exchange.test.ts. The RFC leaves caching to the client, so the two
+ * tests about it are this package's rules: a token of one subject is not served for another, and ends with its subject token.
  */
-import { definitionOf } from "../../src/core/grant.ts";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createTokenCache, tokenExchangeGrant, type TokenExchangeGrantOptions } from "remint";
 import { type AuthServer, manualClock, startAuthServer } from "remint/testing";
+import { definitionOf } from "../../src/core/grant.ts";
 import { jwt, rejectionOf } from "../core/cache-under-test.ts";
 
 const TYPE = "urn:ietf:params:oauth:token-type:";
@@ -40,7 +40,7 @@ async function exchange(more: Partial<TokenExchangeGrantOptions> = {}): Promise<
   return auth.requests.at(-1)!.form;
 }
 
-test("T28, 2.3: the RFC's example", async () => {
+test("section 2.3: the request of the RFC's example", async () => {
   const resource = "https://backend.example.com/api";
   expect(Object.fromEntries(await exchange({ resource, subjectTokenType: "access_token" }))).toEqual({
     grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
@@ -50,7 +50,7 @@ test("T28, 2.3: the RFC's example", async () => {
   });
 });
 
-test("T28, 2.1: subject_token and its type are required, actor_token_type is there exactly with actor_token", async () => {
+test("section 2.1: a subject token is required; actor_token_type is sent only with actor_token", async () => {
   expect(() => tokenExchangeGrant(options({ subjectToken: "" }))).toThrow(/"subjectToken"/);
   expect(() => tokenExchangeGrant(options({ actorTokenType: "jwt" }))).toThrow(/"actorTokenType"/);
   const without = await exchange();
@@ -63,19 +63,19 @@ test("T28, 2.1: subject_token and its type are required, actor_token_type is the
   expect([withActor.get("actor_token"), withActor.get("actor_token_type")]).toEqual(["a", `${TYPE}jwt`]);
 });
 
-test("T29, 2.2.1: issued_token_type is required", async () => {
+test("section 2.2.1: an answer without issued_token_type is refused", async () => {
   auth.respond({ body: { ...EXAMPLE, issued_token_type: undefined } });
   expect(await rejectionOf(exchange())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
 });
 
-test("T29, 2.2.1: token_type N_A is no access token, and is never attached", async () => {
+test("section 2.2.1: an answer with token_type N_A is refused", async () => {
   auth.respond({ body: { ...EXAMPLE, token_type: "N_A", issued_token_type: `${TYPE}refresh_token` } });
   const error = await rejectionOf(exchange());
   expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
   expect((error as Error).message).toContain("N_A");
 });
 
-test("T30: the key has digests of subject and actor, not the tokens", () => {
+test("caching: the key has digests of the subject and actor tokens, not the tokens", () => {
   const keys = [options(), options({ subjectToken: "another" }), options({ actorToken: "actor-1" })].map(
     (given) => definitionOf(tokenExchangeGrant(given)).key,
   );
@@ -86,7 +86,7 @@ test("T30: the key has digests of subject and actor, not the tokens", () => {
   }
 });
 
-test("T31: the entry never outlives the subject token", async () => {
+test("caching: the issued token expires no later than the subject token", async () => {
   const clock = manualClock();
   auth.respondAlways({ headers: { date: undefined }, body: { ...EXAMPLE, access_token: "opaque", expires_in: 3600 } });
   const subjectToken = jwt({ exp: clock.now() / 1000 + 90 });

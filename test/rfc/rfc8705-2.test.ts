@@ -1,14 +1,14 @@
 /**
- * RFC 8705: section 2 (Mutual TLS for OAuth Client Authentication), section 5 (Metadata for Mutual-TLS Endpoint Aliases).
- * With a real handshake: test/grants/certified.test.ts.
+ * RFC 8705 section 2: mutual TLS for client authentication; section 5: metadata for mutual TLS endpoint aliases. A test with
+ * a real handshake is in test/oauth/certified.test.ts.
  *
- * Section 3 (T37), the same certificate for the API as for the token request, is not done here: connections belong to the
- * user's client. What is done is that a token that may be bound to a certificate gets no key by itself, and so is not
- * shared with a process that has another certificate.
+ * Section 3 wants the same certificate for the API as for the token request. The package cannot ensure that, because
+ * connections belong to the user's client. It gives a token that may be bound to a certificate no key, so that the token is
+ * not shared with a process that has another certificate.
  */
-import { definitionOf } from "../../src/core/grant.ts";
 import { describe, expect, test } from "vitest";
 import { clientCredentialsGrant, createTokenCache, tlsClientAuth, type ClientCredentialsGrantOptions } from "remint";
+import { definitionOf } from "../../src/core/grant.ts";
 
 const signal = new AbortController().signal;
 const issuer = "https://auth.example";
@@ -22,15 +22,18 @@ const METADATA = {
   },
 };
 
-interface Sent {
+interface SentRequest {
   readonly url: string;
   readonly form: Readonly<Record<string, string>>;
   readonly headers: Headers;
 }
 
-/** Mints, and revokes where that can be done. */
-async function sentBy(more: Partial<ClientCredentialsGrantOptions>, metadata: object = METADATA): Promise<Sent[]> {
-  const sent: Sent[] = [];
+/** Mints, revokes if the grant can, and returns the requests except the metadata lookups. */
+async function sentBy(
+  more: Partial<ClientCredentialsGrantOptions>,
+  metadata: object = METADATA,
+): Promise<SentRequest[]> {
+  const sent: SentRequest[] = [];
   const fetch = async (url: string, { body, headers }: RequestInit): Promise<Response> => {
     if (url.includes("/.well-known/")) return Response.json(metadata);
     sent.push({ url, form: Object.fromEntries(body as URLSearchParams), headers: new Headers(headers) });
@@ -44,7 +47,7 @@ async function sentBy(more: Partial<ClientCredentialsGrantOptions>, metadata: ob
 }
 
 describe("section 2", () => {
-  test("T35: every request to the authorization server has the client_id, and nothing else that authenticates", async () => {
+  test("token request and revocation have the client_id and no other credential", async () => {
     const sent = await sentBy({ issuer });
     expect(sent.map(({ form }) => form)).toEqual([
       { grant_type: "client_credentials", client_id: "orders" },
@@ -55,7 +58,7 @@ describe("section 2", () => {
 });
 
 describe("section 5", () => {
-  test("T36: endpoints that have an alias for mutual TLS are asked there", async () => {
+  test("an endpoint with an alias for mutual TLS: the alias is used", async () => {
     const urls = (await sentBy({ issuer })).map(({ url }) => url);
     expect(urls).toEqual([
       METADATA.mtls_endpoint_aliases.token_endpoint,
@@ -63,7 +66,7 @@ describe("section 5", () => {
     ]);
   });
 
-  test("T36: the others where everybody asks them", async () => {
+  test("an endpoint without an alias: the ordinary endpoint is used", async () => {
     const { token_endpoint } = METADATA.mtls_endpoint_aliases;
     const some = { ...METADATA, mtls_endpoint_aliases: { token_endpoint } };
     expect((await sentBy({ issuer }, some)).map(({ url }) => url)).toEqual([
@@ -77,7 +80,7 @@ describe("section 5", () => {
     ]);
   });
 
-  test("T36: clients that authenticate otherwise do not use the aliases", async () => {
+  test("a client with a secret: the aliases are not used", async () => {
     const secret = { clientSecret: "s", clientAuthentication: undefined };
     expect((await sentBy({ issuer, ...secret })).map(({ url }) => url)).toEqual([
       METADATA.token_endpoint,
@@ -85,13 +88,13 @@ describe("section 5", () => {
     ]);
   });
 
-  test("S1: an alias has to be https too", async () => {
+  test("S1: an alias with plain http is refused", async () => {
     const plain = { ...METADATA, mtls_endpoint_aliases: { token_endpoint: "http://mtls.auth.example/token" } };
     await expect(sentBy({ issuer }, plain)).rejects.toThrow(/"token_endpoint" must be an https URL/);
   });
 });
 
-test("T37: a token that may be bound to a certificate is not shared unless the certificate is named", () => {
+test("section 3: tls_client_auth: no key without the option `key`; two names of certificates make two keys", () => {
   const options = { issuer, clientId: "orders", clientAuthentication: tlsClientAuth() };
   expect(definitionOf(clientCredentialsGrant(options)).key).toBeUndefined();
   const [one, other] = ["cert-1", "cert-2"].map((key) => definitionOf(clientCredentialsGrant({ ...options, key })).key);

@@ -1,5 +1,4 @@
 /** RFC 8707 section 2: resource indicators. */
-import { definitionOf } from "../../src/core/grant.ts";
 import { describe, expect, test } from "vitest";
 import {
   clientCredentialsGrant,
@@ -10,6 +9,7 @@ import {
   tokenExchangeGrant,
 } from "remint";
 import { startAuthServer } from "remint/testing";
+import { definitionOf } from "../../src/core/grant.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 
 type Resource = string | readonly string[];
@@ -31,27 +31,27 @@ function at(tokenEndpoint: string = common.tokenEndpoint): typeof common & { tok
 
 describe.each(grants)("%s", (_name, make) => {
   test.each(["https://api.example/app/", "https://api.example/?tenant=1", "urn:example:api"])(
-    "T27: %s is an absolute URI",
+    "section 2: %s is an absolute URI and accepted",
     (resource) => {
       expect(definitionOf(make(resource)).key).toContain(encodeURIComponent(resource));
     },
   );
 
   test.each(["/app", "api.example", "//api.example", "https://api.example/#app", "https://api.example#", ""])(
-    "T27: %j is not: a TypeError, before anything is sent",
+    "section 2: %j is relative or has a fragment: a TypeError, before anything is sent",
     (resource) => {
       expect(() => make(resource)).toThrow(TypeError);
       expect(() => make(["urn:example:a", resource])).toThrow(/"resource"/);
     },
   );
 
-  test("T27: may be repeated; in the key the order does not matter", () => {
+  test("section 2: two resources in either order make one key; one of them alone makes another", () => {
     const [a, b] = ["https://a.example/", "https://b.example/"] as const;
     expect(definitionOf(make([a, b])).key).toBe(definitionOf(make([b, a])).key);
     expect(definitionOf(make([a, b])).key).not.toBe(definitionOf(make(a)).key);
   });
 
-  test("T27: every one is sent, and invalid_target is not retried", async () => {
+  test("section 2: two resources are both sent, and invalid_target is not retried", async () => {
     const auth = await startAuthServer();
     auth.respondAlways({ status: 400, body: { error: "invalid_target" } });
     const cache = createTokenCache({ grant: make(["urn:x:a", "urn:x:b"], auth.tokenEndpoint), origins: "any" });

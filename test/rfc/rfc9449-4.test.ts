@@ -1,4 +1,7 @@
-/** RFC 9449 section 4.2: what a proof says; section 7.1: with a token. Token and hash are the RFC's own (figures 12 to 14). */
+/**
+ * RFC 9449 section 4.2: the contents of a DPoP proof; section 7.1: the proof beside a token. Token and hash are the RFC's own
+ * (figures 12 to 14).
+ */
 import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader, EmbeddedJWK, jwtVerify } from "jose";
 import { expect, test } from "vitest";
 import { createTokenCache, customGrant, type TokenResponse } from "remint";
@@ -11,7 +14,7 @@ const RESOURCE = "https://resource.example.org/protectedresource";
 
 const mint = (): TokenResponse => ({ access_token: TOKEN, token_type: "DPoP", expires_in: 2677 });
 
-/** The headers of requests that were sent with the RFC's token. */
+/** Sends requests with the RFC's token, and returns their headers. */
 async function sentTo(...urls: readonly [string, RequestInit?][]): Promise<Headers[]> {
   const sent: Headers[] = [];
   const tokens = createTokenCache({ grant: customGrant({ mint, prove: dpop().prove }), origins: "any" });
@@ -26,7 +29,7 @@ async function sentTo(...urls: readonly [string, RequestInit?][]): Promise<Heade
 
 const proofIn = (headers: Headers | undefined): string => headers?.get("dpop") ?? "";
 
-test("T22: typ, an asymmetric alg, and the public key alone; the signature is that key's", async () => {
+test("section 4.2: the header has typ, an asymmetric alg and only the public key, which verifies the signature", async () => {
   const [headers] = await sentTo([RESOURCE]);
   const { typ, alg, jwk = {} } = decodeProtectedHeader(proofIn(headers));
   expect([typ, alg]).toEqual(["dpop+jwt", "ES256"]);
@@ -35,24 +38,24 @@ test("T22: typ, an asymmetric alg, and the public key alone; the signature is th
   expect(await calculateJwkThumbprint(jwk)).toHaveLength(43);
 });
 
-test("T22: jti, htm, iat, and htu without query and fragment; ath is the hash of the token; no nonce unasked", async () => {
+test("section 4.2: a URL with query and fragment: htu has neither; htm, iat, jti and ath are there, a nonce is not", async () => {
   const before = Math.floor(Date.now() / 1000);
   const [headers] = await sentTo([`${RESOURCE}?foo=bar#part`, { method: "POST" }]);
   const { iat, jti, ...claims } = decodeJwt(proofIn(headers));
   expect(claims).toEqual({ htm: "POST", htu: RESOURCE, ath: HASH });
   expect(iat).toBeGreaterThanOrEqual(before);
-  // Section 4.2: 96 random bits or more; a version 4 UUID has 122.
+  // Section 4.2 wants at least 96 random bits. A version 4 UUID has 122.
   expect(jti).toMatch(/^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/);
 });
 
-test("T22: htm is the method as it is sent: fetch writes some names in capitals, and others as they are", async () => {
+test("section 4.2: methods in mixed case: htm is the method as fetch sends it", async () => {
   const methods = ["get", "Put", "PATCH", "Patch", "query"];
   const sent = await sentTo(...methods.map((method): [string, RequestInit] => [RESOURCE, { method }]));
   const written = methods.map((method) => new Request(RESOURCE, { method }).method);
   expect(sent.map((headers) => decodeJwt(proofIn(headers))["htm"])).toEqual(written);
 });
 
-test("T22: htu is the URL as it is requested: its scheme and host in lower case, its path as a URL parser has it", async () => {
+test("section 4.2: htu has scheme and host in lower case, and the path as a URL parser writes it", async () => {
   const urls = [
     "HTTPS://Resource.Example.ORG:443/a/../b",
     "https://resource.example.org",
@@ -66,14 +69,14 @@ test("T22: htu is the URL as it is requested: its scheme and host in lower case,
   ]);
 });
 
-test("T22: no jti twice", async () => {
+test("section 4.2: 200 requests have 200 different values of jti", async () => {
   const sent = await sentTo(...Array.from({ length: 200 }, (): [string] => [RESOURCE]));
   expect(new Set(sent.map((headers) => decodeJwt(proofIn(headers)).jti)).size).toBe(200);
 });
 
-test("T22, 7.1: the token is presented with the scheme DPoP, and one proof beside it", async () => {
+test("section 7.1: the caller set a DPoP header: the token has the scheme DPoP, and one proof is sent", async () => {
   const [headers] = await sentTo([RESOURCE, { headers: { dpop: "another" } }]);
   expect(headers?.get("authorization")).toBe(`DPoP ${TOKEN}`);
-  // Two would be joined by a comma.
+  // Two proofs would be joined by a comma.
   expect(proofIn(headers)).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/);
 });

@@ -1,12 +1,12 @@
 /**
- * RFC 9449 section 5: the token request and its answer (figures 5 to 7). What holds for every grant, and for refresh tokens
- * that rotate, is in test/dpop/token-request.test.ts.
+ * RFC 9449 section 5: the token request and its answer (figures 5 to 7). Tests for every grant, and for refresh tokens that
+ * rotate, are in test/dpop/token-request.test.ts.
  */
-import { definitionOf } from "../../src/core/grant.ts";
 import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader, exportJWK, generateKeyPair } from "jose";
 import { describe, expect, test } from "vitest";
 import { clientCredentialsGrant, createTokenCache, refreshTokenGrant } from "remint";
 import { dpop, type DpopKey } from "remint/dpop";
+import { definitionOf } from "../../src/core/grant.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 
 const TOKEN_ENDPOINT = "https://server.example.com/token";
@@ -23,7 +23,7 @@ interface Endpoint {
   readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
 }
 
-/** A server that answers so, and the proofs it got. */
+/** Returns the options for a token endpoint with this answer, and the proofs that the endpoint received. */
 function endpoint(answer: object = ANSWER): { readonly options: Endpoint; readonly proofs: string[] } {
   const proofs: string[] = [];
   const fetch = async (_url: string, { headers }: RequestInit): Promise<Response> => {
@@ -37,21 +37,21 @@ function tokensOf({ options }: ReturnType<typeof endpoint>, key: DpopKey): Retur
   return createTokenCache({ grant: clientCredentialsGrant({ ...options, dpop: key }), origins: "any", mintRetries: 0 });
 }
 
-test("T22: the proof of a token request is for POST and the endpoint, and has no ath", async () => {
+test("section 5: the proof of a token request is for POST and the endpoint, and has no ath", async () => {
   const server = endpoint();
   await tokensOf(server, dpop()).get();
   expect(decodeJwt(server.proofs[0] ?? "")).toMatchObject({ htm: "POST", htu: TOKEN_ENDPOINT });
   expect(decodeJwt(server.proofs[0] ?? "")).not.toHaveProperty("ath");
 });
 
-test("T23: a token_type of DPoP, in any case, makes the scheme DPoP", async () => {
+test("section 5: token_type DPoP in any case: the token has the scheme DPoP", async () => {
   for (const token_type of ["DPoP", "dpop", "DPOP"]) {
     const token = await tokensOf(endpoint({ ...ANSWER, token_type }), dpop()).get();
     expect(token.header).toBe(`DPoP ${ANSWER.access_token}`);
   }
 });
 
-test("T23: the answer of a server that bound nothing is discarded, unless it was said that this may be", async () => {
+test("section 5: token_type Bearer is refused; with allowBearer it is accepted and sent without a proof", async () => {
   const bearer = endpoint({ ...ANSWER, token_type: "Bearer" });
   expect(await rejectionOf(tokensOf(bearer, dpop()).get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
   const token = await tokensOf(bearer, dpop({ allowBearer: true })).get();
@@ -59,7 +59,7 @@ test("T23: the answer of a server that bound nothing is discarded, unless it was
   expect(await dpop({ allowBearer: true }).prove({ method: "GET", url: "https://a.example/", token })).toBeUndefined();
 });
 
-test("T23: a public client's refresh token is presented with a proof of the key it is bound to, every time", async () => {
+test("section 5: a public client refreshes twice: both requests have a proof of the same key", async () => {
   const keyPair = await generateKeyPair("ES256");
   const { proofs, options: server } = endpoint();
   const isPublic = { clientSecret: undefined, clientAuthentication: "none" } as const;
@@ -73,7 +73,7 @@ test("T23: a public client's refresh token is presented with a proof of the key 
 });
 
 describe("section 6", () => {
-  test("T26: a token that is bound to a key has a key of its own in a store, or none, and no private key in it", async () => {
+  test("a grant with a JWK has another key than without, with the thumbprint; with a generated key it has none", async () => {
     const { privateKey } = await generateKeyPair("ES256", { extractable: true });
     const jwk = await exportJWK(privateKey);
     const { options } = endpoint();

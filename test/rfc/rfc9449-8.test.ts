@@ -1,6 +1,6 @@
 /**
- * RFC 9449 section 8: nonces of the authorization server; section 9: nonces of an API. The answers are the RFC's (figures 20,
- * 23 and 24). With real servers and every client: test/adapters/contract-dpop.ts.
+ * RFC 9449 section 8: nonces of the authorization server; section 9: nonces of an API. The answers are the RFC's own (figures
+ * 20, 23 and 24). Tests with real servers and every client are in test/adapters/contract-dpop.ts.
  */
 import { decodeJwt } from "jose";
 import { describe, expect, test } from "vitest";
@@ -28,8 +28,9 @@ interface Scene {
   readonly clock: ManualClock;
   readonly tokens: ReturnType<typeof createTokenCache>;
   readonly authFetch: ReturnType<typeof createAuthFetch>;
-  /** The nonces of the proofs, in order. */
+  /** The nonces of the proofs that the authorization server received, oldest first. */
   readonly toServer: unknown[];
+  /** The nonces of the proofs that the API received, oldest first. */
   readonly toApi: unknown[];
 }
 
@@ -37,7 +38,7 @@ function nonceIn(init?: RequestInit): unknown {
   return decodeJwt(new Headers(init?.headers).get("dpop") ?? "")["nonce"];
 }
 
-/** A server and an API that give these answers, then good ones. */
+/** Creates a cache and a client for a server and an API that give these answers, then good ones. */
 function scene(fromServer: Response[], fromApi: Response[] = []): Scene {
   const clock = manualClock();
   const toServer: unknown[] = [];
@@ -63,19 +64,19 @@ function scene(fromServer: Response[], fromApi: Response[] = []): Scene {
 }
 
 describe("section 8", () => {
-  test("T24: the token request is sent again with the nonce it was answered", async () => {
+  test("the server asks for a nonce: the token request is sent again with it", async () => {
     const { tokens, toServer } = scene([asks(FIRST)]);
     await tokens.get();
     expect(toServer).toEqual([undefined, FIRST]);
   });
 
-  test("T24, 8.2: a new nonce in any answer replaces the one before", async () => {
+  test("8.2: a good answer has a new nonce: the next token requests have it", async () => {
     const { tokens, toServer } = scene([asks(FIRST), token({ "DPoP-Nonce": NEXT })]);
     for (let mint = 0; mint < 3; mint++) await tokens.invalidate((await tokens.get()).value);
     expect(toServer).toEqual([undefined, FIRST, NEXT, NEXT]);
   });
 
-  test("T24, 8.2: also in an answer that has nothing to do with nonces", async () => {
+  test("8.2: an answer with another error has a new nonce: the next token request has it", async () => {
     const busy = Response.json({ error: "slow_down" }, { status: 400, headers: { "DPoP-Nonce": NEXT } });
     const { clock, tokens, toServer } = scene([asks(FIRST), busy]);
     await expect(tokens.get()).rejects.toMatchObject({ error: "slow_down" });
@@ -85,7 +86,7 @@ describe("section 8", () => {
     expect(toServer).toEqual([undefined, FIRST, NEXT]);
   });
 
-  test("8.1: what is no nonce is not sent", async () => {
+  test("8.1: a nonce with a space and a comma is not sent", async () => {
     const { tokens, toServer } = scene([asks("two, of them")]);
     await expect(tokens.get()).rejects.toMatchObject({ error: "use_dpop_nonce" });
     expect(toServer).toEqual([undefined]);
@@ -93,19 +94,19 @@ describe("section 8", () => {
 });
 
 describe("section 9", () => {
-  test("T24: the request is sent again with the nonce it was answered, and so are the next ones at once", async () => {
+  test("the API asks for a nonce: the request is sent again with it, and the next request has it at once", async () => {
     const { authFetch, toApi } = scene([], [challenges({ "DPoP-Nonce": FIRST })]);
     for (const _ of [1, 2]) expect((await authFetch(API)).status).toBe(200);
     expect(toApi).toEqual([undefined, FIRST, FIRST]);
   });
 
-  test("T24: a new nonce in a good answer is used for the next request", async () => {
+  test("a good answer has a new nonce: the next request has it", async () => {
     const { authFetch, toApi } = scene([], [challenges({ "DPoP-Nonce": FIRST }), good({ "DPoP-Nonce": NEXT })]);
     for (const _ of [1, 2]) await authFetch(API);
     expect(toApi).toEqual([undefined, FIRST, NEXT]);
   });
 
-  test("T25: the token is kept, nothing is minted, and a rejection of the token after that is still mended", async () => {
+  test("the API asks for a nonce, then rejects the token: only the rejection mints, and the request succeeds", async () => {
     const dead = new Response(null, { status: 401, headers: { "WWW-Authenticate": 'DPoP error="invalid_token"' } });
     const { authFetch, toApi, toServer } = scene([], [challenges({ "DPoP-Nonce": FIRST }), dead]);
     expect((await authFetch(API)).status).toBe(200);
@@ -115,7 +116,7 @@ describe("section 9", () => {
     ]);
   });
 
-  test("T24: a challenge without a nonce, or with the one that was sent, ends there", async () => {
+  test("the API asks for a nonce without giving one, or gives the one it just got: the caller gets the 401", async () => {
     const without = scene([], [challenges({})]);
     expect((await without.authFetch(API)).status).toBe(401);
     const answers = [1, 2, 3].map(() => challenges({ "DPoP-Nonce": FIRST }));
@@ -124,7 +125,7 @@ describe("section 9", () => {
     expect([without.toApi, same.toApi]).toEqual([[undefined], [undefined, FIRST, FIRST]]);
   });
 
-  test("T24: the server's nonce is not the API's", async () => {
+  test("server and API ask for different nonces: each gets its own", async () => {
     const { authFetch, toApi, toServer } = scene([asks(FIRST)], [challenges({ "DPoP-Nonce": NEXT })]);
     await authFetch(API);
     expect([toServer, toApi]).toEqual([
@@ -133,7 +134,7 @@ describe("section 9", () => {
     ]);
   });
 
-  test("7.2: a nonce is asked for by the DPoP challenge, wherever among others it stands", async () => {
+  test("7.2: the DPoP challenge follows a Bearer challenge: the nonce is sent", async () => {
     const both = 'Bearer realm="a, b", DPoP algs="ES256 PS256", error="use_dpop_nonce"';
     const { authFetch, toApi } = scene([], [challenges({ "WWW-Authenticate": both, "DPoP-Nonce": FIRST })]);
     expect((await authFetch(API)).status).toBe(200);

@@ -1,14 +1,12 @@
 /**
- * RFC 9700 (BCP 240), the lines that concern grants. Most of its sentences are for servers; what a client can do about each
- * is tested here, or where it says.
+ * RFC 9700 (BCP 240), the sections that concern grants. Most of the RFC is for servers. This file tests what a client can do,
+ * except:
  *
- * - T13, 2.2.1 sender-constrained tokens: `remint/dpop`, with tests of its own, and `tlsClientAuth()`, in
- *   test/rfc/rfc8705-2.test.ts and test/grants/certified.test.ts.
- * - T14 across processes (one use of a refresh token per fleet, re-reading the store after taking the lease) is the
- *   fleet's; within a process: here, in test/grants/granting.test.ts, against a server with reuse detection, and in
- *   test/grants/killed.test.ts.
+ * - Section 2.2.1, sender-constrained tokens: test/dpop for DPoP, and test/rfc/rfc8705-2.test.ts and
+ *   test/oauth/certified.test.ts for mutual TLS.
+ * - Section 4.14, rotation of refresh tokens: also test/grants/granting.test.ts, against a server with reuse detection,
+ *   test/grants/killed.test.ts, and test/fleet for several processes.
  */
-import { definitionOf } from "../../src/core/grant.ts";
 import { decodeJwt, generateKeyPair } from "jose";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
@@ -26,16 +24,17 @@ import { chalkGrant } from "remint/chalk";
 import { createAuthFetch } from "remint/fetch";
 import { salesforceClientCredentialsGrant } from "remint/salesforce";
 import { startApi, startAuthServer } from "remint/testing";
+import { definitionOf } from "../../src/core/grant.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 import { FIRST, startRotatingServer } from "../grants/rotating-server.ts";
 
 const common = { clientId: "client", clientSecret: "s3cr3t" } as const;
 
-describe("T14, 4.14: refresh token rotation", () => {
-  test("there is one use of a refresh token at a time, and an invalid_grant after a lost race re-reads before failing", async () => {
+describe("section 4.14: refresh token rotation", () => {
+  test("ten callers, and another process has rotated: each refresh token is sent once, and current() gives the next", async () => {
     const server = await startRotatingServer();
     const { tokenEndpoint } = server.auth;
-    server.auth.respond({ status: 400, body: { error: "invalid_grant" } }); // lost the race
+    server.auth.respond({ status: 400, body: { error: "invalid_grant" } }); // the other process was faster
     const winner = server.rotate();
     const grant = refreshTokenGrant({
       tokenEndpoint,
@@ -51,7 +50,7 @@ describe("T14, 4.14: refresh token rotation", () => {
   });
 });
 
-describe("T15, 2.3: tokens are restricted, and so is what may share one", () => {
+describe("section 2.3: tokens are restricted to their audience and scope", () => {
   const tokenEndpoint = "https://auth.example/token";
   const variants: readonly Record<string, unknown>[] = [
     {},
@@ -72,7 +71,7 @@ describe("T15, 2.3: tokens are restricted, and so is what may share one", () => 
     ["jwtBearerGrant", (more) => jwtBearerGrant({ tokenEndpoint, ...common, assertion: "a.b.c", ...more })],
     ["tokenExchangeGrant", (more) => tokenExchangeGrant({ tokenEndpoint, ...common, subjectToken: "s", ...more })],
   ];
-  test("every server, client, grant, subject, scope, resource and parameter makes another key", () => {
+  test("another server, client, grant, subject, scope, resource, parameter or header makes another key", () => {
     const keys = grants.flatMap(([, make]) => variants.map((more) => definitionOf(make(more)).key));
     const subjects = ["a.b.d", "a.b.e"].map(
       (assertion) => definitionOf(jwtBearerGrant({ tokenEndpoint, ...common, assertion })).key,
@@ -97,7 +96,7 @@ describe("T15, 2.3: tokens are restricted, and so is what may share one", () => 
   });
 });
 
-describe("T16, 2.4: the password grant must not be used", () => {
+describe("section 2.4: the password grant must not be used", () => {
   const tokenEndpoint = "https://auth.example/token";
   const grants: [name: string, make: (parameters: Record<string, string>) => Grant][] = [
     ["clientCredentialsGrant", (parameters) => clientCredentialsGrant({ ...common, tokenEndpoint, parameters })],
@@ -111,25 +110,25 @@ describe("T16, 2.4: the password grant must not be used", () => {
       (parameters) => tokenExchangeGrant({ ...common, tokenEndpoint, subjectToken: "s", parameters }),
     ],
   ];
-  test.each(grants)("%s cannot be made into it", (_name, make) => {
+  test.each(grants)("%s with parameters of the password grant is refused", (_name, make) => {
     expect(() => make({ grant_type: "password", username: "alice", password: "x" })).toThrow(
       /must not have "grant_type"/,
     );
   });
 });
 
-interface Sent {
+interface SentRequest {
   readonly url: string;
   readonly headers: Headers;
   readonly form: URLSearchParams;
 }
 
-/** Authorization servers by issuer, whose metadata is what it is told to be; and every request that was no lookup. */
+/** Authorization servers with this metadata, by issuer. `sent` has every request except the metadata lookups. */
 function servers(metadata: Readonly<Record<string, object>>): {
-  sent: Sent[];
+  sent: SentRequest[];
   fetch: (url: string, init: RequestInit) => Promise<Response>;
 } {
-  const sent: Sent[] = [];
+  const sent: SentRequest[] = [];
   return {
     sent,
     async fetch(url, { headers, body }) {
@@ -144,7 +143,7 @@ function servers(metadata: Readonly<Record<string, object>>): {
 
 const signal = new AbortController().signal;
 
-test("T17, 2.5: a client can authenticate with an asymmetric key or a certificate; no secret is sent then", async () => {
+test("section 2.5: a client with an asymmetric key or a certificate sends no secret", async () => {
   const issuer = "https://auth.example";
   const { fetch, sent } = servers({ [issuer]: { token_endpoint: `${issuer}/token` } });
   const { privateKey: key } = await generateKeyPair("ES256");
@@ -160,8 +159,8 @@ test("T17, 2.5: a client can authenticate with an asymmetric key or a certificat
   expect(sent.some(({ headers }) => headers.has("authorization"))).toBe(false);
 });
 
-// That its issuer is compared exactly: test/rfc/rfc8414-3.3.test.ts.
-test("T18, 2.6: a client configures itself from the server's metadata", async () => {
+// The exact comparison of the issuer is tested in test/rfc/rfc8414-3.3.test.ts.
+test("section 2.6: a client with an issuer uses the endpoints of the server's metadata", async () => {
   const issuer = "https://auth.example";
   const endpoints = { token_endpoint: `${issuer}/t1`, revocation_endpoint: `${issuer}/r1` };
   const { fetch, sent } = servers({ [issuer]: endpoints });
@@ -172,38 +171,41 @@ test("T18, 2.6: a client configures itself from the server's metadata", async ()
   expect(sent.map(({ url }) => url)).toEqual(Object.values(endpoints));
 });
 
-describe("T19, 4.3.2: no token in a URL", () => {
+describe("section 4.3.2: no token in a URL", () => {
   const grants: [name: string, make: (where: { tokenEndpoint: string; fetch: TokenFetch }) => Grant][] = [
     ["clientCredentialsGrant", (where) => clientCredentialsGrant({ ...common, ...where })],
     ["refreshTokenGrant", (where) => refreshTokenGrant({ ...common, ...where, refreshToken: "rt-secret" })],
     ["jwtBearerGrant", (where) => jwtBearerGrant({ ...common, ...where, assertion: "aaa.bbb.ccc" })],
     ["tokenExchangeGrant", (where) => tokenExchangeGrant({ ...common, ...where, subjectToken: "subject-1" })],
   ];
-  test.each(grants)("%s: neither of an API, also after a renewal, nor of the endpoint", async (_name, make) => {
-    const auth = await startAuthServer();
-    const api = await startApi({ accepts: auth });
-    onTestFinished(() => Promise.all([auth.close(), api.close()]).then(() => undefined));
-    const issued_token_type = "urn:ietf:params:oauth:token-type:access_token";
-    auth.respondAlways(() => ({
-      body: { access_token: `at-${auth.mints + 1}`, token_type: "Bearer", issued_token_type },
-    }));
-    const asked: string[] = [];
-    const { tokenEndpoint } = auth;
-    const grant = make({ tokenEndpoint, fetch: (url, init) => (asked.push(url), fetch(url, init)) });
-    const authFetch = createAuthFetch(createTokenCache({ grant, origins: [api.origin] }));
-    await authFetch(`${api.origin}/a?page=1`);
-    auth.revokeAll();
-    expect((await authFetch(`${api.origin}/b`)).status).toBe(200);
-    expect(api.requests.map(({ url }) => url)).toEqual(["/a?page=1", "/b", "/b"]);
-    expect(asked).toEqual([tokenEndpoint, tokenEndpoint]);
-  });
+  test.each(grants)(
+    "%s: the URLs of the API, also after a renewal, and of the token endpoint have no token",
+    async (_name, make) => {
+      const auth = await startAuthServer();
+      const api = await startApi({ accepts: auth });
+      onTestFinished(() => Promise.all([auth.close(), api.close()]).then(() => undefined));
+      const issued_token_type = "urn:ietf:params:oauth:token-type:access_token";
+      auth.respondAlways(() => ({
+        body: { access_token: `at-${auth.mints + 1}`, token_type: "Bearer", issued_token_type },
+      }));
+      const asked: string[] = [];
+      const { tokenEndpoint } = auth;
+      const grant = make({ tokenEndpoint, fetch: (url, init) => (asked.push(url), fetch(url, init)) });
+      const authFetch = createAuthFetch(createTokenCache({ grant, origins: [api.origin] }));
+      await authFetch(`${api.origin}/a?page=1`);
+      auth.revokeAll();
+      expect((await authFetch(`${api.origin}/b`)).status).toBe(200);
+      expect(api.requests.map(({ url }) => url)).toEqual(["/a?page=1", "/b", "/b"]);
+      expect(asked).toEqual([tokenEndpoint, tokenEndpoint]);
+    },
+  );
 });
 
-describe("T20, 4.4: what is for one server is not good at another", () => {
+describe("section 4.4: credentials for one server are useless at another", () => {
   const honest = "https://honest.example";
   const attacker = "https://attacker.example";
 
-  test("two grants with the same client: each is known at the endpoints of its own issuer only", async () => {
+  test("two grants with the same client id: each secret goes only to the endpoints of its own issuer", async () => {
     const { fetch, sent } = servers({
       [honest]: { token_endpoint: `${honest}/token`, revocation_endpoint: `${honest}/revoke` },
       [attacker]: { token_endpoint: `${attacker}/token`, revocation_endpoint: `${attacker}/revoke` },
@@ -229,7 +231,7 @@ describe("T20, 4.4: what is for one server is not good at another", () => {
     ]);
   });
 
-  test("metadata that names another server's token endpoint gets an assertion that is no good there", async () => {
+  test("an attacker's metadata names another server's token endpoint: the assertion's audience is the attacker", async () => {
     const { fetch, sent } = servers({ [attacker]: { token_endpoint: `${honest}/token` } });
     const { privateKey: key } = await generateKeyPair("ES256");
     const clientAuthentication = privateKeyJwt({ key });
@@ -243,9 +245,9 @@ describe("T20, 4.4: what is for one server is not good at another", () => {
   });
 });
 
-// Section 4.12 forbids servers to send browsers that carry a password on with a 307. A token request carries a secret, and
-// a 307 or 308 would have it repeated elsewhere just so: S2.
-describe("T21, after 4.12: a redirect of the token endpoint is not followed", () => {
+// Section 4.12 forbids a 307 after a browser sent a password, because the browser would send the password again. A token
+// request carries a secret, so the same holds for it (S2).
+describe("section 4.12: a redirect of the token endpoint is not followed", () => {
   const grants: [name: string, make: (origin: string) => Grant][] = [
     ["clientCredentialsGrant", (origin) => clientCredentialsGrant({ ...common, tokenEndpoint: origin })],
     ["refreshTokenGrant", (origin) => refreshTokenGrant({ ...common, tokenEndpoint: origin, refreshToken: "rt" })],

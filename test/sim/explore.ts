@@ -1,41 +1,41 @@
 /**
- * Exhaustive search: visits every state a model can reach, breadth first, so that the first trace to a violation is a
- * shortest one, and then asks whether everything comes to an end.
+ * Exhaustive search of a model. It visits every reachable state, breadth first, so that the first trace to a violation is a
+ * shortest one. Then it checks that every run ends with all requests served.
  */
 
-/** One thing that can happen in a state. */
+/** One step that can happen in a state. */
 export interface Transition<S> {
   readonly label: string;
   readonly next: S;
-  /** It may never happen: the environment does it, or does not. Everything else happens sooner or later. */
+  /** `true` if the step may never happen, because the environment decides. Every other step happens sooner or later. */
   readonly optional: boolean;
-  /** The names of what it breaks. */
+  /** The names of the invariants that the step breaks. */
   readonly breaks: readonly string[];
 }
 
 export interface Model<S> {
   readonly initial: S;
-  /** Equal for states that cannot be told apart by anything that may follow. */
+  /** Returns a text that is equal for states with the same future. */
   key(state: S): string;
   transitions(state: S): Iterable<Transition<S>>;
-  /** Whether everybody has what they wanted. */
+  /** Returns whether every request has been served. */
   isDone(state: S): boolean;
 }
 
 export interface Exploration {
   readonly states: number;
-  /** Everything that happened somewhere. */
+  /** The labels of all steps that happened in some run. */
   readonly labels: ReadonlySet<string>;
-  /** What was broken, each with a shortest way there. */
+  /** The broken invariants, each with a shortest trace. */
   readonly violations: ReadonlyMap<string, readonly string[]>;
-  /** The most steps from any state until nothing is left to happen by itself; `undefined` when the search was stopped. */
+  /** The largest number of steps from any state until no step happens by itself; `undefined` if the search was stopped. */
   readonly longest: number | undefined;
 }
 
-/** The name under which a state from which not everybody is served is reported. */
-export const LIVENESS = "I10 every request ends";
+/** The name of the violation that a run does not end, or ends with a request that was not served. */
+export const LIVENESS = "every request ends";
 
-/** Visits every state; with `stopAt`, only until that is broken. */
+/** Visits every state. With `stopAt`, stops when that invariant is broken. */
 export function explore<S>(model: Model<S>, stopAt?: string): Exploration {
   const search = new Search(model);
   const stopped = search.run(stopAt);
@@ -54,7 +54,7 @@ class Search<S> {
   readonly #cameFrom: number[] = [];
   readonly #cameBy: string[] = [];
   readonly #done: boolean[] = [];
-  /** The steps that happen by themselves, as pairs of states; those that change nothing (polling) are none. */
+  /** The steps that happen by themselves, as pairs of states, without those that change nothing (polling). */
   readonly #from: number[] = [];
   readonly #to: number[] = [];
 
@@ -67,7 +67,7 @@ class Search<S> {
     return this.#queue.length;
   }
 
-  /** @returns Whether `stopAt` was broken. */
+  /** Visits the states, and returns whether `stopAt` was broken. */
   run(stopAt: string | undefined): boolean {
     for (let index = 0; index < this.#queue.length; index++) {
       const state = this.#queue[index]!;
@@ -87,9 +87,9 @@ class Search<S> {
   }
 
   /**
-   * The most steps until everything has come to rest. The steps that happen by themselves must form no cycle, and where
-   * none is left everybody must be done: then every run that faults no more serves everybody, in a bounded number of
-   * steps, whatever the scheduler does. (Only "a good end can be reached" would be true of a livelock as well.)
+   * Returns the largest number of steps until no step happens by itself. The steps that happen by themselves must form no
+   * cycle, and a state without such steps must be done. Then every run without further faults serves every request, in a
+   * bounded number of steps and with any scheduler. (That a good end can be reached would be true of a livelock as well.)
    */
   settle(): number {
     const outgoing = new Int32Array(this.states);
@@ -121,7 +121,7 @@ class Search<S> {
     return steps.reduce((most, count) => Math.max(most, count), 0);
   }
 
-  /** For every state, where the steps to it come from. */
+  /** Returns, for every state, the states from which a step leads to it. */
   #reversed(): { starts: Int32Array; sources: Int32Array } {
     const starts = new Int32Array(this.states + 1);
     for (const to of this.#to) starts[to + 1]!++;

@@ -1,10 +1,10 @@
-/** What happens to the processes of the model: time passes, tokens are revoked, and the store forgets. */
+/** The environment of the model's processes: time passes, tokens are revoked, and the store loses data. */
 import { isSame } from "./fleet-state.ts";
 import type { Transition } from "./explore.ts";
 import type { Scenario } from "./fleet-scenario.ts";
 import type { Stored, StoreRecord, World } from "./fleet-state.ts";
 
-/** Everything that can happen now that no process does. */
+/** Returns every step of a state that no process makes. */
 export function* environment(world: World, scenario: Scenario): Generator<Transition<World>> {
   yield* time(world, scenario);
   const { stateful = false } = scenario;
@@ -20,20 +20,20 @@ export function* environment(world: World, scenario: Scenario): Generator<Transi
       dead: world.minted,
       spare: spare + 1,
     };
-    yield may("every token is revoked", next);
+    yield canHappen("every token is revoked", next);
   }
   const excused = world.excused || stateful;
   if (left.losses > 0 && store !== undefined) {
     const lost = { left: { ...left, losses: left.losses - 1 }, store: undefined, replica: undefined };
-    yield may("the store loses the record", { ...world, ...lost, spare: spare + 1, excused });
+    yield canHappen("the store loses the record", { ...world, ...lost, spare: spare + 1, excused });
   }
   if (left.failovers === 0) return;
   if (!isSame(store, replica)) {
     const failovers = left.failovers - 1;
     const kept = failovers > 0 ? replica : undefined;
     const next = { ...world, left: { ...left, failovers }, store: replica, replica: kept, spare: spare + 1, excused };
-    yield may("failover to the replica", next);
-    yield may("the replica catches up", { ...world, replica: store });
+    yield canHappen("failover to the replica", next);
+    yield canHappen("the replica catches up", { ...world, replica: store });
   }
 }
 
@@ -42,30 +42,30 @@ function* time(world: World, { stateful = false, mutant }: Scenario): Generator<
   if (store === undefined) return;
   const { token, lease } = store;
   if (store.phase === "failure" && !store.lapsed) {
-    yield must("the failure is forgotten", { ...world, store: lapsed(store, stateful) });
+    yield willHappen("the failure is forgotten", { ...world, store: lapsed(store, stateful) });
   }
   if (lease !== 0 && !store.lapsed) {
     const isHeld = world.processes.some(({ flight, late }) => flight?.lease === lease || late?.lease === lease);
     const after: World = { ...world, store: lapsed(store, stateful) };
     if (!isHeld) {
-      if (mutant !== "leaveLease") yield must("an abandoned lease lapses", after);
+      if (mutant !== "leaveLease") yield willHappen("an abandoned lease lapses", after);
     } else if (left.pauses > 0) {
       const paused = { left: { ...left, pauses: left.pauses - 1 }, spare: spare + 1, excused: stateful };
-      yield may("a lease lapses while its holder pauses", { ...after, ...paused });
+      yield canHappen("a lease lapses while its holder pauses", { ...after, ...paused });
     }
   }
   if (token === 0 || store.expired) return;
   const isSoft = token === soft;
   const spent: Partial<World> = { left: { ...left, expiries: left.expiries - 1 }, spare: spare + 1 };
   if (left.expiries > 0 && !isSoft && store.phase === "token") {
-    yield may(`${token} will expire soon`, { ...world, ...spent, soft: token });
+    yield canHappen(`${token} will expire soon`, { ...world, ...spent, soft: token });
   }
-  // The cause was counted when the soft window began; a refresh that is too late makes it two.
+  // The cause of a mint was counted when the soft window began. A refresh that comes too late is a second cause.
   const cost: Partial<World> = isSoft ? { spare: spare + (store.phase === "refreshing" ? 1 : 0) } : spent;
-  if (isSoft || left.expiries > 0) yield may(`${token} expires`, { ...expire(world, token, stateful), ...cost });
+  if (isSoft || left.expiries > 0) yield canHappen(`${token} expires`, { ...expire(world, token, stateful), ...cost });
 }
 
-/** A stateful grant's record outlives what is in it; the store removes another. */
+/** Returns the record after its lease or failure has lapsed. The record of a stateful grant stays in the store. */
 function lapsed(record: StoreRecord, stateful: boolean): Stored {
   if (stateful || record.phase === "refreshing") return { ...record, lapsed: true };
   return undefined;
@@ -80,10 +80,10 @@ function expire(world: World, token: number, stateful: boolean): World {
   return { ...world, store: over(world.store), replica: over(world.replica), processes };
 }
 
-function may(label: string, next: World): Transition<World> {
+function canHappen(label: string, next: World): Transition<World> {
   return { label, next, optional: true, breaks: [] };
 }
 
-function must(label: string, next: World): Transition<World> {
+function willHappen(label: string, next: World): Transition<World> {
   return { label, next, optional: false, breaks: [] };
 }

@@ -1,35 +1,35 @@
 /**
- * What must be true of every step of the fleet's protocol. The numbers are those of the protocol's own list of
- * invariants; liveness (I10) is a property of the whole graph and is checked by `explore`.
+ * The invariants of the fleet's protocol, checked at every step of the model. Liveness is a property of the whole graph, so
+ * explore.ts checks it.
  */
 import type { LateSwap, Process, Stored, StoreRecord, World } from "./fleet-state.ts";
 
 export const INVARIANTS = {
-  causes: "I1 processes that reach the store mint no more often than there are causes",
-  order: "I2 tokens are published in the order in which they were minted",
-  fence: "I3 a token is published over the publisher's own lease or refreshing and nothing else",
-  alive: "I4 no process removes a token that is alive, but for what it has refreshed itself or doubts (second renewal)",
-  noSurfaced: "I6 with at most one revocation no 401 surfaces",
-  notAgain: "I7 no request is sent again with a token it was rejected with",
-  presentedOnce: "I18 a refresh token is presented once, unless its holder paused or died, or the store forgot",
+  causes: "processes that reach the store mint no more often than there are causes",
+  order: "tokens are published in the order in which they were minted",
+  fence: "a token is published only over the publisher's own lease",
+  alive: "no process removes a live token, except one that it refreshed itself or replaces at a second renewal",
+  noSurfaced: "with at most one revocation no caller gets a 401",
+  notAgain: "no request is resent with a token that it was rejected with",
+  presentedOnce: "a refresh token is sent once, unless its holder paused or died, or the store lost data",
 } as const;
 
-/** What a step of a process does. */
+/** The effect of a step of a process. */
 export interface Effect {
   readonly next: World;
-  /** It used up a cause. */
+  /** The step minted a token, which uses up a cause. */
   readonly minted?: boolean;
-  /** Its caller got a 401. */
+  /** The caller got a 401. */
   readonly surfaced?: boolean;
-  /** The token a waiting request is sent with. */
+  /** The token with which a request is sent or resent. */
   readonly resent?: number;
-  /** It presented a refresh token for the second time, and nothing excuses that. */
+  /** A refresh token was sent for the second time without an excuse. */
   readonly replayed?: boolean;
-  /** It is about a swap from before. */
+  /** The late swap that the step concerns. */
   readonly late?: LateSwap;
 }
 
-/** The names of the invariants that a process breaks. */
+/** Returns the names of the invariants that a step breaks. */
 export function brokenBy(world: World, index: number, effect: Effect, revocations: number): readonly string[] {
   const before = world.store;
   const after = effect.next.store;
@@ -53,7 +53,7 @@ export function brokenBy(world: World, index: number, effect: Effect, revocation
   return broken;
 }
 
-/** Whether a request that renews for the second time replaces a token that is good: it cannot know. */
+/** Returns whether a second renewal replaces a live token. The process cannot know that the token is live. */
 export function isDoubted(world: World, process: Process, store: Stored): boolean {
   return isAlive(world, store) && process.rejected.length === 2 && !store.renewal;
 }

@@ -1,10 +1,11 @@
+/** The model of the fleet's protocol: every invariant holds in every run, and each deliberate fault breaks one. */
 import { describe, expect, test } from "vitest";
 import { explore, LIVENESS, type Exploration, type Model } from "./explore.ts";
 import { INVARIANTS } from "./fleet-invariants.ts";
 import { FleetModel } from "./fleet-model.ts";
 import type { Mutant, Scenario } from "./fleet-scenario.ts";
 
-/** `REMINT_MODEL=full` searches the large scenarios too: one or two minutes. */
+/** `REMINT_MODEL=full` searches the large scenarios too, which takes one or two minutes. */
 const isFull = process.env["REMINT_MODEL"] === "full";
 const LONG = 1_800_000;
 
@@ -15,7 +16,7 @@ function search(scenario: Scenario, stopAt?: string): Exploration {
   return found;
 }
 
-/** What is broken, with the way there, so that a failing test shows it. */
+/** Returns the broken invariants with their traces, so that a failing test prints them. */
 function broken({ violations }: Exploration): Record<string, readonly string[]> {
   return Object.fromEntries(violations);
 }
@@ -43,7 +44,7 @@ const HELD_STATEFUL: Cases = [
   ["failover", { processes: 2, requests: 2, misfortunes: { revocations: 1, failovers: 1, crashes: 1 } }],
 ];
 
-/** Those that take longer than a run of all tests may. */
+/** The scenarios that take too long for a run of all tests. */
 const LARGE: Cases = [
   [
     "three processes, losses",
@@ -78,18 +79,18 @@ const LARGE: Cases = [
   ],
 ];
 
-describe("the fleet's protocol, every interleaving", () => {
-  test.each(HELD)("I1-I4, I6, I7, I10: %s", (_, scenario) => {
+describe("the fleet's protocol in every interleaving", () => {
+  test.each(HELD)("a grant without state, %s: every invariant holds", (_, scenario) => {
     expect(broken(search(scenario))).toEqual({});
   });
 
-  test.each(HELD_STATEFUL)("I1-I4, I6, I7, I10, I18: a stateful grant, %s", (_, scenario) => {
+  test.each(HELD_STATEFUL)("a grant with state, %s: every invariant holds", (_, scenario) => {
     expect(broken(search({ ...scenario, stateful: true }))).toEqual({});
   });
 
-  // The store is back at the lease of a process that had lost it, so that this process publishes after all. What it
-  // publishes is older than what the fleet had, and as good as any: nobody sees a 401 that would not have come anyway.
-  test("I2 does not survive a failover to the lease of a process that paused; the others do", () => {
+  // After the failover the store has the lease of a process that had lost it, so this process publishes. Its token is older
+  // than the one that the fleet had, and as good: no caller gets an additional 401.
+  test("a failover to the lease of a process that paused: only the order of publication is broken", () => {
     const scenario: Scenario = {
       processes: 2,
       requests: 2,
@@ -99,7 +100,7 @@ describe("the fleet's protocol, every interleaving", () => {
   });
 
   if (isFull) {
-    test.each(LARGE)("I1-I4, I6, I7, I10, I18: large, %s", { timeout: LONG }, (_, scenario) => {
+    test.each(LARGE)("large, %s: every invariant holds", { timeout: LONG }, (_, scenario) => {
       expect(broken(search(scenario))).toEqual({});
     });
   }
@@ -132,15 +133,15 @@ const MUTANTS: Mutants = [
   ["forgetState", INVARIANTS.presentedOnce, twoStateful({ revocations: 1, crashes: 1 })],
 ];
 
-describe("a fault in the protocol is noticed", () => {
+describe("a deliberate fault in the protocol", () => {
   test.each(MUTANTS)("%s breaks %s", (mutant, invariant, scenario) => {
     expect([...search({ ...scenario, mutant }, invariant).violations.keys()]).toContain(invariant);
-    // And it is the fault that breaks it.
+    // Without the fault the same scenario breaks nothing.
     expect(broken(search(scenario))).toEqual({});
   });
 });
 
-/** Every kind of step there is; `rejected, surfaced` is the one that must not be. */
+/** The labels of all steps of the model, except `rejected, surfaced`, which must not happen. */
 const EVERYTHING = [
   "a lease lapses while its holder pauses",
   "accepted",
@@ -196,7 +197,7 @@ const EVERYTHING = [
   "waits",
 ];
 
-/** Counts; `steps` says where to from each number. */
+/** A small model whose states are numbers. `steps` has the next states of each number. */
 const counting = (steps: readonly (readonly number[])[], done: number): Model<number> => ({
   initial: 0,
   key: String,
@@ -206,7 +207,7 @@ const counting = (steps: readonly (readonly number[])[], done: number): Model<nu
   },
 });
 
-/** Visits every state without taking any two for the same, and returns the keys whose states differ in what may follow. */
+/** Visits every state without merging states of equal keys, and returns the keys whose states have different futures. */
 function distinguished(model: FleetModel): readonly string[] {
   const futures = new Map<string, string>();
   const differing: string[] = [];
@@ -228,8 +229,8 @@ function distinguished(model: FleetModel): readonly string[] {
   return differing;
 }
 
-describe("the search itself", () => {
-  test("I10: a state that leads nowhere is found, and so is a livelock, though a good end can be reached", () => {
+describe("the search", () => {
+  test("a state without a next step, and a livelock from which a good end can be reached: both are found", () => {
     expect(explore(counting([[1, 2], [2], []], 2))).toMatchObject({ violations: new Map(), longest: 2 });
     expect(explore(counting([[1, 2], [], []], 2)).violations.get(LIVENESS)).toContain("0 to 1");
     expect(
@@ -239,17 +240,17 @@ describe("the search itself", () => {
     ).toMatch(/in circles/);
   });
 
-  test("polling, which changes nothing, is no livelock", () => {
+  test("a step that changes nothing, such as polling, is no livelock", () => {
     expect(explore(counting([[0, 1], []], 1)).violations).toEqual(new Map());
   });
 
-  test("states that are taken for the same have the same future", () => {
+  test("states with equal keys have the same future", () => {
     for (const scenario of [two({ revocations: 2, losses: 1 }), twoStateful({ revocations: 1, storeFaults: 1 })]) {
       expect(distinguished(new FleetModel(scenario))).toEqual([]);
     }
   });
 
-  test("what the invariants are about does happen", () => {
+  test("every kind of step happens in some scenario", () => {
     const seen = new Set<string>();
     for (const scenario of [
       { ...two({ revocations: 1, pauses: 1, expiries: 1 }), requests: 1 },

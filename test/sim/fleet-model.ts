@@ -1,17 +1,18 @@
 /**
- * The protocol of the fleet as a model: everything that processes can do next; what happens to them is in `fleet-environment`.
+ * The fleet's protocol as a model: every step that a process can make. The steps of the environment are in
+ * fleet-environment.ts, the states in fleet-state.ts, and the invariants in fleet-invariants.ts.
  *
- * A swap is one step, and so is a token request. What is not in the model: that a server repeats a token, the storm
- * guard, values that do not open, and how long things take; those have tests of their own.
+ * A swap is one step, and so is a token request. The model leaves out servers that repeat a token, the storm guard, values
+ * that cannot be decrypted, and durations. These have tests of their own.
  */
-import { NO_MISFORTUNES, type Mutant, type Scenario } from "./fleet-scenario.ts";
-import { isSame, keyOf } from "./fleet-state.ts";
 import { environment } from "./fleet-environment.ts";
 import { brokenBy, isDoubted, type Effect } from "./fleet-invariants.ts";
+import { NO_MISFORTUNES, type Mutant, type Scenario } from "./fleet-scenario.ts";
+import { isSame, keyOf } from "./fleet-state.ts";
 import type { Model, Transition } from "./explore.ts";
 import type { Flight, LateSwap, Process, Stored, StoreRecord, World } from "./fleet-state.ts";
 
-/** The refresh token every process was configured with. */
+/** The refresh token with which every process is configured. */
 const SEED = 1;
 
 const IDLE: Process = {
@@ -40,7 +41,7 @@ const RECORD: StoreRecord = {
   expired: false,
 };
 
-/** A way a process can go on. */
+/** A step that a process can make. */
 interface Step extends Effect {
   readonly label: string;
   readonly optional?: boolean;
@@ -65,7 +66,7 @@ export class FleetModel implements Model<World> {
       dead: 0,
       soft: 0,
       published: 0,
-      spare: 1, // nobody has a token yet
+      spare: 1, // the first cause of a mint: no process has a token yet
       leases: 0,
       refreshToken: SEED,
       familyLost: false,
@@ -106,30 +107,30 @@ export class FleetModel implements Model<World> {
     if (world.left.crashes > 0 && (flight !== undefined || late !== undefined)) yield this.#crash(act);
   }
 
-  /** The API judges the token it was sent. */
+  /** The API accepts or rejects the token of a request. */
   #answer(act: Actor): Step {
     const { process, world } = act;
     const { sent, token, older } = process;
     const renewals = process.rejected.length;
     const over: Partial<Process> = { sent: 0, rejected: [], older: false };
     if (sent > world.dead) return { label: "accepted", next: act.with({}, over) };
-    const isOwed = renewals === 0 || (renewals === 1 && older && this.#mutant !== "oneRetry");
-    if (!isOwed) return { label: "rejected, surfaced", next: act.with({}, over), surfaced: true };
+    const mayRenew = renewals === 0 || (renewals === 1 && older && this.#mutant !== "oneRetry");
+    if (!mayRenew) return { label: "rejected, surfaced", next: act.with({}, over), surfaced: true };
     const renewing: Partial<Process> = { rejected: [...process.rejected, sent], older: false };
-    // C6: another token is there already; C7: for a second renewal it is too old.
+    // A first renewal takes the cached token if it is another one (C6). For a second renewal it is too old (C7).
     if (renewals === 0 && token !== 0 && token !== sent) {
       const resending: Partial<Process> = { ...renewing, sent: token, older: true };
       return { label: "rejected, another is there", next: act.with({}, resending), resent: token };
     }
     const rejecting: Partial<Process> = { ...renewing, sent: 0, waits: true, token: token === sent ? 0 : token };
-    return { label: "rejected", next: act.with({}, joined({ ...process, ...rejecting })) };
+    return { label: "rejected", next: act.with({}, withFlight({ ...process, ...rejecting })) };
   }
 
-  /** C3: begins to replace a token whose soft window has begun, when the store has it and nobody else does. */
+  /** Begins to refresh a token in its soft window, if the store has that token and no process refreshes it (C3). */
   *#refreshAhead(act: Actor): Generator<Step> {
     const { world, process } = act;
     const { store, soft } = world;
-    if (world.familyLost) return; // C9: the refusal is terminal
+    if (world.familyLost) return; // the refusal is terminal (C9)
     if (process.token === 0 || process.token !== soft || store === undefined || store.expired) return;
     const isRefreshable = store.phase === "token" || (store.phase === "refreshing" && store.lapsed);
     if (store.token === soft && isRefreshable) {
@@ -159,13 +160,13 @@ export class FleetModel implements Model<World> {
         break;
       case "failed":
         yield this.#release(act, flight);
-        // The lease stays, and lapses.
+        // The lease stays in the store and lapses.
         if (faulty) yield { ...this.#fail(act, fault(act)), label: "fails, release lost", optional: true };
         break;
     }
   }
 
-  /** One swap: the lease is taken, or the answer says what is there. */
+  /** One swap: the process takes the lease, or learns the current record. */
   *#swap(act: Actor, flight: Flight): Generator<Step> {
     const { world } = act;
     let { store } = world;
@@ -176,21 +177,21 @@ export class FleetModel implements Model<World> {
       return;
     }
     const lease = world.leases + 1;
-    // A good token may be doubted, and is minted once more: the price for not giving up after a revocation.
+    // A second renewal may replace a live token, which takes one more mint. Otherwise a revocation could surface.
     const doubted = isDoubted(world, act.process, store);
     const spare = world.spare + (doubted ? 1 : 0);
     const over = doubted ? "doubting" : (store?.phase ?? "nothing");
     yield {
       label: `${flight.ahead ? "refreshing" : "lease"} over ${over}`,
       next: act.with(
-        { store: this.#claim(flight, store, lease), leases: lease, spare },
+        { store: this.#leaseRecord(flight, store, lease), leases: lease, spare },
         { flight: { ...flight, step: "leased", lease, state: store?.state ?? 0 } },
       ),
     };
   }
 
-  /** What a flight writes in the place of `replaced`. */
-  #claim(flight: Flight, replaced: Stored, lease: number): StoreRecord {
+  /** Returns the record with which a flight takes the lease in place of `replaced`. */
+  #leaseRecord(flight: Flight, replaced: Stored, lease: number): StoreRecord {
     const state = this.#mutant === "forgetState" ? 0 : (replaced?.state ?? 0);
     if (!flight.ahead) return { ...RECORD, phase: "lease", lease, state };
     const { renewal, expired } = replaced!;
@@ -201,11 +202,11 @@ export class FleetModel implements Model<World> {
     if (hasToken(store) && this.#mayAdopt(act.process, flight, store)) {
       yield this.#land(act, {}, store.token, { adopted: true, label: "adopts" });
     } else if (flight.ahead) {
-      yield { label: "leaves it to another", next: act.with({}, joined({ ...act.process, flight: undefined })) };
+      yield { label: "leaves it to another", next: act.with({}, withFlight({ ...act.process, flight: undefined })) };
     } else if (store?.phase === "failure" && !store.lapsed) {
       yield { ...this.#fail(act, {}), label: "shares the failure" };
-    } else if (isTaken(store)) {
-      // Polls: the next swap is for an absent record, and says what has become of it.
+    } else if (isLeased(store)) {
+      // The process polls: its next swap expects an absent record, and so reads the current one.
       if (flight.expected !== undefined) {
         yield { label: "waits", next: act.with({}, { flight: { ...flight, expected: undefined } }) };
       }
@@ -215,9 +216,9 @@ export class FleetModel implements Model<World> {
   }
 
   /**
-   * Not what it was rejected with, nor what it replaces. A request that renews for the second time has met two tokens
-   * that were revoked at once, and what is in the store may be a third. It is worth a try only if it was minted because
-   * of a rejection.
+   * Returns whether a process may adopt the token of a record: neither one that its request was rejected with, nor the one
+   * that it replaces. At a second renewal two tokens have been revoked at once, and the token in the store may be a third.
+   * Then the process adopts it only if it was minted because of a rejection.
    */
   #mayAdopt({ rejected }: Process, { held }: Flight, { token, renewal }: StoreRecord): boolean {
     if (this.#mutant === "publishRejected") return true;
@@ -225,23 +226,23 @@ export class FleetModel implements Model<World> {
     return rejected.length < 2 || renewal || this.#mutant === "trustAny";
   }
 
-  /** The swap fails for the process: at once, or by a time limit while the store may still carry it out. */
+  /** The swap fails for the process: at once, or at its time limit, while the store may still carry it out. */
   *#swapFails(act: Actor, flight: Flight): Generator<Step> {
     const without = (change: Partial<World>, late: LateSwap | undefined): World => {
       const process: Process = { ...act.process, late };
       const faulted = new Actor({ ...act.world, ...fault(act), ...change }, act.index, process);
-      if (flight.ahead) return faulted.with({}, joined({ ...process, flight: undefined }));
-      // A mint beside the store would present a used refresh token: a stateful grant fails closed.
+      if (flight.ahead) return faulted.with({}, withFlight({ ...process, flight: undefined }));
+      // A mint without the store could send a used refresh token, so a stateful grant fails instead.
       if (this.#stateful) return this.#fail(faulted, {}).next;
       return faulted.with({}, { flight: { ...flight, step: "local", expected: undefined } });
     };
     yield { label: "store fault", next: without({}, act.process.late), optional: true };
-    if (act.process.late !== undefined) return; // one at a time keeps the model small
+    if (act.process.late !== undefined) return; // one late swap at a time keeps the model small
     const lease = act.world.leases + 1;
     const late: LateSwap = {
       kind: "acquire",
       expected: flight.expected,
-      next: this.#claim(flight, flight.expected, lease),
+      next: this.#leaseRecord(flight, flight.expected, lease),
       lease,
       doubts: act.process.rejected.length === 2,
     };
@@ -271,7 +272,7 @@ export class FleetModel implements Model<World> {
       next: act.with({ minted: token, refreshToken, spare }, { flight: { ...flight, step: "minted", token, state } }),
       minted: true,
     };
-    // A failure is a cause of its own: it allows one more attempt.
+    // A failed mint uses up no cause, so one more attempt is allowed.
     if (world.left.mintFailures > 0) {
       const left = { ...world.left, mintFailures: world.left.mintFailures - 1 };
       yield { label: "mint fails", next: act.with({ left }, failed), optional: true };
@@ -283,18 +284,18 @@ export class FleetModel implements Model<World> {
     }
   }
 
-  /** Degraded: a token for this process alone, never published. */
+  /** Mints without the store, for this process alone. The token is never published. */
   #mintLocally(act: Actor): Step {
     const minted = act.world.minted + 1;
     return this.#land(act, { minted }, minted, { adopted: false, label: `mints ${minted} for itself` });
   }
 
-  /** Publishes over its own lease; what the fleet has is better than a token nobody else has. */
+  /** Publishes over the process's own lease. Without that lease, prefers the fleet's token to its own. */
   #publish(act: Actor, flight: Flight): Step {
     const { token, lease, ahead } = flight;
     const { store } = act.world;
     if (this.#mayPublish(store, lease, ahead)) {
-      const record = published(act, flight);
+      const record = publishedRecord(act, flight);
       return this.#land(act, { store: record, published: token }, token, {
         adopted: false,
         label: `publishes ${token}`,
@@ -306,10 +307,16 @@ export class FleetModel implements Model<World> {
     return this.#land(act, {}, token, { adopted: false, label: "refused, keeps its own" });
   }
 
-  /** Callers have their token at once; publishing is tried once more. */
+  /** Publishing fails: callers get the token at once, and the process publishes again later. */
   #publishFails(act: Actor, flight: Flight): Step {
     const { token, lease } = flight;
-    const late: LateSwap = { kind: "publish", expected: undefined, next: published(act, flight), lease, doubts: false };
+    const late: LateSwap = {
+      kind: "publish",
+      expected: undefined,
+      next: publishedRecord(act, flight),
+      lease,
+      doubts: false,
+    };
     const change: Partial<World> = fault(act);
     const keeping = new Actor(act.world, act.index, { ...act.process, late });
     const landed = this.#land(keeping, change, token, { adopted: false, label: "keeps its own, store fault" });
@@ -322,7 +329,7 @@ export class FleetModel implements Model<World> {
     return store?.lease === lease;
   }
 
-  /** After a failed mint: the failure is shared, and a token that is still good is put back. */
+  /** After a failed mint, shares the failure, or puts the token back that was being refreshed. */
   #release(act: Actor, { lease, state, ahead, held }: Flight): Step {
     const { store } = act.world;
     if (store?.lease !== lease || this.#mutant === "leaveLease") return { ...this.#fail(act, {}), label: "fails" };
@@ -333,7 +340,7 @@ export class FleetModel implements Model<World> {
     return { ...this.#fail(act, { store: dropped ? undefined : put }), label: ahead ? "fails, R->T" : "fails, L->F" };
   }
 
-  /** The store carries out what its process gave up, or the process undoes it, or publishes at last. */
+  /** A late swap: the store carries it out, the process undoes it, or the process publishes again. */
   #late(act: Actor, late: LateSwap): Step {
     const { store } = act.world;
     if (late.kind === "acquire") {
@@ -361,7 +368,7 @@ export class FleetModel implements Model<World> {
     return this.#stateful ? { ...RECORD, state } : undefined;
   }
 
-  /** The flight came to a token. */
+  /** The flight ends with a token. */
   #land(
     act: Actor,
     change: Partial<World>,
@@ -373,26 +380,26 @@ export class FleetModel implements Model<World> {
     const memory = this.#mutant === "staleState" && store?.token === token ? store.state : process.memory;
     const landed: Partial<Process> = { flight: undefined, token, memory };
     if (!process.waits) return { label, next: act.with(change, landed) };
-    // C7: a refresh that was under way when the request was rejected may be older, and answers a first renewal only.
+    // A refresh that began before the rejection may be older, so it suffices for a first renewal only (C7).
     const isOlder = process.flight?.ahead ?? false;
     if (isOlder && process.rejected.length === 2)
-      return { label, next: act.with(change, joined({ ...process, ...landed })) };
+      return { label, next: act.with(change, withFlight({ ...process, ...landed })) };
     const older = adopted || isOlder;
     return { label, next: act.with(change, { ...landed, waits: false, sent: token, older }), resent: token };
   }
 
-  /** The flight came to an error, and so does the request that waits for it. */
+  /** The flight ends with an error, and so does the request that waits for it. */
   #fail(act: Actor, change: Partial<World>): { readonly next: World } {
     const over: Partial<Process> = { flight: undefined, waits: false, rejected: [], older: false };
     return { next: act.with(change, over) };
   }
 
-  /** kill -9: its lease stays where it is, and lapses. */
+  /** The process is killed. Its lease stays in the store and lapses. */
   #crash(act: Actor): Step {
     const { world, process } = act;
     const { flight, late } = process;
     const left = { ...world.left, crashes: world.left.crashes - 1 };
-    // A token that was minted and cannot be published any more is one that has to be minted again.
+    // A minted token that cannot be published any more has to be minted again.
     const minted = [flight?.step === "minted" ? flight.lease : 0, late?.kind === "publish" ? late.lease : 0];
     const wasted = world.store !== undefined && world.store.lease !== 0 && minted.includes(world.store.lease);
     const excused = world.excused || (this.#stateful && minted.some((lease) => lease !== 0));
@@ -401,7 +408,7 @@ export class FleetModel implements Model<World> {
   }
 }
 
-/** One process of a world, and how the two look after it did something. */
+/** One process of a world. `with` returns the world after a change of both. */
 class Actor {
   readonly world: World;
   readonly index: number;
@@ -423,17 +430,17 @@ function begin(act: Actor): Step {
   const { process } = act;
   const requests = process.requests - 1;
   if (process.token !== 0) return { label: "sends", next: act.with({}, { requests, sent: process.token }) };
-  return { label: "needs a token", next: act.with({}, joined({ ...process, requests, waits: true })) };
+  return { label: "needs a token", next: act.with({}, withFlight({ ...process, requests, waits: true })) };
 }
 
-/** The process in the flight that is under way, or in a new one when its request needs one. */
-function joined(process: Process): Process {
+/** Returns the process with a new flight, if its request waits and there is no flight. */
+function withFlight(process: Process): Process {
   if (!process.waits || process.flight !== undefined) return process;
   return { ...process, flight: FLIGHT };
 }
 
-/** What a flight that has minted publishes. */
-function published({ process }: Actor, { ahead, token, state }: Flight): StoreRecord {
+/** Returns the record that a flight publishes after its mint. */
+function publishedRecord({ process }: Actor, { ahead, token, state }: Flight): StoreRecord {
   return { ...RECORD, phase: "token", token, state, renewal: !ahead && process.rejected.length > 0 };
 }
 
@@ -441,12 +448,12 @@ function fault({ world }: Actor): Partial<World> {
   return { left: { ...world.left, storeFaults: world.left.storeFaults - 1 } };
 }
 
-/** A token that may be used. */
+/** Returns whether a record has a token that has not expired. */
 function hasToken(store: Stored): store is StoreRecord {
   return store !== undefined && store.token !== 0 && !store.expired;
 }
 
-/** Somebody is at work on it. */
-function isTaken(store: Stored): boolean {
+/** Returns whether a record has a lease that has not lapsed. */
+function isLeased(store: Stored): boolean {
   return store !== undefined && store.lease !== 0 && !store.lapsed;
 }

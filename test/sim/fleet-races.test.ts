@@ -1,3 +1,4 @@
+/** Random races of a simulated fleet: calls, revocations, crashes, pauses and store faults in any order. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { runFleet, type FleetEvent, type FleetPlan } from "./fleet-world.ts";
@@ -15,7 +16,7 @@ const disturbance = fc.oneof(
   pause,
 );
 
-/** A plan of calls with these events among them. */
+/** Generates plans of calls with these events among them. */
 function plans(
   extra: fc.Arbitrary<FleetEvent[]>,
   { expiresIn = fc.constant(36_000) }: { expiresIn?: fc.Arbitrary<number> } = {},
@@ -44,7 +45,7 @@ function count(plan: FleetPlan, ...what: FleetEvent["what"][]): number {
 }
 
 describe("races of a fleet", () => {
-  const healthy = "fleet: one mint for a cold start and one for a revocation, and no caller sees a 401";
+  const healthy = "a cold start and at most one revocation: one mint each, and no caller gets a 401";
   test(healthy, async () => {
     const plan = plans(fc.array(revoke, { maxLength: 1 }));
     await search(healthy, 150, plan, async (input) => {
@@ -58,7 +59,7 @@ describe("races of a fleet", () => {
     });
   });
 
-  const stopped = "fleet: a crash and pauses cost a mint each at most, and no caller of a living process sees a 401";
+  const stopped = "a crash and pauses: at most one more mint each, and no caller of a living process gets a 401";
   test(stopped, async () => {
     const extra = fc
       .tuple(fc.array(revoke, { maxLength: 1 }), fc.array(crash, { maxLength: 1 }), fc.array(pause, { maxLength: 2 }))
@@ -73,7 +74,8 @@ describe("races of a fleet", () => {
     });
   });
 
-  const refreshing = "Q5: tokens that are refreshed and minted beside the store all the time bring no 401 to a caller";
+  const refreshing =
+    "Q5: tokens that expire within seconds and processes that are cut off or pause: no caller gets a 401";
   test(refreshing, async () => {
     const extra = fc
       .tuple(fc.array(revoke, { maxLength: 1 }), fc.array(fc.oneof(cut, pause), { maxLength: 3 }))
@@ -87,7 +89,8 @@ describe("races of a fleet", () => {
     });
   });
 
-  const chaos = "fleet: whatever happens to the store, everybody gets an outcome, and afterwards one mint serves all";
+  const chaos =
+    "store faults, crashes, pauses and failed mints: every caller gets an outcome, and afterwards one mint serves all";
   test(chaos, async () => {
     const extra = fc
       .tuple(
@@ -100,7 +103,7 @@ describe("races of a fleet", () => {
     await search(chaos, 150, plan, async (input) => {
       const seen = await runFleet(input);
       expect(seen.hanging).toBe(0);
-      // A store's faults are no caller's: what fails is a mint that failed.
+      // A caller never gets an error of the store, only the error of a failed mint.
       const codes = seen.outcomes.filter((outcome) => typeof outcome === "string" && outcome !== "ERR_GRANT");
       expect(codes).toEqual([]);
       if (input.expiresIn > 1000) expect(seen.mintsAfterwards).toBe(1);

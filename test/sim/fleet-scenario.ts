@@ -1,38 +1,38 @@
-/** What is to happen to a fleet of the model, and which fault its protocol has. */
+/** The scenarios of the fleet's model: its size, its misfortunes, and a deliberate fault in the protocol. */
 import type { Misfortunes } from "./fleet-state.ts";
 
-/** A protocol with a fault in it, which an invariant has to notice. */
+/** A deliberate fault in the protocol, which must break an invariant. */
 export type Mutant =
-  /** Publishes over whatever is there. */
+  /** Publishes over any record. */
   | "noFence"
-  /** Deletes what is there without comparing it, before it takes the lease. */
+  /** Deletes the record without comparing it, before it takes the lease. */
   | "blindInvalidate"
-  /** Publishes as well when the lease is gone and nobody has another. */
+  /** Publishes also if the record is absent. */
   | "writeIfAbsent"
   /** Never renews a second time. */
   | "oneRetry"
-  /** Adopts the value it has just reported as rejected. */
+  /** Adopts the token that was just rejected. */
   | "publishRejected"
-  /** Adopts whatever there is on a second renewal. */
+  /** Adopts any token at a second renewal. */
   | "trustAny"
-  /** Never lets go of a lease whose mint failed, and leases do not lapse. */
+  /** Never gives back a lease whose mint failed, and leases do not lapse. */
   | "leaveLease"
-  /** Publishes what it refreshed ahead although somebody has taken the refreshing over. */
+  /** Publishes a refreshed token although another process has taken over the refresh. */
   | "overwriteFresh"
-  /** Deletes the record when a refresh ahead has failed. */
+  /** Deletes the record after a failed refresh. */
   | "dropRefreshing"
   /** Undoes a late swap without comparing. */
   | "blindUndo"
-  /** Presents the refresh token it remembers, not the one in the record. */
+  /** Sends the refresh token that the process remembers, not the one in the record. */
   | "staleState"
-  /** Its lease does not carry the refresh token. */
+  /** Writes a lease without the refresh token. */
   | "forgetState";
 
 export interface Scenario {
   readonly processes: number;
-  /** Requests of every process. */
+  /** The number of requests of every process. */
   readonly requests: number;
-  /** A grant with a rotating refresh token. */
+  /** The grant has a rotating refresh token. */
   readonly stateful?: boolean;
   readonly misfortunes: Partial<Misfortunes>;
   readonly mutant?: Mutant;

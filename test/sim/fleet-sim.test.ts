@@ -1,12 +1,13 @@
+/** The benchmark's simulation of a fleet (bench/fleet-sim), at 10 and 200 processes: mints and store commands. */
 import { describe, expect, test } from "vitest";
 import { brokenBy, scenarios, simulate } from "../../bench/fleet-sim/scenarios.mjs";
 
-/** Commands to the store that a process may need: about 5 looks a second and a half at a mint that takes its time. */
+/** The largest number of store commands per process. A process that waits for a slow mint reads about 3 times a second. */
 const MOST_COMMANDS: Readonly<Record<string, number>> = {
   "cold start of all at once, mint 250 ms": 8,
   "cold start of all at once, mint 2 s": 23,
   "expiry under steady traffic, mint 250 ms": 1.5,
-  // Who finds it being refreshed looks again after 1 to 1.5 s.
+  // A process that finds the token being refreshed reads again after 1 to 1.5 s.
   "expiry under steady traffic, mint 5 s": 6,
   "expiry without traffic, then all at once": 9,
   "revocation noticed by all within 50 ms, mint 250 ms": 8,
@@ -17,7 +18,7 @@ const COLD = "cold start of all at once, mint 250 ms";
 const names = Object.keys(scenarios);
 
 describe.each([10, 200])("a fleet of %i processes on virtual time", (size) => {
-  test.each(names)("%s: mints once for all, and few commands of each", async (name) => {
+  test.each(names)("%s: the expected number of mints, and few store commands per process", async (name) => {
     const outcome = await simulate(name, { size });
     expect(brokenBy(name, outcome)).toEqual([]);
     expect(outcome.mints).toBe(scenarios[name]!.mints);
@@ -27,7 +28,7 @@ describe.each([10, 200])("a fleet of %i processes on virtual time", (size) => {
 });
 
 describe("the simulation", () => {
-  test("equal arguments give equal outcomes, and another seed another one", async () => {
+  test("equal arguments give equal outcomes; another seed gives another outcome", async () => {
     const [one, same, other] = [
       await simulate(COLD, { size: 20, seed: 5 }),
       await simulate(COLD, { size: 20, seed: 5 }),
@@ -37,13 +38,13 @@ describe("the simulation", () => {
     expect(other.lastServed).not.toBe(one.lastServed);
   });
 
-  test("leaves Math.random as it was", async () => {
+  test("restores Math.random", async () => {
     const { random } = Math;
     await simulate(COLD, { size: 2 });
     expect(Math.random).toBe(random);
   });
 
-  test("sees an engine that is overrun: calls take longer than processes wait, and they mint for themselves", async () => {
+  test("an overloaded store: calls take longer than their time limit, and processes mint for themselves", async () => {
     const outcome = await simulate(COLD, { size: 200, throughput: 250 });
     expect(outcome.longestWait).toBeGreaterThan(500);
     expect(outcome.storeFailures).toBeGreaterThan(0);
@@ -51,14 +52,14 @@ describe("the simulation", () => {
     expect(brokenBy(COLD, outcome)).not.toEqual([]);
   });
 
-  test("an engine that is a little too slow makes a few mint for themselves, and not everybody", async () => {
+  test("a store that is a little too slow: some processes mint for themselves, fewer than a third", async () => {
     const size = 200;
     const { mints, storeFailures } = await simulate(COLD, { size, throughput: 360 });
     expect(storeFailures).toBeGreaterThan(0);
     expect(mints).toBeLessThan(size / 3);
   });
 
-  test("no command of a process waits behind more than one of each other process", async () => {
+  test("a command waits for at most one command of each other process", async () => {
     const size = 200;
     const throughput = 2000;
     const { longestWait, storeFailures } = await simulate(COLD, { size, throughput });

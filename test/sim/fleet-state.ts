@@ -1,91 +1,91 @@
 /**
  * The states of the fleet's model: one record in a store, and the processes that share it.
  *
- * Time is abstract: leases, failures and tokens come to their end when the environment says so. Tokens are numbered as
- * they are minted, and a revocation ends all there are, so one number says which are dead. Refresh tokens of a stateful
- * grant are numbered too; the server takes only the newest.
+ * Time is abstract: the environment decides when leases, failures and tokens end. Tokens are numbered in the order of their
+ * mints, and a revocation revokes all of them, so one number tells which tokens are revoked. The refresh tokens of a stateful
+ * grant are numbered too, and the server accepts only the newest.
  */
 
-/** What the store holds under the key. Two records are the same bytes when all but what time did to them is equal. */
+/** The record in the store. Two records are the same bytes if they are equal in everything but `lapsed` and `expired`. */
 export interface StoreRecord {
-  /** `idle` holds a stateful grant's state, and nobody is at work on it. */
+  /** `idle` has only the state of a stateful grant. */
   readonly phase: "idle" | "lease" | "token" | "refreshing" | "failure";
-  /** Of `token` and `refreshing`; else 0. */
+  /** The token of the phases `token` and `refreshing`; otherwise 0. */
   readonly token: number;
-  /** Of `lease` and `refreshing`: the random text that says whose it is; else 0. */
+  /** The number of the lease in the phases `lease` and `refreshing`; otherwise 0. It stands for the nonce of the holder. */
   readonly lease: number;
-  /** The refresh token it carries; 0 for grants without state. */
+  /** The refresh token in the record; 0 for grants without state. */
   readonly state: number;
-  /** The token was minted because another had been rejected. */
+  /** The token was minted because of a rejection. */
   readonly renewal: boolean;
-  /** The time of the lease, the refreshing or the failure is over: whoever wants to may take it over. */
+  /** The lease or the failure has ended: any process may replace the record. */
   readonly lapsed: boolean;
-  /** The time of the token is over. */
+  /** The token has expired. */
   readonly expired: boolean;
 }
 
-/** `undefined`: the key is absent. */
+/** The content of the store. `undefined` means that the key is absent. */
 export type Stored = StoreRecord | undefined;
 
-/** A process on its way to a token. */
+/** The flight of a process. */
 export interface Flight {
   readonly step: "swap" | "leased" | "minted" | "failed" | "local";
-  /** It refreshes a token that is still good; nobody needs it yet. */
+  /** The flight refreshes a token in its soft window; no request waits for it. */
   readonly ahead: boolean;
-  /** The token it replaces while that is still good; 0 for a flight that is not ahead. */
+  /** The token that is refreshed; 0 for a flight that is not ahead. */
   readonly held: number;
-  /** What the next swap expects to replace. */
+  /** The record that the next swap expects. */
   readonly expected: Stored;
   readonly lease: number;
-  /** The refresh token it presents, and then the one it was given for it. */
+  /** The refresh token that the flight sends; after the mint, the one that it got. */
   readonly state: number;
   readonly token: number;
 }
 
-/** A swap that the process has stopped waiting for, and what it does about it. */
+/** A swap whose process has stopped waiting for it. */
 export interface LateSwap {
-  /** `acquire` may still be carried out by the store; if so, it is undone. `publish` is tried a second time. */
+  /** The store may still carry out `acquire`; then the process undoes it. The process tries `publish` a second time. */
   readonly kind: "acquire" | "publish" | "undo";
   readonly expected: Stored;
   readonly next: Stored;
   readonly lease: number;
-  /** It was swapped by a request that renewed for the second time. */
+  /** The swap is for a second renewal. */
   readonly doubts: boolean;
 }
 
-/** A process with one request after the other. */
+/** A process that makes one request after the other. */
 export interface Process {
   readonly alive: boolean;
-  /** Requests it has still to make. */
+  /** The number of requests that are left. */
   readonly requests: number;
-  /** The token its request is under way with; 0 for none. */
+  /** The token of the request in flight; 0 for none. */
   readonly sent: number;
-  /** Its request needs a token before it can be sent. */
+  /** The request waits for a token. */
   readonly waits: boolean;
-  /** The tokens its request was rejected with: each is a renewal. */
+  /** The tokens that the request was rejected with; each is a renewal. */
   readonly rejected: readonly number[];
-  /** What it was sent again with may be older than its rejection, so the re-mint is still owed (Q5). */
+  /** The token of the resend may be older than the rejection, so a second renewal is allowed (Q5). */
   readonly older: boolean;
   /** The cached token; 0 for none. */
   readonly token: number;
   readonly flight: Flight | undefined;
   readonly late: LateSwap | undefined;
-  /** The refresh token it saw last. Only a mutant looks at it. */
+  /** The refresh token that the process read last. Only a mutant uses it. */
   readonly memory: number;
 }
 
-/** How often each misfortune may happen. */
+/** How often each misfortune can happen. */
 export interface Misfortunes {
   readonly revocations: number;
-  /** A process ends while it is at work. */
+  /** A process dies during a flight. */
   readonly crashes: number;
-  /** A process at work does nothing until its lease has lapsed. */
+  /** A process pauses during a flight until its lease has lapsed. */
   readonly pauses: number;
   /** The store loses the record. */
   readonly losses: number;
-  /** The store goes back to an older record: what was written since had not reached the replica. */
+  /** The store goes back to an older record, because later writes had not reached the replica. */
   readonly failovers: number;
-  /** A swap fails for its process; the store may carry it out nevertheless, then or later. */
+  /** A swap fails for its process. The store may carry it out nevertheless, then or later. */
   readonly storeFaults: number;
   readonly mintFailures: number;
   /** The server rotates the refresh token, and its answer does not arrive. */
@@ -95,11 +95,11 @@ export interface Misfortunes {
 
 export interface World {
   readonly store: Stored;
-  /** What a replica has of it, while there may be a failover. */
+  /** The record in the replica, while a failover can happen. */
   readonly replica: Stored;
   readonly processes: readonly Process[];
   readonly left: Misfortunes;
-  /** Tokens ever minted: the number of the newest. */
+  /** The number of the newest token. */
   readonly minted: number;
   /** Tokens up to this one are revoked. */
   readonly dead: number;
@@ -107,19 +107,19 @@ export interface World {
   readonly soft: number;
   /** The token that was published last. */
   readonly published: number;
-  /** Causes for a mint so far, less the mints of processes that could reach the store. */
+  /** The number of causes for a mint so far, minus the mints of processes that reached the store. */
   readonly spare: number;
-  /** Leases ever taken: the number of the newest. */
+  /** The number of the newest lease. */
   readonly leases: number;
-  /** The refresh token the server takes. */
+  /** The refresh token that the server accepts. */
   readonly refreshToken: number;
-  /** A used refresh token was presented: the server has ended the session. */
+  /** A used refresh token was sent, and the server has ended the session. */
   readonly familyLost: boolean;
-  /** Something happened after which nothing protects the session. */
+  /** A misfortune has happened after which no protocol can protect the session. */
   readonly excused: boolean;
 }
 
-/** Whether two records are the same bytes. */
+/** Returns whether two records are the same bytes. */
 export function isSame(one: Stored, other: Stored): boolean {
   if (one === other) return true;
   if (one === undefined || other === undefined) return false;
@@ -129,8 +129,8 @@ export function isSame(one: Stored, other: Stored): boolean {
 }
 
 /**
- * A text that is equal for worlds with the same future. Processes are interchangeable; of tokens, only the order
- * matters and which are dead; of leases, which are the same; of refresh tokens, which one is the newest.
+ * Returns a text that is equal for worlds with the same future. Processes are interchangeable. Of tokens only their order and
+ * their revocation matter; of leases, which are equal; of refresh tokens, which one is the newest.
  */
 export function keyOf(world: World): string {
   const { rank, softMatters } = ranks(world);
@@ -171,18 +171,18 @@ function processKey(
   const { flight, late } = process;
   const request = `${process.requests}${rank[process.sent]}${flag(process.waits)}${process.rejected.map((token) => rank[token]).join("")}.${flag(process.older)}`;
   const text = `${request}${rank[process.token]}${state(process.memory)}`;
-  const flying =
+  const flightText =
     flight === undefined
       ? ""
       : `${flight.step[1]}${flag(flight.ahead)}${rank[flight.held]}${record(flight.expected)}${lease(flight.lease)}${state(flight.state)}${rank[flight.token]}`;
-  const lating =
+  const lateText =
     late === undefined
       ? ""
       : `${late.kind[0]}${flag(late.doubts)}${record(late.expected)}${record(late.next)}${lease(late.lease)}`;
-  return `${text},${flying},${lating}`;
+  return `${text},${flightText},${lateText}`;
 }
 
-/** Which of the leases that are neither the store's nor the replica's are the same. */
+/** Returns a text that tells which leases are equal, of those that are neither the store's nor the replica's. */
 function otherLeases(world: World, processes: readonly { readonly process: Process }[]): string {
   const names = new Map<number, number>();
   let text = "";
@@ -198,7 +198,7 @@ function otherLeases(world: World, processes: readonly { readonly process: Proce
   return text;
 }
 
-/** The place of every token among those that still matter; tokens that do not have the place of the one before. */
+/** Returns the rank of every token among those that still matter. Any other token has the rank of the one before it. */
 function ranks(world: World): { readonly rank: readonly string[]; readonly softMatters: boolean } {
   const matters = Array.from({ length: world.minted + 1 }, () => false);
   const mark = (stored: Stored): void => void (stored !== undefined && (matters[stored.token] = true));

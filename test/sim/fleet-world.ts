@@ -1,22 +1,21 @@
+/**
+ * A fleet on virtual time: the real cache, request policy and fleet protocol, in several simulated processes that crash, pause
+ * and lose their store; an authorization server and an API; and a store that checks every write.
+ */
+import { grantOf } from "../../src/core/grant.ts";
 import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
 import { createTokenCache, isRemintError } from "../../src/index.ts";
 import { withToken } from "../../src/policy/request-policy.ts";
 import { manualClock } from "../../src/testing/index.ts";
 import type { Clock } from "../../src/base/clock.ts";
-import { grantOf } from "../../src/core/grant.ts";
 import type { Store } from "../../src/fleet/index.ts";
 import type { TokenCache } from "../../src/index.ts";
 import type { ClientSeam, PolicyRequest } from "../../src/policy/request-policy.ts";
 import type { ManualClock } from "../../src/testing/index.ts";
 
-/**
- * A fleet on virtual time: the real cache, request policy and fleet protocol in several processes that crash, pause and
- * lose their store, an authorization server, an API, and somebody who watches every write.
- */
-
 const URL = "https://api.example/orders";
 
-/** Something that happens to the fleet, so many milliseconds after the one before. */
+/** An event of a run. `who` is the number of a process, and `for` a duration in milliseconds. */
 export type FleetEvent =
   | { readonly what: "call"; readonly who: number }
   | { readonly what: "revoke" }
@@ -27,28 +26,30 @@ export type FleetEvent =
   | { readonly what: "garble" }
   | { readonly what: "fail" };
 
-/** A run: what happens when, how long everything takes. */
+/** The plan of a run: its events, and all durations. */
 export interface FleetPlan {
   readonly processes: number;
+  /** The events, each with the milliseconds after the one before. */
   readonly events: readonly { readonly after: number; readonly event: FleetEvent }[];
-  /** Milliseconds, used in turn: of a call to the store (there and back), of a mint. */
+  /** Milliseconds of each way to and from the store, used in turn. */
   readonly storeDelays: readonly number[];
+  /** Milliseconds of a mint, used in turn. */
   readonly mintDelays: readonly number[];
-  /** Seconds. */
+  /** The lifetime of a token in seconds. */
   readonly expiresIn: number;
 }
 
-/** What came of it. */
+/** The outcome of a run. */
 export interface FleetOutcome {
   readonly mints: number;
   readonly mostMintsAtOnce: number;
-  /** What callers of processes that did not crash got. */
+  /** The status or error code of each caller whose process did not crash. */
   readonly outcomes: readonly (number | string)[];
-  /** Callers of living processes that got nothing. */
+  /** The number of callers of living processes without an outcome. */
   readonly hanging: number;
-  /** Rules that a write to the store broke. */
+  /** The rules that a write to the store broke. */
   readonly violations: readonly string[];
-  /** Mints for one more revocation at the end, when everything has been well for a while. */
+  /** The number of mints for one more revocation at the end, after a time without faults. */
   readonly mintsAfterwards: number;
 }
 
@@ -70,7 +71,7 @@ class Servers {
   async mint(): Promise<string> {
     this.mints++;
     this.mostAtOnce = Math.max(this.mostAtOnce, ++this.atOnce);
-    await passed(this.#clock, this.#delay());
+    await sleep(this.#clock, this.#delay());
     this.atOnce--;
     if (this.failing > 0) {
       this.failing--;
@@ -89,8 +90,8 @@ class Servers {
   }
 }
 
-/** The store, and what it was made to hold. */
-class WatchedStore implements Store {
+/** A store that checks the order of the tokens that are written to it. */
+class CheckedStore implements Store {
   readonly violations: string[] = [];
   readonly #store: Store;
   #key = "";
@@ -108,10 +109,10 @@ class WatchedStore implements Store {
     return result;
   }
 
-  /** Puts something else there, as no process would. */
+  /** Replaces or deletes the record, as no process would. */
   async tamper(value: string | undefined): Promise<void> {
-    const there = await this.#store.swap(this.#key, "?", undefined, 1);
-    const version = there.ok ? undefined : there.current?.version;
+    const found = await this.#store.swap(this.#key, "?", undefined, 1);
+    const version = found.ok ? undefined : found.current?.version;
     if (version === undefined && value === undefined) return;
     await this.#store.swap(this.#key, version, value, 3_600_000);
     this.#value = value;
@@ -123,9 +124,8 @@ class WatchedStore implements Store {
     const token = tokenIn(next);
     const old = tokenIn(before);
     if (next?.startsWith("T") !== true || token === old) return;
-    if (token <= this.#published) this.violations.push(`I2: t${token} published after t${this.#published}`);
-    if (before !== undefined && !/^[LR]/.test(before))
-      this.violations.push(`I3: t${token} published over ${before[0]}`);
+    if (token <= this.#published) this.violations.push(`t${token} published after t${this.#published}`);
+    if (before !== undefined && !/^[LR]/.test(before)) this.violations.push(`t${token} published over ${before[0]}`);
     this.#published = Math.max(token, this.#published);
   }
 }
@@ -137,7 +137,7 @@ function tokenIn(value: string | undefined): number {
   return Number(record.token.response.access_token.slice(1));
 }
 
-/** One process: everything that comes to it passes through here, so that it can be stopped. */
+/** One process. All answers and timers of the process pass through this class, so that it can be paused or killed. */
 class SimulatedProcess {
   isDead = false;
   isCut = false;
@@ -149,10 +149,10 @@ class SimulatedProcess {
   constructor(clock: ManualClock, store: Store, servers: Servers, plan: FleetPlan, delay: () => number) {
     this.#clock = clock;
     const reach = async (...swap: Parameters<Store["swap"]>): ReturnType<Store["swap"]> => {
-      await passed(clock, delay());
+      await sleep(clock, delay());
       if (this.isCut) return new Promise(() => {});
       const result = await store.swap(...swap);
-      await passed(clock, delay());
+      await sleep(clock, delay());
       await this.#running();
       return result;
     };
@@ -200,21 +200,21 @@ class SimulatedProcess {
   }
 }
 
-function passed(clock: Clock, ms: number): Promise<void> {
+function sleep(clock: Clock, ms: number): Promise<void> {
   return new Promise((resolve) => void clock.setTimeout(resolve, ms));
 }
 
-/** The next of a list, over and over. */
+/** Returns a function that returns the values of a list in turn. */
 function cycle(values: readonly number[]): () => number {
   let next = 0;
   return () => values[next++ % values.length] ?? 0;
 }
 
-/** Runs a plan to its end. */
+/** Runs a plan and returns its outcome. */
 export async function runFleet(plan: FleetPlan): Promise<FleetOutcome> {
   const clock = manualClock();
   const servers = new Servers(clock, cycle(plan.mintDelays));
-  const store = new WatchedStore(clock);
+  const store = new CheckedStore(clock);
   const delay = cycle(plan.storeDelays);
   const processes = Array.from(
     { length: plan.processes },
@@ -225,7 +225,7 @@ export async function runFleet(plan: FleetPlan): Promise<FleetOutcome> {
   const call = (process: SimulatedProcess): void => {
     const made: (typeof calls)[number] = { process, outcome: undefined };
     calls.push(made);
-    withToken(process.cache, { url: URL }, exchangeOf(servers)).then(
+    withToken(process.cache, { url: URL }, clientOf(servers)).then(
       (status) => (made.outcome = status),
       (error: unknown) => (made.outcome = isRemintError(error) ? error.code : String(error)),
     );
@@ -243,7 +243,7 @@ export async function runFleet(plan: FleetPlan): Promise<FleetOutcome> {
     else if (event.what === "garble") await store.tamper("Tgarbled");
     else servers.failing++;
   }
-  // Longer than any path may take, and than every memory of a failure.
+  // 90 s are longer than any call can take, and longer than any failure is kept.
   await clock.advance(90_000);
   const mintsAtEnd = servers.mints;
   const mintsAfterwards = await revokeOnceMore(clock, servers, processes, call);
@@ -263,7 +263,7 @@ function cut(clock: Clock, process: SimulatedProcess, ms: number): void {
   clock.setTimeout(() => (process.isCut = false), ms);
 }
 
-/** When all is well again, everybody has one token, and losing it costs one mint. */
+/** Lets the fleet recover until all processes share one token, revokes that token, and returns the number of mints. */
 async function revokeOnceMore(
   clock: ManualClock,
   servers: Servers,
@@ -272,7 +272,7 @@ async function revokeOnceMore(
 ): Promise<number> {
   const living = processes.filter(({ isDead }) => !isDead);
   for (let round = 0; round < 2; round++) {
-    // The first revocation makes all tokens one again, those that were minted beside the store too.
+    // After the first revocation all processes share one token, also those that had minted without the store.
     for (const process of living) call(process);
     await clock.advance(40_000);
     servers.revoke();
@@ -286,7 +286,7 @@ async function revokeOnceMore(
   return servers.mints - before;
 }
 
-function exchangeOf(servers: Servers): ClientSeam<PolicyRequest, number> {
+function clientOf(servers: Servers): ClientSeam<PolicyRequest, number> {
   return {
     send: async (_, token) => servers.status(token?.value),
     status: (answer) => answer,

@@ -1,6 +1,7 @@
-import { policyHalf } from "../../src/core/types.ts";
+import { policyHalf, policyKey } from "../../src/core/types.ts";
 import type {
   AccessToken,
+  PolicyHalf,
   Renewal,
   RequestRules,
   RequestTarget,
@@ -9,18 +10,18 @@ import type {
 } from "../../src/core/types.ts";
 import type { AuthorizationServer } from "./world.ts";
 
-/** A cache that is watched: which value was let go of when, and whether it was handed out again after that. */
+/** Wraps a cache and records when each token was discarded, and whether the cache served it again after that. */
 export class ObservedCache implements TokenCache {
   readonly rules: RequestRules;
   readonly #cache: TokenCache;
   readonly #server: AuthorizationServer;
   readonly #violations: string[];
-  /** When each value was last let go of; order is a counter. */
-  readonly #goneAt = new Map<string, number>();
-  /** When the mint that yielded a value last began and landed. */
+  /** For each token, the step at which it was last discarded. Steps are a counter. */
+  readonly #discardedAt = new Map<string, number>();
+  /** For each token, the steps at which its last mint began and ended. */
   readonly #minted = new Map<string, { readonly begun: number; readonly landed: number }>();
-  /** Rejections that were not refused. */
-  letGo = 0;
+  /** The number of rejections for which the storm guard allowed a renewal. */
+  discards = 0;
   #steps = 0;
   #mintBegun = 0;
   #failing = false;
@@ -42,28 +43,33 @@ export class ObservedCache implements TokenCache {
     if (!failed) this.#minted.set(this.#server.lastIssued!, { begun: this.#mintBegun, landed: this.step() });
   }
 
-  /** Somebody tells the cache that the token issued last is no good. */
+  /** Invalidates the token that was issued last. */
   invalidateIssued(): void {
     const { lastIssued } = this.#server;
     if (lastIssued === undefined) return;
     void this.#cache.invalidate(lastIssued);
-    this.#goneAt.set(lastIssued, this.step());
+    this.#discardedAt.set(lastIssued, this.step());
   }
 
-  /** Somebody is late and tells the cache that the very first token is no good, when there have been others since. */
+  /** Invalidates the very first token, if others have been issued since, as a late caller would. */
   invalidateFirst(): void {
     const [first] = this.#minted.keys();
     if (first !== undefined && first !== this.#server.lastIssued) void this.#cache.invalidate(first);
   }
 
-  /** C5: a value that was let go of does not come from the cache any more, unless it was minted again. */
+  /** Checks that the cache does not serve a discarded token, unless it was minted again (C5). */
   checkFirst(name: string, value: string | undefined, requestBegun: number): void {
     if (value === undefined) return void this.#violations.push(`${name} was sent without a token`);
-    const goneAt = this.#goneAt.get(value);
+    const discardedAt = this.#discardedAt.get(value);
     const { begun, landed } = this.#minted.get(value)!;
     const fromCache = landed < requestBegun;
-    if (goneAt === undefined || goneAt > requestBegun || begun > goneAt || !fromCache) return;
-    this.#violations.push(`C5: ${name} began after ${value} was let go of, and was sent with it`);
+    if (discardedAt === undefined || discardedAt > requestBegun || begun > discardedAt || !fromCache) return;
+    this.#violations.push(`C5: ${name} began after ${value} was discarded, and was sent with it`);
+  }
+
+  /** The request policy finds its half of the cache here: this object has the members of both halves. */
+  get [policyKey](): PolicyHalf {
+    return this;
   }
 
   get onTrial(): boolean {
@@ -90,16 +96,16 @@ export class ObservedCache implements TokenCache {
     return this.#cache.close();
   }
 
-  accepted(token: AccessToken, site: RequestTarget): void {
-    policyHalf(this.#cache).accepted(token, site);
+  accepted(token: AccessToken, target: RequestTarget): void {
+    policyHalf(this.#cache).accepted(token, target);
   }
 
-  rejected(token: AccessToken, site: RequestTarget): Renewal | undefined {
-    // On trial, or while nothing can be minted, a rejected token stays until there is another one (C6).
+  rejected(token: AccessToken, target: RequestTarget): Renewal | undefined {
+    // A cache on trial, or one whose mints fail, keeps a rejected token until it has another (C6).
     const stays = policyHalf(this.#cache).onTrial || this.#failing;
-    const renewal = policyHalf(this.#cache).rejected(token, site);
-    if (renewal !== undefined) this.letGo++;
-    if (renewal !== undefined && !stays) this.#goneAt.set(token.value, this.step());
+    const renewal = policyHalf(this.#cache).rejected(token, target);
+    if (renewal !== undefined) this.discards++;
+    if (renewal !== undefined && !stays) this.#discardedAt.set(token.value, this.step());
     return renewal;
   }
 

@@ -1,3 +1,4 @@
+/** One race of callers over the real cache and request policy, in an order that a scheduler of fast-check decides. */
 import fc from "fast-check";
 import { createTokenCache, isRemintError, type RemintEvent, type TokenCacheOptions } from "../../src/index.ts";
 import { withToken } from "../../src/policy/request-policy.ts";
@@ -6,55 +7,55 @@ import { settle } from "../core/cache-under-test.ts";
 import { ObservedCache } from "./observed-cache.ts";
 import { AuthorizationServer, simulatedApi, type Accepts } from "./world.ts";
 
-/** One caller of a race: where it goes and what it does on the way. */
+/** One caller of a race. */
 export interface CallerPlan {
   readonly url: string;
   readonly stream: boolean;
-  /** Its signal fires at some moment. */
+  /** The caller aborts at some moment. */
   readonly aborts: boolean;
 }
 
-/** What a race is made of; the scheduler decides in which order it happens. */
+/** The parts of a race. The scheduler decides their order. */
 export interface RacePlan {
   readonly callers: readonly CallerPlan[];
   readonly revocations: number;
-  /** How often somebody invalidates the token that was issued last. */
+  /** How often the token that was issued last is invalidated. */
   readonly invalidations: number;
-  /** How often somebody invalidates a token that has been replaced. */
+  /** How often a token that has been replaced is invalidated. */
   readonly lateInvalidations: number;
   /** Steps of the clock, in milliseconds. */
   readonly ticks: readonly number[];
-  /** Mints that fail, from the first on. */
+  /** The number of mints that fail, from the first on. */
   readonly failures: number;
   readonly oneLive: boolean;
   readonly repeats: boolean;
   readonly expiresIn: number;
 }
 
-/** What is wrong with what happened, and what can be counted. */
+/** The violations and the counts of a race. */
 export interface Observed {
   readonly violations: string[];
   readonly mints: number;
-  /** Renewals the storm guard let pass. */
+  /** The number of charges that the storm guard booked. */
   readonly charges: number;
-  /** Rejections that let go of a token and joined a flight instead of paying for a mint. */
-  readonly letGoUncharged: number;
-  /** Mints begun because a token was about to expire. */
+  /** The number of rejections that discarded a token and joined a flight without a charge. */
+  readonly discardsUncharged: number;
+  /** The number of mints that began because a token was about to expire. */
   readonly refreshes: number;
   readonly failedMints: number;
-  /** Callers that could send again and got a 401. */
+  /** The callers whose request could be resent and that got a 401. */
   readonly surfaced: string[];
   readonly elapsed: number;
 }
 
 export const HEALTHY = ["https://a.example/ok", "https://a.example/fine", "https://b.example/ok"] as const;
-/** A path that says 401 to every token, on an origin that is otherwise healthy. */
+/** A path that rejects every token, on an origin that is otherwise healthy. */
 export const BROKEN = "https://a.example/broken";
 export const FOREIGN = "https://elsewhere.example/ok";
 
 const ORIGINS = ["https://a.example", "https://b.example"];
 
-/** Runs one race over the real cache and policy, until every caller has its outcome. */
+/** Runs one race until every caller has an outcome. */
 export async function race(scheduler: fc.Scheduler, plan: RacePlan): Promise<Observed> {
   return new Race(scheduler, plan).run();
 }
@@ -102,20 +103,21 @@ class Race {
     await this.#untilQuiet();
     if (this.#pending > 0) this.#violations.push(`${this.#pending} callers never got an outcome`);
     if (this.#server.mostAtOnce > 1) this.#violations.push(`C2: ${this.#server.mostAtOnce} mints at once`);
-    const named = (name: RemintEvent["name"]): RemintEvent[] => this.#events.filter((event) => event.name === name);
+    const eventsNamed = (name: RemintEvent["name"]): RemintEvent[] =>
+      this.#events.filter((event) => event.name === name);
     return {
       violations: this.#violations,
       mints: this.#server.mints,
-      charges: named("rejected").length,
-      letGoUncharged: this.#cache.letGo - named("rejected").length,
+      charges: eventsNamed("rejected").length,
+      discardsUncharged: this.#cache.discards - eventsNamed("rejected").length,
       refreshes: this.#events.filter((event) => "cause" in event && event.cause === "expiring").length,
-      failedMints: named("mint-failed").length,
+      failedMints: eventsNamed("mint-failed").length,
       surfaced: this.#surfaced,
       elapsed: this.#clock.monotonic() - this.#startedAt,
     };
   }
 
-  /** Whatever waits for time alone gets it, but only when nothing else can happen. */
+  /** Runs all scheduled steps. Lets time pass only when no step is left and a caller still waits. */
   async #untilQuiet(): Promise<void> {
     await this.#scheduler.waitIdle(act);
     for (let round = 0; round < 20 && this.#pending > 0; round++) {
@@ -177,7 +179,7 @@ class Race {
     this.#violations.push(`${name} got ${String(outcome)}`);
   }
 
-  /** A mint fails because the plan says so, or because the clock is moved past its time limit. */
+  /** Returns whether the plan explains an error: it has failed mints, or moves the clock past the mint's time limit. */
   #mayFail(outcome: unknown): boolean {
     if (!isRemintError(outcome)) return false;
     const { failures, ticks } = this.#plan;
@@ -186,7 +188,7 @@ class Race {
   }
 }
 
-/** Whatever one step set off has come to rest before the next is taken. */
+/** Runs one step and waits until its consequences have settled, before the scheduler takes the next. */
 async function act(step: () => Promise<unknown>): Promise<void> {
   await step();
   await settle();

@@ -1,3 +1,4 @@
+/** Random races of the cache and the request policy: callers, revocations, invalidations, time and failed mints. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BROKEN, FOREIGN, HEALTHY, race, type CallerPlan, type RacePlan } from "./race.ts";
@@ -21,16 +22,16 @@ const callers = (urls: readonly string[]): fc.Arbitrary<CallerPlan[]> =>
     maxLength: 8,
   });
 
-/** True this often. */
+/** Generates `true` with this probability. */
 function maybe(probability: number): fc.Arbitrary<boolean> {
   return fc.nat(99).map((percent) => percent < probability * 100);
 }
 
-/** All of them together are less than a mint may take. */
+/** Steps of the clock that together are shorter than the time limit of a mint. */
 const ticks = fc.array(fc.constantFrom(10, 400, 900, 2000), { maxLength: 4 });
 
 describe("races of the cache and the request policy", () => {
-  const oneRevocation = "Q5: with one revocation and a healthy API no caller sees a 401";
+  const oneRevocation = "Q5: one revocation and a healthy API: no caller gets a 401";
   test(oneRevocation, async () => {
     const plan = fc.record({
       ...fixed(calm),
@@ -47,7 +48,7 @@ describe("races of the cache and the request policy", () => {
     });
   });
 
-  const lateRejections = "C5, C6: a revocation costs one mint, however late its 401s arrive";
+  const lateRejections = "C5, C6: revocations whose 401s arrive late: one mint for each";
   test(lateRejections, async () => {
     const plan = fc.record({
       ...fixed(calm),
@@ -59,12 +60,13 @@ describe("races of the cache and the request policy", () => {
       const seen = await race(scheduler, input);
       const { revocations } = input;
       expect(seen.violations).toEqual([]);
-      // From the second on, a request may adopt a token that is dead too; what was then under way is too old for it (C7).
+      // From the second revocation on, a request may get a token that is revoked too, and the flight in progress is then too
+      // old for its second renewal (C7).
       expect(seen.mints).toBeLessThanOrEqual(Math.max(1 + revocations, 2 * revocations));
     });
   });
 
-  const brokenPath = "C8: a path that says 401 to everything costs no more mints than the guard lets pass";
+  const brokenPath = "C8: a path that rejects every token: no more mints than the storm guard charges";
   test(brokenPath, async () => {
     const plan = fc.record({
       ...fixed(calm),
@@ -78,13 +80,13 @@ describe("races of the cache and the request policy", () => {
       const seen = await race(scheduler, input);
       expect(seen.violations).toEqual([]);
       expect(seen.charges).toBeLessThanOrEqual(10);
-      // What a flight repeats after it was rejected elsewhere is not kept (C5), so somebody mints again.
-      const notKept = input.repeats ? Math.max(0, seen.letGoUncharged) : 0;
+      // If a flight returns a token that was rejected meanwhile, the cache does not keep it (C5), and a caller mints again.
+      const notKept = input.repeats ? Math.max(0, seen.discardsUncharged) : 0;
       expect(seen.mints).toBeLessThanOrEqual(1 + seen.charges + input.invalidations + notKept);
     });
   });
 
-  const chaos = "C10: everybody gets an outcome of their own, whatever happens at the same time";
+  const chaos = "C10: revocations, invalidations, aborts, time and failed mints at once: every caller gets an outcome";
   test(chaos, async () => {
     const plan = fc.record({
       callers: callers([...HEALTHY, BROKEN, FOREIGN]),

@@ -1,8 +1,9 @@
+/** A search for counterexamples that can be replayed. */
 import fc from "fast-check";
 
 /**
- * Searches for a counterexample. What it throws when there is one says how to run exactly that again:
- * `REMINT_SEED` and `REMINT_PATH`. `REMINT_RUNS` searches longer.
+ * Searches for a counterexample. If there is one, the thrown error says how to run it again, with `REMINT_SEED` and
+ * `REMINT_PATH`. `REMINT_RUNS` sets another number of runs.
  */
 export async function search<T>(
   name: string,

@@ -1,11 +1,12 @@
+/** The simulated authorization server and API of the races and storms. */
 import type { MintContext } from "../../src/core/grant.ts";
 import type { AccessToken, TokenResponse } from "../../src/core/types.ts";
 import type { ClientSeam } from "../../src/policy/request-policy.ts";
 
-/** Lets some time pass, or another task run: virtual time in the one kind of simulation, a scheduler in the other. */
+/** Waits: for virtual time in the storms, for a step of the scheduler in the races. */
 export type Pause = (label: string, ms: number) => Promise<void>;
 
-/** Milliseconds of one exchange: half of them on the way there and half on the way back, or the two. */
+/** Milliseconds of a request and its answer: one number for both ways together, or one for each way. */
 export type Latency = number | readonly [there: number, back: number];
 
 const bothWays = (latency: Latency): readonly [number, number] =>
@@ -15,26 +16,26 @@ export interface AuthorizationServerOptions {
   readonly pause: Pause;
   readonly latency?: Latency;
   readonly expiresIn?: number;
-  /** A new token ends the one before it. */
+  /** A new token revokes the one before it. */
   readonly oneLive?: boolean;
-  /** Hands out the same token again as long as it is live. */
+  /** The server returns the same token again as long as it is live. */
   readonly repeats?: boolean;
 }
 
-/** An authorization server: what it has issued is live until it is revoked. */
+/** An authorization server. Its tokens are live until they are revoked. */
 export class AuthorizationServer {
   readonly live: Set<string> = new Set();
   latency: Latency;
   mints = 0;
-  /** The most mints that were under way at the same time. */
+  /** The largest number of mints at the same time. */
   mostAtOnce = 0;
-  /** Fails this many of the next mints. */
+  /** The number of the next mints that fail. */
   failing = 0;
   lastIssued: string | undefined;
   /** Called when a mint begins. */
   onMint: () => void = () => {};
   readonly #options: AuthorizationServerOptions;
-  #underWay = 0;
+  #inProgress = 0;
   #issued = 0;
 
   constructor(options: AuthorizationServerOptions) {
@@ -46,7 +47,7 @@ export class AuthorizationServer {
     const { pause, expiresIn = 36_000 } = this.#options;
     const number = ++this.mints;
     this.onMint();
-    this.mostAtOnce = Math.max(this.mostAtOnce, ++this.#underWay);
+    this.mostAtOnce = Math.max(this.mostAtOnce, ++this.#inProgress);
     const [there, back] = bothWays(this.latency);
     try {
       await orAbort(pause(`mint ${number} arrives`, there), signal);
@@ -58,7 +59,7 @@ export class AuthorizationServer {
       await orAbort(pause(`mint ${number} answers ${value}`, back), signal);
       return { access_token: value, expires_in: expiresIn };
     } finally {
-      this.#underWay--;
+      this.#inProgress--;
     }
   };
 
@@ -84,7 +85,7 @@ export interface SimRequest {
   /** A body that cannot be sent twice. */
   readonly stream?: boolean;
   readonly latency?: Latency;
-  /** The tokens it was sent with, in order; `undefined` for a bare send. */
+  /** The token of each send, in order; `undefined` for a send without a token. */
   readonly sends: (string | undefined)[];
 }
 
@@ -92,10 +93,10 @@ export interface SimAnswer {
   readonly status: number;
 }
 
-/** What an API thinks of a token: whether it is good for this URL. */
+/** Returns whether an API accepts a token for this URL. */
 export type Accepts = (token: string | undefined, url: URL) => boolean;
 
-/** A client of an API that answers 200 or 401. */
+/** Creates a client of an API that answers 200 or 401. */
 export function simulatedApi(pause: Pause, accepts: Accepts): ClientSeam<SimRequest, SimAnswer> {
   return {
     async send(request: SimRequest, token: AccessToken | undefined) {
@@ -109,12 +110,12 @@ export function simulatedApi(pause: Pause, accepts: Accepts): ClientSeam<SimRequ
     status: (answer) => answer.status,
     header: () => null,
     canResend: (request) => !request.stream,
-    // As over a network, the 401 takes a moment to drain.
+    // Draining the 401 takes a moment, as over a network.
     discard: () => pause("a 401 is drained", 1),
   };
 }
 
-/** As clients do: an aborted request ends at once, with the signal's reason. */
+/** Rejects at once with the signal's reason if the signal aborts, as clients do. */
 function orAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {

@@ -28,7 +28,7 @@ async function* chunks(...steps: (string | Uint8Array | Error)[]): AsyncGenerato
 }
 
 describe("startApi", () => {
-  test("lets accepted tokens in and answers 401 with a challenge otherwise", async () => {
+  test("answers 200 to accepted tokens, and 401 with a challenge otherwise", async () => {
     const api = await start();
     const good = await call(api, "/orders?page=2", "good");
     expect([good.status, await good.json()]).toEqual([200, { ok: true, path: "/orders" }]);
@@ -44,7 +44,7 @@ describe("startApi", () => {
     ]);
   });
 
-  test("accepts what an auth server handed out, until it is revoked", async () => {
+  test("accepts the tokens of an auth server until they are revoked", async () => {
     const auth = await startAuthServer();
     closing.push(() => auth.close());
     const api = await start({ accepts: auth });
@@ -65,7 +65,7 @@ describe("startApi", () => {
     expect(api.requests[1]?.text).toBe("größer");
   });
 
-  test("held answers are decided when they are let go", async () => {
+  test("held requests are judged when they are released", async () => {
     const live = new Set(["t"]);
     const api = await start({ accepts: (token) => live.has(token) });
     const release = api.holdAnswers();
@@ -80,7 +80,7 @@ describe("startApi", () => {
     expect((await call(api, "/", "t")).status).toBe(200);
   });
 
-  test("a client that leaves is not waiting any more", async () => {
+  test("a request whose client aborts no longer counts as waiting", async () => {
     const api = await start();
     api.holdAnswers();
     const controller = new AbortController();
@@ -101,7 +101,7 @@ describe("startApi", () => {
     await expect(api.waitFor(-1)).rejects.toThrow(TypeError);
   });
 
-  test("a function gets the record, and its answer may be bytes, an object, a Readable or an iterable", async () => {
+  test("a function gets the recorded request, and its body may be bytes, an object, a Readable or an iterable", async () => {
     const api = await start();
     api.respond(
       ({ text }) => ({ status: 201, headers: { "x-echo": text }, body: new Uint8Array([1, 2]) }),
@@ -119,7 +119,7 @@ describe("startApi", () => {
     expect(api.requests.map(({ status }) => status)).toEqual([201, 200, 200, 200]);
   });
 
-  test("a stream that fails cuts the connection off in the middle of the body", async () => {
+  test("a body stream that fails cuts the connection in the middle of the body", async () => {
     const api = await start();
     api.respond({ body: chunks("one", new Error("broken")) });
     const response = await call(api, "/", "good");
@@ -127,14 +127,14 @@ describe("startApi", () => {
     expect((await call(api, "/", "good")).status).toBe(200);
   });
 
-  test("an answer that cannot be sent becomes a 500 that says why", async () => {
+  test("an answer that cannot be sent becomes a 500 with the reason", async () => {
     const api = await start();
     api.respond({ headers: { "x-bad": "line\nbreak", "content-length": "3" }, body: "abc" });
     const response = await call(api, "/", "good");
     expect([response.status, await response.text()]).toEqual([500, expect.stringContaining("x-bad")]);
   });
 
-  test("scripted 401s count as unauthorized, and a reset leaves no status", async () => {
+  test("a scripted 401 counts as unauthorized, and a reset connection has no status", async () => {
     const api = await start();
     api.respondAlways({ status: 401 });
     api.respond({ reset: true });
@@ -144,7 +144,7 @@ describe("startApi", () => {
     expect(api.requests.map(({ status }) => status)).toEqual([undefined, 401]);
   });
 
-  test("close ends hanging streams", async () => {
+  test("close ends body streams that hang", async () => {
     const api = await start();
     api.respond({ body: new Readable({ read: () => {} }) });
     const response = await call(api, "/", "good");
@@ -152,7 +152,7 @@ describe("startApi", () => {
     await expect(response.text()).rejects.toThrow("terminated");
   });
 
-  test("wrong options are TypeErrors that name the option", async () => {
+  test("a wrong option is a TypeError that names it", async () => {
     // @ts-expect-error accepts is required
     await expect(startApi({})).rejects.toThrow(/"accepts"/);
     await expect(startApi({ accepts: () => true, latency: Number.NaN })).rejects.toThrow(/"latency"/);

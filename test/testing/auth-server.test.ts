@@ -42,7 +42,7 @@ describe("startAuthServer", () => {
     expect(server.mints).toBe(2);
   });
 
-  test("records what it was sent", async () => {
+  test("records its requests", async () => {
     const server = await start();
     await ask(server, { scope: "a b" }, { "x-request": "7" });
     const [request] = server.requests;
@@ -69,14 +69,14 @@ describe("startAuthServer", () => {
     expect(await (await ask(server)).json()).toMatchObject({ expires_in: 60 });
   });
 
-  test("client_secret_post and client_secret_basic let the right client in, form-decoded", async () => {
+  test("accepts the right client with client_secret_post and client_secret_basic, form-decoded", async () => {
     const server = await start({ clientId: "my app", clientSecret: "a:b+c%é" });
     expect((await ask(server, { client_id: "my app", client_secret: "a:b+c%é" })).status).toBe(200);
     expect((await ask(server, {}, basic("my+app", "a%3Ab%2Bc%25%C3%A9"))).status).toBe(200);
     expect((await ask(server, {}, basic("my%20app", "a:b%2Bc%25%C3%A9"))).status).toBe(200);
   });
 
-  test("everybody else gets 401 invalid_client", async () => {
+  test("answers 401 invalid_client to wrong credentials", async () => {
     const server = await start({ clientId: "me", clientSecret: "s%3A" });
     const refused = [
       ask(server),
@@ -96,7 +96,7 @@ describe("startAuthServer", () => {
     expect(server.mints).toBe(1);
   });
 
-  test("anything but a form post of the client credentials grant is refused", async () => {
+  test("refuses anything but a form post of the client credentials grant", async () => {
     const server = await start();
     expect(await (await ask(server, { grant_type: "password" })).json()).toEqual({ error: "unsupported_grant_type" });
     const json = { method: "POST", body: '{"grant_type":"client_credentials"}' };
@@ -106,7 +106,7 @@ describe("startAuthServer", () => {
     expect(server.mints).toBe(0);
   });
 
-  test("queued answers come first, then the standing one, then the normal one", async () => {
+  test("queued answers come first, then the one of respondAlways, then the normal one", async () => {
     const server = await start();
     server.respondAlways({ status: 503 });
     server.respond({ status: 400, body: { error: "invalid_scope" } }, { body: "<html>" });
@@ -121,14 +121,14 @@ describe("startAuthServer", () => {
     expect([server.mints, server.requests.length]).toEqual([1, 5]);
   });
 
-  test("a function answers by the request, and undefined means the normal answer", async () => {
+  test("a function gets the request, and undefined means the normal answer", async () => {
     const server = await start();
     server.respondAlways((request) => (request.form.has("scope") ? { status: 400 } : undefined));
     expect((await ask(server, { scope: "x" })).status).toBe(400);
     expect((await ask(server)).status).toBe(200);
   });
 
-  test("an answer of headers alone is the normal one with them, and undefined leaves a header out", async () => {
+  test("an answer with headers only is the normal one with these headers, and undefined removes a header", async () => {
     const server = await start();
     server.respond({ headers: { Date: "Thu, 01 Jan 1970 00:00:00 GMT", age: "3" } }, { headers: { date: undefined } });
     const dated = await ask(server);
@@ -137,14 +137,14 @@ describe("startAuthServer", () => {
     expect((await ask(server)).headers.get("date")).toBeNull();
   });
 
-  test("a scripted token response hands out its token", async () => {
+  test("the token of a scripted token response counts as issued", async () => {
     const server = await start();
     server.respond({ body: { access_token: "custom" } });
     await ask(server);
     expect([server.issued, server.mints, server.isLive("custom")]).toEqual([["custom"], 1, true]);
   });
 
-  test("reset destroys the connection, and a script that throws is told in the answer", async () => {
+  test("reset destroys the connection, and the error of a script that throws is in the answer", async () => {
     const server = await start();
     server.respond({ reset: true }, () => {
       throw new Error("not what I expected");
@@ -156,7 +156,7 @@ describe("startAuthServer", () => {
     expect(server.mints).toBe(0);
   });
 
-  test("close ends requests that hang, that wait and that are delayed, and can be called twice", async () => {
+  test("close ends requests that hang, are held or are delayed, and can be called twice", async () => {
     const server = await start();
     server.respond({ hang: true }, { delay: 3_600_000 });
     const pending = [ask(server), ask(server)];
@@ -171,7 +171,7 @@ describe("startAuthServer", () => {
     await server[Symbol.asyncDispose]();
   });
 
-  test("wrong options are TypeErrors that name the option", async () => {
+  test("a wrong option is a TypeError that names it", async () => {
     await expect(startAuthServer({ clientSecret: "s" })).rejects.toThrow(/"clientId"/);
     await expect(startAuthServer({ latency: -1 })).rejects.toThrow(/"latency"/);
     // @ts-expect-error a string is no number of seconds

@@ -1,5 +1,5 @@
-import { definitionOf } from "../../src/core/grant.ts";
 import { describe, expect, test } from "vitest";
+import { definitionOf } from "../../src/core/grant.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 
 const context = () => ({ signal: new AbortController().signal });
@@ -20,7 +20,7 @@ describe("fakeGrant", () => {
     expect(grant.contexts).toEqual([first, second]);
   });
 
-  test("passes the members of a grant on and puts the given members into its responses", async () => {
+  test("has the given members of a grant, and puts the given response members into its responses", async () => {
     const grant = fakeGrant({
       key: "k",
       origins: ["https://api.example"],
@@ -35,7 +35,7 @@ describe("fakeGrant", () => {
     });
   });
 
-  test("queued failures and responses come first, in order, and a failed mint uses up its number", async () => {
+  test("queued failures and responses come first, in order, and a failed mint counts in the numbering", async () => {
     const grant = fakeGrant();
     const error = new Error("down");
     grant.fail(error, 2);
@@ -50,7 +50,7 @@ describe("fakeGrant", () => {
     expect(grant.mints).toBe(5);
   });
 
-  test("fails until recover when told to fail infinitely often", async () => {
+  test("after fail with Infinity every mint fails until recover", async () => {
     const grant = fakeGrant();
     grant.fail(new Error("down"), Infinity);
     await expect(definitionOf(grant).mint(context())).rejects.toThrow("down");
@@ -59,7 +59,7 @@ describe("fakeGrant", () => {
     expect((await definitionOf(grant).mint(context())).access_token).toBe("fake-3");
   });
 
-  test("held mints wait for release, later ones do not", async () => {
+  test("held mints wait for release; mints after the release do not", async () => {
     const grant = fakeGrant();
     const hold = grant.hold();
     const held = [definitionOf(grant).mint(context()), definitionOf(grant).mint(context())];
@@ -69,7 +69,7 @@ describe("fakeGrant", () => {
     expect((await definitionOf(grant).mint(context())).access_token).toBe("fake-3");
   });
 
-  test("a hold can fail those who wait, and each mint waits for the newest hold there was when it began", async () => {
+  test("a hold can fail its mints, and each mint waits for the newest hold at its beginning", async () => {
     const grant = fakeGrant();
     const older = grant.hold();
     const first = definitionOf(grant).mint(context());
@@ -85,7 +85,7 @@ describe("fakeGrant", () => {
     expect((await third).access_token).toBe("fake-3");
   });
 
-  test("a held mint obeys its signal unless the hold ignores it", async () => {
+  test("a held mint obeys its signal unless the hold has ignoreSignal", async () => {
     const grant = fakeGrant();
     const reason = new Error("time is up");
     const obeying = grant.hold();
@@ -102,7 +102,7 @@ describe("fakeGrant", () => {
     expect((await ignoring).access_token).toBe("fake-2");
   });
 
-  test("wrong options are TypeErrors that name the option", () => {
+  test("a wrong option is a TypeError that names it", () => {
     // @ts-expect-error a string is no number of seconds
     expect(() => fakeGrant({ expiresIn: "60" })).toThrow(/"expiresIn"/);
     // @ts-expect-error a number is no object of members

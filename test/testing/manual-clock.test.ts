@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { manualClock } from "../../src/testing/index.ts";
 
 describe("manualClock", () => {
-  test("starts at a fixed moment, or at the one it is given", () => {
+  test("starts at a fixed moment, or at the given one", () => {
     expect(manualClock().now()).toBe(Date.parse("2026-01-01T00:00:00Z"));
     expect(manualClock({ now: 5 }).now()).toBe(5);
     expect(() => manualClock({ now: Number.NaN })).toThrow(TypeError);
@@ -28,7 +28,7 @@ describe("manualClock", () => {
     expect([clock.now(), clock.monotonic(), clock.timers]).toEqual([1_100, 100, 1]);
   });
 
-  test("promise chains run between timers, so a timer set at the end of a deep one still fires in time", async () => {
+  test("promise chains run between timers, so that a timer set at the end of a deep chain fires in time", async () => {
     const clock = manualClock({ now: 0 });
     const fired: number[] = [];
     const deep = async (left: number): Promise<void> => {
@@ -69,7 +69,7 @@ describe("manualClock", () => {
     expect([fired, clock.timers]).toEqual([1, 0]);
   });
 
-  test("stepWall and suspend move the wall clock alone and fire nothing", async () => {
+  test("stepWall and suspend move only the wall clock and fire no timer", async () => {
     const clock = manualClock({ now: 1_000 });
     let fired = 0;
     clock.setTimeout(() => fired++, 10);
@@ -80,7 +80,7 @@ describe("manualClock", () => {
     expect(() => clock.suspend(-1)).toThrow(TypeError);
   });
 
-  test("stepMonotonic leaves the wall clock and makes timers due for the next advance, which never goes back", async () => {
+  test("stepMonotonic moves only the monotonic clock, and the next advance fires the timers that are due", async () => {
     const clock = manualClock({ now: 1_000 });
     const fired: number[] = [];
     clock.setTimeout(() => fired.push(clock.monotonic()), 10);

@@ -1,4 +1,4 @@
-// `remint/axios`, as it is used with whatever version of axios is installed.
+// The types of `remint/axios`, with whatever version of axios is installed.
 import axios from "axios";
 import { createTokenCache } from "remint";
 import { createAuthInterceptor } from "remint/axios";
@@ -11,7 +11,7 @@ const tokens = createTokenCache({ grant: async () => ({ access_token: "a" }), or
 const authInterceptor = createAuthInterceptor(tokens);
 known<typeof authInterceptor>(true);
 
-// The one line a user writes, and its variations.
+// The line that every user writes, and its variations.
 const id = axios.interceptors.request.use(authInterceptor);
 same<typeof id, number>(true);
 axios.interceptors.request.use(authInterceptor, null, { synchronous: true });
@@ -21,14 +21,14 @@ const instance = axios.create({ baseURL: "https://api.example", remint: { retry:
 instance.interceptors.request.use(authInterceptor);
 instance.interceptors.request.use(createAuthInterceptor(tokens, { axios }));
 
-// What one request wants, in every place axios takes a config.
+// The options of one request, wherever axios takes a config.
 void axios.get("/a", { remint: false });
 void axios.get<string>("/a", { remint: tokens }).then(({ data }) => same<typeof data, string>(true));
 void instance.post("/a", { b: 1 }, { remint: { retry: false } });
 void instance.request({ url: "/a", remint: { cache: maybeCache, body: () => "b" } });
 void instance({ url: "/a", remint: undefined });
 instance.defaults.remint = tokens;
-// @ts-expect-error `true` says nothing
+// @ts-expect-error `true` has no meaning here
 void axios.get("/a", { remint: true });
 // @ts-expect-error not one of the keys
 void axios.get("/a", { remint: { retries: 3 } });
@@ -37,7 +37,7 @@ instance.interceptors.response.use(({ config }) => {
   return Promise.reject(new Error(String(config.remint === false)));
 });
 
-// Sources, and what a function of the request gets.
+// Sources, and the arguments of a function source.
 createAuthInterceptor([tokens, tokens]);
 createAuthInterceptor(() => undefined);
 createAuthInterceptor(async (config) => {
@@ -45,12 +45,12 @@ createAuthInterceptor(async (config) => {
   same<typeof config.url, string | undefined>(true);
   return config.baseURL === fromEnvironment ? tokens : maybeCache;
 });
-// @ts-expect-error a token is not where tokens come from
+// @ts-expect-error a token is not a source of tokens
 createAuthInterceptor(fromEnvironment);
 
 // Options, every one of which may be undefined.
 createAuthInterceptor(tokens, { axios: undefined, isRejected: undefined, inspectStatuses: undefined });
 createAuthInterceptor(tokens, { inspectStatuses: [400], isRejected: ({ status }) => status === 400 || undefined });
-// @ts-expect-error a misspelt option is not swallowed
+// @ts-expect-error a misspelt option is an error
 createAuthInterceptor(tokens, { retry: false });
 known<AuthInterceptorOptions["axios"]>(true);

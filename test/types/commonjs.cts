@@ -13,7 +13,7 @@ const instance = axios.create({ remint: { retry: false } });
 instance.interceptors.request.use(createAuthInterceptor(tokens, { axios }));
 void instance.get("/a", { remint: false });
 void instance.get("/a", { remint: tokens });
-// @ts-expect-error `true` says nothing
+// @ts-expect-error `true` has no meaning here
 void instance.get("/a", { remint: true });
 // @ts-expect-error not one of the keys
 void instance.get("/a", { remint: { retries: 3 } });

@@ -1,4 +1,4 @@
-// The public surface of `remint`, as a user's compiler sees it.
+// The types of `remint`, as a user's compiler sees them.
 import {
   clientCredentialsGrant,
   createTokenCache,
@@ -31,7 +31,7 @@ import { fromEnvironment, known, same } from "./expect.ts";
 declare const signal: AbortSignal | undefined;
 const origins: readonly string[] = ["https://api.example"];
 
-// A cache, and what its methods give.
+// A cache, and the results of its methods.
 const bare = createTokenCache({
   grant: async ({ signal: limit }) => {
     same<typeof limit, AbortSignal>(true);
@@ -95,9 +95,10 @@ createTokenPool({ create: () => bare, maxSize: maybe.number, idleTtl: maybe.numb
 
 // @ts-expect-error the grant is not optional
 createTokenCache({ origins });
-// @ts-expect-error nor may it be undefined
+// @ts-expect-error the grant may not be undefined
 createTokenCache({ grant: undefined, origins });
-// Optional, because not every client authentication has one: what is missing is a TypeError at construction.
+// `clientSecret` may be undefined in the types, because not every client authentication has one. At run time a missing
+// secret is a TypeError at construction.
 clientCredentialsGrant({
   tokenEndpoint: "https://auth.example/token",
   clientId: "client",
@@ -105,9 +106,9 @@ clientCredentialsGrant({
 });
 // @ts-expect-error durations are numbers of milliseconds
 createTokenCache({ grant: async () => ({ access_token: "a" }), origins, refreshBuffer: "60s" });
-// @ts-expect-error a misspelt option is not swallowed
+// @ts-expect-error a misspelt option is an error
 createTokenCache({ grant: async () => ({ access_token: "a" }), origin: "https://api.example" });
-// @ts-expect-error a token response without a token is none
+// @ts-expect-error a token response must have a token
 createTokenCache({ grant: async () => ({ expires_in: 3600 }), origins });
 // @ts-expect-error a grant is asynchronous
 createTokenCache({ grant: () => ({ access_token: "a" }), origins });
@@ -121,10 +122,10 @@ createTokenCache({
     return [String(token.response["instance_url"])];
   },
 });
-// @ts-expect-error only "any" is a word of its own
+// @ts-expect-error the only string is "any"; origins are a list
 createTokenCache({ grant: async () => ({ access_token: "a" }), origins: "https://api.example" });
 
-// A token that is there already.
+// An initial token.
 createTokenCache({
   grant: async () => ({ access_token: "a" }),
   origins,
@@ -132,7 +133,7 @@ createTokenCache({
 });
 createTokenCache({ grant: async () => ({ access_token: "a" }), origins, initial: async () => undefined });
 
-// A grant of one's own, with a state that one mint leaves for the next.
+// A custom grant, with a state that each mint leaves for the next.
 interface Rotation {
   readonly refreshToken: string;
 }
@@ -150,10 +151,10 @@ same<Parameters<CustomGrantOptions<Rotation>["mint"]>[0], MintContext<Rotation>>
 // @ts-expect-error a grant is opaque
 void rotating.mint;
 createTokenCache({ grant: rotating, origins });
-// @ts-expect-error the state that is left must be the state that is wanted
+// @ts-expect-error the state of a result must have the type of the grant's state
 const confused = customGrant<Rotation>({ mint: async () => ({ access_token: "a", state: { refreshToken: 1 } }) });
 
-// What a server says beside the known members stays reachable, and is not trusted.
+// Further members of a token response are reachable, as `unknown`.
 declare const response: TokenResponse;
 same<(typeof response)["instance_url"], unknown>(true);
 same<(typeof response)["access_token"], string>(true);

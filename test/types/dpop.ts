@@ -1,4 +1,4 @@
-// `remint/dpop`: keys, the option of the grants, and a grant of one's own.
+// The types of `remint/dpop`: keys, the `dpop` option of the grants, and a custom grant.
 import { clientCredentialsGrant, customGrant } from "remint";
 import { dpop } from "remint/dpop";
 import type { Grant } from "remint";
@@ -20,13 +20,13 @@ same<typeof bound, Grant>(true);
 clientCredentialsGrant({ ...endpoint, dpop: undefined });
 customGrant({ mint: () => ({ access_token: "a", token_type: "DPoP" }), prove: asKey.prove });
 
-// A proof of one's own.
+// A custom proof.
 const prove: Prove = async ({ method, url, token }): Promise<Proof> => ({
   headers: { "x-signature": `${method} ${url} ${token?.scheme ?? ""}` },
 });
 customGrant({ mint: () => "a", prove });
 
-// @ts-expect-error an algorithm that proofs are not made with
+// @ts-expect-error an algorithm that is not supported for proofs
 dpop({ algorithm: "HS256" });
-// @ts-expect-error no key
+// @ts-expect-error a string is no key
 clientCredentialsGrant({ ...endpoint, dpop: "key" });

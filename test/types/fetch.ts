@@ -1,4 +1,4 @@
-// `remint/fetch`, and everything that takes a `fetch` option.
+// The types of `remint/fetch`, and of clients with a `fetch` option.
 import ky from "ky";
 import { ofetch } from "ofetch";
 import createClient from "openapi-fetch";
@@ -16,7 +16,7 @@ known<typeof authFetch>(true);
 same<typeof authFetch, AuthFetch>(true);
 same<ReturnType<typeof authFetch>, Promise<Response>>(true);
 
-// A drop-in: it stands wherever fetch does, and takes what fetch takes.
+// A drop-in replacement: it is assignable to `typeof fetch` and takes what fetch takes.
 export const dropIn: typeof fetch = authFetch;
 void authFetch("https://api.example/a");
 void authFetch(new URL("https://api.example/a"), { method: "POST", body: "b" });
@@ -31,20 +31,20 @@ export const clients = [
   ofetch.create({}, { fetch: authFetch }),
 ];
 
-// What one request wants.
+// The options of one request.
 void authFetch("/a", { remint: false });
 void authFetch("/a", { remint: tokens });
 void authFetch("/a", { remint: undefined });
 void authFetch("/a", { remint: { retry: false, cache: maybeCache, body: undefined } });
 void authFetch("/a", { method: "PUT", remint: { body: () => stream } });
-// @ts-expect-error `true` says nothing
+// @ts-expect-error `true` has no meaning here
 void authFetch("/a", { remint: true });
 // @ts-expect-error not one of the keys
 void authFetch("/a", { remint: { retries: 3 } });
 // @ts-expect-error a body that fetch does not take
 void authFetch("/a", { remint: { body: () => 42 } });
 
-// Sources, and what a function of the request gets.
+// Sources, and the arguments of a function source.
 createAuthFetch([tokens, tokens]);
 createAuthFetch(() => undefined);
 createAuthFetch(async (url, init) => {
@@ -52,7 +52,7 @@ createAuthFetch(async (url, init) => {
   same<typeof init, AuthRequestInit | undefined>(true);
   return maybeCache;
 });
-// @ts-expect-error a token is not where tokens come from
+// @ts-expect-error a token is not a source of tokens
 createAuthFetch(fromEnvironment);
 
 // Options, every one of which may be undefined.

@@ -1,4 +1,4 @@
-// `remint/ofetch`, as it is used with whatever version of ofetch is installed.
+// The types of `remint/ofetch`, with whatever version of ofetch is installed.
 import { ofetch } from "ofetch";
 import { createTokenCache } from "remint";
 import { createAuthOfetch } from "remint/ofetch";
@@ -17,13 +17,13 @@ same<typeof api, $Fetch>(true);
 void api<{ readonly id: number }>("/a").then(({ id }) => same<typeof id, number>(true));
 void api.raw("/a").then(({ status }) => same<typeof status, number>(true));
 
-// What one request wants.
+// The options of one request.
 void api("/a", { remint: false });
 void api("/a", { remint: tokens, query: { b: 1 } });
 void api("/a", { remint: { retry: false, cache: maybeCache } });
 void api("/a", { method: "PUT", remint: { body: () => stream } });
 createAuthOfetch(tokens, { remint: { retry: false } });
-// @ts-expect-error `true` says nothing
+// @ts-expect-error `true` has no meaning here
 void api("/a", { remint: true });
 // @ts-expect-error not one of the keys
 void api("/a", { remint: { retries: 3 } });
@@ -37,6 +37,6 @@ createAuthOfetch((url, init) => {
 });
 createAuthOfetch(tokens, {}, { ofetch, fetch: undefined, isRejected: undefined, inspectStatuses: undefined });
 createAuthOfetch(tokens, undefined, { ofetch: api });
-// @ts-expect-error a token is not where tokens come from
+// @ts-expect-error a token is not a source of tokens
 createAuthOfetch(fromEnvironment);
 known<AuthOfetchOptions["ofetch"]>(true);

@@ -1,4 +1,4 @@
-// `remint/policy`, for a client of one's own.
+// The types of `remint/policy`, for any other client.
 import { createTokenCache } from "remint";
 import { withToken } from "remint/policy";
 import type { AccessToken } from "remint";
@@ -11,7 +11,7 @@ const cache = createTokenCache({ grant: async () => ({ access_token: "a" }), ori
 interface Call extends PolicyRequest {
   readonly payload: number;
 }
-const exchange: ClientSeam<Call, { readonly code: number }> = {
+const seam: ClientSeam<Call, { readonly code: number }> = {
   async send(call, token, headers) {
     same<typeof call.payload, number>(true);
     same<typeof token, AccessToken | undefined>(true);
@@ -22,5 +22,5 @@ const exchange: ClientSeam<Call, { readonly code: number }> = {
   header: () => null,
   canResend: () => true,
 };
-const answer = withToken(cache, { url: "https://api.example/call", payload: 1, signal }, exchange);
+const answer = withToken(cache, { url: "https://api.example/call", payload: 1, signal }, seam);
 same<typeof answer, Promise<{ readonly code: number }>>(true);

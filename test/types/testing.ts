@@ -1,4 +1,4 @@
-// `remint/testing`, the kit users test with.
+// The types of `remint/testing`.
 import { createTokenCache } from "remint";
 import { fakeGrant, manualClock, startApi, startAuthServer } from "remint/testing";
 import type { Clock, Grant } from "remint";

@@ -8,8 +8,8 @@ const CALLS = 20;
 export const always401: Scenario = {
   title: "A path that says 401 to every token",
   story:
-    "A new token never helps there. Usually every call asks for one all the same, " +
-    "and takes the good one away from everybody else.",
+    "A new token never helps there. Usually every call requests one all the same, " +
+    "and throws away the good token that all other calls use.",
 
   async run(stage, progress) {
     const { clients } = stage;

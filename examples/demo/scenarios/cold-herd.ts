@@ -5,7 +5,7 @@ import { herd, Tally } from "../tally.ts";
 
 export const coldHerd: Scenario = {
   title: "A cold start",
-  story: "1,000 callers start at once, without a token. Usually every one of them asks for its own.",
+  story: "1,000 callers start at once, without a token. Usually each of them requests a token of its own.",
 
   async run(stage, progress) {
     const remint = await Tally.of(stage, () => herd(CALLERS, stage.clients, ORDERS, progress));

@@ -7,8 +7,8 @@ const CALLERS = 20;
 export const late401: Scenario = {
   title: "A late 401 for an old token",
   story:
-    "20 slow requests learn that their token was revoked when everybody else already has a new one. " +
-    "Usually the new one is thrown away, 20 times.",
+    "20 slow requests are answered 401 when the cache already has a new token. " +
+    "Usually the new token is thrown away, 20 times.",
 
   async run(stage, progress) {
     const { api, clients, tokens } = stage;
@@ -32,7 +32,7 @@ export const late401: Scenario = {
       checks: [
         exactly(1, "mints for the others", first.mints),
         exactly(CALLERS, "late 401s the API sent", late.refusals),
-        exactly(0, "mints for those who are late", late.mints),
+        exactly(0, "mints for the late ones", late.mints),
         exactly(CALLERS, "answered 200", late.answered(200)),
         exactly(0, "good tokens thrown away", Number(tokens.peek()?.value !== current)),
       ],

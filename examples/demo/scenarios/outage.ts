@@ -5,20 +5,20 @@ import { ALL_CLIENTS, atMost, CALLERS, type Check, exactly, type Scenario } from
 import type { Stage } from "../stage.ts";
 import { herd, Tally } from "../tally.ts";
 
-/** The default limit of a mint: nobody waits longer for bad news either. */
+/** The default of `mintTimeout`, in milliseconds. No caller waits longer for a failure. */
 const MINT_TIMEOUT = 10_000;
-/** Before and after the worst of it. */
+/** The number of callers before the revocation and after the outage. */
 const SOME_CALLERS = 300;
 
 export const outage: Scenario = {
   title: "The token endpoint is down",
   story:
-    "It answers 503 to everything. Usually a valid token is thrown away for nothing, " +
-    "and when it is revoked 1,000 callers keep a struggling server down with their retries.",
+    "It answers 503 to every request. Usually a valid token is thrown away, " +
+    "and after a revocation the retries of 1,000 callers keep the server down.",
 
   async run(stage, progress) {
     const { api, auth, clients, tokens } = stage;
-    // Like a server in trouble, it takes its time: all 1,000 are told 401 before it fails.
+    // The endpoint is slow, like a server in trouble: all 1,000 requests are answered 401 before it answers 503.
     const told = api.refused(CALLERS).then(() => performance.now());
     auth.breakDown(told);
     const unharmed = await Tally.of(stage, () => herd(SOME_CALLERS, clients, ORDERS, progress));
@@ -51,19 +51,19 @@ export const outage: Scenario = {
   },
 };
 
-/** Everybody is told what is wrong, soon, and with an error that can be told from others. */
+/** Checks that every caller gets the right error, and soon. */
 function failedWell(failing: Tally, wait: number): Check[] {
   const typed = failing.outcomes.filter(({ error }) => {
     const found = findRemintError(error);
     return found instanceof TokenEndpointError && found.status === 503 && found.retryable;
   });
   return [
-    exactly(CALLERS, "callers told so: TokenEndpointError, status 503, retryable", typed.length),
-    atMost(MINT_TIMEOUT, "ms from the last 401 until everybody knew", Math.round(wait)),
+    exactly(CALLERS, "callers with a TokenEndpointError: status 503, retryable", typed.length),
+    atMost(MINT_TIMEOUT, "ms from the last 401 until every caller had it", Math.round(wait)),
   ];
 }
 
-/** A failure is remembered for a moment; asking meanwhile costs nobody anything. */
+/** Waits until a token can be minted again: a failure is remembered for a moment. */
 async function recovered({ tokens }: Stage): Promise<void> {
   for (let tries = 0; tries < 100; tries++) {
     const token = await tokens.get().catch(() => undefined);

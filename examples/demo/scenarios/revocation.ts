@@ -9,7 +9,7 @@ export const revocation: Scenario = {
   title: "A token revoked in flight",
   story:
     "1,000 requests carry a token that is revoked before the API looks at it: 1,000 answers of 401. " +
-    "Usually each of them asks for a new token, or the caller gets to see it.",
+    "Usually each of them requests a new token, or the caller gets the 401.",
 
   async run(stage, progress) {
     const remint = await Tally.of(stage, () => revokedInFlight(stage, CALLERS, stage.clients, progress));
@@ -34,7 +34,7 @@ export const revocation: Scenario = {
   },
 };
 
-/** The API holds its answers until everybody's request is there; then the tokens they carry are revoked. */
+/** Holds the answers until all requests have arrived, revokes the tokens they carry, then lets the API answer. */
 async function revokedInFlight(
   { api }: Stage,
   callers: number,

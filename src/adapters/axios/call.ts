@@ -1,5 +1,8 @@
 /**
- * One axios request on its way through the policy: what is changed in its config for a send, and put back after (Q10).
+ * One axios request, as the request policy sees it: what is changed in its config for a send, and restored when the
+ * caller gets the outcome (Q10).
+ *
+ * Not here: the interceptor and the client seam (`index.ts`), and the differences between axios versions (`copies.ts`).
  *
  * @module
  */
@@ -10,8 +13,10 @@ import type { AccessToken } from "../../core/types.ts";
 import type { RequestOverrideOptions } from "../../policy/choose-cache.ts";
 import type { ExtraHeaders, PolicyRequest } from "../../policy/client-seam.ts";
 
-// MERGED axios' config as the adapter sees it: structural, because its type differs between versions and copies.
-/** The parts of an axios config that are read or written; structural, because its type differs between versions. */
+/**
+ * The members of an axios config that are read or changed. Declared here, because axios' own type differs between
+ * versions and copies.
+ */
 export interface AxiosCallConfig {
   url?: string | undefined;
   method?: string | undefined;
@@ -30,7 +35,7 @@ export interface AxiosCallConfig {
   remint?: unknown;
 }
 
-/** axios' idea of an AbortSignal. */
+/** The members of an AbortSignal that axios requires of `config.signal`. */
 interface AxiosSignal {
   readonly aborted: boolean;
   readonly reason?: unknown;
@@ -51,56 +56,60 @@ interface RedirectOptions {
   readonly headers?: Record<string, unknown>;
 }
 
-/** What a call has to know of the axios that will send it. */
-export interface AxiosFacts {
-  /** Builds the error this axios itself would reject with, were all of `timeout` spent on one send by `send`. */
-  timeoutError(config: AxiosCallConfig, timeout: number, send: AxiosSend): Error;
-  /** axios before 1.21 forwards `Authorization` to subdomains when it follows a redirect (Q3). */
-  readonly forwardsToSubdomains: boolean;
-  /** axios before 1.8.2 does not know `allowAbsoluteUrls: false`: an absolute URL wins over `baseURL` (Q2). */
-  readonly absoluteUrlsWin: boolean;
-  /** Set when the config comes from another copy of axios than the adapter: sends it in words the adapter knows. */
-  readonly translate?: ((send: AxiosSend, config: AxiosCallConfig) => Promise<unknown>) | undefined;
-}
+/** An adapter, as `axios.getAdapter` returns it. */
+export type ResolvedAdapter = (config: never) => Promise<unknown>;
 
-/** An adapter, as axios resolves it. */
-export type AxiosSend = (config: never) => Promise<unknown>;
+/** What a call has to know about the axios that sends it. */
+export interface AxiosTraits {
+  /** Builds the error with which this axios itself reports that a send took all of `timeout` milliseconds. */
+  timeoutError(config: AxiosCallConfig, timeout: number, adapter: ResolvedAdapter): Error;
+  /** This axios keeps `Authorization` when it follows a redirect to a subdomain (Q3). Versions before 1.21 do. */
+  readonly forwardsToSubdomains: boolean;
+  /**
+   * This axios ignores `allowAbsoluteUrls: false`: an absolute URL wins over `baseURL` (Q2). Versions before 1.8.2 do.
+   * It is assumed of all versions before 1.9.
+   */
+  readonly absoluteUrlsWin: boolean;
+  /** Calls an adapter of another copy of axios than the config's. Absent when both come from one copy. */
+  readonly translate?: ((adapter: ResolvedAdapter, config: AxiosCallConfig) => Promise<unknown>) | undefined;
+}
 
 /** axios' own test for a URL that ignores `baseURL`. */
 const ABSOLUTE = /^([a-z][a-z\d+\-.]*:)?\/\//i;
 
-/** The request as the policy sees it. */
+/** One request of axios. */
 export class AxiosCall implements PolicyRequest {
   readonly override: RequestOverrideOptions | undefined;
   readonly #config: AxiosCallConfig;
-  readonly #send: AxiosSend;
-  readonly #facts: AxiosFacts;
-  /** Milliseconds axios was given for the whole call; 0 for no limit. */
+  readonly #adapter: ResolvedAdapter;
+  readonly #traits: AxiosTraits;
+  /** The caller's timeout for the whole call, in milliseconds. 0 means no limit. */
   readonly #timeout: number;
   readonly #startedAt: number;
-  #before: Partial<AxiosCallConfig> | undefined;
-  /** The headers we set, and what the caller had in their place. */
-  #attached: Map<string, unknown> | undefined;
+  /** The caller's values of the config members that were changed. */
+  #originals: Partial<AxiosCallConfig> | undefined;
+  /** The caller's values of the headers that were changed, apart from `Authorization`. */
+  #originalHeaders: Map<string, unknown> | undefined;
   #waited = false;
-  #waiting: AbortController | undefined;
+  #combinedAbort: AbortController | undefined;
   #stopListening: (() => void) | undefined;
 
   constructor(
     config: AxiosCallConfig,
-    send: AxiosSend,
-    facts: AxiosFacts,
+    adapter: ResolvedAdapter,
+    traits: AxiosTraits,
     override: RequestOverrideOptions | undefined,
   ) {
     this.#config = config;
-    this.#send = send;
-    this.#facts = facts;
+    this.#adapter = adapter;
+    this.#traits = traits;
     this.override = override;
-    // Read as axios reads it.
+    // Parsed as axios parses it.
     this.#timeout = config.timeout ? parseInt(config.timeout as string, 10) : 0;
     this.#startedAt = this.#timeout > 0 ? systemClock.monotonic() : 0;
   }
 
-  /** The URL axios will send to, without the query it adds. */
+  /** The URL that axios will send the request to, without `params`. */
   get url(): string {
     const { baseURL } = this.#config;
     const url = this.#target;
@@ -108,22 +117,24 @@ export class AxiosCall implements PolicyRequest {
     return url === "" ? baseURL : `${withoutTrailingSlashes(baseURL)}/${url.replace(/^\/+/, "")}`;
   }
 
-  /** Joining the two is most of what a warm request would cost; the origin is that of the base, if that has one. */
+  /**
+   * A URL with the origin of {@link AxiosCall.url}. Joining base URL and path would be most of a warm request's cost.
+   */
   get base(): string | undefined {
     const { baseURL } = this.#config;
     const url = this.#target;
     if (!baseURL || this.#ignoresBase(url)) return url;
-    // "/" and "\\host" are joined to what leads to another host.
+    // A base URL "/" and the path "\\host" are joined to a URL of another host, so the joined URL has to be checked.
     return baseURL.charCodeAt(0) === 0x2f ? undefined : baseURL;
   }
 
-  /** A URL object passes through axios as it is, whatever the types say. */
+  /** The config's `url` as text. axios accepts a URL object, although its types do not. */
   get #target(): string {
     const url = this.#config.url as string | URL | null | undefined;
     return typeof url === "string" ? url : String(url ?? "");
   }
 
-  /** Every adapter of axios sends it in capitals. */
+  /** The method as axios sends it: every adapter changes it to upper case. */
   get method(): string {
     return (this.#config.method ?? "GET").toUpperCase();
   }
@@ -136,103 +147,112 @@ export class AxiosCall implements PolicyRequest {
     return this.#config.data;
   }
 
-  /** {@link AxiosCall.signal} was asked for, because there was something to wait for. */
+  /** Whether {@link AxiosCall.signal} was read, which means that the call had to wait. */
   get waited(): boolean {
     return this.#waited;
   }
 
-  /** Q12: the caller's signal, cancel token and deadline as one signal. Made only when there is something to wait for. */
+  /**
+   * The caller's signal, cancel token and timeout as one signal (Q12). Created only when there is something to wait
+   * for.
+   */
   get signal(): AbortSignal | undefined {
     this.#waited = true;
     const { signal, cancelToken } = this.#config;
     if (signal === undefined && cancelToken === undefined && !(this.#timeout > 0)) return undefined;
-    return (this.#waiting ??= this.#listen()).signal;
+    return (this.#combinedAbort ??= this.#combineAborts()).signal;
   }
 
+  /** Sends the request once. After a wait, the send gets only what is left of the timeout. */
   send(token: AccessToken | undefined, extra: ExtraHeaders | undefined): Promise<unknown> {
     const config = this.#config;
-    if (this.override?.body !== undefined) this.#change("data", this.override.body());
-    if (token === undefined) return this.#deliver();
-    if (this.#waiting !== undefined && this.#timeout > 0) {
+    if (this.override?.body !== undefined) this.#changeConfig("data", this.override.body());
+    if (token === undefined) return this.#callAdapter();
+    if (this.#combinedAbort !== undefined && this.#timeout > 0) {
       const left = this.#timeLeft();
       if (left <= 0) return Promise.reject(this.#timeoutError());
-      this.#change("timeout", left);
+      this.#changeConfig("timeout", left);
     }
-    if (this.#facts.forwardsToSubdomains || extra?.[PROOF_HEADER] !== undefined) this.#guardRedirects();
-    // A property write, not `headers.set()`: the value was checked when it was minted, and set() costs 2 us.
+    if (this.#traits.forwardsToSubdomains || extra?.[PROOF_HEADER] !== undefined) this.#removeTokenOnRedirects();
+    // Not `headers.set()`, which takes 2 us: it checks the value, and the token was checked when it was minted.
     config.headers["Authorization"] = token.header;
-    if (extra !== undefined) this.#attach(extra);
-    return this.#deliver();
+    if (extra !== undefined) this.#setExtraHeaders(extra);
+    return this.#callAdapter();
   }
 
-  /** Q1: sends the request as the caller made it; a body from a factory is made if `withBody`. */
+  /** Sends the request as the caller made it (Q1). `withBody` says whether `remint.body` creates its body. */
   async sendAsIs(withBody: boolean): Promise<unknown> {
     const { data } = this.#config;
-    const factory = withBody ? this.override?.body : undefined;
+    const createBody = withBody ? this.override?.body : undefined;
     try {
-      if (factory !== undefined) this.#config.data = factory();
-      return await this.#deliver();
+      if (createBody !== undefined) this.#config.data = createBody();
+      return await this.#callAdapter();
     } finally {
-      if (factory !== undefined) this.#config.data = data;
+      if (createBody !== undefined) this.#config.data = data;
     }
   }
 
-  /** Puts the config back as it came. */
+  /** Restores the config to what it was when the call began. */
   finish(outcome: unknown): void {
     const { headers } = this.#config;
     if (headers["Authorization"] !== undefined) headers["Authorization"] = undefined;
-    if (this.#attached !== undefined) for (const [name, value] of this.#attached) headers[name] = value;
+    if (this.#originalHeaders !== undefined) {
+      for (const [name, value] of this.#originalHeaders) headers[name] = value;
+    }
     this.#stopListening?.();
-    if (this.#before === undefined) return;
-    if ("timeout" in this.#before) sayWholeTimeout(outcome, this.#config, String(this.#timeout));
-    Object.assign(this.#config, this.#before);
+    if (this.#originals === undefined) return;
+    if ("timeout" in this.#originals) showWholeTimeout(outcome, this.#config, String(this.#timeout));
+    Object.assign(this.#config, this.#originals);
   }
 
-  #deliver(): Promise<unknown> {
-    const { translate } = this.#facts;
-    return translate === undefined ? this.#send(this.#config as never) : translate(this.#send, this.#config);
+  #callAdapter(): Promise<unknown> {
+    const { translate } = this.#traits;
+    return translate === undefined ? this.#adapter(this.#config as never) : translate(this.#adapter, this.#config);
   }
 
   #ignoresBase(url: string): boolean {
-    // "/orders" and the like, told apart from "//host" without the regular expression.
+    // A path such as "/orders" is the usual case. It is told apart from "//host" without the slower regular expression.
     if (url.charCodeAt(0) === 0x2f && url.charCodeAt(1) !== 0x2f) return false;
-    return ABSOLUTE.test(url) && (this.#facts.absoluteUrlsWin || this.#config.allowAbsoluteUrls !== false);
+    return ABSOLUTE.test(url) && (this.#traits.absoluteUrlsWin || this.#config.allowAbsoluteUrls !== false);
   }
 
-  #change<Key extends "data" | "timeout" | "beforeRedirect">(key: Key, value: AxiosCallConfig[Key]): void {
-    this.#before ??= {};
-    if (!(key in this.#before)) this.#before[key] = this.#config[key];
+  #changeConfig<Key extends "data" | "timeout" | "beforeRedirect">(key: Key, value: AxiosCallConfig[Key]): void {
+    this.#originals ??= {};
+    if (!(key in this.#originals)) this.#originals[key] = this.#config[key];
     this.#config[key] = value;
   }
 
-  #attach(extra: ExtraHeaders): void {
+  /** Sets the headers that the grant adds. The caller's own header stays, unless the added one is a proof. */
+  #setExtraHeaders(extra: ExtraHeaders): void {
     const { headers } = this.#config;
-    const attached = (this.#attached ??= new Map<string, unknown>());
+    const originals = (this.#originalHeaders ??= new Map<string, unknown>());
     for (const [name, value] of Object.entries(extra)) {
-      if (!attached.has(name)) {
+      if (!originals.has(name)) {
         const lower = name.toLowerCase();
-        const set = Object.keys(headers).filter((own) => headers[own] !== undefined && own.toLowerCase() === lower);
-        if (set.length > 0 && name !== PROOF_HEADER) continue;
-        for (const own of [name, ...set]) {
-          if (!attached.has(own)) attached.set(own, headers[own]);
-          headers[own] = undefined;
+        const existing = Object.keys(headers).filter(
+          (key) => headers[key] !== undefined && key.toLowerCase() === lower,
+        );
+        if (existing.length > 0 && name !== PROOF_HEADER) continue;
+        for (const key of [name, ...existing]) {
+          if (!originals.has(key)) originals.set(key, headers[key]);
+          headers[key] = undefined;
         }
       }
       headers[name] = value;
     }
   }
 
-  /** Q3: token and proof stay where they were sent, also when axios would take them along. */
-  #guardRedirects(): void {
-    if (this.#before !== undefined && "beforeRedirect" in this.#before) return;
-    const own = this.#config.beforeRedirect;
-    this.#change("beforeRedirect", (options, ...rest) => {
+  /** Removes token and proof from a request that axios redirects to another origin (Q3). */
+  #removeTokenOnRedirects(): void {
+    if (this.#originals !== undefined && "beforeRedirect" in this.#originals) return;
+    const ownCallback = this.#config.beforeRedirect;
+    this.#changeConfig("beforeRedirect", (options, ...rest) => {
       if (targetOf(String(options.href)).origin !== targetOf(this.url).origin) {
         for (const name of Object.keys(options.headers ?? {})) {
           if (/^(?:authorization|dpop)$/i.test(name)) delete options.headers?.[name];
         }
       }
-      own?.(options, ...rest);
+      ownCallback?.(options, ...rest);
     });
   }
 
@@ -241,37 +261,40 @@ export class AxiosCall implements PolicyRequest {
   }
 
   #timeoutError(): Error {
-    return this.#facts.timeoutError(this.#config, this.#timeout, this.#send);
+    return this.#traits.timeoutError(this.#config, this.#timeout, this.#adapter);
   }
 
-  #listen(): AbortController {
+  #combineAborts(): AbortController {
     const { signal, cancelToken } = this.#config;
     const controller = new AbortController();
-    // Whatever the reason, axios replaces it by its own CanceledError when the caller cancelled.
-    const leave = (): void => controller.abort(signal?.reason ?? cancelToken?.reason);
+    // The reason does not matter: axios itself rejects with a CanceledError when the caller cancelled.
+    const cancel = (): void => controller.abort(signal?.reason ?? cancelToken?.reason);
     const expire = (): void => controller.abort(this.#timeoutError());
     const timer = this.#timeout > 0 ? systemClock.setTimeout(expire, this.#timeLeft()) : undefined;
     timer?.hold(true);
-    if (signal?.aborted || cancelToken?.reason !== undefined) leave();
-    signal?.addEventListener?.("abort", leave);
-    cancelToken?.subscribe(leave);
+    if (signal?.aborted || cancelToken?.reason !== undefined) cancel();
+    signal?.addEventListener?.("abort", cancel);
+    cancelToken?.subscribe(cancel);
     this.#stopListening = () => {
       timer?.cancel();
-      signal?.removeEventListener?.("abort", leave);
-      cancelToken?.unsubscribe(leave);
+      signal?.removeEventListener?.("abort", cancel);
+      cancelToken?.unsubscribe(cancel);
     };
     return controller;
   }
 }
 
-/** A later send got what was left of the time, but the caller set the whole and should read that. */
-function sayWholeTimeout(outcome: unknown, { timeout, timeoutErrorMessage }: AxiosCallConfig, whole: string): void {
+/**
+ * Changes the message of a timeout error to the timeout that the caller set. axios prints the timeout of the send,
+ * which was only what was left.
+ */
+function showWholeTimeout(outcome: unknown, { timeout, timeoutErrorMessage }: AxiosCallConfig, whole: string): void {
   const { code, response } = Object(outcome) as { code?: unknown; response?: unknown };
   if (!(outcome instanceof Error) || response !== undefined) return;
   if (code !== "ECONNABORTED" && code !== "ETIMEDOUT") return;
   const { message, stack } = outcome;
   if (message === timeoutErrorMessage) return;
   outcome.message = message.replace(String(timeout), whole);
-  // The stack begins with the message, and is what loggers print.
+  // Loggers print the stack, which begins with the message.
   if (stack !== undefined) outcome.stack = stack.replace(message, outcome.message);
 }

@@ -1,9 +1,12 @@
 /**
- * OAuth 2.0 Bearer tokens for axios: one request interceptor does everything, because it replaces the request's adapter.
+ * The entry point `remint/axios`: OAuth 2.0 access tokens for axios. A request interceptor replaces the request's
+ * adapter, and the new adapter sends the request through the request policy.
+ *
+ * Not here: what changes in a request's config (`call.ts`), and the differences between copies and versions of axios
+ * (`copies.ts`).
  *
  * @module
  */
-/// <reference path="./axios-commonjs.d.cts" preserve="true" />
 import { leaveOnAbort } from "../../base/abort.ts";
 import { isRemintError } from "../../base/errors.ts";
 import { assertFunction, assertOptions, assertStatuses } from "../../base/options.ts";
@@ -18,57 +21,63 @@ import {
 import { sendBare, withToken } from "../../policy/request-policy.ts";
 import { drain, drainNodeStream, isNodeStream, isOneShot } from "../body.ts";
 import { AxiosCall } from "./call.ts";
-import { axiosOf, factsOf } from "./copies.ts";
+import { axiosOf, traitsOf } from "./copies.ts";
 import type { InternalAxiosRequestConfig } from "axios";
 import type { AccessToken, RejectionRule, TokenCache } from "../../core/types.ts";
 import type { RequestOverride, TokenSource } from "../../policy/choose-cache.ts";
 import type { ClientSeam, ExtraHeaders } from "../../policy/client-seam.ts";
-import type { AxiosCallConfig, AxiosSend } from "./call.ts";
-import type { AxiosLike, CopyFacts, FactsOfCopies } from "./copies.ts";
+import type { AxiosCallConfig, ResolvedAdapter } from "./call.ts";
+import type { AxiosLike, CopyTraits, TraitsByCopy } from "./copies.ts";
+
+// Brings the same declaration for CommonJS. By an export and not by a reference: TypeScript 5.6 and 5.7 would then look
+// up axios' types for CommonJS first, and use them for ES modules too.
+export type { AxiosRequestOverride } from "./axios-commonjs.cjs";
 
 declare module "axios" {
-  // Without type parameters: their number differs between axios versions, and this form compiles with all of them.
+  // Declared without type parameters, because their number differs between axios versions.
   interface AxiosRequestConfig {
-    /** What this one request wants of remint: `false`, another cache, or `{ retry, body, cache }`. */
+    /** Overrides remint's settings for one request: `false`, another cache, or `{ cache, retry, body }`. */
     remint?: RequestOverride | undefined;
   }
 }
 
-/** Where the token of an axios request comes from. */
+/** Where the token of a request comes from: a cache, several caches, or a function of axios' config. */
 export type AxiosTokenSource = TokenSource<[config: InternalAxiosRequestConfig]>;
 
-/** What {@link createAuthInterceptor} takes beside the source. */
+/** Options of {@link createAuthInterceptor}. */
 export interface AuthInterceptorOptions {
-  /** The user's copy of axios, when it is not the one this package resolves to (CommonJS, another version). */
+  /**
+   * The application's axios module. Needed when this package resolves to another copy of axios: with CommonJS, or with
+   * two versions installed.
+   *
+   * @defaultValue the installed axios
+   */
   readonly axios?: object | undefined;
-  /** Decides whether an answer rejects the token, before the grant's rule and rule Q4. */
+  /**
+   * Decides whether an answer rejects the token. Asked before the grant's own rule and the `WWW-Authenticate` header.
+   */
   readonly isRejected?: RejectionRule | undefined;
-  /** Statuses beside 401 about which `isRejected` is asked. */
+  /** HTTP statuses for which `isRejected` is asked, besides 401. @defaultValue none */
   readonly inspectStatuses?: readonly number[] | undefined;
 }
 
-/** An axios answer at the adapter's stage: `data` is not transformed yet. */
-interface Answer {
-  readonly status: number;
-  readonly headers: Record<string, unknown>;
-  readonly data: unknown;
-  readonly request?: { readonly responseURL?: string; readonly res?: { readonly responseUrl?: string } };
-}
-
-type AnyConfig = { headers: unknown };
-
 /**
- * Creates the request interceptor that attaches the source's token, and on a 401 renews it and sends the request
- * again, once: `axios.interceptors.request.use(createAuthInterceptor(tokens))` is all there is to write.
+ * Creates the request interceptor that attaches the source's token. When an answer rejects the token, the interceptor
+ * renews it and sends the request again, once.
  *
- * It is synchronous and only replaces the request's adapter, so transforms and the other interceptors run once (Q9) and
- * the config comes back as it went in (Q10). `timeout` is one deadline over waiting, both sends and the mint (Q12).
- * Requests with an `Authorization` header, `auth` or `user:password@` of their own go out untouched (Q1).
+ * The interceptor is synchronous. It changes only the request's adapter, so transforms and other interceptors run once,
+ * and `response.config` and `error.config` are as they were before. `timeout` limits the whole call: waiting for a
+ * token, the first send and the resend. A request with an `Authorization` header, `auth`, or `user:password@` in its
+ * URL is sent unchanged.
  *
- * @param source A cache, several (the first whose origins match), or a function of the config.
+ * @param source A cache, several caches (the first whose origins allow the URL), or a function of the config.
  * @throws {TypeError} When the source or an option is wrong.
- * @throws {RemintError} From the request, when no token could be minted. It is not an AxiosError.
+ * @throws {RemintError} From the request, when no token could be minted. It is not an `AxiosError`.
  * @see [RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750.html#section-2.1)
+ * @example
+ * ```ts
+ * axios.interceptors.request.use(createAuthInterceptor(tokens));
+ * ```
  */
 export function createAuthInterceptor(
   source: AxiosTokenSource,
@@ -81,51 +90,70 @@ export function createAuthInterceptor(
   const client = new AxiosClient(source, options);
   return function authInterceptor<Config extends AnyConfig>(config: Config): Config {
     const { adapter } = config as { adapter?: unknown };
-    (config as { adapter?: unknown }).adapter = (final: AxiosCallConfig) => client.dispatch(final, adapter);
+    (config as { adapter?: unknown }).adapter = (final: AxiosCallConfig) => client.sendAsAdapter(final, adapter);
     return config;
   };
 }
 
-/** One interceptor's side of the policy. */
+type AnyConfig = { headers: unknown };
+
+/** An answer, as an adapter of axios returns it: `data` is not transformed yet. */
+interface Answer {
+  readonly status: number;
+  readonly headers: Record<string, unknown>;
+  readonly data: unknown;
+  readonly request?: { readonly responseURL?: string; readonly res?: { readonly responseUrl?: string } };
+}
+
+/** The client seam of one interceptor. */
 class AxiosClient implements ClientSeam<AxiosCall, Answer> {
   readonly isRejected: RejectionRule | undefined;
   readonly inspectStatuses: readonly number[] | undefined;
   readonly #source: AxiosTokenSource;
-  readonly #only: TokenCache | undefined;
+  readonly #onlyCache: TokenCache | undefined;
   readonly #axios: AxiosLike;
-  // Kept beside it: axios is a function with so many properties that V8 looks each up in a hash table.
+  // Read once: axios has so many properties that V8 looks each of them up in a hash table.
   readonly #getAdapter: AxiosLike["getAdapter"];
   readonly #AxiosHeaders: AxiosLike["AxiosHeaders"];
-  readonly #facts: FactsOfCopies;
+  readonly #traits: TraitsByCopy;
 
   constructor(source: AxiosTokenSource, options: AuthInterceptorOptions) {
     this.#source = source;
-    this.#only = isTokenCache(source) ? source : undefined;
+    this.#onlyCache = isTokenCache(source) ? source : undefined;
     this.#axios = axiosOf(options.axios);
     this.#getAdapter = this.#axios.getAdapter;
     this.#AxiosHeaders = this.#axios.AxiosHeaders;
-    this.#facts = factsOf(this.#axios);
+    this.#traits = traitsOf(this.#axios);
     this.isRejected = options.isRejected;
     this.inspectStatuses = options.inspectStatuses;
   }
 
-  /** Runs as the request's adapter: everything that could still change the request has run. */
-  dispatch(config: AxiosCallConfig, original: unknown): Promise<unknown> {
-    // First of all, so that `response.config` and `error.config` can be sent again without nesting.
-    config.adapter = original;
+  /**
+   * Sends a request. Called by axios as the request's adapter, when nothing else can change the request any more.
+   *
+   * @param originalAdapter The `adapter` of the config before the interceptor replaced it.
+   */
+  sendAsAdapter(config: AxiosCallConfig, originalAdapter: unknown): Promise<unknown> {
+    // Restored first, because a caller may send `response.config` or `error.config` again. The interceptor then runs
+    // again.
+    config.adapter = originalAdapter;
     const getAdapter = this.#getAdapter;
-    const adapter = getAdapter((original ?? this.#axios.defaults.adapter) as never, config as never) as AxiosSend;
+    const adapter = getAdapter(
+      (originalAdapter ?? this.#axios.defaults.adapter) as never,
+      config as never,
+    ) as ResolvedAdapter;
     const { remint } = config as { remint?: RequestOverride };
-    const facts = config.headers instanceof this.#AxiosHeaders ? this.#facts.own : this.#factsOn(adapter, original);
-    const call = new AxiosCall(config, adapter, facts, remint === undefined ? undefined : overrideOptions(remint));
+    const isOwnConfig = config.headers instanceof this.#AxiosHeaders;
+    const traits = isOwnConfig ? this.#traits.own : this.#traitsOfForeignConfig(adapter, originalAdapter);
+    const call = new AxiosCall(config, adapter, traits, remint === undefined ? undefined : overrideOptions(remint));
     if (remint === false || config.auth || hasAuthorization(config.headers)) {
-      return this.#leaveBare(call, config.headers, remint);
+      return this.#sendUnchanged(call, config.headers, remint);
     }
-    const own = remint === undefined ? undefined : overridingCache(remint);
-    const cache = own ?? this.#only ?? chooseCache(this.#source, call.url, [config as never]);
-    if (!isTokenCache(cache)) return this.#dispatchLater(cache, call, facts);
+    const requestCache = remint === undefined ? undefined : overridingCache(remint);
+    const cache = requestCache ?? this.#onlyCache ?? chooseCache(this.#source, call.url, [config as never]);
+    if (!isTokenCache(cache)) return this.#sendWithChosenCache(cache, call, traits);
     const answer = withToken(cache, call, this);
-    return facts.extendsStacks && call.waited ? answer.catch(throwCopy) : answer;
+    return traits.extendsStacks && call.waited ? answer.catch(throwWritableCopy) : answer;
   }
 
   send(call: AxiosCall, token: AccessToken | undefined, extra: ExtraHeaders | undefined): Promise<Answer> {
@@ -150,7 +178,10 @@ class AxiosClient implements ClientSeam<AxiosCall, Answer> {
     return typeof response?.status === "number" ? response : undefined;
   }
 
-  /** The http adapter and XHR tell; axios' fetch adapter does not, and then a needless renewal is bounded by C8. */
+  /**
+   * axios' http adapter and its XHR adapter report the URL, its fetch adapter does not. A renewal that is needless
+   * because of a redirect is then limited by the storm guard (C8).
+   */
   finalUrl({ request }: Answer): string | undefined {
     return request?.res?.responseUrl ?? request?.responseURL;
   }
@@ -173,42 +204,55 @@ class AxiosClient implements ClientSeam<AxiosCall, Answer> {
     if (outcome instanceof Error) hideRequest(outcome);
   }
 
-  /** For sources that say asynchronously which cache it is, or that none is. */
-  async #dispatchLater(
+  /** Sends a request whose source returned a promise of a cache, or no cache. */
+  async #sendWithChosenCache(
     cache: TokenCache | undefined | Promise<TokenCache | undefined>,
     call: AxiosCall,
-    facts: CopyFacts,
+    traits: CopyTraits,
   ): Promise<unknown> {
     let chosen: TokenCache | undefined;
     try {
-      // Q12: the caller's abort and deadline cover this wait too. A cache at hand is not waited for.
+      // The caller's signal and timeout end this wait too (Q12).
       chosen = cache instanceof Promise ? await leaveOnAbort(cache, call.signal) : cache;
     } catch (error) {
       call.finish(error);
       throw error;
     }
     const answer = chosen === undefined ? sendBare(call, this) : withToken(chosen, call, this);
-    return facts.extendsStacks ? answer.catch(throwCopy) : answer;
+    return traits.extendsStacks ? answer.catch(throwWritableCopy) : answer;
   }
 
-  /** Q1: the request goes out as the caller made it. */
-  #leaveBare(call: AxiosCall, headers: Record<string, unknown>, remint: RequestOverride | undefined): Promise<unknown> {
-    const ours = this.#only?.peek()?.header;
-    // The same cache registered twice acts once: its second pass is no news, and its body is there (Q13).
-    const isSecondPass = ours !== undefined && headers["Authorization"] === ours;
-    if (!isSecondPass && this.#only !== undefined)
-      policyHalf(this.#only).skipped(remint === false ? "opted-out" : "authorization-set", call.url);
+  /** Sends a request as the caller made it, and reports why it gets no token (Q1). */
+  #sendUnchanged(
+    call: AxiosCall,
+    headers: Record<string, unknown>,
+    remint: RequestOverride | undefined,
+  ): Promise<unknown> {
+    const currentHeader = this.#onlyCache?.peek()?.header;
+    // A cache may be registered twice on one client (Q13). The interceptor that ran first then finds the header of the
+    // other one, which has also created the body.
+    const isSecondPass = currentHeader !== undefined && headers["Authorization"] === currentHeader;
+    if (!isSecondPass && this.#onlyCache !== undefined) {
+      policyHalf(this.#onlyCache).skipped(remint === false ? "opted-out" : "authorization-set", call.url);
+    }
     return call.sendAsIs(!isSecondPass);
   }
 
-  /** The config comes from another copy of axios. A function is the user's adapter, of his copy; the rest is ours. */
-  #factsOn(adapter: AxiosSend, original: unknown): CopyFacts {
-    const isTheirs = adapter === original || (Array.isArray(original) && original.includes(adapter));
-    return isTheirs ? this.#facts.theirs : this.#facts.translating;
+  /**
+   * Returns the traits for a config that comes from another copy of axios. An adapter that the caller gave as a
+   * function comes from that copy too. An adapter that was given by name was resolved by this copy.
+   */
+  #traitsOfForeignConfig(adapter: ResolvedAdapter, originalAdapter: unknown): CopyTraits {
+    const isForeignAdapter =
+      adapter === originalAdapter || (Array.isArray(originalAdapter) && originalAdapter.includes(adapter));
+    return isForeignAdapter ? this.#traits.foreignAdapter : this.#traits.foreignConfig;
   }
 }
 
-/** Q1: whether the caller set `Authorization`, in any spelling. `undefined` is not set; `null` and `false` are. */
+/**
+ * Whether the caller set `Authorization`, in upper or lower case (Q1). The value `undefined` counts as not set, `null`
+ * and `false` as set.
+ */
 function hasAuthorization(headers: Record<string, unknown>): boolean {
   for (const name in headers) {
     if (name.length === 13 && headers[name] !== undefined && name.toLowerCase() === "authorization") return true;
@@ -226,30 +270,34 @@ function textOf(data: unknown): string {
   return "";
 }
 
-// MERGED What an axios error may show, and a failed mint's error for versions of axios that write to it.
-/** Q11: axios keeps the header it sent inside `request`; hidden from JSON and `inspect`, it can still be read. */
+/**
+ * Hides the token in an error of axios (Q11). axios keeps the sent headers inside `request`. That property stays
+ * readable, but JSON and `util.inspect` do not print it any more.
+ */
 function hideRequest(error: Error): void {
-  hide(error, "request");
-  // axios' fetch adapter wraps its own errors.
+  makeNonEnumerable(error, "request");
+  // axios' fetch adapter wraps one AxiosError in another.
   if (error.cause instanceof Error) hideRequest(error.cause);
   const { response } = error as { response?: { data?: unknown } };
   if (response === undefined) return;
-  hide(response, "request");
-  // A response handed out as a stream leads to the request and to its socket.
-  if (isNodeStream(response.data)) for (const name of ["req", "socket", "client"]) hide(response.data, name);
+  makeNonEnumerable(response, "request");
+  // A response that is a stream refers to the request and to its socket.
+  if (isNodeStream(response.data)) {
+    for (const name of ["req", "socket", "client"]) makeNonEnumerable(response.data, name);
+  }
 }
 
-function hide(holder: object, name: string): void {
+function makeNonEnumerable(holder: object, name: string): void {
   if (!Object.hasOwn(holder, name)) return;
   const value = (holder as Record<string, unknown>)[name];
   Object.defineProperty(holder, name, { value, enumerable: false, configurable: true, writable: true });
 }
 
 /**
- * The error of a failed mint is shared and frozen (C9), but axios from 1.6.3 to 1.7.2 writes to the stack of what it
- * throws, and fails when it cannot: there each caller gets a copy.
+ * Throws a copy of a frozen error. All callers that waited for a failed mint get the same frozen error (C9), but axios
+ * 1.6.3 to 1.7.2 writes to the stack of an error that an adapter rejects with, and fails if it is frozen.
  */
-function throwCopy(error: unknown): never {
+function throwWritableCopy(error: unknown): never {
   if (!isRemintError(error) || !Object.isFrozen(error)) throw error;
   const copy = Object.setPrototypeOf(new Error(error.message), Object.getPrototypeOf(error) as object) as Error;
   for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(error))) {

@@ -1,4 +1,4 @@
-/** Q12: `signal` and `cancelToken` cover the whole call, and end it as axios itself would. */
+/** Q12: `signal` and `cancelToken` cover the whole call, and end it with the error of axios itself. */
 import { getEventListeners } from "node:events";
 import axios, { type AxiosError, type AxiosInstance } from "axios";
 import { createAuthInterceptor } from "remint/axios";
@@ -11,7 +11,7 @@ function clientOf(stage: Stage): AxiosInstance {
   return client;
 }
 
-test("Q12: a cancel token ends the wait of a cold request with axios' own error, and nothing is sent", async () => {
+test("Q12: a cancel token ends the wait for the first mint with axios' own error, and nothing is sent", async () => {
   await using stage = await Stage.open();
   const hold = stage.grant.hold();
   const { token, cancel } = axios.CancelToken.source();
@@ -25,7 +25,7 @@ test("Q12: a cancel token ends the wait of a cold request with axios' own error,
   expect(stage.sends).toEqual([]);
 });
 
-test("Q12: a cancel token that was used before, or is used between mint and resend, ends the call", async () => {
+test("Q12: a cancel token that was used before the call, or is used during the mint after a 401, ends the call", async () => {
   await using stage = await Stage.open();
   const used = axios.CancelToken.source();
   used.cancel("before");
@@ -33,7 +33,7 @@ test("Q12: a cancel token that was used before, or is used between mint and rese
     message: "before",
   });
   expect([stage.sends, stage.grant.mints]).toEqual([[], 0]);
-  await stage.stale();
+  await stage.warmAndRevoke();
   const hold = stage.grant.hold();
   const { token, cancel } = axios.CancelToken.source();
   const failure = failureOf(clientOf(stage).get(stage.url, { cancelToken: token }));
@@ -44,10 +44,10 @@ test("Q12: a cancel token that was used before, or is used between mint and rese
   expect(stage.sends).toEqual(["fake-1"]);
 });
 
-test("Q12: an abort while the answer is on its way is axios' own, with http and with fetch", async () => {
+test("Q12: an abort while the answer is awaited is axios' own error, with http and with fetch", async () => {
   for (const adapter of ["http", "fetch"]) {
     await using stage = await Stage.open();
-    await stage.stale();
+    await stage.warmAndRevoke();
     stage.api.respond({ headers: {} }, { hang: true });
     const controller = new AbortController();
     const failure = failureOf(clientOf(stage).get(stage.url, { adapter, signal: controller.signal }));
@@ -57,7 +57,7 @@ test("Q12: an abort while the answer is on its way is axios' own, with http and 
   }
 });
 
-test("Q10: a call that is over listens to nothing any more", async () => {
+test("Q10: after a call no listener stays on its signal or cancel token", async () => {
   await using stage = await Stage.open();
   const { signal } = new AbortController();
   const listening = new Set<unknown>();

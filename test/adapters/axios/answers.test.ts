@@ -1,4 +1,4 @@
-/** What is made of answers: rules that read them, adapters of the user's own, response types, failed mints. */
+/** Answers: `isRejected` rules that read them, adapters of the user's own, response types, failed mints. */
 import axios, { type AxiosError, type AxiosInstance } from "axios";
 import { findRemintError, isRemintError, type RejectionRule } from "remint";
 import { type AuthInterceptorOptions, createAuthInterceptor } from "remint/axios";
@@ -25,9 +25,9 @@ async function bareRejection(config: unknown): Promise<unknown> {
   return { status: 401, config };
 }
 
-describe("rules", () => {
+describe("isRejected", () => {
   test.each(["http", "fetch"])(
-    "Q4: a rule reads the text of an answer whatever its response type (%s)",
+    "Q4: a rule reads the text of an answer, whatever the response type (%s)",
     async (adapter) => {
       for (const responseType of ["json", "text", "arraybuffer", undefined] as const) {
         await using stage = await Stage.open();
@@ -40,7 +40,7 @@ describe("rules", () => {
     },
   );
 
-  test("Q4: the body a rule has read is the caller's all the same, and a rule reads only as much as it asks for", async () => {
+  test("Q4: the caller gets the body that a rule has read, and a rule reads only as much as it asks for", async () => {
     await using stage = await Stage.open();
     stage.api.respondAlways({ status: 400, body: { code: "OTHER" } });
     const read: string[] = [];
@@ -54,7 +54,7 @@ describe("rules", () => {
     expect([read, stage.grant.mints]).toEqual([['400 application/json null {"cod'], 1]);
   });
 
-  test("Q4: a rule can make a 200 a rejection, and keep a 401 from being one", async () => {
+  test("Q4: a rule can declare a 200 a rejection, and a 401 none", async () => {
     await using stage = await Stage.open();
     stage.api.respond({ status: 200, body: "SESSION_EXPIRED" });
     const renewing = clientOf(stage, { isRejected: expired, inspectStatuses: [200] });
@@ -66,7 +66,7 @@ describe("rules", () => {
 });
 
 describe("adapters of the user's own", () => {
-  test("Q5: one that rejects with a bare response of status 401, or resolves with it, is renewed once", async () => {
+  test("Q5: a 401 is renewed once, whether the adapter rejects with it or resolves with it", async () => {
     for (const rejects of [true, false]) {
       await using stage = await Stage.open();
       const sent: unknown[] = [];
@@ -81,7 +81,7 @@ describe("adapters of the user's own", () => {
     }
   });
 
-  test("Q10: one that throws synchronously, or rejects with what is no error, reaches the caller as it is", async () => {
+  test("Q10: what an adapter throws synchronously, or rejects with, reaches the caller unchanged, even if it is no Error", async () => {
     await using stage = await Stage.open();
     const client = clientOf(stage);
     expect(await failureOf(client.get(stage.url, { adapter: throwing }))).toMatchObject({ message: "mine" });
@@ -98,9 +98,9 @@ describe("adapters of the user's own", () => {
 });
 
 describe("response types", () => {
-  test("Q7: a 401 handed out as a stream by the fetch adapter is freed before the mint", async () => {
+  test("Q7: a 401 that the fetch adapter returns as a stream is read and renewed", async () => {
     await using stage = await Stage.open();
-    await stage.stale();
+    await stage.warmAndRevoke();
     const rejected: Response[] = [];
     const env = {
       fetch: async (...args: Parameters<typeof fetch>): Promise<Response> => {
@@ -117,9 +117,9 @@ describe("response types", () => {
 });
 
 describe("failed mints", () => {
-  test("Q8: after a 401 the error says so, is no AxiosError, and passes the response interceptors", async () => {
+  test("Q8: after a 401 the error has `rejected`, is no AxiosError, and goes through the response interceptors", async () => {
     await using stage = await Stage.open();
-    await stage.stale();
+    await stage.warmAndRevoke();
     stage.grant.fail(new Error("the grant is broken"), Infinity);
     const seen: unknown[] = [];
     const client = clientOf(stage);

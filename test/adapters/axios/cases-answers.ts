@@ -1,4 +1,6 @@
-/** {@link cases}, continued: what comes of answers and errors. */
+/**
+ * Answers and errors, for every version of axios, every copy of it and every adapter. The other cases are in cases.ts.
+ */
 import { Agent } from "node:http";
 import type { Readable } from "node:stream";
 import type { AxiosError } from "axios";
@@ -11,9 +13,9 @@ import { failureOf, leakIn } from "./stage.ts";
 
 export const answerCases: readonly Case[] = [
   {
-    name: "Q3: a redirect within the origin carries the token, and its 401 sends the whole chain again",
+    name: "Q3: a redirect within the origin carries the token, and after its 401 the whole chain is sent again",
     async run({ stage, client }) {
-      await stage.stale();
+      await stage.warmAndRevoke();
       stage.api.respondAlways(({ url }) =>
         url === "/old" ? { status: 302, headers: { location: "/new" }, body: "" } : undefined,
       );
@@ -27,7 +29,7 @@ export const answerCases: readonly Case[] = [
     },
   },
   {
-    name: "Q3: a redirect to a subdomain does not carry the token, and its 401 says nothing about it",
+    name: "Q3: a redirect to a subdomain does not carry the token, and the 401 there does not reject the token",
     adapters: NODE_HTTP,
     async run({ stage, client, axios, ours }) {
       const port = new URL(stage.api.origin).port;
@@ -56,7 +58,7 @@ export const answerCases: readonly Case[] = [
     },
   },
   {
-    name: "Q11: an error carries no token in any printed form, also when its body is a stream",
+    name: "Q11: an error prints no token, also when its body is a stream",
     async run({ stage, client }) {
       stage.api.respondAlways({ status: 401, body: "never" });
       for (const responseType of ["json", "stream"] as const) {
@@ -72,7 +74,7 @@ export const answerCases: readonly Case[] = [
     },
   },
   {
-    name: "Q11: a request that got no answer prints no token either",
+    name: "Q11: the error of a request without an answer prints no token",
     async run({ stage, client }) {
       stage.api.respondAlways({ reset: true });
       const error = (await failureOf(client.get(stage.url))) as AxiosError;
@@ -82,7 +84,7 @@ export const answerCases: readonly Case[] = [
   },
   {
     essential: true,
-    name: "Q10: response.config sent again carries the caller's headers and the token of that moment",
+    name: "Q10: response.config sent again carries the caller's headers and the current token",
     async run({ stage, client }) {
       const first = await client.post(stage.url, { a: 1 }, { headers: { "X-Custom": "mine" } });
       stage.revoke();
@@ -95,7 +97,7 @@ export const answerCases: readonly Case[] = [
   },
   {
     essential: true,
-    name: "Q10: error.config sent again is an ordinary request: the sends of a call stay two",
+    name: "Q10: error.config sent again is an ordinary request with at most two sends",
     async run({ stage, client }) {
       stage.api.respondAlways({ status: 401, body: "never" });
       let config = { url: stage.url, headers: { "X-Custom": "mine" } } as object;
@@ -112,7 +114,7 @@ export const answerCases: readonly Case[] = [
   },
   {
     essential: true,
-    name: "C9: a failed mint reaches the caller as what it is, again and again",
+    name: "C9: a failed mint reaches every later caller as a RemintError, not as an AxiosError",
     async run({ stage, client, axios }) {
       stage.grant.fail(new Error("the grant is broken"), Infinity);
       for (let call = 0; call < 3; call++) {
@@ -125,7 +127,7 @@ export const answerCases: readonly Case[] = [
   },
 ];
 
-/** Every host is this machine: not every system resolves the subdomains of localhost. */
+/** Resolves every host to this machine, because not every system resolves the subdomains of localhost. */
 function loopbackAgent(): Agent {
   return new Agent({
     lookup: (_host, options, done) => {

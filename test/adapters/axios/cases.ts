@@ -1,4 +1,7 @@
-/** What holds for every version of axios, every copy of it and every adapter. */
+/**
+ * Cases for every version of axios, every copy of it and every adapter; versions.test.ts runs them. Those about answers
+ * and errors are in cases-answers.ts.
+ */
 import { Readable } from "node:stream";
 import type { AxiosError, AxiosInstance, AxiosStatic } from "axios";
 import { expect, vi } from "vitest";
@@ -7,34 +10,34 @@ import { failureOf, type Stage } from "./stage.ts";
 
 export interface Scene {
   readonly stage: Stage;
-  /** With our interceptor. */
+  /** A client with our interceptor. */
   readonly client: AxiosInstance;
-  /** Without. */
+  /** A client without it. */
   readonly bare: AxiosInstance;
-  /** The user's copy. */
+  /** The user's copy of axios. */
   readonly axios: AxiosStatic;
   /** The copy our interceptor works with. */
   readonly ours: AxiosStatic;
-  /** The adapter is axios' fetch adapter. */
+  /** Whether the adapter is axios' fetch adapter. */
   readonly fetches: boolean;
 }
 
 export interface Case {
   readonly name: string;
   readonly adapters?: readonly AdapterChoice["name"][];
-  /** Shown also where only the way the adapter is named differs. */
+  /** Run also for adapters that differ only in the way they are named. */
   readonly essential?: true;
   readonly run: (scene: Scene) => Promise<void>;
 }
 
-/** A timeout that is over soon, for answers that never come. */
+/** A short timeout in milliseconds, for answers that never come. */
 const SOON = 40;
 export const NODE_HTTP = ["http", "unset", "an array", "a function"] as const;
 
 export const cases: readonly Case[] = [
   {
     essential: true,
-    name: "Q1: a cold request waits for the mint and carries the token, the caller's headers and nothing of his config changed",
+    name: "Q1: a request with an empty cache waits for the mint, carries the token and the caller's headers, and leaves their config as it is",
     async run({ stage, client }) {
       const config = { headers: { "X-Custom": "mine" } };
       const before = structuredClone(config);
@@ -47,7 +50,7 @@ export const cases: readonly Case[] = [
   },
   {
     essential: true,
-    name: "Q5: a rejected token is replaced and the request sent once more",
+    name: "Q5: a rejected token is replaced, and the request is sent once more",
     async run({ stage, client }) {
       await client.get(stage.url);
       stage.revoke();
@@ -69,7 +72,7 @@ export const cases: readonly Case[] = [
     essential: true,
     name: "Q6: JSON is sent again byte for byte with the same headers",
     async run({ stage, client }) {
-      await stage.stale();
+      await stage.warmAndRevoke();
       await client.post(stage.url, { text: "gr\u{fc}n", nested: [1] }, { headers: { "X-Custom": "mine" } });
       expect(stage.bodies).toEqual(Array(2).fill('{"text":"gr\u{fc}n","nested":[1]}'));
       for (const { headers } of stage.api.requests) {
@@ -78,9 +81,9 @@ export const cases: readonly Case[] = [
     },
   },
   {
-    name: "Q6: web FormData is sent again with every part, under the boundary its header names",
+    name: "Q6: web FormData is sent again with every part, under the boundary in its header",
     async run({ stage, client, fetches }) {
-      await stage.stale();
+      await stage.warmAndRevoke();
       const form = new FormData();
       form.append("field", "value");
       form.append("file", new Blob(["content of the file"]), "name.txt");
@@ -88,7 +91,7 @@ export const cases: readonly Case[] = [
       expect(stage.sends).toEqual(["fake-1", "fake-2"]);
       const [first, second] = stage.api.requests.map(({ text, headers }) => {
         const boundary = /^--(\S+)\r\n/.exec(text)?.[1] ?? expect.fail("no boundary");
-        // axios' fetch adapter names another content type on Node in its earlier versions; with and without us.
+        // On Node, earlier versions of axios' fetch adapter send another content type, also without our interceptor.
         if (!fetches) expect(headers["content-type"]).toContain(boundary);
         return text.replaceAll(boundary, "boundary");
       });
@@ -98,10 +101,10 @@ export const cases: readonly Case[] = [
     },
   },
   {
-    name: "Q6: a stream is not sent again, its 401 goes through and the token is given up",
+    name: "Q6: a stream is not sent again: its 401 goes to the caller, and the token is replaced for the next request",
     adapters: NODE_HTTP,
     async run({ stage, client }) {
-      await stage.stale();
+      await stage.warmAndRevoke();
       const error = (await failureOf(client.post(stage.url, Readable.from(["a", "b"])))) as AxiosError;
       expect([error.response?.status, stage.sends, stage.bodies]).toEqual([401, ["fake-1"], ["ab"]]);
       expect((await client.get(stage.url)).status).toBe(200);
@@ -109,10 +112,10 @@ export const cases: readonly Case[] = [
     },
   },
   {
-    name: "Q6: a stream from a factory is sent again whole, and the config keeps what it had",
+    name: "Q6: a stream from a body factory is sent again whole, and the config keeps its own data",
     adapters: NODE_HTTP,
     async run({ stage, client }) {
-      await stage.stale();
+      await stage.warmAndRevoke();
       const remint = { body: () => Readable.from(["a", "b"]) };
       const { status, config } = await client.request({ url: stage.url, method: "post", remint });
       expect([status, stage.bodies, stage.sends]).toEqual([200, ["ab", "ab"], ["fake-1", "fake-2"]]);
@@ -120,7 +123,7 @@ export const cases: readonly Case[] = [
     },
   },
   {
-    name: "Q1: a request that brings its own Authorization keeps all its headers, and its body when that is a factory",
+    name: "Q1: a request with its own Authorization keeps all its headers, and its body if that comes from a factory",
     adapters: NODE_HTTP,
     async run({ stage, client }) {
       const response = await client.request({
@@ -136,7 +139,7 @@ export const cases: readonly Case[] = [
     },
   },
   {
-    name: "Q12: an abort ends the wait for a cold mint with axios' own error, and nothing is sent",
+    name: "Q12: an abort ends the wait for the first mint with axios' own error, and nothing is sent",
     async run({ stage, client, axios }) {
       const hold = stage.grant.hold();
       const controller = new AbortController();
@@ -151,9 +154,9 @@ export const cases: readonly Case[] = [
     },
   },
   {
-    name: "Q12: an abort ends a re-mint after one send",
+    name: "Q12: an abort during the mint after a 401 ends the call after one send",
     async run({ stage, client, axios }) {
-      await stage.stale();
+      await stage.warmAndRevoke();
       const hold = stage.grant.hold();
       const controller = new AbortController();
       const failure = failureOf(client.get(stage.url, { signal: controller.signal }));
@@ -165,7 +168,7 @@ export const cases: readonly Case[] = [
     },
   },
   {
-    name: "Q12: a timeout while waiting for the mint is the error a bare request gives",
+    name: "Q12: a timeout during the mint is the same error as that of a request without our interceptor",
     async run({ stage, client, bare }) {
       stage.api.respondAlways({ hang: true });
       const expected = (await failureOf(bare.get(stage.url, { timeout: SOON }))) as AxiosError;

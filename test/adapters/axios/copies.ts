@@ -1,4 +1,4 @@
-/** The copies of axios a process may hold at once, and the ways a user may name an adapter. */
+/** The copies of axios that a process may load at once, and the ways in which a user may name an adapter. */
 import { createRequire } from "node:module";
 import type { AxiosStatic } from "axios";
 import type { AuthInterceptorOptions } from "remint/axios";
@@ -7,12 +7,12 @@ const VERSIONS = ["axios-1.5.0", "axios-1.6.8", "axios-1.7.9", "axios-1.9.0", "a
 
 export interface Copy {
   readonly name: string;
-  /** The copy the user's code calls. */
+  /** The copy that the user's code calls. */
   readonly axios: AxiosStatic;
-  /** The copy our interceptor works with. */
+  /** The copy that our interceptor works with. */
   readonly ours: AxiosStatic;
   readonly options: AuthInterceptorOptions;
-  /** Another of the list differs from it in nothing but where the copy came from: two adapters will do. */
+  /** Tested with two adapters only, because another copy of the list differs only in where it was loaded from. */
   readonly brief?: true;
 }
 
@@ -29,7 +29,7 @@ async function copiesOf(name: string): Promise<Copy[]> {
     { name: `${version}, given`, axios: module, ours: module, options: { axios: module } },
     { name: `${version}, not given`, axios: module, ours: installed, options: {}, brief: true },
     { name: `${version} CommonJS, not given`, axios: commonjs, ours: installed, options: {} },
-    // What a package that resolves to an older axios than the user's does; here of the same version.
+    // As a package that resolves to another copy of axios than the user's code; here both have the same version.
     { name: `${version} CommonJS, its ES module given`, axios: commonjs, ours: module, options: { axios: module } },
   ];
 }
@@ -39,18 +39,18 @@ export const copies: readonly Copy[] = (await Promise.all(VERSIONS.map(copiesOf)
 export interface AdapterChoice {
   readonly name: "http" | "fetch" | "unset" | "an array" | "a function";
   readonly config: { readonly adapter?: unknown };
-  /** Only another way to name an adapter of the list. */
+  /** Only the essential cases are run, because another choice of the list is the same adapter. */
   readonly essential?: true;
 }
 
-/** The ways to name an adapter that this copy knows. */
+/** Returns the ways to name an adapter that this copy supports. */
 export function adaptersOf({ axios, ours, brief }: Copy): AdapterChoice[] {
   const http = axios.getAdapter("http");
   const choices: AdapterChoice[] = [
     { name: "http", config: { adapter: "http" } },
     { name: "unset", config: {}, essential: true },
     { name: "an array", config: { adapter: ["xhr", "http"] }, essential: true },
-    // Of the user's own copy, as a caching or a logging adapter around it would be.
+    // An adapter of the user's own copy, as inside a caching or logging adapter.
     { name: "a function", config: { adapter: (config: never) => http(config) } },
   ];
   if (brief) return choices.filter(({ name }) => name === "http" || name === "a function");

@@ -1,4 +1,4 @@
-/** How the interceptor is registered, what stands beside it, and what it may not do to either. */
+/** How the interceptor is registered, and how it works beside other interceptors. */
 import axios, { type AxiosError, type AxiosInstance, type InternalAxiosRequestConfig } from "axios";
 import { createTokenCache, type TokenCache } from "remint";
 import { type AuthInterceptorOptions, createAuthInterceptor } from "remint/axios";
@@ -12,14 +12,14 @@ function clientOf(tokens: TokenCache, options?: AuthInterceptorOptions, defaults
   return client;
 }
 
-function bringOwn(config: InternalAxiosRequestConfig): InternalAxiosRequestConfig {
+function setOwnAuthorization(config: InternalAxiosRequestConfig): InternalAxiosRequestConfig {
   config.headers.set("authorization", "Bearer fake-77");
   return config;
 }
 
 describe("registration", () => {
   test.each([{ synchronous: true }, { synchronous: false }, undefined])(
-    "Q5: works with the interceptor option %j, cold and after a rejection",
+    "Q5: works with the interceptor option %j, with an empty cache and after a rejection",
     async (option) => {
       await using stage = await Stage.open();
       const client = axios.create();
@@ -31,7 +31,7 @@ describe("registration", () => {
     },
   );
 
-  test("Q1: a request that runWhen leaves out goes bare and starts no mint", async () => {
+  test("Q1: a request that runWhen excludes goes without a token and starts no mint", async () => {
     await using stage = await Stage.open();
     const client = axios.create();
     const runWhen = ({ url }: { url?: string }): boolean => url === stage.url;
@@ -41,7 +41,7 @@ describe("registration", () => {
     expect((await client.get(stage.url)).status).toBe(200);
   });
 
-  test("Q5: the global axios serves too, in every form of calling it, and again without us when ejected", async () => {
+  test("Q5: works on the global axios, in every form of calling it, until it is ejected", async () => {
     await using stage = await Stage.open();
     const id = axios.interceptors.request.use(createAuthInterceptor(stage.tokens));
     try {
@@ -73,11 +73,11 @@ describe("registration", () => {
     expect(stage.events.filter(({ name }) => name === "skipped")).toEqual([]);
   });
 
-  test("Q13: the same cache registered twice asks a body factory once per send", async () => {
+  test("Q13: with the same cache registered twice, a body factory is called once per send", async () => {
     await using stage = await Stage.open();
     const client = clientOf(stage.tokens);
     client.interceptors.request.use(createAuthInterceptor(stage.tokens));
-    await stage.stale();
+    await stage.warmAndRevoke();
     let bodies = 0;
     const remint = { body: () => `body ${++bodies}` };
     expect((await client.request({ url: stage.url, method: "post", remint })).status).toBe(200);
@@ -95,7 +95,7 @@ describe("registration", () => {
       for (const cache of reversed ? [others, stage.tokens] : [stage.tokens, others]) {
         client.interceptors.request.use(createAuthInterceptor(cache));
       }
-      await stage.stale();
+      await stage.warmAndRevoke();
       expect((await client.get(stage.url)).status).toBe(200);
       expect((await client.get(`${other.origin}/x`)).status).toBe(200);
       expect(stage.sends).toEqual(["fake-1", "fake-2"]);
@@ -105,9 +105,9 @@ describe("registration", () => {
 });
 
 describe("other interceptors", () => {
-  test("Q9: interceptors and transforms before and after ours run once each, and see one answer", async () => {
+  test("Q9: interceptors and transforms before and after ours run once each, and get one answer", async () => {
     await using stage = await Stage.open();
-    await stage.stale();
+    await stage.warmAndRevoke();
     const ran: string[] = [];
     const client = axios.create({
       transformRequest: [(data: unknown) => (ran.push("transformRequest"), JSON.stringify({ wrapped: data }))],
@@ -134,20 +134,20 @@ describe("other interceptors", () => {
     );
   });
 
-  test("Q1: an interceptor that sets Authorization, before or after ours, is left alone", async () => {
+  test("Q1: an Authorization that another interceptor sets, before or after ours, goes out unchanged", async () => {
     for (const before of [false, true]) {
       await using stage = await Stage.open();
       const client = axios.create();
-      if (!before) client.interceptors.request.use(bringOwn);
+      if (!before) client.interceptors.request.use(setOwnAuthorization);
       client.interceptors.request.use(createAuthInterceptor(stage.tokens));
-      if (before) client.interceptors.request.use(bringOwn);
+      if (before) client.interceptors.request.use(setOwnAuthorization);
       await client.get(stage.url);
       expect([stage.sends, stage.grant.mints]).toEqual([["fake-77"], 0]);
       expect(stage.events).toEqual([{ name: "skipped", reason: "authorization-set", url: stage.url }]);
     }
   });
 
-  test("Q2: an interceptor after ours that replaces the adapter gets no token: it fails closed", async () => {
+  test("Q2: when an interceptor after ours replaces the adapter, the request goes without a token", async () => {
     await using stage = await Stage.open();
     const client = axios.create();
     client.interceptors.request.use((config) => Object.assign(config, { adapter: "http" }));
@@ -156,7 +156,7 @@ describe("other interceptors", () => {
     expect([error.response?.status, stage.sends, stage.grant.mints]).toEqual([401, [undefined], 0]);
   });
 
-  test("Q2: an interceptor after ours that changes the URL decides where the request goes, and so whether with a token", async () => {
+  test("Q2: when an interceptor after ours changes the URL, the new URL decides whether the request gets a token", async () => {
     await using stage = await Stage.open();
     await using elsewhere = await startApi({ accepts: () => true });
     const client = axios.create();
@@ -166,14 +166,14 @@ describe("other interceptors", () => {
     expect([elsewhere.requests[0]?.headers.authorization, stage.grant.mints]).toEqual([undefined, 0]);
   });
 
-  test("Q10: a retry by a response interceptor sends error.config through the same way, never nested", async () => {
+  test("Q10: a retry of error.config by a response interceptor is an ordinary request, not nested in the first one", async () => {
     await using stage = await Stage.open();
     const client = clientOf(stage.tokens);
     client.interceptors.response.use(undefined, (error: AxiosError) => {
       const status = error.response?.status;
       return status === 503 ? client.request(error.config as object) : Promise.reject(error);
     });
-    await stage.stale();
+    await stage.warmAndRevoke();
     stage.api.respond({ headers: {} }, { status: 503 }, { status: 503 }, { headers: {} });
     const { status, config } = await client.post(stage.url, { a: 1 });
     expect([status, stage.sends]).toEqual([200, ["fake-1", "fake-2", "fake-2", "fake-2"]]);

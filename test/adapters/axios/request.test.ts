@@ -1,4 +1,4 @@
-/** What one request can say: where it goes, what it brings, what it wants of us. */
+/** The options of one request: its own credentials, and its `remint` key. */
 import axios, { type AxiosError, type AxiosRequestConfig } from "axios";
 import { createAuthInterceptor } from "remint/axios";
 import type { RequestOverride, TokenCache } from "remint";
@@ -14,12 +14,12 @@ function clientOf(stage: Stage, defaults: AxiosRequestConfig = {}): Client {
   return client;
 }
 
-/** A cache for the same API that holds another token. */
+/** Creates a cache for the same API that mints another token. */
 function another(stage: Stage): TokenCache {
   return stage.cache({ grant: fakeGrant({ response: { access_token: "fake-99" } }) });
 }
 
-/** The token that went out with this `remint` in the defaults and that one in the request. */
+/** Sends a request with one `remint` in the defaults and another in the request; returns the token it carried. */
 async function sentWith(
   defaults: RequestOverride | undefined,
   own: RequestOverride | undefined,
@@ -33,21 +33,24 @@ describe("credentials of the caller's own", () => {
   const none: [title: string, config: AxiosRequestConfig, sent: string | undefined][] = [
     ["null", { headers: { Authorization: null as never } }, undefined],
     ["false", { headers: { authorization: false as never } }, undefined],
-    ["a value", { headers: { AUTHORIZATION: "Custom 1" } }, "Custom 1"],
-    ["auth", { auth: { username: "u", password: "p" } }, "Basic dTpw"],
+    ["a value of its own", { headers: { AUTHORIZATION: "Custom 1" } }, "Custom 1"],
+    ["a user name and password", { auth: { username: "u", password: "p" } }, "Basic dTpw"],
   ];
-  test.each(none)("Q1: %s: hands off, and its 401 renews nothing", async (_title, config, sent) => {
-    await using stage = await Stage.open();
-    await stage.tokens.get();
-    const error = (await failureOf(clientOf(stage).get(stage.url, config))) as AxiosError;
-    expect([error.response?.status, stage.api.requests.map(({ headers }) => headers.authorization)]).toEqual([
-      401,
-      [sent],
-    ]);
-    expect([stage.grant.mints, stage.tokens.peek()?.value]).toEqual([1, "fake-1"]);
-  });
+  test.each(none)(
+    "Q1: with Authorization or auth set to %s, the request goes out unchanged, and its 401 renews nothing",
+    async (_title, config, sent) => {
+      await using stage = await Stage.open();
+      await stage.tokens.get();
+      const error = (await failureOf(clientOf(stage).get(stage.url, config))) as AxiosError;
+      expect([error.response?.status, stage.api.requests.map(({ headers }) => headers.authorization)]).toEqual([
+        401,
+        [sent],
+      ]);
+      expect([stage.grant.mints, stage.tokens.peek()?.value]).toEqual([1, "fake-1"]);
+    },
+  );
 
-  test("Q1: undefined is not set", async () => {
+  test("Q1: an Authorization that is undefined counts as not set", async () => {
     await using stage = await Stage.open();
     for (const name of ["Authorization", "authorization"]) {
       await clientOf(stage).get(stage.url, { headers: { [name]: undefined } });
@@ -63,7 +66,7 @@ describe("credentials of the caller's own", () => {
     expect(stage.events).toEqual([{ name: "skipped", reason: "authorization-set", url: stage.url }]);
   });
 
-  test("Q1: user:password@ in the URL or the base URL goes out as it is", async () => {
+  test("Q1: user:password@ in the URL or the base URL goes out unchanged", async () => {
     await using stage = await Stage.open();
     const withUser = stage.api.origin.replace("//", "//u:p@");
     await failureOf(clientOf(stage).get(`${withUser}/x`));
@@ -73,8 +76,8 @@ describe("credentials of the caller's own", () => {
   });
 });
 
-describe("what it wants of us", () => {
-  test("section 2: `remint` in every form, per request and as a default", async () => {
+describe("the `remint` key and function sources", () => {
+  test("`remint` in every form, in a request and in the defaults", async () => {
     await using stage = await Stage.open();
     const its = another(stage);
     expect(await sentWith(undefined, undefined, stage)).toBe("fake-1");
@@ -85,7 +88,7 @@ describe("what it wants of us", () => {
     expect(await sentWith(false, undefined, stage)).toBe(undefined);
   });
 
-  test("section 2: a request's `remint` goes over the default: objects are merged, anything else replaces", async () => {
+  test("a request's `remint` takes precedence over the default: objects are merged, anything else replaces it", async () => {
     await using stage = await Stage.open();
     const its = another(stage);
     expect(await sentWith({ cache: its }, { retry: false }, stage)).toBe("fake-99");
@@ -95,9 +98,9 @@ describe("what it wants of us", () => {
     expect(await sentWith({ retry: false }, its, stage)).toBe("fake-99");
   });
 
-  test("Q6: `retry: false` hands the 401 through, and the token is given up all the same", async () => {
+  test("Q6: with `retry: false` the 401 goes to the caller, and the token is replaced for the next request", async () => {
     await using stage = await Stage.open();
-    await stage.stale();
+    await stage.warmAndRevoke();
     const client = clientOf(stage, { remint: { retry: false } });
     const error = (await failureOf(client.get(stage.url))) as AxiosError;
     expect([error.response?.status, stage.sends]).toEqual([401, ["fake-1"]]);
@@ -105,7 +108,7 @@ describe("what it wants of us", () => {
     expect(stage.grant.mints).toBe(2);
   });
 
-  test("section 2: a function of the config may choose, now or later, and undefined is bare", async () => {
+  test("a function of the config chooses the cache, sync or async; undefined means no token", async () => {
     await using stage = await Stage.open();
     const client = axios.create();
     client.interceptors.request.use(
@@ -120,7 +123,7 @@ describe("what it wants of us", () => {
     expect(stage.sends).toEqual(["fake-1", "fake-1", undefined]);
   });
 
-  test("section 2: a function that throws or rejects is the request's failure, and nothing is sent", async () => {
+  test("a function source that throws or rejects rejects the request, and nothing is sent", async () => {
     await using stage = await Stage.open();
     for (const fail of [
       () => {

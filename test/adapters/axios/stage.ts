@@ -1,4 +1,7 @@
-/** What the tests of one client's own behaviour start from: a grant without a server, an API, and a cache over both. */
+/**
+ * What the tests of one client's own behaviour start from: a fake grant, an API that accepts its tokens, and a cache
+ * over both. The ofetch tests use it too.
+ */
 import { inspect } from "node:util";
 import { expect } from "vitest";
 import { createTokenCache, type RemintEvent, type TokenCache, type TokenCacheOptions } from "remint";
@@ -18,7 +21,7 @@ export class Stage implements AsyncDisposable {
     this.tokens = this.cache(options);
   }
 
-  /** @param options Of the cache; its clock stands still, its origin is the API's. */
+  /** @param options Options of the cache. By default its clock stands still, and its origin is the API's. */
   static async open(options: Partial<TokenCacheOptions> = {}): Promise<Stage> {
     const revoked = new Set<string>();
     const grant = fakeGrant();
@@ -26,7 +29,7 @@ export class Stage implements AsyncDisposable {
     return new Stage(grant, api, revoked, options);
   }
 
-  /** Another cache over the same grant. */
+  /** Creates another cache over the same grant. */
   cache(options: Partial<TokenCacheOptions> = {}): TokenCache {
     return createTokenCache({
       grant: this.grant,
@@ -42,23 +45,23 @@ export class Stage implements AsyncDisposable {
     return `${this.api.origin}/orders`;
   }
 
-  /** The tokens the API got, oldest first. */
+  /** The tokens that the API received, oldest first. */
   get sends(): (string | undefined)[] {
     return this.api.requests.map(({ token }) => token);
   }
 
-  /** The bodies the API got, oldest first. */
+  /** The bodies that the API received, oldest first. */
   get bodies(): string[] {
     return this.api.requests.map(({ text }) => text);
   }
 
-  /** Makes the API refuse the token that was handed out last. */
+  /** Makes the API reject the token that was minted last. */
   revoke(): void {
     this.#revoked.add(String(this.grant.last));
   }
 
-  /** A cache whose token the API does not accept any more. */
-  async stale(): Promise<void> {
+  /** Fills the cache with a token, and makes the API reject it. */
+  async warmAndRevoke(): Promise<void> {
     await this.tokens.get();
     this.revoke();
   }
@@ -69,21 +72,21 @@ export class Stage implements AsyncDisposable {
   }
 }
 
-/** What a call that must fail failed with. */
+/** Returns the error of a call that must fail. */
 export async function failureOf(call: Promise<unknown>): Promise<unknown> {
   return call.then(
-    () => expect.fail("the call was to fail and did not"),
+    () => expect.fail("the call did not fail"),
     (error: unknown) => error,
   );
 }
 
-/** What is around a token in any form in which a logger may print the value; `undefined` when there is none. */
+/** Looks for a token in every form in which a logger may print a value; returns the text around it, or `undefined`. */
 export function leakIn(value: unknown): string | undefined {
   const json = (): string => {
     try {
       return JSON.stringify(value) ?? "";
     } catch (error) {
-      return String(error); // Circular; JSON.stringify names the members on the circle.
+      return String(error); // A circular value; the message names the members on the circle.
     }
   };
   for (const text of [inspect(value, { depth: 10, maxArrayLength: null, maxStringLength: null }), json()]) {

@@ -1,11 +1,11 @@
-/** Q12: `timeout` covers the whole call, and ends it as axios itself would. */
+/** Q12: `timeout` covers the whole call, and ends it with the error of axios itself. */
 import axios, { type AxiosError, type AxiosInstance, type AxiosRequestConfig, type AxiosStatic } from "axios";
 import oldAxios from "axios-1.7.9";
 import { createAuthInterceptor } from "remint/axios";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { failureOf, Stage } from "./stage.ts";
 
-/** Over soon, for answers that never come. */
+/** A short timeout in milliseconds, for answers that never come. */
 const SOON = 50;
 
 afterEach(() => void vi.restoreAllMocks());
@@ -16,15 +16,15 @@ function clientOf(stage: Stage, copy: AxiosStatic = axios, defaults: AxiosReques
   return client;
 }
 
-/** Lets the clock of deadlines stand still until it is moved. */
+/** Stops the clock of deadlines; `pass` moves it. */
 function frozenTime(): { pass(ms: number): void } {
   let now = 1000;
   vi.spyOn(performance, "now").mockImplementation(() => now);
   return { pass: (ms) => void (now += ms) };
 }
 
-/** An adapter that notes what it was given, and answers 401 as often as it is told. */
-function notingAdapter(answers401: number, onSend: () => void = () => {}) {
+/** Creates an adapter that records the timeouts it is given, and answers 401 this many times. */
+function recordingAdapter(answers401: number, onSend: () => void = () => {}) {
   const timeouts: unknown[] = [];
   const adapter = async (config: { timeout?: unknown }): Promise<unknown> => {
     timeouts.push(config.timeout);
@@ -34,7 +34,7 @@ function notingAdapter(answers401: number, onSend: () => void = () => {}) {
   return { timeouts, config: { adapter: adapter as never } };
 }
 
-/** Where the time may go: each leaves the call waiting for something that never comes. */
+/** What a call may be waiting for when its timeout is over: each of these never comes. */
 const waits: Record<string, (stage: Stage) => unknown> = {
   "the cold mint": (stage) => stage.grant.hold(),
   "the first answer": (stage) => {
@@ -43,11 +43,11 @@ const waits: Record<string, (stage: Stage) => unknown> = {
   },
   "the first answer after a cold mint": (stage) => stage.api.respondAlways({ hang: true }),
   "the mint after a 401": async (stage) => {
-    await stage.stale();
+    await stage.warmAndRevoke();
     stage.grant.hold();
   },
   "the second answer": async (stage) => {
-    await stage.stale();
+    await stage.warmAndRevoke();
     stage.api.respond({ headers: {} }, { hang: true });
   },
 };
@@ -65,7 +65,7 @@ describe.each([
 ])("axios %s", (_version, copy) => {
   describe.each(["http", "fetch"])("adapter %s", (adapter) => {
     for (const [wording, config] of wordings) {
-      test(`Q12: wherever the time goes, the error is the one a bare request gives${wording}`, async () => {
+      test(`Q12: whatever the call waits for, the error is that of a request without our interceptor${wording}`, async () => {
         await using hung = await Stage.open();
         hung.api.respondAlways({ hang: true });
         const full = { ...config, adapter, timeout: SOON };
@@ -85,19 +85,19 @@ describe.each([
 });
 
 describe("one deadline", () => {
-  test("Q12: the resend gets what the first send and the mint have left, and the config its own number back", async () => {
+  test("Q12: the resend gets the rest of the timeout, and response.config has the caller's own timeout", async () => {
     await using stage = await Stage.open();
     const time = frozenTime();
     await stage.tokens.get();
-    const { timeouts, config } = notingAdapter(1, () => time.pass(40_000));
+    const { timeouts, config } = recordingAdapter(1, () => time.pass(40_000));
     const response = await clientOf(stage).get(stage.url, { ...config, timeout: 100_000 });
     expect([response.status, timeouts, response.config.timeout]).toEqual([200, [100_000, 60_000], 100_000]);
   });
 
-  test("Q12: a cold request gets what the mint has left", async () => {
+  test("Q12: after the first mint, the request gets the rest of the timeout", async () => {
     await using stage = await Stage.open();
     const time = frozenTime();
-    const { timeouts, config } = notingAdapter(0);
+    const { timeouts, config } = recordingAdapter(0);
     const hold = stage.grant.hold();
     const answer = clientOf(stage).get(stage.url, { ...config, timeout: 100_000 });
     await vi.waitUntil(() => hold.waiting === 1, { interval: 2 });
@@ -106,11 +106,11 @@ describe("one deadline", () => {
     expect([(await answer).status, timeouts]).toEqual([200, [30_000]]);
   });
 
-  test("Q12: nothing is sent when the time is up", async () => {
+  test("Q12: nothing is sent after the timeout", async () => {
     await using stage = await Stage.open();
     const time = frozenTime();
     await stage.tokens.get();
-    const { timeouts, config } = notingAdapter(1, () => time.pass(99_990));
+    const { timeouts, config } = recordingAdapter(1, () => time.pass(99_990));
     const hold = stage.grant.hold();
     const failure = failureOf(clientOf(stage).get(stage.url, { ...config, timeout: 100_000 }));
     await vi.waitUntil(() => hold.waiting === 1 || timeouts.length === 1, { interval: 2 });
@@ -120,7 +120,7 @@ describe("one deadline", () => {
     expect(timeouts).toEqual([100_000]);
   });
 
-  test("Q12: a timeout is read as axios reads it, and one beyond what timers hold does not fire at once", async () => {
+  test("Q12: a timeout may be a text, as axios allows, or longer than a timer can wait", async () => {
     for (const [timeout, whole] of [
       ["100000 ms", 100_000],
       [2 ** 40, 2 ** 40],
@@ -128,7 +128,7 @@ describe("one deadline", () => {
       await using stage = await Stage.open();
       const time = frozenTime();
       const timers = vi.spyOn(globalThis, "setTimeout");
-      const { timeouts, config } = notingAdapter(1, () => time.pass(1000));
+      const { timeouts, config } = recordingAdapter(1, () => time.pass(1000));
       expect((await clientOf(stage).get(stage.url, { ...config, timeout })).status).toBe(200);
       expect(timeouts).toEqual([whole, whole - 1000]);
       expect(Math.max(...timers.mock.calls.map(([, delay = 0]) => delay))).toBeLessThan(2 ** 31);

@@ -1,4 +1,7 @@
-/** What a user of any supported axios gets, whichever copy of it the interceptor works with. */
+/**
+ * Runs cases.ts and cases-answers.ts with all supported versions of axios, and with all copies of axios the interceptor
+ * may use.
+ */
 import { createAuthInterceptor } from "remint/axios";
 import { describe, test } from "vitest";
 import { adaptersOf, type Copy, copies, type AdapterChoice } from "./copies.ts";
@@ -27,7 +30,7 @@ async function runCase(copy: Copy, adapter: AdapterChoice, { run }: Case): Promi
   await using stage = await Stage.open();
   const client = copy.axios.create(adapter.config as object);
   client.interceptors.request.use(createAuthInterceptor(stage.tokens, copy.options));
-  // A named adapter is that of the copy we work with, and so are its errors.
+  // An adapter given by its name is that of the interceptor's copy, and so are its errors.
   const bare = copy.ours.create(adapter.config as object);
   await run({ stage, client, bare, axios: copy.axios, ours: copy.ours, fetches: adapter.name === "fetch" });
 }

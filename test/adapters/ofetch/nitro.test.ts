@@ -1,4 +1,7 @@
-/** Nitro's `$fetch` answers relative URLs itself, without a network: that transport stays, and "self" names it. */
+/**
+ * Nitro's `$fetch` answers relative URLs itself, without a network: `createAuthOfetch` keeps that, and "self" allows
+ * it.
+ */
 import { createFetch, ofetch } from "ofetch";
 import { createFetch as createFetch140 } from "ofetch-1.4.0";
 import { createFetch as createFetch2 } from "ofetch-2";
@@ -8,7 +11,9 @@ import { fakeGrant, startApi } from "remint/testing";
 import { describe, expect, test } from "vitest";
 import { failureOf, Stage } from "../axios/stage.ts";
 
-/** As in Nitro's runtime: what begins with a slash is handled here, everything else goes to the network. */
+/**
+ * Creates a `$fetch` as in Nitro's runtime: URLs that begin with a slash are answered here, all others by the network.
+ */
 function nitroLike(create: unknown) {
   const local: [url: string, authorization: string | null, remint: unknown][] = [];
   const localFetch = async (input: string, init?: RequestInit & { remint?: unknown }): Promise<Response> => {
@@ -39,7 +44,7 @@ describe.each([
     ]);
   });
 
-  test('Q2: without "self" they go bare, and that is reported', async () => {
+  test('Q2: without "self" on the list, local calls go without a token, and an event says why', async () => {
     await using stage = await Stage.open();
     const { $fetch, local } = nitroLike(create);
     const api = createAuthOfetch(stage.tokens, {}, { ofetch: $fetch });
@@ -50,7 +55,7 @@ describe.each([
     expect(skipped).toEqual([{ name: "skipped", reason: "relative-url", url: "/api/x" }]);
   });
 
-  test('Q2: "self" is no other host, however a URL is written that leads to one', async () => {
+  test('Q2: "self" allows no other host, however its URL is written', async () => {
     await using elsewhere = await startApi({ accepts: () => true });
     const { $fetch } = nitroLike(create);
     const events: RemintEvent[] = [];
@@ -58,7 +63,7 @@ describe.each([
     const tokens = createTokenCache({ grant, origins: ["self"], onEvent: (event) => events.push(event) });
     const api = createAuthOfetch(tokens, { retry: 0 }, { ofetch: $fetch });
     const { host } = new URL(elsewhere.origin);
-    // fetch takes the slashes after the scheme as optional, and backslashes for slashes.
+    // For fetch the slashes after the scheme are optional, and backslashes are slashes.
     for (const url of [`http://${host}/1`, `http:${host}/2`, `HTTP:/${host}/3`, `http:\\\\${host}/4`]) {
       await api(url).catch(() => {});
     }
@@ -73,7 +78,7 @@ describe.each([
   });
 });
 
-test("Q10: what the user's $fetch has of its own stays: its defaults, its fetch, its hooks", async () => {
+test("Q10: the user's $fetch keeps its defaults, its fetch and its hooks", async () => {
   await using stage = await Stage.open();
   const seen: string[] = [];
   const through: typeof fetch = (input, init) => {
@@ -94,7 +99,7 @@ test("Q10: what the user's $fetch has of its own stays: its defaults, its fetch,
   expect(stage.sends).toEqual(["fake-1", undefined]);
 });
 
-test("section 2: `fetch` goes beneath, whatever $fetch is given", async () => {
+test("the `fetch` option is used, with and without the `ofetch` option", async () => {
   await using stage = await Stage.open();
   let calls = 0;
   const beneath = (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
@@ -127,7 +132,7 @@ test.each([
   ["ofetch null", () => createAuthOfetch(tokensFor(), {}, { ofetch: null as never }), /"ofetch".*null/],
   ["fetch", () => createAuthOfetch(tokensFor(), {}, { fetch: 1 as never }), /"fetch".*a function/],
   ["isRejected", () => createAuthOfetch(tokensFor(), {}, { isRejected: 401 as never }), /"isRejected"/],
-])("section 8: a wrong %s is a TypeError that names it, at construction", (_name, make, message) => {
+])("a wrong %s is a TypeError that names it, at construction", (_name, make, message) => {
   expect(make).toThrow(TypeError);
   expect(make).toThrow(message);
 });

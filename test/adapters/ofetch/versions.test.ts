@@ -1,4 +1,4 @@
-/** What a user of any supported ofetch gets: the installed one, or one given as `ofetch`. */
+/** All supported versions of ofetch: the installed one, and those given with the `ofetch` option. */
 import { ofetch as ofetch140 } from "ofetch-1.4.0";
 import { ofetch as ofetch2 } from "ofetch-2";
 import { ofetch as installed } from "ofetch";
@@ -10,7 +10,7 @@ import { failureOf, leakIn, Stage } from "../axios/stage.ts";
 
 const given = (ofetch: unknown): AuthOfetchOptions => ({ ofetch: ofetch as OfetchLike });
 
-function bringOwn({ options }: { options: { headers?: HeadersInit } }): void {
+function setOwnAuthorization({ options }: { options: { headers?: HeadersInit } }): void {
   options.headers = { ...Object.fromEntries(new Headers(options.headers)), authorization: "Bearer fake-77" };
 }
 
@@ -29,7 +29,7 @@ describe.each([
     return { stage, api: createAuthOfetch(stage.tokens, { baseURL: stage.api.origin, ...defaults }, options) };
   };
 
-  test("Q5: the function, raw, create and create of create attach, renew and send again once", async () => {
+  test("Q5: the function, raw, create and a nested create attach the token, renew it and send again once", async () => {
     const { stage, api } = await open();
     await using _ = stage;
     const nested = api.create({ headers: { "x-one": "1" } }).create({ headers: { "x-two": "2" } });
@@ -40,18 +40,18 @@ describe.each([
       () => nested("/orders"),
     ];
     for (const call of calls) {
-      await stage.stale();
+      await stage.warmAndRevoke();
       expect(await call()).toEqual({ ok: true, path: "/orders" });
     }
     expect(stage.sends).toEqual(["fake-1", "fake-2", "fake-2", "fake-3", "fake-3", "fake-4", "fake-4", "fake-5"]);
   });
 
-  test("Q2: `.native` is authenticated as well, and a foreign URL gets no token through any of them", async () => {
+  test("Q2: `.native` gets the token too, and a URL of another origin gets none in any form of calling", async () => {
     const { stage, api } = await open();
     await using _ = stage;
     await using foreign = await startApi({ accepts: () => true });
     expect((await api.native(stage.url)).status).toBe(200);
-    // Without a base URL, to which ofetch 2 joins absolute URLs as well.
+    // Without a base URL, because ofetch 2 joins absolute URLs to it too.
     await failureOf(createAuthOfetch(stage.tokens, {}, options)(`${foreign.origin}/x`));
     await failureOf(api.create({ baseURL: foreign.origin })("/x"));
     expect((await api.native(foreign.origin)).status).toBe(401);
@@ -59,7 +59,7 @@ describe.each([
     expect(stage.sends).toEqual(["fake-1"]);
   });
 
-  test("Q9: hooks run once whatever happens beneath, and see one answer", async () => {
+  test("Q9: hooks run once, with and without a renewal, and get one answer", async () => {
     const ran: string[] = [];
     const { stage, api } = await open({
       onRequest: () => void ran.push("onRequest"),
@@ -68,7 +68,7 @@ describe.each([
       onResponseError: () => void ran.push("onResponseError"),
     });
     await using _ = stage;
-    await stage.stale();
+    await stage.warmAndRevoke();
     await api("/orders", { method: "POST", body: { a: 1 } });
     expect(ran).toEqual(["onRequest", "onResponse 200"]);
     expect(stage.bodies).toEqual(['{"a":1}', '{"a":1}']);
@@ -78,38 +78,38 @@ describe.each([
     expect(stage.sends.length).toBe(4);
   });
 
-  test("Q1: a hook that sets Authorization is left alone, and one per call does not replace ours", async () => {
+  test("Q1: an Authorization that a hook sets goes out unchanged, and a hook of one call does not turn ours off", async () => {
     const { stage, api } = await open();
     await using _ = stage;
-    await api("/orders", { onRequest: bringOwn as never });
+    await api("/orders", { onRequest: setOwnAuthorization as never });
     await api("/orders", { onRequest: () => {} });
     expect(stage.sends).toEqual(["fake-77", "fake-1"]);
   });
 
-  test("Q9: ofetch's own retry after a renewal is not multiplied by it", async () => {
+  test("Q9: a renewal does not multiply ofetch's own retries", async () => {
     const { stage, api } = await open({ retry: 2, retryDelay: 1 });
     await using _ = stage;
-    await stage.stale();
+    await stage.warmAndRevoke();
     stage.api.respond({ headers: {} }, { status: 503 }, { status: 503 }, { headers: {} });
     expect(await api("/orders")).toMatchObject({ ok: true });
     expect(stage.sends).toEqual(["fake-1", "fake-2", "fake-2", "fake-2"]);
     expect(stage.grant.mints).toBe(2);
   });
 
-  test("C8: retryStatusCodes with 401 is the user's own doing: two sends an attempt, and the guard bounds the mints", async () => {
+  test("C8: with 401 in retryStatusCodes the storm guard limits the mints", async () => {
     const { stage, api } = await open({ retry: 5, retryDelay: 1, retryStatusCodes: [401] });
     await using _ = stage;
     stage.api.respondAlways({ status: 401, body: "never" });
     const error = await failureOf(api("/orders"));
     expect(error).toMatchObject({ status: 401 });
-    // Six attempts. Three renewals are free; after those the guard lets none through while the clock stands still.
+    // Six attempts. Three renewals are free; after them the guard allows none while the clock stands still.
     expect([stage.sends.length, stage.grant.mints]).toEqual([9, 4]);
   });
 
   test("Q8: a failed mint is the cause of the FetchError, and neither prints a token", async () => {
     const { stage, api } = await open();
     await using _ = stage;
-    await stage.stale();
+    await stage.warmAndRevoke();
     stage.grant.fail(new Error("the grant is broken"), Infinity);
     const error = await failureOf(api("/orders", { method: "POST", query: { secret: "1" } }));
     expect(error).toMatchObject({ name: "FetchError" });
@@ -117,7 +117,7 @@ describe.each([
     expect([leakIn(error), leakIn(findRemintError(error))]).toEqual([undefined, undefined]);
   });
 
-  test("C9: ofetch tries a GET without an answer once more, but the token endpoint is not asked again", async () => {
+  test("C9: ofetch tries a failed GET once more, but the token endpoint gets no second request", async () => {
     for (const answer of [{ status: 400, body: { error: "invalid_client" } }, { status: 503 }]) {
       await using auth = await startAuthServer();
       await using stage = await Stage.open();
@@ -139,7 +139,7 @@ describe.each([
     expect(leakIn(error)).toBeUndefined();
   });
 
-  test("section 2: `remint` in every form, per request, in the defaults and through create", async () => {
+  test("`remint` in every form, in a request, in the defaults and through create", async () => {
     const { stage, api } = await open();
     await using _ = stage;
     const its = stage.cache({ grant: fakeGrant({ response: { access_token: "fake-99" } }) });
@@ -153,12 +153,12 @@ describe.each([
     expect(stage.grant.mints).toBe(0);
   });
 
-  test("Q6: `retry: false` hands the 401 through; a factory's stream is sent again whole", async () => {
+  test("Q6: with `retry: false` the 401 goes to the caller; a stream from a body factory is sent again whole", async () => {
     const { stage, api } = await open();
     await using _ = stage;
-    await stage.stale();
+    await stage.warmAndRevoke();
     expect(await failureOf(api("/orders", { remint: { retry: false } }))).toMatchObject({ status: 401 });
-    await stage.stale();
+    await stage.warmAndRevoke();
     await api("/orders", { method: "POST", remint: { body: streamOfAb } });
     expect(stage.sends).toEqual(["fake-1", "fake-2", "fake-3"]);
     expect(stage.bodies).toEqual(["", "ab", "ab"]);

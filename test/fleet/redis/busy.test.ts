@@ -1,3 +1,4 @@
+/** A process that is too busy to read Redis' answer in time. It must not conclude that Redis failed. */
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { redisStore } from "../../../src/fleet/redis.ts";
@@ -8,23 +9,21 @@ import type { FleetStore } from "../../../src/core/supply.ts";
 import type { EvalFunction } from "../../../src/fleet/redis.ts";
 import type { RemintEvent } from "../../../src/index.ts";
 
-/** A process that is too busy to read Redis' answer in time has no reason to think that Redis failed. */
-
 const CALL_TIMEOUT = 100;
 const BUSY = 3 * CALL_TIMEOUT;
 
-/** The answer is there long before the process looks. */
+/** Creates a store over a client whose process is blocked after each call. The answer arrives long before it is read. */
 function busyStore(client: Redis): FleetStore {
   const evaluate: EvalFunction = (script, key, args) => {
     const reply = client.eval(script, 1, key, ...args);
-    // When everything has been done that is done at once: the time limit of the call has begun.
+    // A microtask runs after the call has set its time limit.
     queueMicrotask(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BUSY));
     return reply;
   };
   return redisStore(evaluate, { encryptionKey: "none", callTimeout: CALL_TIMEOUT });
 }
 
-describe.skipIf(!redisAvailable())("fleet: a busy process", () => {
+describe.skipIf(!redisAvailable())("a busy process", () => {
   let server: RedisServer;
   let client: Redis;
 
@@ -38,7 +37,7 @@ describe.skipIf(!redisAvailable())("fleet: a busy process", () => {
     await server[Symbol.asyncDispose]();
   });
 
-  it("fleet: takes no answer that waits for it for one that is late", async () => {
+  it("blocked for three times the time limit, with the answer waiting: no store failure, and one mint", async () => {
     const events: RemintEvent["name"][] = [];
     await using tokens = createTokenCache({
       grant: fakeGrant({ key: "orders" }),

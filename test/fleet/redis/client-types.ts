@@ -1,3 +1,7 @@
+/**
+ * Which clients `redisSwap` accepts and refuses at compile time, each with the types of its own package and without a cast.
+ * This file is compiled and never run.
+ */
 import * as ioredis6 from "ioredis";
 import * as ioredis5 from "ioredis-5";
 import * as redis6 from "redis";
@@ -5,9 +9,7 @@ import * as redis5 from "redis-5";
 import { redisSwap } from "../../../src/fleet/redis-swap.ts";
 import type { GlideClient, GlideClusterClient } from "@valkey/valkey-glide";
 
-/** What must compile, and what must not: nothing here is run. Each client as its own package types it, without a cast. */
-
-const ofSentinel = { name: "primary", sentinelRootNodes: [] };
+const sentinelOptions = { name: "primary", sentinelRootNodes: [] };
 
 export function accepted(glide: GlideClient, glideCluster: GlideClusterClient): void {
   redisSwap(new ioredis6.Redis());
@@ -22,13 +24,13 @@ export function accepted(glide: GlideClient, glideCluster: GlideClusterClient): 
   redisSwap(redis6.createClient().withTypeMapping({ [redis6.RESP_TYPES.BLOB_STRING]: Buffer }));
   redisSwap(redis6.createClientPool());
   redisSwap(redis6.createCluster({ rootNodes: [] }));
-  redisSwap(redis6.createSentinel(ofSentinel));
+  redisSwap(redis6.createSentinel(sentinelOptions));
   redisSwap(redis5.createClient());
   redisSwap(redis5.createClient({ RESP: 3 }));
   redisSwap(redis5.createClient().withTypeMapping({ [redis5.RESP_TYPES.BLOB_STRING]: Buffer }));
   redisSwap(redis5.createClientPool());
   redisSwap(redis5.createCluster({ rootNodes: [] }));
-  redisSwap(redis5.createSentinel(ofSentinel));
+  redisSwap(redis5.createSentinel(sentinelOptions));
   redisSwap(glide);
   redisSwap(glideCluster);
   redisSwap((script, key, args) => new ioredis6.Redis().eval(script, 1, key, ...args));
@@ -36,10 +38,10 @@ export function accepted(glide: GlideClient, glideCluster: GlideClusterClient): 
 }
 
 export function refused(upstash: { eval(script: string, keys: string[], args: string[]): Promise<unknown> }): void {
-  // @ts-expect-error: connect() gives a promise of a client.
+  // @ts-expect-error: connect() returns a promise of a client.
   redisSwap(redis6.createClient().connect());
-  // @ts-expect-error: its eval takes something else.
+  // @ts-expect-error: the eval of Upstash has other parameters.
   redisSwap(upstash);
-  // @ts-expect-error: a URL is no client.
+  // @ts-expect-error: a URL is not a client.
   redisSwap("redis://localhost");
 }

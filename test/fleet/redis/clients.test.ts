@@ -1,3 +1,4 @@
+/** The store contract through every supported client, against real servers, clusters and sentinels. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { redisSwap } from "../../../src/fleet/redis-swap.ts";
 import { storeContract } from "../../../src/fleet/store-contract.ts";
@@ -7,8 +8,6 @@ import { startCluster, startSentinel } from "./redis-cluster.ts";
 import { redisAvailable, RedisServer } from "./redis-server.ts";
 import type { Store, StoreEntry } from "../../../src/fleet/store.ts";
 import type { OpenClient, Servers, Topology } from "./clients.ts";
-
-/** The store contract through every client we say works, against real servers, clusters and sentinels. */
 
 const hasRedis = redisAvailable();
 if (hasRedis && !hasOpenssl) console.log("skipped: TLS, there is no openssl on the PATH to make certificates");
@@ -26,13 +25,13 @@ function nodesOf(topology: Topology): Nodes {
   return topology === "cluster" ? cluster : { primaries: [sentinel.primary], replicas: [sentinel.replica] };
 }
 
-/** How many scripts it ran or refused or sent elsewhere. */
+/** Returns how many scripts a server ran, refused or redirected. */
 async function scriptsRun(server: RedisServer): Promise<number> {
   const counts = [...(await server.commands())].filter(([name]) => name.startsWith("eval"));
   return counts.reduce((sum, [, { calls, rejected }]) => sum + calls + rejected, 0);
 }
 
-/** Runs a command where the key is, beside the client under test. */
+/** Runs a command on the server that has the key, without the client under test. */
 async function command(nodes: Nodes, ...args: [name: string, ...(string | Buffer)[]]): Promise<unknown> {
   for (const primary of nodes.primaries) {
     try {
@@ -46,12 +45,15 @@ async function command(nodes: Nodes, ...args: [name: string, ...(string | Buffer
 
 async function read(store: Store, key: string): Promise<StoreEntry | undefined> {
   const result = await store.swap(key, "-", "read", 1000);
-  if (result.ok) throw new Error("a version that nothing has was taken for the one that is there");
+  if (result.ok) throw new Error("the store accepted a version that it never returned");
   return result.current;
 }
 
-/** All tests of the contract at once: most of their time is waiting for values to expire. */
-async function broken(store: Store): Promise<string[]> {
+/**
+ * Returns the failures of the store contract. Its tests run at the same time, because most of their time is waiting for
+ * values to expire.
+ */
+async function contractFailures(store: Store): Promise<string[]> {
   const cases = storeContract(() => store);
   const outcomes = await Promise.allSettled(cases.map(({ run }) => run()));
   return outcomes.flatMap((outcome, index) =>
@@ -90,23 +92,23 @@ describe.skipIf(!hasRedis)("redisSwap through every client", () => {
     afterAll(() => open.close());
 
     it("keeps the store contract", async () => {
-      expect(await broken(store)).toEqual([]);
+      expect(await contractFailures(store)).toEqual([]);
     });
 
     it("asks primaries only", async () => {
-      // Enough keys that every primary has some.
+      // With 60 keys every primary has some.
       for (let key = 0; key < 60; key++) await read(store, `{${key}}`);
       expect(Math.min(...(await Promise.all(nodes.primaries.map(scriptsRun))))).toBeGreaterThan(0);
       expect(await Promise.all(nodes.replicas.map(scriptsRun))).toEqual(nodes.replicas.map(() => 0));
     });
 
-    it("hands the key over as a key", async () => {
+    it("passes the key as a key, so that the client's prefix applies", async () => {
       const key = `{${form.name}} key`;
       await store.swap(key, undefined, "value", 60_000);
       expect(await command(nodes, "GET", `${form.prefix ?? ""}${key}`)).toBe("value");
     });
 
-    it("replaces bytes that are no text by their version", async () => {
+    it("bytes that are not text can be replaced by their version", async () => {
       const key = `{${form.name}} garbage`;
       await command(nodes, "SET", `${form.prefix ?? ""}${key}`, Buffer.from([0x00, 0xff, 0xfe, 0x01]));
       const current = await read(store, key);
@@ -115,7 +117,7 @@ describe.skipIf(!hasRedis)("redisSwap through every client", () => {
       expect(await read(store, key)).toMatchObject({ value: "value" });
     });
 
-    it("rejects data of another kind, and leaves it alone", async () => {
+    it("a list under the key: rejects, and the list stays", async () => {
       const key = `{${form.name}} list`;
       await command(nodes, "RPUSH", `${form.prefix ?? ""}${key}`, "a");
       await expect(store.swap(key, undefined, "value", 1000)).rejects.toThrow(/WRONGTYPE/);

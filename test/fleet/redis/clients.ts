@@ -1,3 +1,7 @@
+/**
+ * Every supported client in each of its forms. client-types.ts shows that each is accepted with its own types; here version 5
+ * uses the types of version 6.
+ */
 import * as ioredis6 from "ioredis";
 import * as ioredis5 from "ioredis-5";
 import * as redis6 from "redis";
@@ -8,15 +12,10 @@ import type { Certificates } from "../../oauth/certificates.ts";
 import type { RedisCluster, RedisSentinel } from "./redis-cluster.ts";
 import type { RedisServer } from "./redis-server.ts";
 
-/**
- * Every client we say works, in every form it comes in. That each is accepted as its own package types it is proven in
- * client-types.ts; here version 5 goes by the types of version 6.
- */
-
-/** What the clients connect to. */
+/** The servers that the clients connect to. */
 export interface Servers {
   readonly plain: RedisServer;
-  /** The same server for those that speak TLS. */
+  /** The certificates of the plain server's TLS port, or `undefined` without `openssl`. */
   readonly certificates: Certificates | undefined;
   readonly cluster: RedisCluster;
   readonly sentinel: RedisSentinel;
@@ -32,13 +31,13 @@ export interface OpenClient {
 export interface ClientForm {
   readonly name: string;
   readonly topology: Topology;
-  /** What the client puts before every key. */
+  /** The prefix that the client puts before every key. */
   readonly prefix?: string;
   readonly needsTls?: boolean;
   open(servers: Servers): Promise<OpenClient>;
 }
 
-// It would print every error that a test provokes.
+// valkey-glide would print every error that a test provokes.
 Logger.init("off");
 
 const host = "127.0.0.1";
@@ -147,9 +146,9 @@ function nodeRedisForms(version: 5 | 6): ClientForm[] {
     form("cluster that reads from replicas", "cluster", ({ cluster }) =>
       redis.createCluster({ rootNodes: urls(cluster), useReplicas: true }),
     ),
-    form("sentinel", "sentinel", ({ sentinel }) => redis.createSentinel(root(sentinel))),
+    form("sentinel", "sentinel", ({ sentinel }) => redis.createSentinel(sentinelOptions(sentinel))),
     form("sentinel that reads from replicas", "sentinel", ({ sentinel }) =>
-      redis.createSentinel({ ...root(sentinel), replicaPoolSize: 1 }),
+      redis.createSentinel({ ...sentinelOptions(sentinel), replicaPoolSize: 1 }),
     ),
   ];
 }
@@ -164,7 +163,7 @@ function urls({ nodes }: RedisCluster): { url: string }[] {
   return nodes.map(({ port }) => ({ url: `redis://${host}:${port}` }));
 }
 
-function root({ name, sentinel }: RedisSentinel): {
+function sentinelOptions({ name, sentinel }: RedisSentinel): {
   name: string;
   sentinelRootNodes: { host: string; port: number }[];
 } {

@@ -1,18 +1,19 @@
-import { policyHalf } from "../../../src/core/types.ts";
+/** A fleet on a Redis Cluster whose slots move and whose replica takes over. */
 import { Cluster } from "ioredis";
 import { createCluster } from "redis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createTokenCache, type TokenCache } from "../../../src/index.ts";
+import { policyHalf } from "../../../src/core/types.ts";
 import { redisStore, type RedisLike } from "../../../src/fleet/redis.ts";
+import { createTokenCache, type TokenCache } from "../../../src/index.ts";
 import { fakeGrant, type FakeGrant } from "../../../src/testing/index.ts";
 import { startCluster, type RedisCluster } from "./redis-cluster.ts";
 import { redisAvailable, type RedisServer } from "./redis-server.ts";
 
-const SITE = { origin: "https://api.example", path: "/orders" };
-/** Far beyond what a busy machine needs. */
+const TARGET = { origin: "https://api.example", path: "/orders" };
+/** Milliseconds to wait for the cluster: far more than a busy machine needs. */
 const PATIENCE = 20_000;
 
-describe.runIf(redisAvailable())("a fleet on a Redis Cluster that changes under it", () => {
+describe.runIf(redisAvailable())("a fleet on a Redis Cluster", () => {
   let cluster: RedisCluster;
   let grant: FakeGrant;
   let caches: readonly TokenCache[];
@@ -38,13 +39,13 @@ describe.runIf(redisAvailable())("a fleet on a Redis Cluster that changes under 
     await cluster[Symbol.asyncDispose]();
   });
 
-  test("fleet: two clients, one token", async () => {
+  test("two clients share one token", async () => {
     const tokens = await Promise.all(caches.map((cache) => cache.get()));
     expect(new Set(tokens.map(({ value }) => value)).size).toBe(1);
     expect(grant.mints).toBe(1);
   });
 
-  test("fleet: the slot of the record moves to another node, and a revocation costs one mint", async () => {
+  test("the slot of the record has moved to another node: a rejected token takes one mint", async () => {
     const { key, holder } = await recordOf(cluster);
     const target = cluster.primaries.find((primary) => primary !== holder)!;
     const before = grant.mints;
@@ -55,12 +56,12 @@ describe.runIf(redisAvailable())("a fleet on a Redis Cluster that changes under 
     expect((await recordOf(cluster)).holder).toBe(target);
   });
 
-  test("fleet: a replica takes over from its primary, and a revocation costs one mint", async () => {
+  test("a replica has taken over from its primary: a rejected token takes one mint", async () => {
     const { key, holder } = await recordOf(cluster);
     const replica = cluster.replicas[cluster.primaries.indexOf(holder)]!;
     const before = grant.mints;
     expect(Number(await holder.command("WAIT", 1, PATIENCE))).toBeGreaterThanOrEqual(1);
-    // Without asking the others: they may refuse for a while, because a slot has just moved.
+    // TAKEOVER does not ask the other nodes. They may refuse for a while, because a slot has just moved.
     await replica.command("CLUSTER", "FAILOVER", "TAKEOVER");
     await until(async () => String(await replica.command("ROLE")).startsWith("master"));
     await until(async () => String(await holder.command("ROLE")).startsWith("slave"));
@@ -70,23 +71,23 @@ describe.runIf(redisAvailable())("a fleet on a Redis Cluster that changes under 
   });
 });
 
-/** What asks again is the client; its answer may take longer than from a server that stays where it is. */
+/** Creates a cache over a client. The time limit is long, because the client itself follows redirects and reconnects. */
 function cacheOver(client: RedisLike, grant: FakeGrant): TokenCache {
   const store = redisStore(client, { encryptionKey: new Uint8Array(32).fill(1), callTimeout: PATIENCE });
-  return createTokenCache({ grant, origins: [SITE.origin], store });
+  return createTokenCache({ grant, origins: [TARGET.origin], store });
 }
 
-/** Every process is rejected with its token. @returns What they have then. */
+/** Rejects the token of every cache, and returns the tokens that they renewed it to. */
 function renewAll(caches: readonly TokenCache[]): Promise<string[]> {
   return Promise.all(
     caches.map(async (cache) => {
-      const renewal = policyHalf(cache).rejected(await cache.get(), SITE);
+      const renewal = policyHalf(cache).rejected(await cache.get(), TARGET);
       return (await renewal!.next()).token.value;
     }),
   );
 }
 
-/** The one record, and the primary that has it. */
+/** Finds the one record and the primary that has it. */
 async function recordOf({ primaries }: RedisCluster): Promise<{ key: string; holder: RedisServer }> {
   for (const holder of primaries) {
     if (!String(await holder.command("ROLE")).startsWith("master")) continue;
@@ -96,7 +97,7 @@ async function recordOf({ primaries }: RedisCluster): Promise<{ key: string; hol
   throw new Error("no node has a record");
 }
 
-/** As an administrator does it, step by step, with the key still where it was when its slot begins to move. */
+/** Moves a slot as an administrator does. The key is still on the old node when its slot starts to move. */
 async function moveSlot(cluster: RedisCluster, key: string, from: RedisServer, to: RedisServer): Promise<void> {
   const slot = Number(await from.command("CLUSTER", "KEYSLOT", key));
   const [source, target] = [String(await from.command("CLUSTER", "MYID")), String(await to.command("CLUSTER", "MYID"))];

@@ -1,4 +1,4 @@
-/** What a fleet makes of a Redis that fails it, or holds what is not its own: no error for anybody, and a way back. */
+/** A fleet of real processes whose Redis fails, or has foreign data in place of the record. No caller may get an error. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FAULTS, FOREIGN, plant } from "./fleet-faults.ts";
 import { Stage, START_LIMIT, type Outcome } from "./fleet-stage.ts";
@@ -9,17 +9,17 @@ const CALLERS = 10;
 const ALL = SIZE * CALLERS;
 const good = { served: ALL, unauthorized: 0, errors: [] };
 
-function named<T extends { readonly name: string }>(cases: readonly T[]): [string, T][] {
-  return cases.map((one) => [one.name, one]);
+function withNames<T extends { readonly name: string }>(cases: readonly T[]): [string, T][] {
+  return cases.map((each) => [each.name, each]);
 }
 
-/** Every caller was served, and no process minted twice. */
+/** Expects that every caller was served and that no process minted twice. */
 function expectDegraded(outcome: Outcome): void {
   expect(outcome).toMatchObject(good);
   expect(outcome.mostByOne).toBe(1);
 }
 
-describe.skipIf(!redisAvailable())("fleet: a Redis that fails", () => {
+describe.skipIf(!redisAvailable())("a fleet of processes", () => {
   let stage: Stage;
 
   beforeAll(async () => {
@@ -28,8 +28,8 @@ describe.skipIf(!redisAvailable())("fleet: a Redis that fails", () => {
 
   afterAll(() => stage[Symbol.asyncDispose]());
 
-  it.each(named(FAULTS))(
-    "fleet: %s: no error for anybody, one mint per process, then one per fleet",
+  it.each(withNames(FAULTS))(
+    "Redis fails (%s): no caller gets an error; each process mints once, and after the fault the fleet mints once",
     async (_, fault) => {
       await stage.open({ fleet: { callTimeout: 300 } });
       await stage.burst();
@@ -46,8 +46,8 @@ describe.skipIf(!redisAvailable())("fleet: a Redis that fails", () => {
     },
   );
 
-  describe("fleet: a record that is not its own", () => {
-    it.each(named(FOREIGN))("fleet: %s is replaced, which costs one mint", async (_, foreign) => {
+  describe("foreign data in place of the record", () => {
+    it.each(withNames(FOREIGN))("%s: replaced at the next rejection, by one mint", async (_, foreign) => {
       const key = await plant(stage, foreign);
       const planted = await stage.redis.command("GET", key);
       expect(await stage.burst()).toMatchObject({ ...good, mints: 0 });
@@ -58,7 +58,7 @@ describe.skipIf(!redisAvailable())("fleet: a Redis that fails", () => {
       expect((await stage.fleet.events())["store-failed"]).toBe(undefined);
     });
 
-    it("fleet: data of another kind is kept, and the fleet does without Redis while it is there", async () => {
+    it("a list: it stays, and the processes mint for themselves until it is deleted", async () => {
       await stage.open();
       await stage.burst();
       const key = await stage.key();

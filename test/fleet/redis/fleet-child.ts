@@ -1,8 +1,6 @@
 /**
- * One process of a fleet: a Redis client, a token cache that shares through it, and callers that send requests to an API
- * with that. It does what its parent tells it (fleet-parent.ts), and ends with it.
- *
- * @module
+ * The program of one process of a fleet: a Redis client, a token cache with that store, and callers that send requests to an
+ * API. It obeys the commands of its parent (fleet-parent.ts) and ends with its parent.
  */
 import { Agent, get, type IncomingHttpHeaders } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,14 +22,14 @@ interface Call {
 
 const number = Number(process.argv[2]);
 const own = { [PROCESS_HEADER]: String(number) };
-/** As many connections as a busy process has, and one more set for requests that take long. */
+/** The connections to the API. Slow requests have their own, so that they do not block the others. */
 const agents = { fast: new Agent({ keepAlive: true, maxSockets: 16 }), slow: new Agent({ keepAlive: true }) };
 
 let opened: { readonly tokens: TokenCache; readonly redis: OpenClient; readonly api: string } | undefined;
 let events: Record<string, number> = {};
 let loading: { running: boolean; readonly result: Promise<Calls> } | undefined;
 
-const exchange: ClientSeam<Call, Answer> = {
+const client: ClientSeam<Call, Answer> = {
   send: ({ url }, token) => send(url, token?.header),
   status: ({ status }) => status,
   header: ({ headers }, name) => String(headers[name] ?? ""),
@@ -50,7 +48,7 @@ function send(url: string, authorization: string | undefined): Promise<Answer> {
   });
 }
 
-/** Closes what there was, and joins the fleet of a record. */
+/** Closes the cache and the client, and opens new ones for a record. */
 async function open({ record, redis, fleet, api, tokenEndpoint, encryptionKey, ...options }: Opening): Promise<void> {
   await close();
   const connection = await openClient(number, redis);
@@ -77,7 +75,7 @@ async function close(): Promise<void> {
   opened = undefined;
 }
 
-/** What some calls came to. */
+/** Counts the outcomes of calls. */
 class Tally implements Calls {
   served = 0;
   unauthorized = 0;
@@ -88,7 +86,7 @@ class Tally implements Calls {
     const since = performance.now();
     const { tokens, api } = opened!;
     try {
-      const { status } = await withToken(tokens, { url: api + path }, exchange);
+      const { status } = await withToken(tokens, { url: api + path }, client);
       if (status === 401) this.unauthorized++;
       else this.served++;
     } catch (error) {
@@ -98,14 +96,14 @@ class Tally implements Calls {
   }
 }
 
-/** Everybody at once. */
+/** Lets so many callers send one request each, at the same time. */
 async function burst({ callers, path }: { callers: number; path: string }): Promise<Calls> {
   const tally = new Tally();
   await Promise.all(Array.from({ length: callers }, () => tally.call(path)));
   return tally;
 }
 
-/** Everybody again and again, until told to stop. */
+/** Lets so many callers send requests with pauses, until `stop` is called. */
 function start({ callers, pause, path }: Load): void {
   const tally = new Tally();
   const load = { running: true, result: undefined as unknown as Promise<Calls> };
@@ -143,5 +141,5 @@ process.on("message", (message) => {
     (error: unknown) => process.send!({ id, error: String(error) }),
   );
 });
-// Nobody is there to tell it anything any more.
+// The parent has ended.
 process.on("disconnect", () => process.exit());

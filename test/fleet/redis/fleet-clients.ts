@@ -1,4 +1,4 @@
-/** The clients of a mixed fleet, as their users open them: with their own defaults, whatever these do in an outage. */
+/** The Redis clients of a mixed fleet, opened with the defaults of each package. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis as Redis5 } from "ioredis-5";
 import type { Redis as Redis6 } from "ioredis";
@@ -6,18 +6,18 @@ import type { RedisClientType as NodeRedis6 } from "redis";
 import type { RedisClientType as NodeRedis5 } from "redis-5";
 import type { RedisLike } from "../../../src/fleet/redis.ts";
 
-/** Where a client connects to. */
+/** The address to which a client connects. */
 export interface Address {
   readonly port: number;
   readonly password?: string | undefined;
 }
 
-/** A client, with what the APIs of all have in common. */
+/** An open client of any package. */
 export interface OpenClient {
   readonly client: RedisLike;
-  /** Resolves when it is connected. */
+  /** Resolves when the client is connected. */
   readonly connected: Promise<unknown>;
-  /** Resolves when Redis answers it, however often it has to be asked. */
+  /** Sends PING until Redis answers, and then resolves. */
   readonly reaches: () => Promise<void>;
   readonly close: () => void;
 }
@@ -26,7 +26,7 @@ const RETRY_PAUSE = 50;
 
 const host = "127.0.0.1";
 
-/** One for each process, in turn. A process loads only its own: together they take a second to load. */
+/** The clients that the processes use in turn. A process loads only its own, because all together take a second to load. */
 const CLIENTS: readonly ((address: Address) => Promise<OpenClient>)[] = [
   async (address) => ofIoredis(new (await import("ioredis")).Redis({ host, ...address })),
   async (address) => ofIoredis(new (await import("ioredis-5")).Redis({ host, ...address })),
@@ -41,7 +41,7 @@ export async function openClient(number: number, address: Address): Promise<Open
 function ofIoredis(client: Redis6 | Redis5): OpenClient {
   client.on("error", () => {});
   const connected = new Promise((resolve) => client.once("ready", resolve));
-  return { client, connected, reaches: () => answered(client), close: () => client.disconnect() };
+  return { client, connected, reaches: () => waitForAnswer(client), close: () => client.disconnect() };
 }
 
 function forNodeRedis({ port, password }: Address): { socket: { host: string; port: number }; password?: string } {
@@ -52,9 +52,9 @@ function ofNodeRedis(client: NodeRedis6 | NodeRedis5): OpenClient {
   client.on("error", () => {});
   const connected = client.connect();
   connected.catch(() => {});
-  return { client, connected, reaches: () => answered(client), close: () => client.destroy() };
+  return { client, connected, reaches: () => waitForAnswer(client), close: () => client.destroy() };
 }
 
-async function answered(client: { ping(): Promise<unknown> }): Promise<void> {
+async function waitForAnswer(client: { ping(): Promise<unknown> }): Promise<void> {
   while ((await client.ping().catch(() => undefined)) === undefined) await sleep(RETRY_PAUSE);
 }

@@ -1,14 +1,9 @@
-/**
- * Everything bad that a Redis can do to a fleet, and how it ends: on the running server, under the feet of clients that
- * were connected a moment ago.
- *
- * @module
- */
+/** The faults of a running Redis, and the foreign data that can be in place of a fleet's record. */
 import { randomBytes } from "node:crypto";
 import { anyKey, PASSWORD, type Stage } from "./fleet-stage.ts";
 import type { Opening } from "./fleet-parent.ts";
 
-/** A fault that comes and goes. */
+/** A fault that a test begins and ends. */
 export interface Fault {
   readonly name: string;
   readonly begin: (stage: Stage) => unknown;
@@ -28,7 +23,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "read-only",
-    // A replica of nobody: what happens to a primary's clients when it is demoted.
+    // Redis becomes the replica of a server that does not exist. This is what clients see when their primary is demoted.
     begin: ({ redis }) => redis.command("REPLICAOF", "127.0.0.1", 1),
     end: ({ redis }) => redis.command("REPLICAOF", "NO", "ONE"),
   },
@@ -39,32 +34,35 @@ export const FAULTS: readonly Fault[] = [
   },
 ];
 
-/** What can lie where the fleet's record was. */
+/** Data that replaces the fleet's record. */
 export interface Foreign {
   readonly name: string;
-  /** Has to be opened first, for a record of its own. */
+  /** Options of a second record, which is created first. */
   readonly other?: Partial<Opening> | undefined;
-  /** Of the fleet's record, and of the other one. */
+  /** Makes the data from the fleet's record and the second record. */
   readonly make: (record: string, other: string) => string | Buffer;
 }
 
 export const FOREIGN: readonly Foreign[] = [
   { name: "text", make: () => "somebody else's" },
-  { name: "T and garbage", make: () => `T${randomBytes(200).toString("base64url")}` },
-  { name: "a lease that is garbage", make: () => `L${randomBytes(200).toString("base64url")}` },
-  { name: "bytes that are no text", make: () => Buffer.from([0x00, 0xff, 0xfe, 0x01]) },
+  { name: "garbage that begins like a token record", make: () => `T${randomBytes(200).toString("base64url")}` },
+  { name: "garbage that begins like a lease", make: () => `L${randomBytes(200).toString("base64url")}` },
+  { name: "bytes that are not text", make: () => Buffer.from([0x00, 0xff, 0xfe, 0x01]) },
   { name: "an empty value", make: () => "" },
-  { name: "a flipped bit", make: (record) => flipped(record) },
+  { name: "the record with a flipped bit", make: (record) => withFlippedBit(record) },
   { name: "the record of another token", other: {}, make: (_, other) => other },
   { name: "a record sealed by another key", other: { encryptionKey: anyKey() }, make: (_, other) => other },
 ];
 
-/** A fleet in which everybody has the token, and this, for ever, in the place of its record. @returns Where that is. */
+/**
+ * Opens a fleet in which every process has the token, and replaces its record by foreign data that does not expire. Returns
+ * the key of the record.
+ */
 export async function plant(stage: Stage, { other, make }: Foreign): Promise<string> {
-  const there = other === undefined ? "" : await openRecord(stage, other);
+  const second = other === undefined ? "" : await openRecord(stage, other);
   const record = await openRecord(stage);
   const key = await stage.key();
-  await stage.redis.command("SET", key, make(record, there));
+  await stage.redis.command("SET", key, make(record, second));
   return key;
 }
 
@@ -74,7 +72,7 @@ async function openRecord(stage: Stage, options?: Partial<Opening>): Promise<str
   return stage.record();
 }
 
-function flipped(record: string): Buffer {
+function withFlippedBit(record: string): Buffer {
   const bytes = Buffer.from(record);
   const middle = bytes.length >> 1;
   bytes[middle] = bytes[middle]! ^ 1;

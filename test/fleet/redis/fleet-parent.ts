@@ -1,8 +1,6 @@
 /**
- * A fleet of real processes, started, directed, frozen and killed by the test: each is a Node process of its own with a
- * Redis client of its own, in turn those of ioredis 6 and 5 and of node-redis 6 and 5.
- *
- * @module
+ * A fleet of real processes that a test starts, commands, freezes and kills. Each is a Node process with its own Redis client:
+ * in turn ioredis 6 and 5, and node-redis 6 and 5. The program of a process is fleet-child.ts.
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -12,50 +10,50 @@ import type { FleetOptions } from "../../../src/fleet/fleet-store.ts";
 import type { TokenCacheOptions } from "../../../src/index.ts";
 import type { Address } from "./fleet-clients.ts";
 
-/** What a process opens its cache with. */
+/** The options with which a process opens its cache. */
 export interface Opening extends Pick<
   TokenCacheOptions,
   "refreshBuffer" | "minValidity" | "mintTimeout" | "mintRetries"
 > {
-  /** Another one is another token. */
+  /** Names the token: processes with the same name share a record. */
   readonly record: string;
   readonly redis: Address;
   readonly api: string;
   readonly tokenEndpoint: string;
-  /** In base64, or "none". */
+  /** The encryption key in base64, or "none". */
   readonly encryptionKey: string;
   readonly fleet?: Omit<FleetOptions, "encryptionKey"> | undefined;
 }
 
-/** What some calls came to. */
+/** The outcomes of a number of calls. */
 export interface Calls {
   readonly served: number;
-  /** Those that got a 401. */
+  /** The number of calls that got a 401. */
   readonly unauthorized: number;
   readonly errors: readonly string[];
-  /** Milliseconds each took. */
+  /** The duration of each call in milliseconds. */
   readonly waits: readonly number[];
 }
 
-/** Calls that go on until they are stopped. */
+/** Callers that send requests until they are stopped. */
 export interface Load {
   readonly callers: number;
-  /** Milliseconds between two calls of one caller, more or less. */
+  /** Mean milliseconds between two calls of one caller. */
   readonly pause: number;
   readonly path: string;
 }
 
-/** What a process can be told. */
+/** The commands of a process. */
 export interface Commands {
   open(opening: Opening): Promise<void>;
-  /** Resolves when its Redis client is connected. */
+  /** Resolves when the Redis client of the process is connected. */
   connected(argument?: undefined): Promise<void>;
   /** Resolves when Redis answers that client. */
   reaches(argument?: undefined): Promise<void>;
   burst(argument: { readonly callers: number; readonly path: string }): Promise<Calls>;
   start(load: Load): Promise<void>;
   stop(argument?: undefined): Promise<Calls>;
-  /** How many events of each name its cache has told. */
+  /** Returns how many events of each name the cache has reported. */
   events(argument?: undefined): Promise<Readonly<Record<string, number>>>;
   close(argument?: undefined): Promise<void>;
 }
@@ -67,7 +65,7 @@ interface Pending {
 
 const CHILD = fileURLToPath(new URL("fleet-child.ts", import.meta.url));
 
-/** One process. */
+/** One process of the fleet. */
 export class FleetProcess {
   readonly number: number;
   readonly #child: ChildProcess;
@@ -81,7 +79,7 @@ export class FleetProcess {
     this.#child.on("exit", () => this.#fail("ended"));
   }
 
-  /** Tells it something; resolves with what it answers. */
+  /** Sends a command to the process, and resolves with its answer. */
   tell<Name extends keyof Commands>(
     command: Name,
     ...[argument]: Parameters<Commands[Name]>
@@ -92,7 +90,7 @@ export class FleetProcess {
     return answer as never;
   }
 
-  /** Stands still, as a machine that is suspended. */
+  /** Stops the process, as if the machine were suspended. */
   freeze(): void {
     this.#child.kill("SIGSTOP");
   }
@@ -101,7 +99,7 @@ export class FleetProcess {
     this.#child.kill("SIGCONT");
   }
 
-  /** `kill -9`; resolves when it is gone. */
+  /** Kills the process with SIGKILL, and resolves when it has ended. */
   async kill(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const gone = once(this.#child, "exit");
@@ -130,14 +128,14 @@ export class FleetProcesses implements AsyncDisposable {
     this.processes = Array.from({ length: size }, (_, number) => new FleetProcess(number));
   }
 
-  /** Resolves when all of them are there. */
+  /** Starts so many processes, and resolves when all answer. */
   static async start(size: number): Promise<FleetProcesses> {
     const fleet = new FleetProcesses(size);
     await fleet.each((process) => process.tell("close"));
     return fleet;
   }
 
-  /** Every process with a new cache; resolves when all are connected. */
+  /** Opens a new cache in every process, and resolves when all are connected. */
   async open(opening: Opening): Promise<void> {
     await this.each((process) => process.tell("open", opening));
     await this.each((process) => process.tell("connected"));
@@ -147,7 +145,7 @@ export class FleetProcesses implements AsyncDisposable {
     return Promise.all(processes.map(act));
   }
 
-  /** So many calls of every process at once. */
+  /** Lets every process send so many calls at the same time. */
   async burst(callers: number, { path = "/orders", processes = this.processes } = {}): Promise<Calls> {
     return total(await this.each((process) => process.tell("burst", { callers, path }), processes));
   }
@@ -160,7 +158,7 @@ export class FleetProcesses implements AsyncDisposable {
     return total(await this.each((process) => process.tell("stop")));
   }
 
-  /** How many events of each name there were in all of them. */
+  /** Returns how many events of each name all processes have reported. */
   async events(): Promise<Record<string, number>> {
     const sum: Record<string, number> = {};
     for (const events of await this.each((process) => process.tell("events"))) {
@@ -169,7 +167,7 @@ export class FleetProcesses implements AsyncDisposable {
     return sum;
   }
 
-  /** Kills a process; resolves when another one has its place. It still has to be opened. */
+  /** Kills a process and starts another in its place. The new process has no cache until `open` is called. */
   async replace(number: number): Promise<FleetProcess> {
     await this.processes[number]!.kill();
     return (this.processes[number] = new FleetProcess(number));

@@ -1,7 +1,7 @@
-/** Looks for tokens in everything Redis holds, the way somebody would who has a copy of it. */
+/** Searches the whole content of a Redis for tokens, as an attacker with a copy of it would. */
 import { Redis } from "ioredis";
 
-/** Everything a Redis holds as text: the names of its keys, and the bytes of its strings. */
+/** Returns the names of all keys, and the bytes of all strings. */
 export async function contents(port: number, password: string): Promise<Buffer[]> {
   const redis = new Redis({ port, password, maxRetriesPerRequest: 0 });
   try {
@@ -20,9 +20,9 @@ async function valueOf(redis: Redis, key: Buffer): Promise<Buffer[]> {
   return value === null ? [] : [value];
 }
 
-/** The secrets that can be read in some bytes: as they are, in hex, or in base64 from wherever it began. */
+/** Returns the secrets that are in some bytes: as text, in hex, or in base64 at any offset. */
 export function readable(found: readonly Buffer[], secrets: readonly string[]): string[] {
-  // One alphabet of base64, and one case of hex.
+  // The search uses one alphabet of base64 and one case of hex.
   const texts = found.map((bytes) => bytes.toString("latin1"));
   const base64 = texts.map((text) => text.replaceAll("+", "-").replaceAll("/", "_"));
   const hex = texts.map((text) => text.toLowerCase());
@@ -34,11 +34,14 @@ export function readable(found: readonly Buffer[], secrets: readonly string[]): 
   );
 }
 
-/** What stands in base64 wherever the text stands in what was encoded: its bytes begin at one of three places in a group. */
+/**
+ * Returns the base64 of a text for each of the three offsets at which it can begin in a group of three bytes. One of them is
+ * contained in the base64 of anything that contains the text.
+ */
 function inBase64(text: string): string[] {
   return [0, 1, 2].map((before) => {
     const encoded = Buffer.concat([Buffer.alloc(before), Buffer.from(text)]).toString("base64url");
-    // The ends are mixed with what stands beside the text.
+    // The characters at the ends also depend on the bytes beside the text.
     return encoded.slice(before === 0 ? 0 : before + 1, -2);
   });
 }

@@ -1,20 +1,18 @@
 /**
- * What a fleet of processes works against: a token endpoint and an API, in the parent, which counts what arrives and from
- * whom. Plain servers: they answer many thousands of requests and remember none.
- *
- * @module
+ * The token endpoint and the API of a fleet of processes. They run in the parent and count requests per process. They answer
+ * many thousands of requests, so they record none of them.
  */
 import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** The header that says which process sent a request. */
+/** The request header with the number of the sending process. */
 export const PROCESS_HEADER = "x-process";
 
-/** Every process of a fleet may connect with all its callers at once. */
+/** The length of the queue of connections: all callers of all processes may connect at once. */
 const BACKLOG = 4096;
 
-/** A server on a port the system picks. */
+/** A server on loopback, on a port that the system picks. */
 abstract class Loopback implements AsyncDisposable {
   readonly #server: Server;
 
@@ -22,7 +20,7 @@ abstract class Loopback implements AsyncDisposable {
     this.#server = createServer((request, response) => {
       this.answer(request, response).catch((error: unknown) => response.destroy(error as Error));
     });
-    // A connection that is closed for being idle may just have been used again.
+    // Without this, the server may close an idle connection at the moment a client uses it again.
     this.#server.keepAliveTimeout = 0;
   }
 
@@ -48,7 +46,7 @@ abstract class Loopback implements AsyncDisposable {
   protected abstract answer(request: IncomingMessage, response: ServerResponse): Promise<void>;
 }
 
-/** Mints a new token for every request, and counts them. */
+/** A token endpoint that mints a new token for every request and counts the requests. */
 export class TokenEndpoint extends Loopback {
   /** Milliseconds from a request to its answer. */
   delay = 0;
@@ -56,13 +54,13 @@ export class TokenEndpoint extends Loopback {
   expiresIn = 3600;
   /** Runs when a request has arrived and before it is answered, with the number of the process that is minting. */
   onMint: ((process: number) => unknown) | undefined;
-  /** Requests that arrived: more than mints, if a process died meanwhile. */
+  /** The number of requests that arrived, also those whose process died before the answer. */
   mints = 0;
-  /** The most requests there were at the same time since {@link TokenEndpoint.reset}. */
+  /** The largest number of requests at the same time since {@link TokenEndpoint.reset}. */
   mostAtOnce = 0;
-  /** The tokens that were handed out since the start, oldest first. */
+  /** The tokens that were issued since the start, oldest first. */
   readonly issued: string[] = [];
-  /** Who was minting, since {@link TokenEndpoint.reset}. */
+  /** The numbers of the processes that sent the requests since {@link TokenEndpoint.reset}, oldest first. */
   readonly minters: number[] = [];
   readonly #live = new Set<string>();
   #atOnce = 0;
@@ -76,12 +74,12 @@ export class TokenEndpoint extends Loopback {
     return this.#live.has(token);
   }
 
-  /** Every token handed out so far is worth nothing from now on. */
+  /** Revokes every token that was issued so far. */
   revokeAll(): void {
     this.#live.clear();
   }
 
-  /** Begins to count again, and forgets what a test asked for. */
+  /** Resets the counters and the settings of a test. */
   reset(): void {
     this.delay = 0;
     this.expiresIn = 3600;
@@ -116,14 +114,14 @@ export class TokenEndpoint extends Loopback {
   }
 }
 
-/** Lets in who brings a live token; `/slow` is answered when {@link Api.release} is called, and judged then. */
+/** An API that accepts live tokens. A request to `/slow` is held until {@link Api.release} is called, and judged then. */
 export class Api extends Loopback {
-  /** No token is good enough. */
+  /** Answers every request with 401. */
   refusesAll = false;
-  /** Answers of 401. */
+  /** The number of answers with 401. */
   unauthorized = 0;
   requests = 0;
-  /** The tokens each process was let in with, since {@link Api.reset}. */
+  /** For each process, the tokens of its accepted requests since {@link Api.reset}. */
   readonly #used = new Map<number, Set<string>>();
   readonly #endpoint: TokenEndpoint;
   #held: (() => void)[] = [];
@@ -141,12 +139,12 @@ export class Api extends Loopback {
     this.#used.clear();
   }
 
-  /** The tokens a process was let in with, in that order. */
+  /** Returns the tokens of a process's accepted requests, in the order of their first use. */
   used(process: number): readonly string[] {
     return [...(this.#used.get(process) ?? [])];
   }
 
-  /** Resolves when so many requests are held back. */
+  /** Resolves when so many requests are held. */
   async holds(held: number): Promise<void> {
     if (this.#held.length >= held) return;
     await new Promise<void>((resolve) => this.#arrivals.push({ held, resolve }));

@@ -1,8 +1,4 @@
-/**
- * A fleet of processes with all that it works against, and what is done to it again and again.
- *
- * @module
- */
+/** A fleet of processes with its Redis, token endpoint and API, and the steps that the tests repeat. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FleetProcesses, type Calls, type Opening } from "./fleet-parent.ts";
@@ -10,30 +6,30 @@ import { contents, readable } from "./fleet-scan.ts";
 import { Api, TokenEndpoint } from "./fleet-servers.ts";
 import { RedisServer } from "./redis-server.ts";
 
-/** What clients give; the server can be made to want another one. */
+/** The password of the clients. A test can set another one on the server. */
 export const PASSWORD = "right";
 
-/** Milliseconds a busy machine may take to start a fleet. */
+/** Milliseconds that a busy machine may need to start a fleet. */
 export const START_LIMIT = 120_000;
 
-/** After a failure the store is not asked for up to 1.25 s. */
+/** Milliseconds after which the store is asked again after a failure: at most 1.25 s, and a margin. */
 const BREAKER = 1300;
 
-/** What is said when the token was gone for a number of calls. */
+/** The outcomes of a burst of calls, with the mints that it caused. */
 export interface Outcome extends Calls {
-  /** Requests to the token endpoint meanwhile. */
+  /** The number of requests to the token endpoint during the burst. */
   readonly mints: number;
-  /** The most requests of one process. */
+  /** The largest number of these requests from one process. */
   readonly mostByOne: number;
 }
 
-/** See the top of this file. */
+/** The fleet and its servers. */
 export class Stage implements AsyncDisposable {
   readonly redis: RedisServer;
   readonly endpoint: TokenEndpoint;
   readonly api: Api;
   readonly fleet: FleetProcesses;
-  /** How many callers each process has. */
+  /** The number of callers in each process. */
   readonly callers: number;
   readonly encryptionKey: string = anyKey();
   #records = 0;
@@ -55,12 +51,12 @@ export class Stage implements AsyncDisposable {
     return new Stage({ redis, endpoint, api, fleet, callers });
   }
 
-  /** How many processes there are. */
+  /** The number of processes. */
   get size(): number {
     return this.fleet.processes.length;
   }
 
-  /** Everybody with a new cache and a token that was never minted; whatever was before is forgotten. */
+  /** Empties Redis, resets the servers, and opens a new cache in every process, for a token that was never minted. */
   async open(options: Partial<Opening> = {}): Promise<void> {
     await this.redis.command("FLUSHALL");
     this.endpoint.reset();
@@ -76,19 +72,19 @@ export class Stage implements AsyncDisposable {
     await this.fleet.open(this.#opening);
   }
 
-  /** A new process in the place of one that was, or is to be, killed. */
+  /** Kills a process if it runs, and starts a new one with a cache in its place. */
   async replace(number: number): Promise<void> {
     const process = await this.fleet.replace(number);
     await process.tell("open", this.#opening!);
     await process.tell("connected");
   }
 
-  /** Every process gets the token. */
+  /** Lets every process get the token. */
   async share(): Promise<void> {
     await this.fleet.burst(1);
   }
 
-  /** All callers of all processes at once. */
+  /** Lets all callers of all processes send a request at the same time. */
   async burst(act?: () => void): Promise<Outcome> {
     const { endpoint } = this;
     const before = { mints: endpoint.mints, minters: endpoint.minters.length };
@@ -99,45 +95,46 @@ export class Stage implements AsyncDisposable {
     return { ...calls, mints: endpoint.mints - before.mints, mostByOne };
   }
 
-  /** No token is good any more, and all callers of all processes find that out at once. */
+  /** Revokes all tokens, then lets all callers of all processes send a request at the same time. */
   revocation(): Promise<Outcome> {
     return this.burst(() => this.endpoint.revokeAll());
   }
 
   /**
-   * Revokes until that costs the fleet one mint again, from when Redis can be reached.
+   * Waits until every process reaches Redis. Then revokes all tokens, again and again, until a revocation takes the fleet only
+   * one mint.
    *
-   * @returns The outcome of every time.
+   * @returns The outcome of each revocation.
    */
   async recovery(most = 4): Promise<Outcome[]> {
     await this.fleet.each((process) => process.tell("reaches"));
     const outcomes: Outcome[] = [];
     do {
-      // Longer and longer: tokens that are rejected soon after their mint are replaced less and less often (C8).
+      // The pauses double, because the storm guard delays mints for tokens that are rejected soon after their mint (C8).
       await sleep(BREAKER * 2 ** outcomes.length);
       outcomes.push(await this.revocation());
     } while (outcomes.at(-1)!.mints > 1 && outcomes.length < most);
     return outcomes;
   }
 
-  /** Where the fleet's record is. */
+  /** Returns the key of the fleet's record. */
   async key(): Promise<string> {
     const keys = (await this.redis.command("KEYS", "*")) as string[];
     if (keys.length !== 1) throw new Error(`there are ${keys.length} keys`);
     return keys[0]!;
   }
 
-  /** The fleet's record, as it is. */
+  /** Returns the fleet's record as Redis has it. */
   async record(): Promise<string> {
     return String(await this.redis.command("GET", await this.key()));
   }
 
-  /** How many commands Redis was asked since {@link RedisServer.resetCommands}. */
+  /** Returns the number of commands that Redis got since {@link RedisServer.resetCommands}. */
   async commands(): Promise<number> {
     return [...(await this.redis.commands()).values()].reduce((sum, { calls, rejected }) => sum + calls + rejected, 0);
   }
 
-  /** The tokens, of all there ever were, that can be read in what Redis holds now. */
+  /** Returns the tokens, of all that were ever issued, that can be read in the current content of Redis. */
   async readableTokens(): Promise<string[]> {
     return readable(await contents(this.redis.port, PASSWORD), this.endpoint.issued);
   }
@@ -148,7 +145,7 @@ export class Stage implements AsyncDisposable {
   }
 }
 
-/** A key for a fleet's records. */
+/** Returns a random encryption key for a fleet's records. */
 export function anyKey(): string {
   return randomBytes(32).toString("base64");
 }

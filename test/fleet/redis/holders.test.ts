@@ -1,4 +1,4 @@
-/** What becomes of a fleet when the process that mints for it dies, is suspended, or loses its lease. */
+/** A fleet of real processes: the process that holds the lease is killed, suspended, or loses its lease. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Stage, START_LIMIT } from "./fleet-stage.ts";
 import { redisAvailable } from "./redis-server.ts";
@@ -7,7 +7,7 @@ const SIZE = 4;
 const CALLERS = 10;
 const fleet = { callTimeout: 10_000, lease: 1500 };
 
-describe.skipIf(!redisAvailable())("fleet: a process that holds the lease", () => {
+describe.skipIf(!redisAvailable())("a process that holds the lease", () => {
   let stage: Stage;
 
   beforeAll(async () => {
@@ -23,7 +23,7 @@ describe.skipIf(!redisAvailable())("fleet: a process that holds the lease", () =
     stage.endpoint.revokeAll();
   });
 
-  /** Does something to the first process that mints, before its mint is answered. Resolves with its number. */
+  /** Runs `act` for the first process that mints, before its mint is answered. Resolves with the process's number. */
   function atFirstMint(act: (minter: number) => unknown): Promise<number> {
     return new Promise((resolve) => {
       stage.endpoint.onMint = async (minter) => {
@@ -34,7 +34,7 @@ describe.skipIf(!redisAvailable())("fleet: a process that holds the lease", () =
     });
   }
 
-  it("fleet: is killed while it mints: another one mints, and everybody else is served", async () => {
+  it("is killed while it mints: another process mints, and the callers of all other processes are served", async () => {
     const dead = atFirstMint((minter) => stage.fleet.processes[minter]!.kill());
     const calls = await Promise.allSettled(stage.fleet.processes.map((process) => process.tell("burst", burst)));
     const killed = await dead;
@@ -44,11 +44,11 @@ describe.skipIf(!redisAvailable())("fleet: a process that holds the lease", () =
     });
     expect(stage.endpoint.mints).toBe(2);
     await stage.replace(killed);
-    // The new one takes over what there is.
+    // The new process adopts the token in the record.
     expect(await stage.burst()).toMatchObject({ served: SIZE * CALLERS, mints: 0 });
   });
 
-  it("fleet: is suspended until its lease is over: its late write is refused, and it takes over what there is", async () => {
+  it("is suspended until its lease has expired: its late write is refused, and it adopts the fleet's token", async () => {
     const suspended = atFirstMint((minter) => stage.fleet.processes[minter]!.freeze());
     const calls = stage.fleet.processes.map((process) => process.tell("burst", burst));
     const frozen = await suspended;
@@ -60,13 +60,13 @@ describe.skipIf(!redisAvailable())("fleet: a process that holds the lease", () =
 
     stage.fleet.processes[frozen]!.thaw();
     expect(await calls[frozen]).toMatchObject({ served: CALLERS, unauthorized: 0, errors: [] });
-    // It did try.
+    // The thawed process has called Redis.
     expect(await stage.commands()).toBeGreaterThan(0);
     expect(await stage.record()).toBe(record);
     await expectOneToken();
   });
 
-  it("fleet: loses its lease with everything else in Redis: one mint more, and one token for all", async () => {
+  it("Redis loses everything while it mints: one more mint, and one token for all processes", async () => {
     let answer!: () => void;
     const late = new Promise<void>((resolve) => (answer = resolve));
     const loser = atFirstMint(async () => {
@@ -84,7 +84,7 @@ describe.skipIf(!redisAvailable())("fleet: a process that holds the lease", () =
     await expectOneToken();
   });
 
-  /** Two were minted, everybody uses the one in the record, and nothing is left to be done. */
+  /** Expects that two tokens were minted, that every process uses the one in the record, and that renewals work. */
   async function expectOneToken(): Promise<void> {
     expect(stage.endpoint.mints).toBe(2);
     expect(new Set(stage.fleet.processes.map(({ number }) => stage.api.used(number).at(-1))).size).toBe(1);

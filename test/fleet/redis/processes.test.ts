@@ -1,4 +1,4 @@
-/** One token for real processes over a real Redis: what everyday life costs a fleet. */
+/** A fleet of real processes and a real Redis in normal operation: how many mints and commands it needs. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Stage, START_LIMIT } from "./fleet-stage.ts";
 import { redisAvailable } from "./redis-server.ts";
@@ -6,10 +6,10 @@ import { redisAvailable } from "./redis-server.ts";
 const SIZE = 4;
 const CALLERS = 10;
 const ALL = SIZE * CALLERS;
-/** Long: on a busy machine a slow answer must not look like a fault. */
+/** Long limits, so that a slow answer on a busy machine does not count as a fault. */
 const fleet = { callTimeout: 10_000, lease: 10_000 };
 
-describe.skipIf(!redisAvailable())("fleet: real processes", () => {
+describe.skipIf(!redisAvailable())("a fleet of real processes", () => {
   let stage: Stage;
 
   beforeAll(async () => {
@@ -18,14 +18,14 @@ describe.skipIf(!redisAvailable())("fleet: real processes", () => {
 
   afterAll(() => stage[Symbol.asyncDispose]());
 
-  it("fleet: a cold start costs one mint", async () => {
+  it("a cold start takes one mint", async () => {
     await stage.open({ fleet });
     stage.endpoint.delay = 100;
     expect(await stage.burst()).toMatchObject({ served: ALL, errors: [], mints: 1 });
     expect(await stage.fleet.events()).toEqual({ minted: 1, adopted: SIZE - 1 });
   });
 
-  it("C1: while the token is good, Redis is asked nothing at all", async () => {
+  it("C1: a valid token: no command to Redis", async () => {
     await stage.open({ fleet });
     await stage.burst();
     await stage.redis.resetCommands();
@@ -33,7 +33,7 @@ describe.skipIf(!redisAvailable())("fleet: real processes", () => {
     expect([...(await stage.redis.commands()).keys()]).toEqual([]);
   });
 
-  it("C5: a revocation costs one mint, and nobody sees the 401", async () => {
+  it("C5: the token is revoked: one mint, and no caller gets the 401", async () => {
     await stage.open({ fleet });
     await stage.burst();
     for (let round = 0; round < 3; round++) {
@@ -43,7 +43,7 @@ describe.skipIf(!redisAvailable())("fleet: real processes", () => {
     expect(await stage.fleet.events()).toMatchObject({ minted: 4, adopted: 4 * (SIZE - 1) });
   });
 
-  it("C5: a late 401 for an old token costs no mint and no command", async () => {
+  it("C5: a late 401 for an old token: no mint and no command to Redis", async () => {
     await stage.open({ fleet });
     await stage.burst();
     const late = stage.fleet.burst(CALLERS, { path: "/slow" });
@@ -53,7 +53,7 @@ describe.skipIf(!redisAvailable())("fleet: real processes", () => {
     const { mints } = stage.endpoint;
     const before = stage.api.unauthorized;
     stage.api.release();
-    await stage.api.holds(ALL); // the same requests, sent again
+    await stage.api.holds(ALL); // the same requests, resent
     stage.api.release();
     expect(await late).toMatchObject({ served: ALL, unauthorized: 0, errors: [] });
     expect(stage.api.unauthorized - before).toBe(ALL);
@@ -61,11 +61,11 @@ describe.skipIf(!redisAvailable())("fleet: real processes", () => {
     expect(await stage.commands()).toBe(0);
   });
 
-  // What a process minted for itself, beside another one's mint, no other process would ever use.
+  // If two processes minted at the same time, one of the two tokens would be used by one process only.
   it.each([
-    ["C4: when everybody waits for it", 3, { refreshBuffer: 0, minValidity: 0 }],
-    ["C3: when one process refreshes it ahead", 4, { refreshBuffer: 1000, minValidity: 0 }],
-  ])("%s, an expiry costs the fleet one mint", async (_, expiresIn, windows) => {
+    ["C4: no soft window, every process waits", 3, { refreshBuffer: 0, minValidity: 0 }],
+    ["C3: a soft window, one process refreshes", 4, { refreshBuffer: 1000, minValidity: 0 }],
+  ])("%s: an expiry takes the fleet one mint", async (_, expiresIn, windows) => {
     await stage.open({ fleet, ...windows });
     stage.endpoint.expiresIn = expiresIn;
     stage.endpoint.delay = 50;
@@ -78,7 +78,7 @@ describe.skipIf(!redisAvailable())("fleet: real processes", () => {
     expect(stage.endpoint.mostAtOnce).toBe(1);
   });
 
-  it("S6: no token can be read in Redis, whatever the record says", async () => {
+  it("S6: no token can be read in Redis, in any phase of the record", async () => {
     await stage.open({ fleet });
     const found: string[][] = [];
     stage.endpoint.onMint = async () => found.push(await stage.readableTokens()); // a lease
@@ -89,7 +89,7 @@ describe.skipIf(!redisAvailable())("fleet: real processes", () => {
     expect(found).toEqual([[], [], [], []]);
   });
 
-  it("S6: ... while the same search finds it where nothing is encrypted", async () => {
+  it("S6: the same search finds the token if the record is not encrypted", async () => {
     await stage.open({ fleet, encryptionKey: "none" });
     await stage.burst();
     expect(await stage.readableTokens()).toEqual(stage.endpoint.issued.slice(-1));

@@ -1,37 +1,39 @@
-/** Redis Cluster and Sentinel out of servers that a test starts itself. */
+/** A Redis Cluster and a Redis Sentinel from servers that a test starts itself. */
 import { RedisServer } from "./redis-server.ts";
 
 const SLOTS = 16_384;
-/** Far beyond what a busy machine needs; a test that gets here has failed. */
+/** Milliseconds to wait for the servers: far more than a busy machine needs. */
 const PATIENCE = 25_000;
 const MASTER_NAME = "primary";
 
 export interface RedisCluster extends AsyncDisposable {
   readonly primaries: readonly RedisServer[];
-  /** One for each of the first primaries. */
+  /** The replicas of the first primaries, in the same order. */
   readonly replicas: readonly RedisServer[];
-  /** Where clients may begin. */
+  /** The addresses of all nodes. */
   readonly nodes: readonly { readonly host: string; readonly port: number }[];
 }
 
 export interface RedisSentinel extends AsyncDisposable {
-  /** What the sentinel calls the group. */
+  /** The name of the group in the sentinel. */
   readonly name: string;
   readonly primary: RedisServer;
   readonly replica: RedisServer;
   readonly sentinel: RedisServer;
 }
 
-/** Three primaries that share the slots, and replicas of the first ones; resolves when all say that all is well. */
+/** Starts three primaries that share the slots, and replicas of the first ones. Resolves when every node reports "ok". */
 export async function startCluster(options: { readonly replicas?: number } = {}): Promise<RedisCluster> {
   const { replicas: wanted = 0 } = options;
   const servers = await startAll(3 + wanted, { "cluster-enabled": "yes", "cluster-node-timeout": "2000" });
   const primaries = servers.slice(0, 3);
   const replicas = servers.slice(3);
-  return whole(servers, async () => {
+  return disposable(servers, async () => {
     await Promise.all(primaries.map((server, index) => giveSlots(server, index)));
     for (const { port } of servers.slice(1)) await servers[0]!.command("CLUSTER", "MEET", "127.0.0.1", port);
-    await Promise.all(servers.map((server) => until("all nodes know each other", () => knows(server, servers.length))));
+    await Promise.all(
+      servers.map((server) => until("all nodes know each other", () => knowsNodes(server, servers.length))),
+    );
     await Promise.all(replicas.map((server, index) => replicate(server, primaries[index]!)));
     await Promise.all(servers.map((server) => until("the cluster is ok", () => isOk(server))));
     await Promise.all(replicas.map((server) => until("the replica is up to date", () => isLinked(server))));
@@ -39,11 +41,11 @@ export async function startCluster(options: { readonly replicas?: number } = {})
   });
 }
 
-/** A primary, a replica and a sentinel that watches them; resolves when the sentinel knows both. */
+/** Starts a primary, a replica and a sentinel that watches them. Resolves when the sentinel knows both. */
 export async function startSentinel(): Promise<RedisSentinel> {
   const primary = await RedisServer.start({ config: { "repl-diskless-sync-delay": "0" } });
   const servers = [primary];
-  return whole(servers, async () => {
+  return disposable(servers, async () => {
     const replica = await RedisServer.start({ config: { replicaof: `127.0.0.1 ${primary.port}` } });
     servers.push(replica);
     await until("the replica is up to date", () => isLinked(replica));
@@ -56,7 +58,7 @@ export async function startSentinel(): Promise<RedisSentinel> {
   });
 }
 
-/** Polls: Redis has no event for any of this. */
+/** Polls until the check succeeds, because Redis has no event for these states. */
 async function until(what: string, check: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + PATIENCE;
   while (!(await check())) {
@@ -77,8 +79,11 @@ async function startAll(count: number, config: Readonly<Record<string, string>>)
   throw failed.reason;
 }
 
-/** Completes the group with the means to end it, and ends it when it cannot be completed. */
-async function whole<T>(servers: readonly RedisServer[], complete: () => Promise<T>): Promise<T & AsyncDisposable> {
+/** Completes a group of servers and adds its disposal. Ends the servers if the group cannot be completed. */
+async function disposable<T>(
+  servers: readonly RedisServer[],
+  complete: () => Promise<T>,
+): Promise<T & AsyncDisposable> {
   try {
     return { ...(await complete()), [Symbol.asyncDispose]: () => disposeAll(servers) };
   } catch (error) {
@@ -94,12 +99,12 @@ async function disposeAll(servers: readonly RedisServer[]): Promise<void> {
 async function giveSlots(server: RedisServer, index: number): Promise<void> {
   const first = Math.ceil((SLOTS * index) / 3);
   const end = Math.ceil((SLOTS * (index + 1)) / 3);
-  // One by one: ADDSLOTSRANGE came with Redis 7.
+  // ADDSLOTSRANGE needs Redis 7, so every slot is named.
   await server.command("CLUSTER", "ADDSLOTS", ...Array.from({ length: end - first }, (_, slot) => first + slot));
   await server.command("CLUSTER", "SET-CONFIG-EPOCH", index + 1);
 }
 
-async function knows(server: RedisServer, count: number): Promise<boolean> {
+async function knowsNodes(server: RedisServer, count: number): Promise<boolean> {
   const nodes = String(await server.command("CLUSTER", "NODES"))
     .trim()
     .split("\n");

@@ -1,8 +1,4 @@
-/**
- * A real `redis-server` that a test starts itself, so that it may kill, freeze and restart it.
- *
- * @module
- */
+/** A real `redis-server` that a test starts itself, so that the test can kill, freeze and restart it. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -12,36 +8,36 @@ import { Redis } from "ioredis";
 import type { Certificates } from "../../oauth/certificates.ts";
 
 export interface RedisOptions {
-  /** The password every client has to give. */
+  /** The password that every client must send. */
   readonly requirepass?: string | undefined;
-  /** Serve TLS too, on a port of its own. */
+  /** Certificates for a second port with TLS. */
   readonly tls?: Certificates | undefined;
-  /** Bytes, or a number with a unit. From there on writes are refused. */
+  /** The memory limit, in bytes or with a unit. Above it writes are refused. */
   readonly maxmemory?: string | undefined;
-  /** More of what `redis.conf` may hold, such as `{ "replicaof": "127.0.0.1 16379" }`. */
+  /** Further settings of `redis.conf`, such as `{ "replicaof": "127.0.0.1 16379" }`. */
   readonly config?: Readonly<Record<string, string>> | undefined;
 }
 
-/** How often a command was called and, apart from that, refused or sent elsewhere, as Redis counts it. */
+/** How often Redis executed a command, and how often it refused or redirected it. */
 export interface CommandCount {
   readonly calls: number;
   readonly rejected: number;
 }
 
 /**
- * Below the range the system gives to outgoing connections, which would take a port while its server is restarted. The
- * cluster bus is 10,000 above and must be below it as well.
+ * The ports are below the range of outgoing connections, which could take a port while its server is restarted. The cluster
+ * bus uses the port 10,000 above, which must be below that range as well.
  */
 const LOWEST_PORT = 15_000;
 const HIGHEST_PORT = 22_700;
 const ATTEMPTS = 20;
-/** The last lines of a server's and of a sentinel's start. */
+/** The last line that a server or a sentinel prints when it has started. */
 const READY = /Ready to accept connections|Sentinel ID is/;
 
 /**
- * Whether there is a `redis-server` on the PATH; says so in a line when there is none.
+ * Returns whether there is a `redis-server` on the PATH, and prints a line if there is none.
  *
- * @throws {Error} Where `CI=true`: what is to be proven there must not be skipped.
+ * @throws {Error} If there is none and `CI=true`, because these tests must not be skipped there.
  */
 export function redisAvailable(): boolean {
   if (spawnSync("redis-server", ["--version"]).status === 0) return true;
@@ -51,10 +47,10 @@ export function redisAvailable(): boolean {
   return false;
 }
 
-/** One server; the same object before and after a restart. */
+/** One server. The object stays the same over a restart. */
 export class RedisServer implements AsyncDisposable {
   readonly port: number;
-  /** Where it speaks TLS; 0: nowhere. */
+  /** The port for TLS, or 0 without TLS. */
   readonly tlsPort: number;
   readonly #arguments: readonly string[];
   readonly #folder: string;
@@ -63,7 +59,7 @@ export class RedisServer implements AsyncDisposable {
   #watchdog: ChildProcess | undefined;
   #admin: Redis | undefined;
   #baseline: ReadonlyMap<string, CommandCount> = new Map();
-  /** How many of its INFO commands were made to count commands. */
+  /** The number of INFO commands that this class itself sent to count commands. */
   #reports = 0;
 
   private constructor(port: number, options: RedisOptions, mode: readonly string[]) {
@@ -75,10 +71,10 @@ export class RedisServer implements AsyncDisposable {
     this.#arguments = [join(this.#folder, "redis.conf"), ...mode, ...flags(settings(this, options, this.#folder))];
   }
 
-  /** Starts a server on a free port; resolves when it answers PING. `mode`: `["--sentinel"]` for a sentinel. */
+  /** Starts a server on a free port, and resolves when it is ready. `mode` is `["--sentinel"]` for a sentinel. */
   static async start(options: RedisOptions = {}, mode: readonly string[] = []): Promise<RedisServer> {
     for (let attempt = 1; ; attempt++) {
-      const server = new RedisServer(anyPort(), options, mode);
+      const server = new RedisServer(randomPort(), options, mode);
       try {
         await server.#run();
         return server;
@@ -89,20 +85,20 @@ export class RedisServer implements AsyncDisposable {
     }
   }
 
-  /** Of the server that runs now. */
+  /** The process id of the running server. */
   get pid(): number {
     return running(this.#process).pid!;
   }
 
-  /** Runs a command on a connection of the test's own. */
+  /** Runs a command on a connection that belongs to the test. */
   async command(name: string, ...args: (string | Buffer | number)[]): Promise<unknown> {
     this.#admin ??= this.#connect();
     return this.#admin.call(name, ...args);
   }
 
-  /** What it was asked since it was started or {@link resetCommands}, by name; what scripts call counts as well. */
+  /** Returns the counts of commands since the start or {@link resetCommands}, by name. Commands in scripts count too. */
   async commands(): Promise<Map<string, CommandCount>> {
-    const counts = await this.#counted();
+    const counts = await this.#readCounts();
     for (const [name, { calls, rejected }] of counts) {
       const before = this.#baseline.get(name) ?? { calls: 0, rejected: 0 };
       const count = { calls: calls - before.calls, rejected: rejected - before.rejected };
@@ -113,16 +109,16 @@ export class RedisServer implements AsyncDisposable {
   }
 
   async resetCommands(): Promise<void> {
-    this.#baseline = await this.#counted();
+    this.#baseline = await this.#readCounts();
   }
 
-  /** Kills it, frozen or not; everything it held is gone. Resolves when it has ended. */
+  /** Kills the server, frozen or not, with all its data. Resolves when it has ended. */
   async stop(): Promise<void> {
     this.#admin?.disconnect();
     this.#admin = undefined;
     const child = this.#process;
     this.#process = undefined;
-    // First: it must not outlive the process whose number it holds.
+    // The watchdog is killed first: it must not outlive the process whose id it would kill.
     this.#watchdog?.kill("SIGKILL");
     if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null) {
       child.kill("SIGKILL");
@@ -130,7 +126,7 @@ export class RedisServer implements AsyncDisposable {
     }
   }
 
-  /** Stands still as if the machine were suspended: connections stay open and nothing is answered. */
+  /** Stops the server as if the machine were suspended: connections stay open and nothing is answered. */
   freeze(): void {
     running(this.#process).kill("SIGSTOP");
   }
@@ -139,13 +135,13 @@ export class RedisServer implements AsyncDisposable {
     running(this.#process).kill("SIGCONT");
   }
 
-  /** Stops it, if it runs, and starts an empty one on the same port. */
+  /** Stops the server if it runs, and starts an empty one on the same port. */
   async restart(): Promise<void> {
     await this.stop();
     await this.#run();
   }
 
-  /** {@link stop} for good: its folder goes too. */
+  /** Stops the server and deletes its folder. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
     rmSync(this.#folder, { recursive: true, force: true });
@@ -156,18 +152,18 @@ export class RedisServer implements AsyncDisposable {
     this.#process = child;
     this.#watchdog = watchdog(child.pid, this.#folder);
     await ready(child);
-    // Somebody else's server on this port would answer too.
+    // Another server on this port would answer too.
     const info = String(await this.command("INFO", "server"));
     if (!info.includes(`process_id:${child.pid}\r\n`)) throw new Error("Address already in use by another server");
     this.#reports = 0;
     await this.resetCommands();
   }
 
-  async #counted(): Promise<Map<string, CommandCount>> {
+  async #readCounts(): Promise<Map<string, CommandCount>> {
     const report = String(await this.command("INFO", "commandstats"));
     const counts = new Map<string, CommandCount>();
     for (const [, name, calls, rejected] of report.matchAll(/^cmdstat_([^:]+):calls=(\d+).*?rejected_calls=(\d+)/gm)) {
-      // The report is made before its own command is counted.
+      // Redis makes the report before it counts the INFO command itself.
       const own = name === "info" ? this.#reports : 0;
       counts.set(name!, { calls: Number(calls) - own, rejected: Number(rejected) });
     }
@@ -180,7 +176,7 @@ export class RedisServer implements AsyncDisposable {
       host: "127.0.0.1",
       port: this.port,
       ...(this.#password === undefined ? {} : { password: this.#password }),
-      // Nothing that is counted, and an error at once.
+      // The connection sends no commands of its own, which would be counted, and rejects at once on an error.
       enableReadyCheck: false,
       disableClientInfo: true,
       maxRetriesPerRequest: 0,
@@ -191,7 +187,7 @@ export class RedisServer implements AsyncDisposable {
   }
 }
 
-/** Resolves when it says that it listens; rejects with its output when it ends instead. */
+/** Resolves when the server prints that it is ready, and rejects with its output if it ends. */
 async function ready(child: ChildProcess): Promise<void> {
   let output = "";
   await new Promise<void>((resolve, reject) => {
@@ -204,12 +200,12 @@ async function ready(child: ChildProcess): Promise<void> {
     child.stdout!.on("data", read);
     child.stderr!.on("data", read);
   });
-  // Nobody reads on: a full pipe would stop the server.
+  // The output is drained from now on, because a full pipe would block the server.
   child.stdout!.removeAllListeners("data").resume();
   child.stderr!.removeAllListeners("data").resume();
 }
 
-/** Ends the server when this process ends, however it ends: the pipe is closed then. */
+/** Kills the server when this process ends in any way, because then the pipe to the watchdog is closed. */
 function watchdog(pid: number | undefined, folder: string): ChildProcess | undefined {
   if (pid === undefined) return undefined;
   const script = 'read -r line; kill -9 "$0"; rm -rf "$1"';
@@ -227,7 +223,7 @@ function running(child: ChildProcess | undefined): ChildProcess {
   return child;
 }
 
-function anyPort(): number {
+function randomPort(): number {
   return LOWEST_PORT + Math.floor(Math.random() * (HIGHEST_PORT - LOWEST_PORT));
 }
 

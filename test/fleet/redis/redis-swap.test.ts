@@ -1,3 +1,4 @@
+/** `redisSwap` on a real Redis: the store contract, data that only Redis can have, and every kind of refusal. */
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { redisSwap } from "../../../src/fleet/redis-swap.ts";
@@ -7,11 +8,9 @@ import type { RedisOptions as ClientOptions } from "ioredis";
 import type { EvalFunction } from "../../../src/fleet/redis.ts";
 import type { Store, StoreEntry } from "../../../src/fleet/store.ts";
 
-/** The store's `swap` on a real Redis: the contract, what only Redis can hold, and every way in which it can refuse. */
-
 const clients: Redis[] = [];
 
-/** A client that gives up at once, so that what is wrong is told and not waited for. */
+/** Creates a client that does not retry, so that errors come at once. */
 function connect(
   port: number,
   options: Pick<ClientOptions, "password" | "retryStrategy" | "enableReadyCheck"> = {},
@@ -24,7 +23,7 @@ function connect(
 
 async function read(store: Store, key: string): Promise<StoreEntry | undefined> {
   const result = await store.swap(key, "-", "read", 1000);
-  if (result.ok) throw new Error("a version that nothing has was taken for the one that is there");
+  if (result.ok) throw new Error("the store accepted a version that it never returned");
   return result.current;
 }
 
@@ -58,24 +57,24 @@ describe.skipIf(!redisAvailable())("redisSwap", () => {
     for (const { name, run } of storeContract(() => spread)) it(name, run);
   });
 
-  it("asks Redis once per swap, with EVAL", async () => {
+  it("sends one EVAL per swap", async () => {
     await read(store, "warm");
     await server.resetCommands();
     await store.swap("once", undefined, "value", 1000);
     await read(store, "once");
     const counts = await server.commands();
     expect(counts.get("eval")).toEqual({ calls: 2, rejected: 0 });
-    // Redis counts what the script calls, too.
+    // Redis also counts the commands in the script.
     expect([...counts.keys()].toSorted()).toEqual(["eval", "get", "pttl", "set"]);
   });
 
-  it("stores the value as it is, under the key as it is, with its time", async () => {
+  it("stores the unchanged value under the unchanged key, with its expiry", async () => {
     await store.swap("plain {key}", undefined, "a value", 60_000);
     expect(await server.command("GET", "plain {key}")).toBe("a value");
     expect(await server.command("PTTL", "plain {key}")).toBeGreaterThan(30_000);
   });
 
-  describe("whatever is there", () => {
+  describe("foreign data under the key", () => {
     const GARBAGE = [
       ["bytes that are no text", Buffer.from([0x00, 0xff, 0xfe, 0x01])],
       ["an empty value", Buffer.of()],
@@ -99,7 +98,7 @@ describe.skipIf(!redisAvailable())("redisSwap", () => {
       expect(await server.command("EXISTS", name)).toBe(0);
     });
 
-    it("two garbled values that look the same as text have different versions", async () => {
+    it("two values of different bytes that look the same as text: different versions", async () => {
       await server.command("SET", "garbled", Buffer.from([0xff]));
       const one = await read(store, "garbled");
       await server.command("SET", "garbled", Buffer.from([0xfe]));
@@ -108,12 +107,12 @@ describe.skipIf(!redisAvailable())("redisSwap", () => {
       expect(await store.swap("garbled", one?.version, "value", 1000)).toMatchObject({ ok: false });
     });
 
-    it("a value without an end has a negative time", async () => {
+    it("a value without an expiry: its ttl is negative", async () => {
       await server.command("SET", "endless", "value");
       expect((await read(store, "endless"))?.ttl).toBe(-1);
     });
 
-    it("data of another kind is refused and left alone", async () => {
+    it("a list: every swap rejects, and the list stays", async () => {
       await server.command("RPUSH", "list", "a", "b");
       for (const [expected, next] of [
         [undefined, "value"],
@@ -126,7 +125,7 @@ describe.skipIf(!redisAvailable())("redisSwap", () => {
     });
   });
 
-  describe("rejects with what the client says", () => {
+  describe("rejects with the client's error", () => {
     it("a wrong password", async () => {
       await using locked = await RedisServer.start({ requirepass: "right" });
       const swap = redisSwap(connect(locked.port, { password: "wrong" })).swap("key", undefined, "value", 1000);
@@ -142,8 +141,8 @@ describe.skipIf(!redisAvailable())("redisSwap", () => {
       await expect(redisSwap(bare).swap("key", undefined, "value", 1000)).rejects.toThrow(/NOAUTH/);
     });
 
-    it("a replica, which may not write", async () => {
-      // It never finds its primary: with one, it would be loading at first.
+    it("a replica, which cannot write", async () => {
+      // The replica has no reachable primary, because with one it would first answer that it is loading.
       await using replica = await RedisServer.start({ config: { replicaof: "127.0.0.1 1" } });
       const swap = redisSwap(connect(replica.port)).swap("key", undefined, "value", 1000);
       await expect(swap).rejects.toThrow(/READONLY/);
@@ -155,13 +154,13 @@ describe.skipIf(!redisAvailable())("redisSwap", () => {
       await narrow.swap("old", undefined, "value", 60_000);
       await full.command("CONFIG", "SET", "maxmemory", 1);
       await expect(narrow.swap("new", undefined, "value", 1000)).rejects.toThrow(/OOM/);
-      // To read and to delete takes no memory.
+      // Reading and deleting need no memory.
       const old = await read(narrow, "old");
       expect(old?.value).toBe("value");
       expect(await narrow.swap("old", old?.version, undefined, 0)).toMatchObject({ ok: true });
     });
 
-    it("a server that is down, and works again when it is back", async () => {
+    it("a server that is down; swaps succeed again when it is up", async () => {
       await using flaky = await RedisServer.start();
       const client = connect(flaky.port, { retryStrategy: () => 20 });
       const swap = (): ReturnType<Store["swap"]> => redisSwap(client).swap("key", undefined, "value", 1000);
@@ -174,7 +173,7 @@ describe.skipIf(!redisAvailable())("redisSwap", () => {
       expect(await swap()).toMatchObject({ ok: true });
     });
 
-    it("a server that is frozen answers when it is thawed", async () => {
+    it("not for a frozen server: the swap succeeds when the server is thawed", async () => {
       await using frozen = await RedisServer.start();
       const slow = redisSwap(connect(frozen.port));
       await read(slow, "key");
@@ -196,7 +195,7 @@ function swapWith(reply: unknown): ReturnType<Store["swap"]> {
 }
 
 describe("redisSwap of a function", () => {
-  it("gets the script, the key and the arguments as text", async () => {
+  it("calls the function with the script, the key and the arguments as text", async () => {
     const calls: Parameters<EvalFunction>[] = [];
     const store = redisSwap((...call) => {
       calls.push(call);
@@ -218,22 +217,22 @@ describe("redisSwap of a function", () => {
     ["numbers as bigint", [0n, "L1", VERSION, 900n]],
     ["text as bytes", [0, Buffer.from("L1"), Buffer.from(VERSION), 900]],
     ["text as plain bytes", [0, new TextEncoder().encode("L1"), new TextEncoder().encode(VERSION), 900]],
-  ])("takes %s", async (_name, reply) => {
+  ])("accepts a reply with %s", async (_name, reply) => {
     expect(await swapWith(reply)).toEqual({ ok: false, current: { value: "L1", version: VERSION, ttl: 900 } });
   });
 
   it.each([
-    ["nothing", undefined, "undefined"],
+    ["undefined", undefined, "undefined"],
     ["null", null, "null"],
-    ["a number, as clients that take callbacks return", true, "a boolean"],
+    ["a boolean, as clients with callbacks return", true, "a boolean"],
     ["text", "OK", "a string"],
     ["an empty array", [], "an empty array"],
-    ["too little", [1, "", VERSION], "an array"],
-    ["other things", [null, null, null, null], "an array of something else"],
-    ["a version that was parsed", [0, "L1", 1e40, 900], "an array of something else"],
-    ["no time", [0, "L1", VERSION, "soon"], "an array of something else"],
-    ["a third outcome", [2, "", VERSION, 0], "an array of something else"],
-  ])("rejects a reply that is %s, without saying what was in it", async (_name, reply, got) => {
+    ["an array of three", [1, "", VERSION], "an array"],
+    ["an array of nulls", [null, null, null, null], "an array of something else"],
+    ["an array with a version that was parsed as a number", [0, "L1", 1e40, 900], "an array of something else"],
+    ["an array with a time that is text", [0, "L1", VERSION, "soon"], "an array of something else"],
+    ["an array with an unknown outcome", [2, "", VERSION, 0], "an array of something else"],
+  ])("rejects a reply that is %s, without showing its contents", async (_name, reply, got) => {
     await expect(swapWith(reply)).rejects.toThrow(
       new Error(
         `Redis must answer the script with [0 or 1, value, version, milliseconds], got ${got}: ` +
@@ -242,14 +241,14 @@ describe("redisSwap of a function", () => {
     );
   });
 
-  it("passes the client's error on", async () => {
+  it("rejects with the very error of the function", async () => {
     const error = new Error("connect ECONNREFUSED");
     const store = redisSwap(() => Promise.reject(error));
     await expect(store.swap("key", undefined, "value", 1000)).rejects.toBe(error);
   });
 });
 
-describe("redisSwap refuses what is no client", () => {
+describe("redisSwap refuses a client that is", () => {
   const EXPECTED = "a client of ioredis, node-redis or valkey-glide, or a function (script, key, args) => Promise";
 
   it.each([
@@ -257,13 +256,13 @@ describe("redisSwap refuses what is no client", () => {
     ["null", null],
     ["a string", "redis://localhost"],
     ["an object", {}],
-    // A client of Upstash: its eval takes something else.
+    // A client of Upstash: its eval has other parameters.
     ["an object", { eval: () => {} }],
   ])("%s", (kind, client) => {
     expect(() => redisSwap(client as never)).toThrow(new TypeError(`"client" must be ${EXPECTED}, got ${kind}`));
   });
 
-  it("a promise of one", () => {
+  it("a promise of a client", () => {
     const promise = Promise.resolve();
     const message = `"client" must be ${EXPECTED}, got a promise: await it first`;
     expect(() => redisSwap(promise as never)).toThrow(new TypeError(message));

@@ -1,10 +1,10 @@
 /**
- * Issue C, item 5: a rotating refresh token in a fleet of real processes, with a real Redis and a real authorization
- * server that ends the session when a refresh token comes twice. Processes are killed at every step of a rotation.
+ * A rotating refresh token in a fleet of real processes, with a real Redis and a real authorization server that ends the
+ * session if a refresh token is sent twice. Processes are killed at every step of a rotation.
  *
- * What cannot be helped: the server's answer is the only place that has the next refresh token until it is stored. A
- * process that is killed between the server's decision and the end of its write takes that with it; the next process
- * presents the one that is used up, is refused, and the user has to sign in again. It is refused once, not again and again.
+ * One loss cannot be prevented. Until the next refresh token is stored, only the server's answer has it. If a process is killed
+ * between the server's decision and the end of its own write, the next refresh token is lost. The next process sends the used
+ * one and is refused, and the user has to sign in again. These tests check that the fleet is refused only once.
  */
 import { fork, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -13,13 +13,13 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { redisAvailable, RedisServer } from "./redis-server.ts";
 import { startSessionProvider, type SessionProvider } from "./session-provider.ts";
-import type { Request, Said, SessionProcessOptions, Step } from "./session-process.ts";
+import type { Message, Request, SessionProcessOptions, Step } from "./session-process.ts";
 
-/** Short, so that a dead holder is not waited for long; heartbeats come three times as often. */
+/** Milliseconds of a lease. A short one, so that the fleet does not wait long for a dead holder. */
 const LEASE = 1500;
 const REFUSED = { code: "ERR_TOKEN_ENDPOINT", error: "invalid_grant", terminal: true };
 
-/** A child process, as the test sees it. */
+/** A process of the fleet (session-process.ts), as the test controls it. */
 class Child {
   readonly #process: ChildProcess;
   readonly #asked = new Map<number, { resolve: (value: unknown) => void; reject: (error: unknown) => void }>();
@@ -30,12 +30,12 @@ class Child {
     const program = fileURLToPath(new URL("session-process.ts", import.meta.url));
     this.#process = fork(program, [JSON.stringify(options)], { execArgv: ["--import", "tsx"] });
     this.#reached = new Promise((resolve) => {
-      this.#process.on("message", (said: Said) => {
-        if ("at" in said) return resolve(said.at);
-        const { resolve: answer, reject } = this.#asked.get(said.id)!;
-        this.#asked.delete(said.id);
-        if ("error" in said) reject(Object.assign(new Error("the process was refused"), said.error));
-        else answer(said.value);
+      this.#process.on("message", (message: Message) => {
+        if ("at" in message) return resolve(message.at);
+        const { resolve: answer, reject } = this.#asked.get(message.id)!;
+        this.#asked.delete(message.id);
+        if ("error" in message) reject(Object.assign(new Error("the process was refused"), message.error));
+        else answer(message.value);
       });
     });
   }
@@ -44,12 +44,12 @@ class Child {
     const id = ++this.#count;
     this.#process.send({ id, call } satisfies Request);
     const answer = new Promise((resolve, reject) => void this.#asked.set(id, { resolve, reject }));
-    // A process that is killed answers nothing.
+    // A killed process never answers.
     answer.catch(() => {});
     return answer;
   }
 
-  /** Resolves when it stands at its step. */
+  /** Resolves when the process waits at its step. */
   get reached(): Promise<Step> {
     return this.#reached;
   }
@@ -97,14 +97,14 @@ describe.skipIf(!redisAvailable())("a rotating refresh token in a fleet of proce
     return child;
   }
 
-  /** The session is alive: it can be rotated twice more, by different processes. */
+  /** Expects that each of these processes can still rotate the refresh token. */
   async function expectAlive(...processes: Child[]): Promise<void> {
     const before = provider.outcomes.length;
     for (const child of processes) expect(await provider.isActive((await child.ask("renew")) as string)).toBe(true);
     expect(provider.outcomes.slice(before)).toEqual(processes.map(() => "ok"));
   }
 
-  test("state: one request per rotation for the whole fleet; onRotate is called once, where it was made", async () => {
+  test("three processes with two callers each: one request per rotation, and one call of onRotate", async () => {
     const processes = [start(), start(), start()];
     const values = await Promise.all(processes.flatMap((child) => [child.ask("get"), child.ask("get")]));
     expect(new Set(values).size).toBe(1);
@@ -119,7 +119,7 @@ describe.skipIf(!redisAvailable())("a rotating refresh token in a fleet of proce
   });
 
   test.each(["taking the lease", "sending"] as const)(
-    "state: kill -9 of the holder %s: nothing was presented, the next process goes on",
+    "the lease holder is killed while %s: nothing was sent, and the next process sends the refresh token",
     async (step) => {
       const dead = start(step);
       const next = start();
@@ -132,8 +132,8 @@ describe.skipIf(!redisAvailable())("a rotating refresh token in a fleet of proce
     },
   );
 
-  /** Refused, once, whoever asks and however often; a new sign-in ends it. */
-  async function expectOver(next: Child): Promise<void> {
+  /** Expects that the session has ended: one refusal for all processes, until the user signs in again. */
+  async function expectEnded(next: Child): Promise<void> {
     await expect(next.ask("get")).rejects.toMatchObject(REFUSED);
     const other = start();
     for (const child of [next, other, next, other]) await expect(child.ask("get")).rejects.toMatchObject(REFUSED);
@@ -143,7 +143,7 @@ describe.skipIf(!redisAvailable())("a rotating refresh token in a fleet of proce
     expect(provider.outcomes).toEqual(["ok", "invalid_grant", "ok"]);
   }
 
-  test("state: kill -9 while the request is under way: the answer is lost, and the session with it", async () => {
+  test("the lease holder is killed while the server answers: the session ends with one refusal", async () => {
     const dead = start();
     const next = start();
     const held = provider.holdAnswer();
@@ -151,22 +151,22 @@ describe.skipIf(!redisAvailable())("a rotating refresh token in a fleet of proce
     await held.answered;
     await dead.kill();
     held.release();
-    await expectOver(next);
+    await expectEnded(next);
   });
 
   test.each(["answered", "publishing"] as const)(
-    "state: kill -9 of the holder that has its answer and not written it (%s): lost too",
+    "the lease holder is killed when it has the answer and has not stored it (%s): the session ends with one refusal",
     async (step) => {
       const dead = start(step);
       const next = start();
       void dead.ask("get");
       expect(await dead.reached).toBe(step);
       await dead.kill();
-      await expectOver(next);
+      await expectEnded(next);
     },
   );
 
-  test("state: kill -9 after the answer is written: nothing is lost", async () => {
+  test("the lease holder is killed after it stored the answer: the session goes on", async () => {
     const dead = start("published");
     const next = start();
     void dead.ask("get");
@@ -177,7 +177,7 @@ describe.skipIf(!redisAvailable())("a rotating refresh token in a fleet of proce
     await expectAlive(next, start());
   });
 
-  test("state: a process that starts again with the first refresh token goes on with the record's", async () => {
+  test("a process restarts with the first refresh token: it uses the refresh token in the record", async () => {
     const first = start();
     await first.ask("get");
     await first.ask("renew");
@@ -188,14 +188,14 @@ describe.skipIf(!redisAvailable())("a rotating refresh token in a fleet of proce
     await expectAlive(again);
   });
 
-  test("state: SIGSTOP of the holder before it sends, for less than its lease: nothing happens", async () => {
+  test("the lease holder is stopped before it sends, for less than its lease: one request, and one token for all", async () => {
     const holder = start("sending", seed, 60_000);
     const other = start(undefined, seed, 60_000);
     const first = holder.ask("get");
     await holder.reached;
     holder.signal("SIGSTOP");
     const second = other.ask("get");
-    // It has looked several times, and waits.
+    // The other process has read the record several times, and waits.
     while (((await other.ask("swaps")) as number) < 5);
     expect(provider.outcomes).toEqual([]);
     holder.signal("SIGCONT");

@@ -1,13 +1,13 @@
 /**
- * A process of a fleet: a program of its own that shares a user's session through Redis, and stands still at one step of a
- * rotation if it is told to. It is started by fleet-refresh-token.test.ts.
+ * The program of one process that shares a user's session through Redis. It waits at one step of a rotation if the test asks
+ * for that. refresh-token.test.ts starts it.
  */
 import { Redis } from "ioredis";
-import { createTokenCache, isRemintError, refreshTokenGrant, type TokenEndpointError } from "../../../src/index.ts";
 import { redisStore } from "../../../src/fleet/redis.ts";
+import { createTokenCache, isRemintError, refreshTokenGrant, type TokenEndpointError } from "../../../src/index.ts";
 import { PORTAL } from "./session-provider.ts";
 
-/** Where it may stand still; what it is about to do has not been done, what it has done has been. */
+/** The steps at which the process can wait: before it takes the lease, sends or publishes; after an answer or a publish. */
 export type Step = "taking the lease" | "sending" | "answered" | "publishing" | "published";
 
 export interface SessionProcessOptions {
@@ -19,14 +19,14 @@ export interface SessionProcessOptions {
   readonly stopAt?: Step | undefined;
 }
 
-/** What it is asked. */
+/** A request of the test to the process. */
 export interface Request {
   readonly id: number;
   readonly call: "get" | "renew" | "swaps" | "rotations" | "go";
 }
 
-/** What it says. */
-export type Said =
+/** A message of the process to the test: a step that it has reached, or the answer to a request. */
+export type Message =
   | { readonly at: Step }
   | { readonly id: number; readonly value: unknown }
   | {
@@ -42,25 +42,25 @@ let isReached = false;
 let swaps = 0;
 const rotations: string[] = [];
 
-async function pass(step: Step): Promise<void> {
+async function reach(step: Step): Promise<void> {
   if (step !== options.stopAt || isReached) return;
   isReached = true;
-  process.send!({ at: step } satisfies Said);
+  process.send!({ at: step } satisfies Message);
   await released;
 }
 
 async function evaluate(script: string, key: string, args: string[]): Promise<unknown> {
   swaps++;
   const phase = args[1]?.[0];
-  if (phase === "L") await pass("taking the lease");
-  if (phase === "T") await pass("publishing");
+  if (phase === "L") await reach("taking the lease");
+  if (phase === "T") await reach("publishing");
   const reply: unknown = await redis.eval(script, 1, key, ...args);
-  if (phase === "T") await pass("published");
+  if (phase === "T") await reach("published");
   return reply;
 }
 
 const { lease, encryptionKey, tokenEndpoint } = options;
-// No call to a Redis that is there fails on a busy machine.
+// The time limit is long, so that no call to Redis fails on a busy machine.
 const store = redisStore(evaluate, { lease, encryptionKey, callTimeout: 5000 });
 const cache = createTokenCache({
   origins: ["https://api.example"],
@@ -73,9 +73,9 @@ const cache = createTokenCache({
     refreshToken: options.refreshToken,
     onRotate: (next) => void rotations.push(next),
     fetch: async (url, init) => {
-      await pass("sending");
+      await reach("sending");
       const answer = await fetch(url, init);
-      await pass("answered");
+      await reach("answered");
       return answer;
     },
   }),
@@ -83,7 +83,7 @@ const cache = createTokenCache({
 
 const calls: Record<Request["call"], () => unknown> = {
   get: async () => (await cache.get()).value,
-  // What it has may have been replaced by another process: then that is taken over first, and replaced.
+  // Another process may have replaced the token. Then the first call adopts that token, and a later one replaces it.
   renew: async () => {
     const before = rotations.length;
     let { value } = await cache.get();
@@ -100,11 +100,11 @@ const calls: Record<Request["call"], () => unknown> = {
 
 process.on("message", ({ id, call }: Request) => {
   (async () => calls[call]())().then(
-    (value: unknown) => process.send!({ id, value } satisfies Said),
+    (value: unknown) => process.send!({ id, value } satisfies Message),
     (failure: unknown) => {
       if (!isRemintError(failure)) throw failure;
       const { code, error, terminal } = failure as TokenEndpointError;
-      process.send!({ id, error: { code, error, terminal } } satisfies Said);
+      process.send!({ id, error: { code, error, terminal } } satisfies Message);
     },
   );
 });

@@ -1,16 +1,16 @@
-/** A certified authorization server, embedded, whose refresh tokens rotate and which notices when one comes twice. */
+/** A certified authorization server for tests (`oidc-provider`) that rotates refresh tokens and detects their reuse. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 
-interface Stored {
+interface Savable {
   save(): Promise<string>;
 }
-/** The parts of `oidc-provider` that are used; it brings no types. */
+/** The parts of `oidc-provider` that this file uses. The package has no types. */
 interface Provider {
   callback(): (request: IncomingMessage, response: ServerResponse) => void;
   on(event: string, listener: (...args: unknown[]) => void): void;
   readonly Client: { find(id: string): Promise<unknown> };
-  readonly Grant: new (members: object) => Stored & { addOIDCScope(scope: string): void };
-  readonly RefreshToken: new (members: object) => Stored;
+  readonly Grant: new (members: object) => Savable & { addOIDCScope(scope: string): void };
+  readonly RefreshToken: new (members: object) => Savable;
 }
 
 export const PORTAL = { clientId: "portal", clientSecret: "not/a secret of+anybody" } as const;
@@ -19,13 +19,13 @@ const SCOPE = "openid offline_access";
 
 export interface SessionProvider {
   readonly tokenEndpoint: string;
-  /** How token requests ended, in order: `"ok"`, or the OAuth error. */
+  /** The outcome of each token request, oldest first: `"ok"` or the OAuth error code. */
   readonly outcomes: readonly string[];
   readonly errors: readonly unknown[];
-  /** A user has signed in. @returns The first refresh token. */
+  /** Signs a user in and returns the first refresh token. */
   signIn(): Promise<string>;
   isActive(accessToken: string): Promise<boolean>;
-  /** Keeps the next answer of the token endpoint. Resolves when it is there. */
+  /** Holds the next answer of the token endpoint. `answered` resolves when the server has decided. */
   holdAnswer(): { readonly answered: Promise<void>; readonly release: () => void };
   close(): Promise<void>;
 }
@@ -60,9 +60,9 @@ export async function startSessionProvider(): Promise<SessionProvider> {
     holdAnswer() {
       let answered!: () => void;
       let release!: () => void;
-      const isThere = new Promise<void>((resolve) => (answered = resolve));
+      const decided = new Promise<void>((resolve) => (answered = resolve));
       hold = { answered, release: new Promise<void>((resolve) => (release = resolve)) };
-      return { answered: isThere, release: () => ((hold = undefined), release()) };
+      return { answered: decided, release: () => ((hold = undefined), release()) };
     },
     async close() {
       server.closeAllConnections();
@@ -71,7 +71,7 @@ export async function startSessionProvider(): Promise<SessionProvider> {
   };
 }
 
-/** The server has decided and stored; nothing of it leaves before it is released. */
+/** Holds an answer back: the server has decided and stored, and the answer leaves when it is released. */
 function holdBack(
   response: ServerResponse,
   { answered, release }: { answered: () => void; release: Promise<void> },
@@ -96,11 +96,11 @@ const isNotice = ([first]: readonly unknown[]): boolean => String(first).include
 
 async function makeProvider(issuer: string): Promise<Provider> {
   const { info, warn } = console;
-  // It tells that it is in memory, and that Node 20 is not supported; both are so on purpose.
+  // The provider prints that it keeps its data in memory and that it does not support Node 20. Both are intended here.
   console.info = (...parts: unknown[]) => void (isNotice(parts) || info(...parts));
   console.warn = (...parts: unknown[]) => void (isNotice(parts) || warn(...parts));
   try {
-    // By a variable: there are no types for the compiler to look for.
+    // The name is in a variable, so that the compiler does not look for types that the package does not have.
     const name = "oidc-provider";
     const { default: Class } = (await import(name)) as { default: new (issuer: string, settings: object) => Provider };
     return new Class(issuer, configuration());

@@ -1,0 +1,26 @@
+import { defineConfig, mergeConfig, type ViteUserConfig } from "vitest/config";
+import all from "./vitest.config.ts";
+
+// What to run while writing: no browser, no Redis, no other process, no matrix of client versions. `npm test` runs all.
+const config: ViteUserConfig = mergeConfig(
+  all,
+  defineConfig({
+    test: {
+      exclude: [
+        "test/adapters/*/versions.test.ts",
+        "test/adapters/contract.test.ts",
+        "test/adapters/oidc*.test.ts",
+        "test/browser/**",
+        "test/core/process.test.ts",
+        "test/examples/**",
+        "test/fleet/pool.test.ts",
+        "test/fleet/postgres-store.test.ts",
+        "test/fleet/redis/**",
+        "test/grants/killed.test.ts",
+        "test/sim/**",
+      ],
+    },
+  }),
+);
+
+export default config;
