@@ -6,6 +6,8 @@ const config: ViteUserConfig = mergeConfig(
   all,
   defineConfig({
     test: {
+      // Files share what they import. `npm test` gives each file its own, so that none depends on another.
+      isolate: false,
       exclude: [
         "test/adapters/*/versions.test.ts",
         "test/adapters/contract.test.ts",

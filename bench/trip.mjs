@@ -186,6 +186,11 @@ function structureOf(folder) {
   };
 }
 
+/** The source behind a specifier: of a CommonJS module there are declarations only. */
+function sourceOfSpecifier(specifier) {
+  return specifier.replace(/\.js$/, ".ts").replace(/\.cjs$/, ".d.cts");
+}
+
 /**
  * Returns the files that a file imports: by import and export declarations, `import()` and `typeof import()`. Packages
  * are left out.
@@ -193,7 +198,7 @@ function structureOf(folder) {
 function importsOf(file, text, texts) {
   const specifiers = ts.preProcessFile(text).importedFiles.map(({ fileName }) => fileName);
   const relative = specifiers.filter((specifier) => specifier.startsWith("."));
-  const targets = relative.map((specifier) => path.join(path.dirname(file), specifier.replace(/js$/, "ts")));
+  const targets = relative.map((specifier) => path.join(path.dirname(file), sourceOfSpecifier(specifier)));
   const lost = targets.find((target) => !texts.has(target));
   if (lost !== undefined) throw new Error(`${file} imports ${lost}, which does not exist`);
   return new Set(targets);
