@@ -15,6 +15,7 @@ export default {
   // Parts of public types that nobody has to name.
   intentionallyNotExported: [
     "AnyConfig",
+    "CryptoKey",
     "DatedToken",
     "RemintErrorOptions",
     "TokenEndpointErrorOptions",
