@@ -7,7 +7,7 @@ const check = (name, path, limit, external, imports) => ({
   path,
   limit,
   ...(imports && { import: imports }),
-  modifyEsbuildConfig: (config) => ({ ...config, format: "esm", target: "es2022", external: [...PEERS, ...external] }),
+  modifyEsbuildConfig: (config) => ({ ...config, format: "esm", target: "es2022", external: [...PEERS, "node:*", ...external] }),
 });
 
 const CORE = "{ createTokenCache }";
