@@ -14,7 +14,7 @@ const CORE = "{ createTokenCache }";
 const CLIENT_CREDENTIALS = "{ createTokenCache, clientCredentialsGrant }";
 
 export default [
-  check("createTokenCache alone, ours", "dist/index.js", "8.1 kB", DEPENDENCIES, CORE),
+  check("createTokenCache alone, ours", "dist/index.js", "8.2 kB", DEPENDENCIES, CORE),
   check("createTokenCache alone, with dependencies", "dist/index.js", "9.5 kB", [], CORE),
   check("core with clientCredentialsGrant, ours", "dist/index.js", "14.3 kB", DEPENDENCIES, CLIENT_CREDENTIALS),
   check("core with clientCredentialsGrant and dependencies", "dist/index.js", "20 kB", [], CLIENT_CREDENTIALS),
