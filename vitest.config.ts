@@ -12,7 +12,8 @@ const config: ViteUserConfig = defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: ["test/dist/**", "node_modules/**"],
+    // What is below test/frameworks has packages of its own: `npm run test:frameworks`.
+    exclude: ["test/dist/**", "test/frameworks/**", "**/node_modules/**"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     // Of the cores of a small machine vitest would leave one unused.

@@ -1,14 +1,15 @@
-// Claim: with a cached token and a stub adapter, the axios interceptor costs at most 300 ns, and at most 2.2 x the
-// cheapest possible check for a 401.
+// Claim: with a cached token and a stub adapter, the axios interceptor costs at most 1.5 x the least that any interceptor
+// has to do: read both clocks, set the header, look at the status.
 import axios, { AxiosHeaders } from "axios";
 import { createAuthInterceptor } from "remint/axios";
 import { interleave } from "./measure.mjs";
-import { ORIGIN, warmCache } from "./warm-cache.mjs";
+import { expiryCheck, ORIGIN, warmCache } from "./warm-cache.mjs";
 
 export const title = "axios, warm, stub adapter (per call, without axios itself)";
 
 export async function run(progress) {
   const { cache, header } = await warmCache();
+  const checkExpiry = expiryCheck();
   const response = { status: 200, data: "", headers: {} };
   const adapter = () => Promise.resolve(response);
   const interceptor = createAuthInterceptor(cache, { axios });
@@ -28,7 +29,8 @@ export async function run(progress) {
       config.headers.Authorization = undefined;
       return sent;
     },
-    "cheapest 401 check": (i) => {
+    "least possible": (i) => {
+      checkExpiry();
       config.url = urls[i & 63];
       config.headers.Authorization = header;
       return adapter(config).then((answer) => {
@@ -43,12 +45,9 @@ export async function run(progress) {
       return interceptor(config).adapter(config);
     },
   };
-  const result = await interleave(subjects, { reference: "cheapest 401 check", progress });
+  const result = await interleave(subjects, { reference: "least possible", progress });
   return {
     result,
-    budgets: [
-      { what: "remint / cheapest 401 check", measured: result.remint.ratio, limit: 2.2, unit: "x", digits: 2 },
-      { what: "remint, best round", value: result.remint.ns.least, limit: 300, unit: "ns" },
-    ],
+    budgets: [{ what: "remint / least possible", measured: result.remint.ratio, limit: 1.5, unit: "x", digits: 2 }],
   };
 }

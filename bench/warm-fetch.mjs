@@ -1,8 +1,8 @@
-// Claim: with a cached token and a stub fetch, the fetch wrapper costs at most 150 ns for a string URL, and 320 ns with
-// plain headers.
+// Claim: with a cached token and a stub fetch, the fetch wrapper costs at most 1.5 x (string URL) and 1.8 x (plain headers)
+// the least that any wrapper has to do: read both clocks, set the header, look at the status.
 import { createAuthFetch } from "remint/fetch";
 import { interleave } from "./measure.mjs";
-import { ORIGIN, warmCache } from "./warm-cache.mjs";
+import { expiryCheck, ORIGIN, warmCache } from "./warm-cache.mjs";
 
 export const title = "fetch wrapper, warm, stub fetch (per call)";
 
@@ -13,6 +13,7 @@ const check = (answer) => {
 
 export async function run(progress) {
   const { cache, header } = await warmCache();
+  const checkExpiry = expiryCheck();
   const response = { status: 200 };
   const stub = () => Promise.resolve(response);
   const authFetch = createAuthFetch(cache, { fetch: stub });
@@ -20,16 +21,19 @@ export async function run(progress) {
   const init = { headers: { accept: "application/json", "x-request-id": "1" } };
   const subjects = {
     "manual header": (i) => stub(urls[i & 63], { headers: { authorization: header } }),
-    "cheapest 401 check": (i) => stub(urls[i & 63], { headers: { authorization: header } }).then(check),
+    "least possible": (i) => {
+      checkExpiry();
+      return stub(urls[i & 63], { headers: { authorization: header } }).then(check);
+    },
     "remint, string URL": (i) => authFetch(urls[i & 63]),
     "remint, plain headers": (i) => authFetch(urls[i & 63], init),
   };
-  const result = await interleave(subjects, { reference: "cheapest 401 check", progress });
+  const result = await interleave(subjects, { reference: "least possible", progress });
   return {
     result,
     budgets: [
-      { what: "string URL, best round", value: result["remint, string URL"].ns.least, limit: 150, unit: "ns" },
-      { what: "plain headers, best round", value: result["remint, plain headers"].ns.least, limit: 320, unit: "ns" },
+      { what: "string URL", measured: result["remint, string URL"].ratio, limit: 1.5, unit: "x", digits: 2 },
+      { what: "plain headers", measured: result["remint, plain headers"].ratio, limit: 1.8, unit: "x", digits: 2 },
     ],
   };
 }

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { findRemintError, TokenEndpointError } from "remint";
+import { isRemintError } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import type { Sessions } from "./sessions.ts";
 
@@ -49,12 +49,9 @@ export function createBff(sessions: Sessions, upstream: string): Server {
 
 /** Returns the answer for the browser when no token could be obtained. */
 function replyTo(error: unknown): Reply {
-  const failure = findRemintError(error);
   // The failure is not about tokens: the API could not be reached.
-  if (failure === undefined) return { status: 502 };
-  if (!(failure instanceof TokenEndpointError)) return { status: 503, headers: { "retry-after": "1" } };
-  if (failure.terminal) return SIGN_IN_AGAIN;
-  return { status: 503, headers: { "retry-after": String(Math.ceil((failure.retryAfter ?? 1000) / 1000)) } };
+  if (!isRemintError(error)) return { status: 502 };
+  return error.terminal ? SIGN_IN_AGAIN : { status: error.status, headers: error.headers };
 }
 
 function sessionOf(request: IncomingMessage): string | undefined {

@@ -59,7 +59,6 @@ export class Sessions {
   #refreshing(session: Session): Grant {
     const endpoint = this.#tokenEndpoint;
     return customGrant<string>({
-      endpoint,
       // With state, a mint is never retried: a refresh token may be used up although the answer was lost.
       state: session.refreshToken,
       async mint({ signal, state = session.refreshToken }) {

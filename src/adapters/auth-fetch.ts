@@ -5,12 +5,12 @@
  *
  * @module
  */
-import { leaveOnAbort } from "../base/abort.ts";
 import { assertFunction, assertOptions, assertStatuses } from "../base/options.ts";
 import { policyHalf } from "../core/types.ts";
 import {
   assertTokenSource,
   chooseCache,
+  createdBody,
   isTokenCache,
   overrideOptions,
   overridingCache,
@@ -68,17 +68,21 @@ export function authFetchOf(where: string, source: FetchTokenSource, options: Au
   const onlyCache = isTokenCache(source) ? source : undefined;
 
   return function authFetch(input, init) {
-    const request = new FetchRequest(input, init);
-    const override = init?.remint;
-    if (override === false) {
-      if (onlyCache !== undefined) policyHalf(onlyCache).skipped("opted-out", request.url);
-      return sendBare(request, client);
+    try {
+      const request = new FetchRequest(input, init);
+      const override = init?.remint;
+      if (override === false) {
+        if (onlyCache !== undefined) policyHalf(onlyCache).skipped("opted-out", request.url);
+        return sendBare(request, client);
+      }
+      const requestCache = override === undefined ? undefined : overridingCache(override);
+      const cache = requestCache ?? onlyCache;
+      if (cache !== undefined) return withToken(cache, request, client);
+      if (client.isAuthorized(request)) return sendBare(request, client);
+      return sendWithChosenCache(source, request, client);
+    } catch (error) {
+      return Promise.reject(error); // fetch never throws synchronously; nothing has been sent yet
     }
-    const requestCache = override === undefined ? undefined : overridingCache(override);
-    const cache = requestCache ?? onlyCache;
-    if (cache !== undefined) return withToken(cache, request, client);
-    if (client.isAuthorized(request)) return sendBare(request, client);
-    return sendWithChosenCache(source, request, client);
   };
 }
 
@@ -87,10 +91,8 @@ async function sendWithChosenCache(
   request: FetchRequest,
   client: FetchClient,
 ): Promise<Response> {
-  const cache = await leaveOnAbort(
-    Promise.resolve(chooseCache(source, request.url, [request.url, request.init])),
-    request.signal,
-  );
+  // When this fails, nothing has been sent, and there is nothing to finish.
+  const cache = await chooseCache(source, request, [request.url, request.init]);
   return cache === undefined ? sendBare(request, client) : withToken(cache, request, client);
 }
 
@@ -177,7 +179,7 @@ class FetchClient implements ClientSeam<FetchRequest, Response> {
     const copy: RequestInit & { duplex?: "half" } = { headers: undefined as never, ...init };
     if (headers !== undefined) copy.headers = headers;
     if (override?.body !== undefined) {
-      copy.body = override.body();
+      copy.body = createdBody(override.body);
       if (isOneShot(copy.body)) copy.duplex = "half";
     }
     return this.#fetch(request.nextInput(), copy);

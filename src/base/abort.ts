@@ -20,9 +20,16 @@ export function leaveOnAbort<T>(
   return new Promise((resolve, reject) => {
     const leave = (): void => {
       onLeave?.();
-      reject(signal.reason as Error);
+      reject(abortReason(signal));
     };
-    const removeListener = (): void => signal.removeEventListener("abort", leave);
+    let isListening = false;
+    const removeListener = (): void => {
+      try {
+        if (isListening) signal.removeEventListener("abort", leave);
+      } catch {
+        // A hand-made signal must not keep the promise from settling.
+      }
+    };
     promise.then(
       (value) => {
         removeListener();
@@ -34,7 +41,18 @@ export function leaveOnAbort<T>(
       },
     );
     // After `then`: a rejection of `promise` counts as handled even if the signal has aborted already.
-    if (signal.aborted) leave();
-    else signal.addEventListener("abort", leave, { once: true });
+    if (signal.aborted) {
+      leave();
+      return;
+    }
+    // Throws when it is no signal: then the caller's promise rejects with that.
+    signal.addEventListener("abort", leave, { once: true });
+    isListening = true;
   });
+}
+
+/** Returns why a signal has aborted. The signal of an old polyfill has no `reason`. */
+export function abortReason(signal: AbortSignal): Error {
+  const { reason } = signal as { reason: Error | undefined };
+  return reason === undefined ? new DOMException("This operation was aborted", "AbortError") : reason;
 }

@@ -1,10 +1,12 @@
 /**
  * The errors of this package, and what may be kept of the errors of others.
  *
- * No message and no printed property holds a token, a secret, an assertion or a response body (S5).
+ * An error of this package is what a server may let escape: it says which status to answer, and its message is public. What
+ * an operator needs to know (a URL, an OAuth error, what to check) is the `hint`, which is a line of the stack and no part
+ * of the message. No message and no printed property holds a token, a secret, an assertion or a response body (S5).
  *
  * Not here: wrong options, which are a `TypeError` (`options.ts`). A caller's abort is not an error of this package
- * either: the call rejects with `signal.reason` itself.
+ * either: the call rejects with `signal.reason` itself. What is remembered of a failed mint is in `core/failures.ts`.
  *
  * @module
  */
@@ -17,7 +19,7 @@ export type RemintErrorCode =
   | "ERR_TOKEN_RESPONSE"
   /** The server of the grant could not be reached. */
   | "ERR_TOKEN_NETWORK"
-  /** The grant took longer than `mintTimeout`. */
+  /** The grant took longer than `mintTimeout`, or a function that was given to a client did not settle in 10 s. */
   | "ERR_TOKEN_TIMEOUT"
   /** The grant failed for another reason, most often because a function that was given to it threw. */
   | "ERR_GRANT"
@@ -37,11 +39,17 @@ export interface Rejection {
 }
 
 /** What a {@link RemintError} may have beside its code and message. */
-interface RemintErrorOptions {
-  /** The error underneath, reduced with {@link safeCause} where it is not an error of this package. */
+export interface RemintErrorOptions {
+  /** The error underneath. */
   readonly cause?: unknown;
-  /** @defaultValue false */
+  /** Whether the same call may succeed later. @defaultValue false */
   readonly retryable?: boolean | undefined;
+  /** No later mint of this grant can succeed: the user has to sign in again. @defaultValue false */
+  readonly terminal?: boolean | undefined;
+  /** Milliseconds after which the call may be repeated. */
+  readonly retryAfter?: number | undefined;
+  /** What the operator should look at. May name URLs and OAuth errors; never a secret. */
+  readonly hint?: string | undefined;
   /** The API's answer that made another token necessary. */
   readonly rejected?: Rejection | undefined;
 }
@@ -52,41 +60,78 @@ export interface TokenEndpointErrorOptions extends RemintErrorOptions {
   readonly error?: string | undefined;
   /** The `error_description` of the answer, without the secrets of the request. */
   readonly errorDescription?: string | undefined;
-  /** Milliseconds. */
-  readonly retryAfter?: number | undefined;
-  /** No later mint of this grant can succeed. @defaultValue false */
-  readonly terminal?: boolean | undefined;
 }
 
 /** Marks the errors of this package, so that two copies of the package recognize each other's errors. */
 const brand = Symbol.for("remint.error");
 
 /**
- * An error of this package. `cause` is the error underneath. What an HTTP client attached to that error (configs,
- * headers, bodies) is left out, because it may hold secrets.
+ * An error of this package. It may leave a server as it is: frameworks that look at `status` or `statusCode` answer 503, or
+ * 401 when the user has to sign in again, and those that look at `headers` add `Retry-After`. Where a framework looks at
+ * none of them, return {@link RemintError.getResponse}.
+ *
+ * The message may be shown to anybody. Properties may be added and changed: every caller has an error object of its own.
  */
 export class RemintError extends Error {
   static {
     Object.defineProperty(this.prototype, brand, { value: true });
     // On the prototype, because Node would print an own property `name` beside the stack.
     Object.defineProperty(this.prototype, "name", { value: "RemintError", configurable: true, writable: true });
+    recognizeOtherCopies(this, isRemintError);
   }
 
   /** What kind of error this is. Stable: compare this and not the message. */
   readonly code: RemintErrorCode;
   /** Whether the same call may succeed later. */
   readonly retryable: boolean;
+  /** Whether no later mint of this grant can succeed: the user has to sign in again. */
+  readonly terminal: boolean;
+  /** Milliseconds after which the call may be repeated (`Retry-After`). Absent when no server has asked to wait. */
+  declare readonly retryAfter?: number;
+  /** The HTTP status with which the token endpoint answered. Absent when it did not answer. */
+  declare readonly endpointStatus?: number;
+  /** The `error` member of the token endpoint's answer, for example `invalid_client`. */
+  declare readonly error?: string;
   /**
-   * The API's answer that made another token necessary. Set when an API answered 401 and no other token was obtained.
+   * The `error_description` of the token endpoint's answer, shortened, and without the secrets of the request. Not
+   * enumerable and not in the message, because servers repeat input in it.
    */
+  declare readonly errorDescription?: string;
+  /** What the operator should look at. Not enumerable; one line of {@link Error.stack} shows it. */
+  declare readonly hint?: string;
+  /** The API's answer that made another token necessary. Not enumerable. */
   declare readonly rejected?: Rejection;
+
+  /** The HTTP status to answer with: 503, or 401 when the user has to sign in again. Not enumerable. */
+  declare status: number;
+  /** The same as {@link RemintError.status}, for frameworks that read this name. Not enumerable. */
+  declare statusCode: number;
+  /** The headers to answer with: `retry-after` in seconds, `www-authenticate` beside 401. Not enumerable. */
+  declare headers: Record<string, string>;
+  /** `false`: frameworks must not show the message as it is. Not enumerable. */
+  declare expose: boolean;
 
   /** Creates an error, for example one that a grant of your own throws. */
   constructor(code: RemintErrorCode, message: string, options: RemintErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    const { cause, hint, retryAfter, rejected } = options;
+    super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     this.retryable = options.retryable ?? false;
-    if (options.rejected !== undefined) this.rejected = Object.freeze({ ...options.rejected });
+    this.terminal = options.terminal ?? false;
+    if (retryAfter !== undefined) this.retryAfter = retryAfter;
+    hide(this, httpAnswer(this.terminal, retryAfter));
+    if (hint !== undefined) hide(this, { hint, stack: stackWithHint(this.stack, hint) });
+    if (rejected !== undefined) hide(this, { rejected: { status: rejected.status, url: rejected.url } });
+  }
+
+  /** Returns the answer to send where a framework wants a `Response`: the status and the headers, without a body. */
+  getResponse(): Response {
+    return new Response(null, { status: this.status, headers: this.headers });
+  }
+
+  /** The same as {@link RemintError.getResponse}, for frameworks that call this name. */
+  toResponse(): Response {
+    return this.getResponse();
   }
 }
 
@@ -98,36 +143,67 @@ export class RemintError extends Error {
 export class TokenEndpointError extends RemintError {
   static {
     Object.defineProperty(this.prototype, "name", { value: "TokenEndpointError", configurable: true, writable: true });
+    recognizeOtherCopies(this, (value) => isRemintError(value) && value.code === "ERR_TOKEN_ENDPOINT");
   }
 
-  /** The HTTP status of the answer. */
-  readonly status: number;
-  /** The `error` member of the answer, for example `invalid_client`. `undefined` when the body had none. */
-  readonly error: string | undefined;
-  /** Milliseconds that the server asked to wait (`Retry-After`). `undefined` when it did not ask. */
-  readonly retryAfter: number | undefined;
-  /** Whether no later mint of this grant can succeed: the user has to sign in again. */
-  readonly terminal: boolean;
-  /**
-   * The `error_description` of the answer, shortened, and without the secrets of the request. Neither enumerable nor
-   * part of the message, because servers repeat input in it.
-   */
-  declare readonly errorDescription: string | undefined;
+  /** The HTTP status with which the token endpoint answered. */
+  declare readonly endpointStatus: number;
 
   /**
    * Creates the error for an answer with this HTTP status. A status of 408, 429, or 500 and above makes it retryable.
    */
-  constructor(status: number, message: string, options: TokenEndpointErrorOptions = {}) {
+  constructor(endpointStatus: number, message: string, options: TokenEndpointErrorOptions = {}) {
     super("ERR_TOKEN_ENDPOINT", message, {
       ...options,
-      retryable: options.retryable ?? isTransientStatus(status),
+      retryable: options.retryable ?? isTransientStatus(endpointStatus),
     });
-    this.status = status;
-    this.error = options.error;
-    this.retryAfter = options.retryAfter;
-    this.terminal = options.terminal ?? false;
-    Object.defineProperty(this, "errorDescription", { value: options.errorDescription, enumerable: false });
+    this.endpointStatus = endpointStatus;
+    if (options.error !== undefined) Object.assign(this, { error: options.error });
+    if (options.errorDescription !== undefined) hide(this, { errorDescription: options.errorDescription });
   }
+}
+
+/** The stack with the hint as a line after the message: many servers log the stack and nothing else. */
+function stackWithHint(stack: string | undefined, hint: string): string | undefined {
+  if (stack === undefined) return undefined;
+  const frames = stack.search(/\n\s+at /);
+  const end = frames < 0 ? stack.length : frames;
+  return `${stack.slice(0, end)}\n    hint: ${hint}${stack.slice(end)}`;
+}
+
+/** What an HTTP server that lets the error escape should answer. */
+function httpAnswer(terminal: boolean, retryAfter: number | undefined): object {
+  const status = terminal ? 401 : 503;
+  const headers: Record<string, string> = {};
+  if (retryAfter !== undefined) headers["retry-after"] = String(Math.ceil(retryAfter / 1000));
+  // RFC 9110 section 15.5.2: an answer with status 401 has to carry a challenge.
+  if (terminal) headers["www-authenticate"] = "Bearer";
+  return { status, statusCode: status, headers, expose: false };
+}
+
+/** Sets properties that loggers do not copy and that frameworks may overwrite. */
+export function hide(error: object, members: object): void {
+  for (const [name, value] of Object.entries(members)) {
+    Object.defineProperty(error, name, { value, enumerable: false, configurable: true, writable: true });
+  }
+}
+
+/** Makes `instanceof` work for the errors of another copy of this package. Subclasses of a user's keep their own meaning. */
+function recognizeOtherCopies(
+  own: typeof RemintError | typeof TokenEndpointError,
+  test: (value: unknown) => boolean,
+): void {
+  Object.defineProperty(own, Symbol.hasInstance, {
+    value(this: unknown, value: unknown) {
+      if (this === own) return test(value);
+      return typeof this === "function" && Object.prototype.isPrototypeOf.call(this.prototype as object, Object(value));
+    },
+  });
+}
+
+/** Makes an error of another library one of ours too: `isRemintError` is true for it. */
+export function adopt(error: object): void {
+  Object.defineProperty(error, brand, { value: true });
 }
 
 /** Whether a status says nothing about the grant, so that the same request may succeed later (C11). */
@@ -142,7 +218,7 @@ export function isRemintError(value: unknown): value is RemintError {
 
 /**
  * Returns the first {@link RemintError} among an error and its causes, or `undefined` when there is none. Needed where
- * a client wraps the errors of others in its own, as ofetch does.
+ * another library wraps the errors it gets in its own.
  */
 export function findRemintError(value: unknown): RemintError | undefined {
   let current = value;
@@ -154,49 +230,20 @@ export function findRemintError(value: unknown): RemintError | undefined {
 }
 
 /**
- * Returns the error of one request that was answered 401 and for which no other token could be obtained (Q8). Requests
- * share the failure of a mint, so each gets an error object of its own, whose `cause` is the shared one.
- */
-export function withRejection(shared: RemintError, rejected: Rejection): RemintError {
-  const message = `${shared.message} (another token was needed because ${rejected.url} answered ${rejected.status})`;
-  if (!(shared instanceof TokenEndpointError)) {
-    return new RemintError(shared.code, message, { cause: shared, retryable: shared.retryable, rejected });
-  }
-  const { error, errorDescription, retryAfter, retryable, terminal } = shared;
-  return new TokenEndpointError(shared.status, message, {
-    cause: shared,
-    error,
-    errorDescription,
-    retryAfter,
-    retryable,
-    terminal,
-    rejected,
-  });
-}
-
-/**
  * Returns what may be kept of an error that is not of this package: name, message, code, stack and causes. The
- * properties in which HTTP clients keep configs, headers and bodies are left out. An error of this package is returned
- * as it is.
+ * properties in which HTTP clients keep configs, headers and bodies are left out.
  */
 export function safeCause(value: unknown, depth = 0): unknown {
   if (isRemintError(value)) return value;
   if (!(value instanceof Error)) return value === undefined ? undefined : new Error(`a ${typeof value} was thrown`);
   const summary = new Error(redactCredentials(value.message));
-  Object.defineProperty(summary, "name", { value: value.name, configurable: true, writable: true });
-  if (value.stack !== undefined) {
-    Object.defineProperty(summary, "stack", {
-      value: redactCredentials(value.stack),
-      configurable: true,
-      writable: true,
-    });
-  }
+  hide(summary, { name: value.name });
+  if (value.stack !== undefined) hide(summary, { stack: redactCredentials(value.stack) });
   const { code } = value as { code?: unknown };
   if (typeof code === "string" || typeof code === "number") Object.assign(summary, { code });
   // The message of fetch is only "fetch failed"; what failed is in its cause, the socket's error.
   const inner = depth < 4 ? safeCause(value.cause, depth + 1) : undefined;
-  if (inner !== undefined)
-    Object.defineProperty(summary, "cause", { value: inner, configurable: true, writable: true });
+  if (inner !== undefined) hide(summary, { cause: inner });
   return summary;
 }
 
@@ -206,7 +253,10 @@ function redactCredentials(text: string): string {
 
 /**
  * Returns the error for a server's response that cannot be used. Not retryable: the server would send the same again.
+ *
+ * @param message Public.
+ * @param hint For the operator.
  */
-export function tokenResponseError(message: string, cause?: unknown): RemintError {
-  return new RemintError("ERR_TOKEN_RESPONSE", message, { cause });
+export function tokenResponseError(message: string, hint?: string, cause?: unknown): RemintError {
+  return new RemintError("ERR_TOKEN_RESPONSE", message, { hint, cause });
 }

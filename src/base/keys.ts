@@ -11,6 +11,7 @@
  * @module
  */
 import { assertString, optionError } from "./options.ts";
+import { callUserFunction } from "./user-function.ts";
 
 /**
  * A WebCrypto key. Taken from the function that makes one: the name `CryptoKey` is global only with the DOM's types, and a
@@ -116,14 +117,15 @@ export interface KeyOptionNames {
 /**
  * Checks a key, and returns the function that imports it. The import runs at the first call only. If `key` is a
  * function, its answers are checked when they come, and an answer is imported again only when it differs from the one
- * before.
+ * before. If the function fails, or returns no key, the returned function rejects with a `RemintError`.
  *
+ * @returns A function that is given the signal of the mint.
  * @throws {TypeError} When this runtime cannot sign with the key. The message shows no part of it.
  */
 export function signingKey(
   { key, alg, kid }: SigningKeyOptions,
   names: KeyOptionNames = DEFAULT_NAMES,
-): () => Promise<ImportedKey> {
+): (signal?: AbortSignal) => Promise<ImportedKey> {
   if (alg !== undefined) assertAlgorithm(names.alg ?? "alg", alg, ALL_ALGORITHMS);
   if (kid !== undefined) assertString(names.kid, kid);
   const importOnce = (given: SigningKey): (() => Promise<ImportedKey>) => {
@@ -134,14 +136,15 @@ export function signingKey(
   if (typeof key !== "function") return importOnce(key);
   let last: SigningKey | undefined;
   let current: (() => Promise<ImportedKey>) | undefined;
-  return async () => {
-    const given = await key();
-    if (current === undefined || given !== last) {
-      current = importOnce(given);
-      last = given;
-    }
-    return current();
-  };
+  return (signal) =>
+    callUserFunction(names.key, signal, async () => {
+      const given = await key();
+      if (current === undefined || given !== last) {
+        current = importOnce(given);
+        last = given;
+      }
+      return current();
+    });
 }
 
 const DEFAULT_NAMES: KeyOptionNames = { key: "key", alg: "alg", kid: "kid" };

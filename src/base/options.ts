@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { callUserFunction } from "./user-function.ts";
 
 /** Describes the kind of a value in words that are safe to print, for example `an empty string`. */
 export function kindOf(value: unknown): string {
@@ -109,16 +110,22 @@ export function assertStringSource(name: string, value: unknown): void {
 }
 
 /**
- * Returns the current string of a source.
+ * Returns the current string of a source, for a request of a grant.
  *
- * @throws {TypeError} When it is not a non-empty string. An error that the source function throws is passed on.
+ * @param signal The signal of the mint.
+ * @throws {RemintError} `ERR_GRANT` when the source is a function that fails, or that returns no non-empty string. When
+ *   the signal has aborted: its reason.
  */
 export async function stringOf<Context extends readonly unknown[]>(
   name: string,
   source: StringSource<Context>,
+  signal: AbortSignal | undefined,
   ...context: Context
 ): Promise<string> {
-  const value: unknown = typeof source === "function" ? await source(...context) : source;
-  if (typeof value === "string" && value !== "") return value;
-  throw optionError(name, value, STRING_SOURCE);
+  if (typeof source !== "function") return source;
+  return callUserFunction(name, signal, async () => {
+    const value: unknown = await source(...context);
+    if (typeof value === "string" && value !== "") return value;
+    throw optionError(name, value, STRING_SOURCE);
+  });
 }

@@ -6,6 +6,7 @@
  * @module
  */
 import { jwtTimes, type JwtTimes } from "../base/jwt.ts";
+import { optionError } from "../base/options.ts";
 import type { Clock } from "../base/clock.ts";
 import type { AccessTokenRecord } from "./access-token.ts";
 import type { TokenResponse } from "./types.ts";
@@ -24,11 +25,15 @@ export interface LifetimeContext {
   readonly sentAt: number;
   /** Milliseconds. */
   readonly defaultTtl: number;
+  /** Milliseconds that no token is kept longer than. @defaultValue Infinity */
+  readonly maxTtl?: number | undefined;
   /**
    * The response is the user's `initial` and may be old. Its token may have expired, and its JWT's `iat` is no clock
    * reading.
    */
-  readonly seeded?: boolean;
+  readonly seeded?: boolean | undefined;
+  /** The user made the response: a time that cannot be read is a mistake to be told about. */
+  readonly isOwn?: boolean | undefined;
 }
 
 /** The latest time a `Date` can hold, in epoch milliseconds (ECMAScript 21.4.1.1). */
@@ -40,36 +45,92 @@ const LAST_DATE = 8.64e15;
 const SHORTEST_LIFETIME = 1000;
 /** Numbers from here on are epoch milliseconds, smaller ones epoch seconds. As seconds, this is the year 5138. */
 const MILLISECONDS_FROM = 1e11;
-/** ISO 8601 without a time zone, which JavaScript would read as local time. */
-const WITHOUT_ZONE = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?$/;
+/** ISO 8601, and what databases make of it: a space in place of the T, the hours of a zone alone. */
+const ISO_DATE = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?) ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?$/i;
+/** The dates of HTTP headers (RFC 9110 section 5.6.7). `Date.parse` alone would make a date of `Monday 5 GMT`. */
+const HTTP_DATE = /^[A-Z][a-z]{2,8}, \d.* GMT$/;
+
+/** What libraries call the two members of a token response (RFC 6749 section 5.1) that say how long a token lives. */
+const DURATIONS = ["expires_in", "expiresIn"] as const;
+const DATES = [
+  "expires_at",
+  "expiresAt",
+  "expires_on",
+  "expiresOn",
+  "expiresOnTimestamp",
+  "expiry_date",
+  "expiryDate",
+] as const;
+/** What only a function of the user's can say. */
+const OWN_TIMES = ["serverTime", "notAfter"] as const;
+/** Seconds to some, milliseconds to others, a date to others again. */
+const AMBIGUOUS = ["expires", "expiry", "expiration"] as const;
 
 /**
  * Returns the lifetime of the token in a token response:
- * - It is what `expires_at` says, else `expires_in`, else the `exp` of a JWT, else `defaultTtl`. It never exceeds the
- *   `exp` of a JWT or the grant's `notAfter` (E1).
+ * - It is the earliest of what a positive `expires_in`, an `expires_at` in the future and the `exp` of a JWT say, under any
+ *   of their names. Without them it is `defaultTtl`. It never exceeds the grant's `notAfter` or `maxTtl` (E1).
  * - `expires_in` counts from the moment the request was sent. `expires_at` and `exp` are compared with the server's
  *   clock (E2).
- * - A value that is not a positive time is ignored. A new token lives at least a second; only `defaultTtl: 0` means
- *   that the token is not cached (E3).
+ * - A value that is not a positive time is ignored, and so is a date in the past in a fresh answer: a clock is wrong then.
+ *   A new token lives at least a second, if `maxTtl` allows. `defaultTtl: 0` and `maxTtl: 0` mean that the token is not
+ *   cached (E3).
+ *
+ * @throws {TypeError} When the user made the response, and one of its times cannot be read.
  */
 export function lifetimeOf(response: TokenResponse, context: LifetimeContext): Lifetime {
+  const { defaultTtl, maxTtl = Infinity, seeded = false } = context;
+  if (context.isOwn === true) assertReadable(response, seeded);
   const claims = jwtTimes(response.access_token);
   const serverNow = serverClock(response, claims, context);
-  const untilExp = claims.exp === undefined ? undefined : claims.exp * 1000 - serverNow;
-  const seconds = positiveNumber(response.expires_in);
-  const at = expiryDate(response.expires_at);
+  /** A date in the past says that a token has expired only if the token may be old. */
+  const until = (date: number | undefined): number | undefined => {
+    const left = date === undefined ? undefined : Math.min(date, LAST_DATE) - serverNow;
+    return left !== undefined && left <= 0 && !seeded ? undefined : left;
+  };
+  const said = [
+    ...DURATIONS.map((name) => milliseconds(response[name])),
+    ...DATES.map((name) => until(dateOf(response[name]))),
+    until(milliseconds(claims.exp)),
+  ].filter((ms) => ms !== undefined);
 
-  let ms: number | undefined;
-  if (at !== undefined) ms = at - serverNow;
-  else if (seconds !== undefined) ms = seconds * 1000;
-  // An `exp` in the past beside a positive `expires_in` means that a clock is wrong, not that the token has expired.
-  if (untilExp !== undefined && !(untilExp <= 0 && seconds !== undefined)) ms = Math.min(ms ?? untilExp, untilExp);
+  const stated = said.length > 0;
+  if ((!stated && defaultTtl === 0) || maxTtl === 0) return { ms: 0, stated };
+  let ms = stated ? Math.min(...said) : defaultTtl;
+  const notAfter = epochMs(response.notAfter);
+  if (notAfter !== undefined) ms = Math.min(ms, notAfter - serverNow);
+  if (!seeded) ms = Math.max(ms, SHORTEST_LIFETIME);
+  return { ms: Math.min(ms, maxTtl, LAST_DATE - context.sentAt), stated };
+}
 
-  const stated = ms !== undefined;
-  if (!stated && context.defaultTtl === 0) return { ms: 0, stated };
-  if (isTime(response.notAfter)) ms = Math.min(ms ?? context.defaultTtl, response.notAfter - serverNow);
-  const shortest = context.seeded ? -Infinity : SHORTEST_LIFETIME;
-  return { ms: Math.min(Math.max(ms ?? context.defaultTtl, shortest), LAST_DATE - context.sentAt), stated };
+/**
+ * Returns when a token that exists already was received, in epoch milliseconds; `undefined` when it does not say.
+ *
+ * @throws {TypeError} When `receivedAt` is given and no time.
+ */
+export function receivedAtOf({ receivedAt }: { readonly receivedAt?: unknown }): number | undefined {
+  if (receivedAt === undefined || receivedAt === null) return undefined;
+  const date = epochMs(receivedAt);
+  if (date !== undefined && date >= 0) return date;
+  throw optionError("initial.receivedAt", receivedAt, "epoch milliseconds, a Date or an ISO 8601 date");
+}
+
+/** @throws {TypeError} When a member that says how long the token lives cannot be read. */
+function assertReadable(response: TokenResponse, isInitial: boolean): void {
+  const isGiven = (name: string): boolean => response[name] !== undefined && response[name] !== null;
+  const check = (name: string, isReadable: boolean, expected: string): void => {
+    if (isReadable || !isGiven(name)) return;
+    if (isInitial) throw optionError(`initial.${name}`, response[name], expected);
+    throw optionError(name, response[name], `${expected}, in what the grant's function returns`);
+  };
+  for (const name of DURATIONS) check(name, isNumeric(response[name]), "a number of seconds");
+  for (const name of DATES) check(name, isReadableDate(response[name]), "a Date, epoch seconds or an ISO 8601 date");
+  for (const name of OWN_TIMES)
+    check(name, isReadableDate(response[name]), "a Date, epoch milliseconds or an ISO 8601 date");
+  const isAlone = ![...DURATIONS, ...DATES].some(isGiven);
+  for (const name of AMBIGUOUS) {
+    check(name, !isAlone, "left out: return expires_in (seconds) or expires_at (a date), which cannot be misread");
+  }
 }
 
 /**
@@ -78,31 +139,66 @@ export function lifetimeOf(response: TokenResponse, context: LifetimeContext): L
  * expired on arrival. Otherwise `iat` is no clock reading, because a server may hand out a token that it made half an
  * hour ago.
  */
-function serverClock(response: TokenResponse, { exp, iat }: JwtTimes, { sentAt, seeded }: LifetimeContext): number {
-  if (isTime(response.serverTime)) return response.serverTime;
-  if (iat === undefined || seeded) return sentAt;
-  const fromTheFuture = iat * 1000 > sentAt;
-  const expiredOnArrival = exp !== undefined && exp * 1000 <= sentAt;
-  return fromTheFuture || expiredOnArrival ? iat * 1000 : sentAt;
+function serverClock(response: TokenResponse, claims: JwtTimes, { sentAt, seeded }: LifetimeContext): number {
+  const stated = epochMs(response.serverTime);
+  if (stated !== undefined) return stated;
+  const issuedAt = milliseconds(claims.iat);
+  if (issuedAt === undefined || issuedAt > LAST_DATE || seeded === true) return sentAt;
+  const fromTheFuture = issuedAt > sentAt;
+  const expiredOnArrival = claims.exp !== undefined && claims.exp * 1000 <= sentAt;
+  return fromTheFuture || expiredOnArrival ? issuedAt : sentAt;
 }
 
-/** Reads `expires_at` as epoch milliseconds. */
-function expiryDate(value: unknown): number | undefined {
+/** Reads a date of a token response. Its numbers are epoch seconds to most servers and milliseconds to some. */
+function dateOf(value: unknown): number | undefined {
+  if (!isNumeric(value)) return momentOf(value);
   const number = positiveNumber(value);
-  if (number !== undefined) return number < MILLISECONDS_FROM ? number * 1000 : number;
-  if (typeof value !== "string" || !/^\d{4}-\d\d-\d\d/.test(value)) return undefined;
-  const parsed = Date.parse(WITHOUT_ZONE.test(value) ? `${value.replace(" ", "T")}Z` : value);
-  return Number.isNaN(parsed) ? undefined : parsed;
+  return number === undefined || number >= MILLISECONDS_FROM ? number : number * 1000;
+}
+
+/** Reads a date whose numbers are epoch milliseconds. */
+function epochMs(value: unknown): number | undefined {
+  if (!isNumeric(value)) return momentOf(value);
+  return Number.isFinite(Number(value)) ? Number(value) : undefined;
+}
+
+/** Whether a value is a date, or a number that stands for one. A number that is no time says nothing (E3). */
+function isReadableDate(value: unknown): boolean {
+  return isNumeric(value) || momentOf(value) !== undefined;
+}
+
+/** Reads a `Date`, or a date as text, as epoch milliseconds. */
+function momentOf(value: unknown): number | undefined {
+  // Not `instanceof`: in Jest the dates of Node's own modules have another constructor.
+  const isDate = Object.prototype.toString.call(value) === "[object Date]";
+  const time = isDate ? (value as Date).getTime() : typeof value === "string" ? parsed(value.trim()) : Number.NaN;
+  return Number.isNaN(time) ? undefined : time;
+}
+
+/** Reads a date as text. Without a zone it is UTC, where JavaScript would take it for local time. */
+function parsed(text: string): number {
+  const [, day, time = "00:00", zone = "Z"] = ISO_DATE.exec(text) ?? [];
+  if (day === undefined) return HTTP_DATE.test(text) ? Date.parse(text) : Number.NaN;
+  const offset = /^[+-]/.test(zone) ? `${zone.slice(0, 3)}:${zone.slice(3).replace(":", "") || "00"}` : "Z";
+  return Date.parse(`${day}T${time}${offset}`);
+}
+
+/** Reads a positive number of seconds. */
+function milliseconds(value: unknown): number | undefined {
+  const seconds = positiveNumber(value);
+  return seconds === undefined ? undefined : seconds * 1000;
 }
 
 /** Reads a positive number, or a string that holds one: some servers quote their numbers. */
 function positiveNumber(value: unknown): number | undefined {
-  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
-  return typeof number === "number" && number > 0 ? number : undefined;
+  const number = isNumeric(value) ? Number(value) : 0;
+  return number > 0 && number < Infinity ? number : undefined;
 }
 
-function isTime(value: unknown): value is number {
-  return typeof value === "number" && Number.isFinite(value);
+function isNumeric(value: unknown): boolean {
+  return (
+    typeof value === "number" || (typeof value === "string" && value.trim() !== "" && !Number.isNaN(Number(value)))
+  );
 }
 
 /**
@@ -118,9 +214,11 @@ export function windowsOf(
   minValidity: number,
   random: number = Math.random(),
 ): { readonly soft: number; readonly hard: number } {
+  const hard = Math.min(minValidity, lifetime / 4);
   return {
-    soft: Math.min(refreshBuffer, lifetime / 2) * (1 + random / 10),
-    hard: Math.min(minValidity, lifetime / 4),
+    // Each holds whatever the other is: without a soft window the refresh begins with the hard one.
+    soft: Math.max(Math.min(refreshBuffer, lifetime / 2) * (1 + random / 10), hard),
+    hard,
   };
 }
 
@@ -129,11 +227,6 @@ interface WindowOptions {
   readonly refreshBuffer: number;
   readonly minValidity: number;
 }
-
-/**
- * The value of {@link CachedToken.freshIn} that equals no burst's number, and not the 0 that means "no burst" either.
- */
-export const NO_BURST = -1;
 
 /** Milliseconds from a refresh that yielded no other token to the next refresh, at least. */
 const SHORTEST_PAUSE = 1000;
@@ -146,10 +239,6 @@ export class CachedToken {
   readonly token: AccessTokenRecord;
   /** The token was rejected and is served on until the next flight ends, whatever that yields (C6). */
   keptAfterRejection = false;
-  /**
-   * The burst of calls in which the token was found to be fresh. The other calls of that burst do not read the clocks.
-   */
-  freshIn: number = NO_BURST;
   softAt: number;
   hardAt: number;
   expiresAt: number;
@@ -182,7 +271,6 @@ export class CachedToken {
   /** Keeps the token although it was rejected. The next `peek` starts to replace it in the background. */
   keepAfterRejection(): void {
     this.keptAfterRejection = true;
-    this.freshIn = NO_BURST;
     this.softAt = -Infinity;
   }
 
@@ -205,7 +293,6 @@ export class CachedToken {
   }
 
   #refreshAfter(ms: number): void {
-    this.freshIn = NO_BURST;
     // `peek` compares the time with `softAt` first, so `softAt` must not lie after the expiry.
     this.softAt = Math.min(this.expiresAt, this.now() + ms);
   }

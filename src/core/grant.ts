@@ -40,8 +40,6 @@ export interface GrantTraits<State = unknown> {
   readonly key?: string | undefined;
   /** The key without the part that says whose token it is. Used where a pool's key says that. */
   readonly family?: string | undefined;
-  /** The server that mints, for example the URL of the token endpoint. The caches of a pool share its failures. */
-  readonly endpoint?: string | undefined;
   /** Where its tokens may be sent. The cache's own `origins` wins. */
   readonly origins?: Origins | undefined;
   /** Milliseconds a token lives when the response does not say. The cache's own option wins. */
@@ -65,8 +63,20 @@ export interface GrantTraits<State = unknown> {
   readonly revoke?: ((token: AccessToken | undefined, context: RevokeContext) => Promise<void>) | undefined;
 }
 
+/** Where a grant of ours asks for its tokens. It says with whom a failure of that server is shared in a pool (C9). */
+export interface TokenServer {
+  /** The token endpoint, or the issuer. */
+  readonly endpoint: string;
+  /** The client id. */
+  readonly client: string;
+  /** What the token is for: scope, resource, audience. */
+  readonly target: string;
+}
+
 /** A grant as the library sees it. */
 export interface GrantDefinition<State = unknown> extends GrantTraits<State> {
+  /** Absent for a function of the user's: its failures concern nobody else. */
+  readonly server?: TokenServer | undefined;
   /** Obtains one token. Called once per attempt; must not keep a cache of its own. */
   mint(context: MintContext<State>): Promise<TokenResponse & { readonly state?: State | undefined }>;
 }

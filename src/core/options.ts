@@ -8,6 +8,7 @@
 import { systemClock } from "../base/clock.ts";
 import { assertClock, assertFunction, assertOptions, count, duration, flag, optionError } from "../base/options.ts";
 import { usableValue } from "./access-token.ts";
+import { receivedAtOf } from "./expiry.ts";
 import { definitionOf } from "./grant.ts";
 import { requestRules } from "./origins.ts";
 import { ownSupply, storeDefinitionOf } from "./supply.ts";
@@ -65,6 +66,12 @@ export interface TokenCacheOptions {
    * @defaultValue the grant's, else 1_800_000 (30 minutes)
    */
   readonly defaultTtl?: number | undefined;
+  /**
+   * Milliseconds that a token is kept at most, whatever the token response says. With 0, no token is cached.
+   *
+   * @defaultValue none: as long as the response says
+   */
+  readonly maxTtl?: number | undefined;
   /** Milliseconds a mint may take, retries included. @defaultValue 10_000 (10 seconds) */
   readonly mintTimeout?: number | undefined;
   /**
@@ -97,6 +104,7 @@ export interface CacheSettings {
   readonly refreshBuffer: number;
   readonly minValidity: number;
   readonly defaultTtl: number;
+  readonly maxTtl: number;
   readonly mintTimeout: number;
   readonly retries: number;
   readonly supply: TokenSupply;
@@ -117,12 +125,13 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
   assertClock(clock);
   const mintTimeout = duration("mintTimeout", options.mintTimeout, 10_000);
   if (mintTimeout === 0) throw optionError("mintTimeout", mintTimeout, "more than 0 milliseconds");
-  const notify = quietly(onEvent);
+  const notify = safeListener(onEvent);
   const minting = {
     grant,
     clock,
     mintTimeout,
     defaultTtl: duration("defaultTtl", options.defaultTtl ?? grant.defaultTtl, 30 * 60_000),
+    maxTtl: options.maxTtl === undefined ? Infinity : duration("maxTtl", options.maxTtl, 0),
     retries: count("mintRetries", options.mintRetries, 2),
   };
   const minValidity = duration("minValidity", options.minValidity, 10_000);
@@ -145,7 +154,7 @@ function supplyOf(options: TokenCacheOptions, settings: Omit<FleetCache, "origin
   return storeDefinitionOf(store).supply({
     ...settings,
     origins: options.origins ?? settings.grant.origins,
-    poolKey: currentPoolKey,
+    poolKey: globals[poolKey],
   });
 }
 
@@ -158,35 +167,41 @@ function checkedInitial(initial: InitialToken | undefined): InitialToken | undef
   } catch (error) {
     throw new TypeError(`"initial" must be ${expected}: ${(error as Error).message}`, { cause: error });
   }
-  if (initial.receivedAt !== undefined) duration("initial.receivedAt", initial.receivedAt, 0);
+  receivedAtOf(initial);
   return { ...initial };
 }
 
-/** Returns a listener that does not throw. */
-export function quietly(listener: EventListener | undefined): EventListener | undefined {
+/** Returns a listener that neither throws nor leaves an unhandled rejection. */
+export function safeListener(listener: EventListener | undefined): EventListener | undefined {
   if (listener === undefined) return undefined;
   return (event) => {
     try {
-      listener(event);
-    } catch {
-      // The listener is the only place where the library reports errors, so an error of its own is dropped.
+      // The type says `void`, which an async function fits too.
+      Promise.resolve(listener(event)).catch(drop);
+    } catch (error) {
+      drop(error);
     }
   };
 }
 
+/** The listener is the only place where the library reports errors, so an error of its own is dropped. */
+function drop(_error: unknown): void {}
+
 /**
- * The key for which a pool is creating a cache at the moment; `undefined` otherwise. A store needs it, because it tells
- * whose token it is. A variable is enough, because a pool's `create` is synchronous.
+ * Where the key is for which a pool is creating a cache at the moment. A store needs it, because it tells whose token it is.
+ * A variable is enough, because a pool's `create` is synchronous; a global one, because the cache may be one of another copy
+ * of this package.
  */
-let currentPoolKey: string | undefined;
+const poolKey = Symbol.for("remint.pool-key/1");
+const globals = globalThis as { [poolKey]?: string | undefined };
 
 /** Runs a pool's `create` for a key. A cache that is created meanwhile belongs to that key. */
 export function withPoolKey<T>(key: string, create: () => T): T {
-  const outer = currentPoolKey;
-  currentPoolKey = key;
+  const outer = globals[poolKey];
+  globals[poolKey] = key;
   try {
     return create();
   } finally {
-    currentPoolKey = outer;
+    globals[poolKey] = outer;
   }
 }

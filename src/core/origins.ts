@@ -60,7 +60,10 @@ function matcherFromToken(origins: (token: AccessToken) => readonly string[]): O
 /** Calls the user's function. @throws {RemintError} `ERR_ORIGIN` when it fails or returns something else than URLs. */
 function originsOf(token: AccessToken, origins: (token: AccessToken) => readonly string[]): readonly string[] {
   try {
-    return origins(token).map((text) => (text === SELF ? SELF : new URL(text).origin));
+    const list = origins(token);
+    // An async function is wrong here; what it rejects with must not end the process.
+    if (!Array.isArray(list)) Promise.resolve(list).catch(() => {});
+    return list.map((text) => (text === SELF ? SELF : new URL(text).origin));
   } catch {
     throw new RemintError("ERR_ORIGIN", `the function given as "origins" did not return a list of absolute URLs`);
   }

@@ -3,14 +3,14 @@
  *
  * - When an origin has rejected tokens of three keys and accepted none since, the whole pool gets one renewal a second
  *   for it.
- * - A failure of a token endpoint counts for every key that uses the endpoint.
+ * - What concerns several keys of the failures of token endpoints is in {@link PoolFailures}.
  *
  * The guard of one cache is in `storm-guard.ts`, the memory of failures in `failures.ts`.
  *
  * @module
  */
 import { LruMap } from "../base/lru.ts";
-import { FailureMemory } from "./failures.ts";
+import { PoolFailures } from "./failures.ts";
 import type { Clock } from "../base/clock.ts";
 import type { SharedGuard } from "./storm-guard.ts";
 import type { PoolShare } from "./token-cache.ts";
@@ -18,7 +18,6 @@ import type { PoolShare } from "./token-cache.ts";
 const KEYS_UNTIL_DOUBT = 3;
 const PAUSE = 1000;
 const MOST_ORIGINS = 256;
-const MOST_ENDPOINTS = 256;
 
 interface Doubt {
   /** The guards of up to three keys that charged this origin. Further keys make no difference. */
@@ -31,22 +30,15 @@ interface Doubt {
 export class PoolGuard implements PoolShare, SharedGuard {
   readonly #clock: Clock;
   readonly #origins = new LruMap<string, Doubt>(MOST_ORIGINS);
-  readonly #failures = new LruMap<string, FailureMemory>(MOST_ENDPOINTS);
+  readonly failures: PoolFailures;
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.failures = new PoolFailures(clock);
   }
 
   get guard(): SharedGuard {
     return this;
-  }
-
-  failuresOf(endpoint: string): FailureMemory {
-    let memory = this.#failures.get(endpoint);
-    if (memory === undefined) {
-      this.#failures.set(endpoint, (memory = new FailureMemory(this.#clock)));
-    }
-    return memory;
   }
 
   get onTrial(): boolean {

@@ -10,9 +10,10 @@ import { RemintError } from "../base/errors.ts";
 import { assertClock, assertFunction, assertOptions, count, duration, optionError } from "../base/options.ts";
 import { withPoolKey } from "./options.ts";
 import { PoolGuard } from "./pool-guard.ts";
-import { CacheState } from "./token-cache.ts";
+import { isPooledCache } from "./token-cache.ts";
 import { policyHalf } from "./types.ts";
 import type { Clock } from "../base/clock.ts";
+import type { PooledCache } from "./token-cache.ts";
 import type { CloseOptions, TokenCache } from "./types.ts";
 
 /** The options of `createTokenPool`. */
@@ -90,7 +91,7 @@ export function createTokenPool(options: TokenPoolOptions): TokenPool {
 }
 
 interface Entry {
-  readonly state: CacheState;
+  readonly state: PooledCache;
   /** Monotonic milliseconds. */
   usedAt: number;
 }
@@ -107,7 +108,7 @@ class LruTokenPool implements TokenPool {
    * Evicted caches that the application may still hold. A key gets such a cache again: two caches with one rotating
    * refresh token would invalidate each other's.
    */
-  readonly #evicted = new Map<string, WeakRef<CacheState>>();
+  readonly #evicted = new Map<string, WeakRef<PooledCache>>();
   /** Forgets evicted caches that were garbage-collected. */
   readonly #collected = new FinalizationRegistry<string>((key) => {
     if (this.#evicted.get(key)?.deref() === undefined) this.#evicted.delete(key);
@@ -162,12 +163,15 @@ class LruTokenPool implements TokenPool {
     await Promise.all(states.map((state) => state.close()));
   }
 
-  #createCache(key: string): CacheState {
+  #createCache(key: string): PooledCache {
     const cache: unknown = withPoolKey(key, () => this.#create(key));
-    const state = policyHalf(Object(cache));
-    if (!(state instanceof CacheState))
+    const state: unknown = policyHalf(Object(cache));
+    if (!isPooledCache(state)) {
+      // An async function by mistake: its own failure is not to end the process beside this error.
+      if (cache instanceof Promise) cache.catch(() => {});
       throw optionError("create", cache, "a function that returns createTokenCache({ ... })");
-    state.joinPool(this.#share);
+    }
+    state.joinPool(this.#share, key);
     return state;
   }
 

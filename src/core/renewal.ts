@@ -14,9 +14,10 @@
  * @module
  */
 import { isSameToken } from "./storm-guard.ts";
-import type { RemintError } from "../base/errors.ts";
+import type { Rejection } from "../base/errors.ts";
 import type { AccessTokenRecord } from "./access-token.ts";
 import type { CachedToken } from "./expiry.ts";
+import type { Failure } from "./failures.ts";
 import type { Flight } from "./single-flight.ts";
 import type { TokenIdentity } from "./storm-guard.ts";
 import type { AccessToken, Renewal, RenewedToken, RequestTarget } from "./types.ts";
@@ -26,7 +27,7 @@ export interface RenewalHost {
   current(): CachedToken | undefined;
   flight(): Flight<AccessTokenRecord> | undefined;
   /** The failure that a mint would only repeat now (C9). */
-  failure(): RemintError | undefined;
+  failure(): Failure | undefined;
   /**
    * Begins to replace the tokens with these values. `mustBeFresh`: accept only a token that was minted because of a
    * rejection.
@@ -36,6 +37,12 @@ export interface RenewalHost {
   charge(token: TokenIdentity, site: RequestTarget): boolean;
   /** Charges the mint, if one is needed, and forgets the token (C6). `false`: the storm guard refuses. */
   reject(token: TokenIdentity, site: RequestTarget, costsMint: boolean): boolean;
+}
+
+/** What {@link Renewal.next} takes. */
+interface NextOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly rejected?: Rejection | undefined;
 }
 
 /** {@link Renewal} over a {@link RenewalHost}. */
@@ -57,14 +64,14 @@ export class TokenRenewal implements Renewal {
     this.#before = before;
   }
 
-  async next(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<RenewedToken> {
+  async next(options: NextOptions = {}): Promise<RenewedToken> {
     for (;;) {
       const current = this.#host.current();
       if (current !== undefined && this.#answers(current.token)) return this.#yield(current.token);
-      const flight = this.#host.flight() ?? this.#begin(current);
+      const flight = this.#host.flight() ?? this.#begin(current, options.rejected);
       // The storm guard began to refuse after the rejection was charged: the request tries the cached token once more.
       if (flight === undefined) return { token: current!.token, final: true };
-      const token = await flight.wait(options.signal);
+      const token = await flight.wait(options.signal, options.rejected);
       if (this.#answers(token) || this.#wasMintedBy(flight, token)) return this.#yield(token);
     }
   }
@@ -112,9 +119,9 @@ export class TokenRenewal implements Renewal {
    * Begins the mint that was charged. `undefined` when the storm guard refuses and there is a cached token to use
    * instead.
    */
-  #begin(current: CachedToken | undefined): Flight<AccessTokenRecord> | undefined {
+  #begin(current: CachedToken | undefined, rejected: Rejection | undefined): Flight<AccessTokenRecord> | undefined {
     const failure = this.#host.failure();
-    if (failure !== undefined) throw failure;
+    if (failure !== undefined) throw failure.toError(rejected);
     const paid = this.#host.charge(this.#rejected, this.#site);
     if (!paid && current !== undefined) return undefined;
     return this.#host.begin(this.#values, this.#second);

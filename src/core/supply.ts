@@ -38,7 +38,7 @@ export interface TokenNeed extends MintInput {
   readonly onRetry: MintSettings["onRetry"];
 }
 
-/** Work on getting a token. Its promise rejects with a {@link RemintError} only. */
+/** Work on getting a token. Its promise rejects with a {@link Failure} only. */
 export interface Obtaining extends Omit<RunningMint, "promise"> {
   /**
    * Resolves to `undefined` when another process is replacing the held token: use the held token and ask again later.

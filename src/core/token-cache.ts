@@ -7,19 +7,21 @@
  *
  * @module
  */
-import { RemintError } from "../base/errors.ts";
+import { abortReason } from "../base/abort.ts";
+import { isRemintError, RemintError } from "../base/errors.ts";
 import { stateLeftBy } from "../base/left-state.ts";
+import { optionError } from "../base/options.ts";
 import { printableUrl } from "../base/url.ts";
 import { AccessTokenRecord } from "./access-token.ts";
-import { CachedToken, NO_BURST } from "./expiry.ts";
-import { FailureMemory } from "./failures.ts";
-import { minted, runRevocation } from "./mint.ts";
+import { CachedToken, receivedAtOf } from "./expiry.ts";
+import { Failure, FailureMemory } from "./failures.ts";
+import { isRunning, minted, runRevocation } from "./mint.ts";
 import { cacheSettings } from "./options.ts";
 import { TokenRenewal } from "./renewal.ts";
 import { Flight } from "./single-flight.ts";
 import { isSameToken, StormGuard } from "./storm-guard.ts";
 import { policyKey } from "./types.ts";
-import type { BurstClock, Bursts } from "../base/clock.ts";
+import type { FailurePhase, PoolFailures } from "./failures.ts";
 import type { CacheSettings, TokenCacheOptions } from "./options.ts";
 import type { RenewalHost } from "./renewal.ts";
 import type { SharedGuard, TokenIdentity } from "./storm-guard.ts";
@@ -59,8 +61,17 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
 /** What the caches of a pool share (C13). */
 export interface PoolShare {
   readonly guard: SharedGuard;
-  /** Returns the memory of failures that all users of a token endpoint share. */
-  failuresOf(endpoint: string): FailureMemory;
+  readonly failures: PoolFailures;
+}
+
+/**
+ * What a pool needs of a cache. Two copies of this package may meet here: a pool takes the caches of the other copy too.
+ */
+export type PooledCache = Pick<CacheState, "handle" | "isMinting" | "assertRevocable" | "close" | "joinPool">;
+
+/** Returns whether the half of a cache is that of a cache which a pool can take. No `instanceof`: see above. */
+export function isPooledCache(half: unknown): half is PooledCache {
+  return typeof (Object(half) as Partial<PooledCache>).joinPool === "function";
 }
 
 /**
@@ -77,7 +88,6 @@ export class CacheState implements PolicyHalf {
   readonly handle: TokenCache = new SharedTokenCache(this);
   readonly rules: RequestRules;
   readonly #settings: CacheSettings;
-  readonly #bursts: Bursts | undefined;
   #failures: FailureMemory;
   #guard: StormGuard;
   #entry: CachedToken | undefined;
@@ -85,7 +95,7 @@ export class CacheState implements PolicyHalf {
   #lastToken: AccessTokenRecord | undefined;
   #flight: Flight<AccessTokenRecord> | undefined;
   /** Ends the flight. */
-  #abandon: ((reason: RemintError) => void) | undefined;
+  #abandon: ((reason: Failure) => void) | undefined;
   /** The token value that was forgotten last. The supply must not return it again. */
   #forgotten: string | undefined;
   /**
@@ -103,35 +113,34 @@ export class CacheState implements PolicyHalf {
   constructor(settings: CacheSettings) {
     this.#settings = settings;
     this.rules = settings.rules;
-    this.#bursts = (settings.clock as BurstClock).bursts;
     this.#failures = new FailureMemory(settings.clock);
     this.#guard = new StormGuard(settings.clock);
     this.#state = settings.grant.state;
     this.#seed = settings.seed;
     if (settings.initial !== undefined) {
-      const { initial, clock, defaultTtl } = settings;
-      const sentAt = initial.receivedAt ?? clock.now();
-      this.#cacheToken(minted(initial, { sentAt, defaultTtl, seeded: true }), 0);
+      const { initial, clock, defaultTtl, maxTtl } = settings;
+      const sentAt = Math.min(receivedAtOf(initial) ?? Infinity, clock.now());
+      this.#cacheToken(minted(initial, { sentAt, defaultTtl, maxTtl, seeded: true, isOwn: true }), 0);
     }
   }
 
   peek(): AccessToken | undefined {
     const entry = this.#entry;
     if (entry === undefined) return undefined;
-    const bursts = this.#bursts;
-    if (bursts !== undefined && bursts.current === entry.freshIn && bursts.left-- > 0) return entry.token;
     const now = entry.now();
-    if (now >= entry.softAt) return this.#peekInWindow(entry, now);
-    if (bursts !== undefined) entry.freshIn = bursts.read(now) || NO_BURST;
-    return entry.token;
+    return now < entry.softAt ? entry.token : this.#peekInWindow(entry, now);
   }
 
   get(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<AccessToken> {
-    const { signal } = options;
-    if (signal?.aborted) return Promise.reject(signal.reason as Error);
+    const signal = options.signal ?? undefined;
+    if (signal !== undefined && typeof signal.addEventListener !== "function") {
+      return Promise.reject(optionError("signal", signal, "an AbortSignal, such as that of an AbortController"));
+    }
+    if (signal?.aborted) return Promise.reject(abortReason(signal));
     const token = this.peek();
     if (token !== undefined) return Promise.resolve(token);
     try {
+      if (isRunning(this.#settings.grant)) throw ownWaitError();
       const flight = this.#flight ?? this.#startFlight("cold");
       const entry = this.#validEntry();
       return entry === undefined ? flight.wait(signal) : this.#waitForHalf(flight, entry, signal);
@@ -150,7 +159,7 @@ export class CacheState implements PolicyHalf {
     this.#closed = true;
     this.#entry = undefined;
     const flight = this.#flight;
-    this.#abandon?.(closedError());
+    this.#abandon?.(CLOSED);
     await flight?.promise.catch(() => {});
     const token = this.#lastToken;
     const state = this.#state;
@@ -177,7 +186,7 @@ export class CacheState implements PolicyHalf {
     const hasOther = entry !== undefined && entry.token.value !== token.value;
     // A renewal costs nothing when there is another token, a flight, or a remembered failure. It is then not charged
     // (C8).
-    const costsMint = !hasOther && this.#flight === undefined && this.#failures.active() === undefined;
+    const costsMint = !hasOther && this.#flight === undefined && this.#activeFailure() === undefined;
     if (!hasOther && !this.#reject(token, target, costsMint)) return undefined;
     return new TokenRenewal(this.#renewalHost(), token, target, flightsBefore);
   }
@@ -208,9 +217,9 @@ export class CacheState implements PolicyHalf {
   /**
    * Makes this cache one of a pool's. Failures of its server and rejections at an origin then count for the pool (C13).
    */
-  joinPool(share: PoolShare): void {
+  joinPool(share: PoolShare, key: string): void {
     const { clock, grant } = this.#settings;
-    const shared = grant.endpoint === undefined ? undefined : share.failuresOf(grant.endpoint);
+    const shared = grant.server === undefined ? undefined : share.failures.viewOf(grant.server, key);
     this.#failures = new FailureMemory(clock, shared);
     this.#guard = new StormGuard(clock, share.guard);
   }
@@ -218,7 +227,7 @@ export class CacheState implements PolicyHalf {
   /** `peek` in the soft or in the hard window, or after the expiry. */
   #peekInWindow(entry: CachedToken, now: number): AccessToken | undefined {
     if (now >= entry.expiresAt) return undefined;
-    if (this.#flight === undefined && this.#failures.active() === undefined) {
+    if (this.#flight === undefined && this.#activeFailure() === undefined) {
       if (entry.keptAfterRejection) this.#startFlight("rejected", [entry.token.value]);
       else this.#startFlight("expiring");
     }
@@ -235,44 +244,53 @@ export class CacheState implements PolicyHalf {
     entry: CachedToken,
     signal: AbortSignal | undefined,
   ): Promise<AccessToken> {
-    let endWait!: () => void;
-    const halfOver = new Promise<void>((resolve) => (endWait = resolve));
+    // The caller leaves the flight by a signal of its own, so that an abandoned wait does not keep the process alive.
+    const wait = new AbortController();
+    const leave = (): void => wait.abort(signal && abortReason(signal));
     const timer = this.#settings.clock.setTimeout(
       () => {
         flight.outwaited = true;
-        endWait();
+        wait.abort(HALF_OVER);
       },
       (entry.expiresAt - entry.now()) / 2,
     );
     timer.hold(true);
+    let token: AccessTokenRecord | undefined;
     try {
-      const ended = flight.wait(signal).catch((error: unknown) => {
-        if (signal?.aborted) throw error;
-      });
-      await Promise.race([ended, halfOver]);
+      signal?.addEventListener("abort", leave);
+      token = await flight.wait(wait.signal);
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      // Whatever became of the flight: the token at hand is valid until it expires.
     } finally {
       timer.cancel();
+      signal?.removeEventListener("abort", leave);
     }
-    return this.peek() ?? this.get({ signal });
+    if (token === undefined || this.#isRejected(flight, token)) return this.peek() ?? this.get({ signal });
+    // A new token serves those who waited for it, also when it is not to be cached. `peek` would begin the next mint then.
+    const cached = this.#validEntry()?.token;
+    return cached?.value === token.value ? cached : token;
+  }
+
+  #isRejected(flight: Flight<AccessTokenRecord>, { value }: AccessTokenRecord): boolean {
+    return flight.rejected.has(value) || this.#forgotten === value;
   }
 
   #startFlight(cause: MintCause, unwanted: readonly string[] = [], mustBeFresh = false): Flight<AccessTokenRecord> {
-    if (this.#closed) throw closedError();
-    const failure = this.#failures.active();
-    if (failure !== undefined) throw failure;
-    const { clock, supply } = this.#settings;
-    const startedAt = clock.monotonic();
+    if (this.#closed) throw CLOSED.toError();
+    const failure = this.#activeFailure();
+    // What others know of the server does not concern the user's `initial` function, which may have a token.
+    if (failure !== undefined && this.#seed === undefined) throw failure.toError();
+    const begin = { at: this.#settings.clock.monotonic(), phase: this.#phase() };
     const rejected = new Set<string>();
     const need = { ...this.#need(cause, unwanted, rejected), mustBeFresh };
     this.#seed = undefined;
     this.#charged = undefined;
     this.#guard.begun();
-    const obtaining = supply.start(need);
-    const duration = (): number => clock.monotonic() - startedAt;
+    const obtaining = this.#settings.supply.start(need);
     const promise: Promise<AccessTokenRecord> = obtaining.promise.then(
-      (obtained) =>
-        obtained === undefined ? this.#onUnchanged(cause) : this.#onObtained(flight, obtained, duration()),
-      (error: RemintError) => this.#onFailed(flight, error, duration()),
+      (obtained) => (obtained === undefined ? this.#onUnchanged(cause) : this.#onObtained(flight, obtained, begin)),
+      (reason: Failure) => this.#onFailed(flight, reason, begin),
     );
     const flight: Flight<AccessTokenRecord> = new Flight(++this.#flightCount, cause, promise, obtaining.hold, rejected);
     this.#flight = flight;
@@ -293,6 +311,7 @@ export class CacheState implements PolicyHalf {
       previous: this.#lastToken,
       state: this.#state,
       seed: this.#seed,
+      failureOfOthers: this.#seed && (() => this.#activeFailure()),
       onRetry: (attempt, error) => notify?.({ name: "mint-retried", attempt, error }),
     };
   }
@@ -302,24 +321,25 @@ export class CacheState implements PolicyHalf {
     this.#flight = undefined;
     const entry = this.#validEntry();
     // The token was forgotten or has expired meanwhile, so the callers that wait need another one.
-    if (entry === undefined) return this.#startFlight(cause).promise;
+    if (entry === undefined) return this.#startNextFlight(cause);
     entry.postponeRefresh();
     return entry.token;
   }
 
-  #onObtained(flight: Flight<AccessTokenRecord>, obtained: Obtained, duration: number): AccessTokenRecord {
+  #onObtained(flight: Flight<AccessTokenRecord>, obtained: Obtained, begin: FlightBegin): AccessTokenRecord {
+    const duration = this.#settings.clock.monotonic() - begin.at;
     let token: AccessTokenRecord;
     const last = this.#lastToken?.value;
     const { cause } = flight;
-    // Before the token is checked: a new refresh token counts even if the access token beside it is unusable.
-    if (obtained.response.state !== undefined) this.#state = obtained.response.state;
     try {
+      // Before the token is checked: a new refresh token counts even if the access token beside it is unusable.
+      if (obtained.response.state !== undefined) this.#state = obtained.response.state;
       token = this.#cacheToken(obtained, flight.number, flight.rejected);
     } catch (error) {
-      return this.#onFailed(flight, error as RemintError, duration);
+      return this.#onFailed(flight, unusableFailure(error), begin);
     }
     this.#flight = undefined;
-    this.#failures.clear();
+    this.#failures.clear(obtained.adopted !== true && obtained.seeded !== true);
     const { expiresAt } = token;
     if (obtained.adopted) {
       this.#guard.refund();
@@ -330,16 +350,42 @@ export class CacheState implements PolicyHalf {
     return token;
   }
 
-  #onFailed(flight: Flight<AccessTokenRecord>, error: RemintError, duration: number): never {
-    const state = stateLeftBy(error);
+  #onFailed(flight: Flight<AccessTokenRecord>, failure: Failure, begin: FlightBegin): never {
+    const state = stateLeftBy(failure);
     if (state !== undefined) this.#state = state;
     this.#flight = undefined;
-    if (this.#closed) throw error;
+    if (this.#closed) throw failure;
     this.#guard.failed();
-    const servedStale = this.#validEntry() !== undefined;
-    const shared = this.#failures.remember(error, !servedStale, this.#settings.isShared);
-    this.#settings.notify?.({ name: "mint-failed", cause: flight.cause, duration, error: shared, servedStale });
-    throw shared;
+    const servedStale = this.#phase() !== "expired";
+    this.#failures.remember(failure, begin.phase, begin.at, this.#settings.isShared);
+    const duration = this.#settings.clock.monotonic() - begin.at;
+    this.#settings.notify?.({
+      name: "mint-failed",
+      cause: flight.cause,
+      duration,
+      error: failure.toEventError(),
+      servedStale,
+    });
+    throw failure;
+  }
+
+  /** The next flight for callers that wait for one that yielded nothing. */
+  #startNextFlight(cause: MintCause): Promise<AccessTokenRecord> {
+    if (this.#closed) return Promise.reject(CLOSED);
+    const failure = this.#activeFailure();
+    return failure === undefined ? this.#startFlight(cause).promise : Promise.reject(failure);
+  }
+
+  /** The failure that a mint now would only repeat (C9). */
+  #activeFailure(): Failure | undefined {
+    return this.#failures.active(this.#phase());
+  }
+
+  /** What a failed mint costs callers now. */
+  #phase(): FailurePhase {
+    const entry = this.#validEntry();
+    if (entry === undefined) return "expired";
+    return entry.now() >= entry.hardAt ? "window" : "background";
   }
 
   /**
@@ -404,9 +450,17 @@ export class CacheState implements PolicyHalf {
       begin: (values, mustBeFresh) => this.#startFlight("rejected", values, mustBeFresh),
       charge: (token, target) => this.#charge(token, target),
       reject: (token, target, costsMint) => this.#reject(token, target, costsMint),
-      failure: () => this.#failures.active(),
+      failure: () => this.#activeFailure(),
     };
   }
+}
+
+/** How a flight began. */
+interface FlightBegin {
+  /** Monotonic milliseconds. */
+  readonly at: number;
+  /** What a failure cost callers then. The token may expire before the flight fails: that is worth a flight of its own. */
+  readonly phase: FailurePhase;
 }
 
 /**
@@ -448,6 +502,25 @@ class SharedTokenCache implements TokenCache {
   }
 }
 
-function closedError(): RemintError {
-  return new RemintError("ERR_CLOSED", "this token cache was closed; create a new one to go on");
+const CLOSED = new Failure("nobody", {
+  code: "ERR_CLOSED",
+  message: "this token cache was closed; create a new one to go on",
+  retryable: false,
+});
+
+/** The reason with which a caller stops to wait for a new token: the old one is still valid. */
+const HALF_OVER = new Error("half of the time is over");
+
+/** Describes why an obtained token cannot be used. What a grant returns may be any object, with getters that throw. */
+function unusableFailure(error: unknown): Failure {
+  if (isRemintError(error)) return Failure.of(error, "key");
+  const message = "no token is available: what the grant returned cannot be read";
+  return new Failure("key", { code: "ERR_TOKEN_RESPONSE", message, retryable: false }, () => error);
+}
+
+/** The error of a grant that asks the very cache that waits for it. */
+function ownWaitError(): RemintError {
+  const hint = "give the grant a client without tokens, or one with another cache";
+  const message = "the grant asked its own token cache for a token, and would have waited for itself";
+  return new RemintError("ERR_GRANT", message, { hint });
 }

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import type { RemintError } from "../base/errors.ts";
+import type { Rejection, RemintError } from "../base/errors.ts";
 
 declare const opaque: unique symbol;
 
@@ -48,8 +48,11 @@ export interface TokenResponse {
    * ignored.
    */
   readonly expires_in?: number | string | undefined;
-  /** When the token expires: ISO 8601 (UTC where no zone is given) or epoch seconds. Wins over `expires_in`. */
-  readonly expires_at?: number | string | undefined;
+  /**
+   * When the token expires: a Date, ISO 8601 (UTC where no zone is given) or epoch seconds. With `expires_in`, the earlier
+   * of the two counts.
+   */
+  readonly expires_at?: number | string | Date | undefined;
   /** The scope that was granted. */
   readonly scope?: string | undefined;
   /**
@@ -64,8 +67,8 @@ export interface TokenResponse {
 
 /** A token that exists already: a token response, and when it was received. */
 export interface InitialToken extends TokenResponse {
-  /** When the response was received. Epoch milliseconds. @defaultValue now */
-  readonly receivedAt?: number | undefined;
+  /** When the response was received: epoch milliseconds, a Date or ISO 8601. @defaultValue now, which is also the latest */
+  readonly receivedAt?: number | string | Date | undefined;
 }
 
 /** Where a token may be sent: a list of origins, `"any"` for every https origin, or a function of the token. */
@@ -252,7 +255,11 @@ export interface RenewedToken {
 /** How one request gets another token after its own was rejected. It may be abandoned at any time. */
 export interface Renewal {
   /** @throws {RemintError} When no token could be minted. */
-  next(options?: { readonly signal?: AbortSignal | undefined }): Promise<RenewedToken>;
+  next(options?: {
+    readonly signal?: AbortSignal | undefined;
+    /** The API's answer, to be named in the error. */
+    readonly rejected?: Rejection | undefined;
+  }): Promise<RenewedToken>;
   /** Reports that a token which was not final was rejected too. `false`: the storm guard refuses another mint (C8). */
   again(token: AccessToken): boolean;
 }

@@ -87,8 +87,8 @@ export class DpopKey implements ProofKey {
   ): Promise<Proof> {
     const { method, url, token } = request;
     if (origin === undefined) {
-      const message = `no DPoP proof can be made for ${url}: a proof needs an absolute URL, and this has no origin`;
-      throw new RemintError("ERR_ORIGIN", message);
+      const hint = `no DPoP proof can be made for ${url}: a proof needs an absolute URL, and this has no origin`;
+      throw new RemintError("ERR_ORIGIN", "no DPoP proof can be made for this URL", { hint });
     }
     const nonce = given ?? nonces.use(origin);
     const jwt = await this.#signed(url, method, nonce, token?.value);
@@ -110,7 +110,8 @@ export class DpopKey implements ProofKey {
       return await generateProof(await this.#source.load(), url, method, nonce, token);
     } catch (error) {
       if (isRemintError(error)) throw error;
-      throw new RemintError("ERR_GRANT", "no DPoP proof could be made; see the cause", { cause: safeCause(error) });
+      const options = { hint: "no DPoP proof could be made; see the cause", cause: safeCause(error) };
+      throw new RemintError("ERR_GRANT", "no DPoP proof could be made", options);
     }
   }
 

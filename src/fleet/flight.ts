@@ -9,7 +9,8 @@
  *
  * @module
  */
-import { RemintError } from "../base/errors.ts";
+import { isRemintError, RemintError, safeCause } from "../base/errors.ts";
+import { Failure } from "../core/failures.ts";
 import { decide } from "./decision.ts";
 import { lead, mintAlone } from "./lead.ts";
 import { Lease } from "./lease.ts";
@@ -39,6 +40,7 @@ const MOST_SWAPS_IN_A_ROW = 8;
  * back, because its mint would run past the end of the lease.
  */
 const TOO_LATE = 0.8;
+const UNKNOWN = "no token is available: the record that processes share could not be read or written";
 
 class FleetFlight {
   readonly #supply: FleetSupply;
@@ -57,14 +59,17 @@ class FleetFlight {
 
   /**
    * @returns The token; `undefined`: the cache goes on with the token that it holds.
-   * @throws {RemintError} When no token can be had.
+   * @throws {Failure} When no token can be had.
    */
   async run(): Promise<Obtained | undefined> {
     try {
       return await this.#obtain();
     } catch (error) {
       if (error instanceof StoreFault) return this.#withoutStore(error);
-      throw error;
+      if (error instanceof Failure) throw error;
+      // A fault of this package, or of the platform's cryptography: told to the caller, like every failure.
+      const own = isRemintError(error) ? error : new RemintError("ERR_STORE", UNKNOWN, { cause: safeCause(error) });
+      throw Failure.of(own, "key");
     }
   }
 
@@ -174,9 +179,9 @@ class FleetFlight {
   }
 
   #withoutStore(fault: StoreFault): Obtained | undefined | Promise<Obtained> {
-    const error = this.#supply.reportStoreFailure(fault);
+    const failure = this.#supply.reportStoreFailure(fault);
     if (this.#isBackground()) return undefined;
-    if (this.#supply.isStateful) throw error;
+    if (this.#supply.isStateful) throw failure;
     this.#supply.noteMintWithoutStore(this.#need.unwanted.at(-1));
     return mintAlone(this.#leader(this.#need.state));
   }
@@ -203,8 +208,9 @@ class FleetFlight {
   #assertTimeLeft(): void {
     this.#waits.assertNotAbandoned();
     if (this.#now() < this.#until) return;
-    const message = "no token in time: other processes of the fleet held the lease and published none";
-    throw new RemintError("ERR_STORE", message, { retryable: true });
+    const message = "no token is available: other processes did not deliver one in time";
+    const hint = "other processes of the fleet held the lease and published no token";
+    throw new Failure("key", { code: "ERR_STORE", message, hint, retryable: true });
   }
 
   #now(): number {

@@ -42,7 +42,7 @@ export interface Search {
   /** The facts with which the record begins if it is in none of the places. */
   readonly own: Facts;
   readonly waits: Waits;
-  /** @throws {RemintError} When the time of the flight is up. */
+  /** @throws {Failure} When the time of the flight is up. */
   readonly assertTime: () => void;
 }
 

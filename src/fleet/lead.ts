@@ -10,7 +10,7 @@ import { stateLeftBy } from "../base/left-state.ts";
 import { startMint } from "../core/mint.ts";
 import { StoreFault } from "./link.ts";
 import { adopted, knownFrom, read } from "./record.ts";
-import type { RemintError } from "../base/errors.ts";
+import type { Failure } from "../core/failures.ts";
 import type { Minted } from "../core/mint.ts";
 import type { Obtained, TokenNeed } from "../core/supply.ts";
 import type { Lease } from "./lease.ts";
@@ -40,7 +40,7 @@ const LATE_TRIES_WITH_STATE = 600;
 /** Other processes may write to the record while this one saves its state: heartbeats, for example. */
 const MOST_TURNS = 8;
 
-/** Mints under the lease. @throws {RemintError} The error of the mint, which the record then has too. */
+/** Mints under the lease. @throws {Failure} The failure of the mint, which the record then has too. */
 export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
   const { supply, waits } = leader;
   let minted: Minted;
@@ -48,9 +48,11 @@ export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
     waits.assertNotAbandoned();
     minted = await mintAlone(leader);
   } catch (error) {
-    const left = stateLeftBy(error as RemintError);
+    const failure = error as Failure;
+    const left = stateLeftBy(failure);
     if (left !== undefined) supply.noteRotation(leader.state, left);
-    const told = waits.isAbandoned && left === undefined ? lease.release() : lease.fail(error as RemintError);
+    const isNobodys = waits.isAbandoned || failure.owner === "nobody";
+    const told = isNobodys && left === undefined ? lease.release() : lease.fail(failure);
     await told.catch((fault: unknown) => supply.reportStoreFailure(fault));
     throw error;
   }

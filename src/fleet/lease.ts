@@ -12,13 +12,12 @@
  */
 import { stateLeftBy } from "../base/left-state.ts";
 import { withoutCredentials } from "../base/redacted.ts";
-import { delayAfter } from "../core/failures.ts";
+import { delayAfter, type Failure } from "../core/failures.ts";
 import { pauseAfter } from "../core/storm-guard.ts";
 import { write } from "./record.ts";
 import { storedFailure } from "./shared-failure.ts";
 import { rotated } from "./sign-in.ts";
 import type { Timer } from "../base/clock.ts";
-import type { RemintError } from "../base/errors.ts";
 import type { Minted } from "../core/mint.ts";
 import type { Fleet } from "./link.ts";
 import type { Facts, FleetRecord, Place, StoredToken, TokenRecord, Written } from "./record.ts";
@@ -99,7 +98,7 @@ export class Lease {
    * Ends the lease with the record of a failed mint. The record keeps a token that is still valid, and the state that
    * the failed mint left.
    */
-  async fail(error: RemintError): Promise<void> {
+  async fail(error: Failure): Promise<void> {
     await this.#stopHeartbeats();
     const left = stateLeftBy(error);
     const facts = left === undefined ? this.#facts : rotated(this.#facts, left);

@@ -5,13 +5,15 @@
  *
  * @module
  */
-import { RemintError, TokenEndpointError, type RemintErrorCode } from "../base/errors.ts";
+import { Failure } from "../core/failures.ts";
+import type { RemintErrorCode } from "../base/errors.ts";
 
 /** A failure as a record stores it. */
 export interface StoredFailure {
   readonly code: RemintErrorCode;
   readonly message: string;
   readonly retryable: boolean;
+  readonly hint?: string | undefined;
   /** The HTTP status. This and the following members are set only if the token endpoint refused. */
   readonly status?: number | undefined;
   readonly error?: string | undefined;
@@ -20,18 +22,30 @@ export interface StoredFailure {
   readonly terminal?: boolean | undefined;
 }
 
-/** Returns the part of an error that a record stores. The cause is left out, because it can be any value. */
-export function storedFailure(failure: RemintError): StoredFailure {
-  const { code, message, retryable } = failure;
-  if (!(failure instanceof TokenEndpointError)) return { code, message, retryable };
-  const { status, error, errorDescription, retryAfter, terminal } = failure;
-  return { code, message, retryable, status, error, errorDescription, retryAfter, terminal };
+/** Returns the part of a failure that a record stores. The cause is left out, because it can be any value. */
+export function storedFailure(failure: Failure): StoredFailure {
+  const {
+    code,
+    message,
+    hint,
+    retryable,
+    endpointStatus: status,
+    error,
+    errorDescription,
+    retryAfter,
+    terminal,
+  } = failure;
+  if (status === undefined) return { code, message, hint, retryable, terminal };
+  return { code, message, hint, retryable, status, error, errorDescription, retryAfter, terminal };
 }
 
-/** Creates the error for a failure that another process has stored. */
-export function failureOf(stored: StoredFailure): RemintError {
-  const { code, status, retryable, ...rest } = stored;
-  const message = `${stored.message} (reported by another process of the fleet)`;
-  if (status !== undefined) return new TokenEndpointError(status, message, { ...rest, retryable });
-  return new RemintError(code, message, { retryable });
+/** Creates the failure that another process has stored. It stays with the key whose record it stands in. */
+export function failureOf(stored: StoredFailure): Failure {
+  const { status: endpointStatus, hint, ...facts } = stored;
+  const reported = "reported by another process of the fleet";
+  return new Failure("key", {
+    ...facts,
+    endpointStatus,
+    hint: hint === undefined ? reported : `${hint} (${reported})`,
+  });
 }

@@ -8,6 +8,7 @@
  * @module
  */
 import { RemintError, safeCause } from "../base/errors.ts";
+import { Failure } from "../core/failures.ts";
 import { findState, placesOf } from "./home.ts";
 import { Lease } from "./lease.ts";
 import { StoreFault } from "./link.ts";
@@ -177,17 +178,18 @@ export class FleetSupply {
     return { ...this.#facts, mints, strikes, fails };
   }
 
-  /** Reports a failure of the store to `onEvent`. @returns The error for callers that cannot get a token without it. */
-  reportStoreFailure(fault: unknown): RemintError {
+  /** Reports a failure of the store to `onEvent`. @returns The failure for callers that cannot get a token without it. */
+  reportStoreFailure(fault: unknown): Failure {
     const { message, cause } = fault as Error;
     const consequence = this.isStateful
       ? "so no token is available: the state of this grant (a refresh token) can be used once, and only the store knows " +
         "whether it was used"
       : "so this process mints for itself until the store works again";
-    const text = `${message}, ${consequence}`;
-    const error = new RemintError("ERR_STORE", text, { cause: safeCause(cause), retryable: true });
-    this.settings.notify?.({ name: "store-failed", error });
-    return error;
+    const text = "no token is available: the store through which processes share tokens failed";
+    const facts = { code: "ERR_STORE", message: text, hint: `${message}, ${consequence}`, retryable: true } as const;
+    const failure = Failure.of(new RemintError(facts.code, text, { ...facts, cause: safeCause(cause) }), "key");
+    this.settings.notify?.({ name: "store-failed", error: failure.toError() });
+    return failure;
   }
 }
 

@@ -7,7 +7,7 @@
  * @module
  */
 import type { Clock, Timer } from "../base/clock.ts";
-import type { RemintError } from "../base/errors.ts";
+import type { Failure } from "../core/failures.ts";
 import type { RunningMint } from "../core/mint.ts";
 
 /** The pauses and the mint of one flight. */
@@ -16,7 +16,7 @@ export class Waits {
   #isAwaited = false;
   #timer: Timer | undefined;
   #mint: RunningMint | undefined;
-  #abandoned: RemintError | undefined;
+  #abandoned: Failure | undefined;
   #wake: (() => void) | undefined;
 
   constructor(clock: Clock) {
@@ -31,7 +31,7 @@ export class Waits {
   }
 
   /** Ends the flight: aborts its mint and ends its pause. */
-  abandon(reason: RemintError): void {
+  abandon(reason: Failure): void {
     this.#abandoned = reason;
     this.#mint?.abandon(reason);
     this.#wake?.();
@@ -41,12 +41,12 @@ export class Waits {
     return this.#abandoned !== undefined;
   }
 
-  /** @throws {RemintError} When the flight was abandoned: the reason. */
+  /** @throws {Failure} When the flight was abandoned: the reason. */
   assertNotAbandoned(): void {
     if (this.#abandoned !== undefined) throw this.#abandoned;
   }
 
-  /** Waits for so many milliseconds. @throws {RemintError} When the flight is abandoned meanwhile: the reason. */
+  /** Waits for so many milliseconds. @throws {Failure} When the flight is abandoned meanwhile: the reason. */
   async sleep(delay: number): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#wake = resolve;

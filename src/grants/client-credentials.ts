@@ -53,6 +53,7 @@ export function clientCredentialsGrant(options: ClientCredentialsGrantOptions): 
   const grantType = "client_credentials";
   return endpointGrant(client, options, {
     key: key !== undefined || isNameable(client, form) ? grantKey({ grantType, client, form, key }) : undefined,
+    form,
     mint: ({ signal }) => requestToken(client, { grantType, parameters: new URLSearchParams(form), signal }),
   });
 }

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { tokenResponseError } from "../base/errors.ts";
+import { type RemintError, tokenResponseError } from "../base/errors.ts";
 import { assertFunction, assertOptions, assertString, duration, kindOf } from "../base/options.ts";
 import { grantOf } from "../core/grant.ts";
 import type { Grant, GrantTraits, MintContext } from "../core/grant.ts";
@@ -87,22 +87,25 @@ function tokenResponse<State>(
   minted: CustomToken<State> | null | undefined,
 ): TokenResponse & { readonly state?: State | undefined } {
   if (typeof minted === "string") return { access_token: minted };
-  if (typeof minted !== "object" || minted === null) throw tokenResponseError(`"mint" returned ${kindOf(minted)}`);
+  if (typeof minted !== "object" || minted === null) throw unusable(`"mint" returned ${kindOf(minted)}`);
   if ("access_token" in minted) return dataOf(minted) as TokenResponse;
   if ("accessToken" in minted) {
     const { accessToken, expiresAt, expiresOn, tokenType, ...rest } = minted;
-    return { ...dataOf(rest), ...standardMembers(accessToken, expiresAt ?? expiresOn, tokenType) };
+    return { ...dataOf(rest), expiresAt, expiresOn, ...standardMembers(accessToken, tokenType) };
   }
   if ("token" in minted) {
     const { token, expiresOnTimestamp, tokenType, ...rest } = minted;
-    return { ...dataOf(rest), ...standardMembers(token, expiresOnTimestamp, tokenType) };
+    return { ...dataOf(rest), expiresOnTimestamp, ...standardMembers(token, tokenType) };
   }
-  throw tokenResponseError(`"mint" returned an object without "access_token", "accessToken" or "token"`);
+  throw unusable(`"mint" returned an object without "access_token", "accessToken" or "token"`);
 }
 
-function standardMembers(value: string, end: DatedToken["expiresAt"], type: string | undefined): TokenResponse {
-  const expiresAt = end instanceof Date ? end.getTime() : (end ?? undefined);
-  return { access_token: value, expires_at: expiresAt, ...(type !== undefined && { token_type: type }) };
+function unusable(hint: string): RemintError {
+  return tokenResponseError("no token is available: what the grant returned cannot be used", hint);
+}
+
+function standardMembers(value: string, type: string | undefined): TokenResponse {
+  return { access_token: value, ...(type !== undefined && { token_type: type }) };
 }
 
 /** Copies an object without its functions: some libraries put methods such as `claims()` into the response. */

@@ -7,6 +7,7 @@
  * @module
  */
 import { grantOf } from "../core/grant.ts";
+import { tokenServer } from "../oauth/parameters.ts";
 import { boundToken, proofMember } from "../oauth/request.ts";
 import { revocationMember } from "../oauth/revocation.ts";
 import type { Grant, MintContext } from "../core/grant.ts";
@@ -17,6 +18,8 @@ import type { GrantOptions } from "../oauth/parameters.ts";
 /** The members in which these grants differ. */
 interface OwnMembers {
   readonly key: string | undefined;
+  /** The parameters of every request. */
+  readonly form: URLSearchParams;
   readonly mint: (context: MintContext) => Promise<TokenResponse>;
 }
 
@@ -24,13 +27,13 @@ interface OwnMembers {
 export function endpointGrant(
   client: TokenClient,
   { origins, defaultTtl }: Pick<GrantOptions, "origins" | "defaultTtl">,
-  { key, mint }: OwnMembers,
+  { key, form, mint }: OwnMembers,
 ): Grant {
   return grantOf({
     ...proofMember(client),
     ...revocationMember(client),
     key,
-    endpoint: client.endpoint,
+    server: tokenServer(client, form),
     origins,
     defaultTtl,
     mint: async (context) => ({ ...boundToken(client, await mint(context)), refresh_token: undefined }),

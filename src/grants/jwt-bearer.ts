@@ -71,6 +71,7 @@ export function assertionGrant(options: JwtBearerGrantOptions, names: KeyOptionN
   const makeAssertion = assertionMaker(options.assertion, names);
   return endpointGrant(client, options, {
     key: keyOf(client, form, options),
+    form,
     async mint({ signal }) {
       // A new assertion for every send: a server that asks for a DPoP nonce may count the assertion as used already.
       const parameters = async (): Promise<URLSearchParams> => {
@@ -93,14 +94,14 @@ function assertionMaker(
     const expected = "a non-empty string, a function that returns one, or { key, issuer, subject, audience } to sign";
     throw optionError("assertion", given, expected);
   }
-  return async (signal) => stringOf("assertion", given, { signal });
+  return (signal) => stringOf("assertion", given, signal, { signal });
 }
 
 const OWN_CLAIMS = ["iss", "sub", "aud", "exp", "iat", "nbf"];
 const A_MINUTE = 60_000;
 
 /** Checks what an assertion is made of, and returns the function that signs one. */
-function signer(options: SignedAssertion, names: KeyOptionNames): () => Promise<string> {
+function signer(options: SignedAssertion, names: KeyOptionNames): (signal: AbortSignal) => Promise<string> {
   const { issuer, subject, claims = {} } = options;
   const lifetime = duration("assertion.lifetime", options.lifetime, A_MINUTE);
   if (lifetime < 1000) throw optionError("assertion.lifetime", lifetime, "at least 1000 milliseconds");
@@ -114,11 +115,16 @@ function signer(options: SignedAssertion, names: KeyOptionNames): () => Promise<
   }
   const key = signingKey(options, names);
   const fixedClaims = { ...claims, iss: issuer, sub: subject, aud: more.length === 0 ? only : [only, ...more] };
-  return async () => {
+  return async (signal) => {
     const iat = Math.floor(systemClock.now() / 1000);
     // `jti` is new too, because a server may refuse an assertion that it has seen before. `nbf` is left out, because
     // the server's clock may be behind.
-    return signedJwt(await key(), { ...fixedClaims, iat, nbf: undefined, exp: iat + Math.floor(lifetime / 1000) });
+    return signedJwt(await key(signal), {
+      ...fixedClaims,
+      iat,
+      nbf: undefined,
+      exp: iat + Math.floor(lifetime / 1000),
+    });
   };
 }
 

@@ -9,7 +9,7 @@ import { TokenEndpointError } from "../base/errors.ts";
 import { assertFunction, assertOptions, assertString } from "../base/options.ts";
 import { grantOf } from "../core/grant.ts";
 import { tokenClient } from "../oauth/client.ts";
-import { grantForm, grantKey } from "../oauth/parameters.ts";
+import { grantForm, grantKey, tokenServer } from "../oauth/parameters.ts";
 import { boundToken, proofMember, requestToken } from "../oauth/request.ts";
 import { revokeToken } from "../oauth/revocation.ts";
 import { Rotation } from "./rotation.ts";
@@ -98,7 +98,7 @@ export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
     // Without the option `key` nothing tells one user's tokens from another's, so there is no key to share them by.
     key: key === undefined ? undefined : grantKey({ grantType, client, form, key }),
     family: grantKey({ grantType, client, form }),
-    endpoint: client.endpoint,
+    server: tokenServer(client, form),
     origins: options.origins,
     defaultTtl: options.defaultTtl,
     state: first,

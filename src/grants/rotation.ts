@@ -15,13 +15,16 @@
  */
 import { leaveOnAbort } from "../base/abort.ts";
 import { systemClock } from "../base/clock.ts";
-import { isRemintError, RemintError, TokenEndpointError } from "../base/errors.ts";
+import { isRemintError, TokenEndpointError } from "../base/errors.ts";
 import { leaveState } from "../base/left-state.ts";
 import { optionError } from "../base/options.ts";
+import { awaitUnder } from "../base/pending.ts";
 import { withoutCredentials } from "../base/redacted.ts";
+import { callUserFunction, userFunctionError } from "../base/user-function.ts";
 import { redactedCause, redactor } from "../oauth/redaction.ts";
 import { aged, isWorthUsing, patient } from "./late-answer.ts";
 import { UsedTokens } from "./used-tokens.ts";
+import type { RemintError } from "../base/errors.ts";
 import type { MintContext } from "../core/grant.ts";
 import type { TokenResponse } from "../core/types.ts";
 
@@ -55,13 +58,21 @@ interface Landed {
   isSaved: boolean;
 }
 
+/** A request with a refresh token. Mints share it, and it goes on for a while after they gave up. */
+interface Exchange {
+  readonly token: string;
+  readonly promise: Promise<Landed>;
+  /** The request's own signal. */
+  readonly signal: AbortSignal;
+}
+
 /** The refresh token in use, and what has become of those before it. */
 export class Rotation {
   readonly #host: RotationHost;
   readonly #used = new UsedTokens();
   #current: string;
   #refused: { readonly token: string; readonly error: TokenEndpointError } | undefined;
-  #running: { readonly token: string; readonly promise: Promise<Landed> } | undefined;
+  #running: Exchange | undefined;
   #landed: Landed | undefined;
 
   constructor(host: RotationHost, first: string) {
@@ -94,7 +105,9 @@ export class Rotation {
       const token = await this.#take(this.#landed, signal, startedAt);
       if (isWorthUsing(token, startedAt)) return token;
     }
-    return this.#take(await leaveOnAbort(this.#exchange(signal), signal), signal, startedAt);
+    const exchange = this.#exchange(signal);
+    const landed = await awaitUnder(signal, exchange.signal, () => leaveOnAbort(exchange.promise, signal));
+    return this.#take(landed, signal, startedAt);
   }
 
   /** Saves the refresh token of an answer, then returns the answer as a token response. */
@@ -110,39 +123,42 @@ export class Rotation {
     if (landed.isSaved || onRotate === undefined) return;
     const { replaced, refreshToken } = landed;
     const response = withoutCredentials(landed.response);
+    // A caller may leave before the save has ended. A save that ends later still counts.
+    const save = async (): Promise<void> => {
+      await onRotate(refreshToken, { replaced, response, signal });
+      landed.isSaved = true;
+    };
     try {
-      // A caller may leave before the save has ended. A save that ends later still counts.
-      const saving = (async () => onRotate(refreshToken, { replaced, response, signal }))();
-      void saving.then(() => (landed.isSaved = true)).catch(() => {});
-      await leaveOnAbort(saving, signal);
+      await callUserFunction("onRotate", signal, () => leaveOnAbort(save(), signal), {
+        consequence: "The new refresh token is kept in memory only; the next mint calls onRotate again",
+        retryable: true,
+        causeOf: (error) => redactedCause(error, redactor([refreshToken, replaced])),
+      });
     } catch (error) {
-      if (signal.aborted) throw signal.reason;
-      const cause = redactedCause(error, redactor([refreshToken, replaced]));
-      const message =
-        "onRotate failed, so the new refresh token is kept in memory only; the next mint calls onRotate again";
+      if (signal.aborted) throw error;
       // This process knows the refresh token already. Other processes get it through the store, from this error's
       // state.
-      throw leaveState(new RemintError("ERR_GRANT", message, { cause, retryable: true }), refreshToken);
+      throw leaveState(error as RemintError, refreshToken);
     }
   }
 
-  #exchange(signal: AbortSignal): Promise<Landed> {
+  #exchange(signal: AbortSignal): Exchange {
     const token = this.#current;
-    if (this.#running?.token === token) return this.#running.promise;
+    if (this.#running?.token === token) return this.#running;
     const patience = patient(signal);
     const promise = this.#present(token, patience.signal).then((landed) => {
       // No mint waits any more. The refresh token is saved now, because there may be no next mint.
       if (signal.aborted) this.#save(landed, new AbortController().signal).catch(() => {});
       return landed;
     });
-    const running = { token, promise };
+    const running = { token, promise, signal: patience.signal };
     this.#running = running;
     const end = (): void => {
       patience.end();
       if (this.#running === running) this.#running = undefined;
     };
     promise.then(end, end);
-    return promise;
+    return running;
   }
 
   async #present(token: string, signal: AbortSignal): Promise<Landed> {
@@ -174,19 +190,16 @@ export class Rotation {
   async #askForCurrent(signal: AbortSignal): Promise<CurrentToken> {
     const { current } = this.#host;
     if (current === undefined) return undefined;
-    let known: unknown;
-    try {
-      known = await leaveOnAbort((async () => current({ signal }))(), signal);
-    } catch (error) {
-      if (signal.aborted) throw signal.reason;
-      const cause = redactedCause(error, redactor([this.#current]));
-      const message = "the refresh token was refused, and current() failed to tell whether there is another one";
-      throw new RemintError("ERR_GRANT", message, { cause, retryable: true });
-    }
+    const call = async (): Promise<unknown> => current({ signal });
+    const known = await callUserFunction("current", signal, () => leaveOnAbort(call(), signal), {
+      consequence: "The refresh token was refused, and current() failed to tell whether there is another one",
+      retryable: true,
+      causeOf: (error) => redactedCause(error, redactor([this.#current])),
+    });
     if (known === undefined || known === null || known === "") return undefined;
+    if (typeof known === "string") return known;
     // For example a session object instead of its refresh token. The server could end the session if it were sent.
-    if (typeof known !== "string") throw optionError("current", known, "a function that returns a refresh token");
-    return known;
+    throw userFunctionError("current", optionError("current", known, "a function that returns a refresh token"));
   }
 
   async #send(token: string, signal: AbortSignal): Promise<Landed> {
@@ -218,8 +231,8 @@ function isInvalidGrant(error: unknown): error is TokenEndpointError {
   return isRemintError(error) && (error as Partial<TokenEndpointError>).error === "invalid_grant";
 }
 
-function terminal({ status, message, error, errorDescription }: TokenEndpointError): TokenEndpointError {
+function terminal({ endpointStatus, message, hint, error, errorDescription }: TokenEndpointError): TokenEndpointError {
   const meaning = "the refresh token is expired, revoked or used up, and there is no other: sign in again";
-  const options = { error, errorDescription, retryable: false, terminal: true };
-  return new TokenEndpointError(status, `${message}: ${meaning}`, options);
+  const more = { hint: hint === undefined ? meaning : `${hint}: ${meaning}`, retryable: false, terminal: true };
+  return new TokenEndpointError(endpointStatus, message, { error, errorDescription, ...more });
 }

@@ -8,6 +8,8 @@
 import { isRemintError, tokenResponseError } from "../base/errors.ts";
 import { jwtTimes } from "../base/jwt.ts";
 import { assertOptions, assertString, assertStringSource, optionError, stringOf } from "../base/options.ts";
+import { callUserFunction } from "../base/user-function.ts";
+import { UNUSABLE_ANSWER } from "../oauth/answer.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
 import { grantForm, grantKey, stringList } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
@@ -88,14 +90,17 @@ export function exchangeGrant(
   const { subjectToken, actorToken } = options;
   return endpointGrant(client, options, {
     key: keyOf(client, form, options),
+    form,
     async mint({ signal }) {
       const parameters = new URLSearchParams(form);
-      const subject = await stringOf("subjectToken", subjectToken, { signal });
+      const subject = await stringOf("subjectToken", subjectToken, signal, { signal });
       parameters.set("subject_token", subject);
-      if (actorToken !== undefined) parameters.set("actor_token", await stringOf("actorToken", actorToken, { signal }));
+      if (actorToken !== undefined) {
+        parameters.set("actor_token", await stringOf("actorToken", actorToken, signal, { signal }));
+      }
       const response = await requestExchange(client, parameters, signal);
       check(response, client);
-      return { ...response, notAfter: subjectEnd(subject, options.subjectExpiresAt) };
+      return { ...response, notAfter: await subjectEnd(subject, options.subjectExpiresAt, signal) };
     },
   });
 }
@@ -144,9 +149,11 @@ async function requestExchange(
   try {
     return await requestToken(client, { grantType: GRANT_TYPE, parameters, signal });
   } catch (error) {
-    if (!isRemintError(error) || error.code !== "ERR_TOKEN_RESPONSE" || !/token_type/.test(error.message)) throw error;
+    const hint = isRemintError(error) && error.code === "ERR_TOKEN_RESPONSE" ? error.hint : undefined;
+    if (hint === undefined || !/token_type/.test(hint)) throw error;
     throw tokenResponseError(
-      `${error.message}. A token exchange may issue something that is no access token (token_type N_A), ` +
+      UNUSABLE_ANSWER,
+      `${hint}. A token exchange may issue something that is no access token (token_type N_A), ` +
         `which is never attached to requests; check requestedTokenType`,
     );
   }
@@ -155,6 +162,7 @@ async function requestExchange(
 function checkIssuedType(response: TokenResponse, { endpoint }: TokenClient): void {
   if (typeof response["issued_token_type"] === "string") return;
   throw tokenResponseError(
+    UNUSABLE_ANSWER,
     `the answer of ${endpoint} has no "issued_token_type", which a token exchange must have (RFC 8693 section 2.2.1)`,
   );
 }
@@ -162,12 +170,23 @@ function checkIssuedType(response: TokenResponse, { endpoint }: TokenClient): vo
 /**
  * When the subject token expires, in epoch milliseconds: what its `exp` claim or the user says, whichever is earlier.
  */
-function subjectEnd(token: string, given: TokenExchangeGrantOptions["subjectExpiresAt"]): number | undefined {
-  const stated = typeof given === "function" ? given() : given;
+async function subjectEnd(
+  token: string,
+  given: TokenExchangeGrantOptions["subjectExpiresAt"],
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const stated = typeof given === "function" ? await endFrom(given, signal) : given;
   const { exp } = jwtTimes(token);
   const ends = [exp === undefined ? undefined : exp * 1000, stated === undefined ? undefined : epochMs(stated)];
   const known = ends.filter((end) => end !== undefined);
   return known.length === 0 ? undefined : Math.min(...known);
+}
+
+function endFrom(source: () => unknown, signal: AbortSignal): Promise<number | undefined> {
+  return callUserFunction("subjectExpiresAt", signal, async () => {
+    const end = await source();
+    return end === undefined ? undefined : epochMs(end);
+  });
 }
 
 function epochMs(value: unknown): number {

@@ -15,7 +15,7 @@ import { optionError } from "../base/options.ts";
  *
  * The file is read at the first call, and again after it has changed, so that a rotated secret is picked up without a
  * restart. When the file cannot be read or is empty, the function rejects with a {@link RemintError} (`ERR_GRANT`). Its
- * message names the file and shows nothing of its content.
+ * `hint` names the file. Nothing shows the file's content.
  *
  * @throws {TypeError} When `path` is not a path.
  * @example
@@ -63,9 +63,9 @@ function fileReader(given: string | URL, what: string, clean: (text: string) => 
       if (last?.version !== version) last = { version, text: clean(await readFile(path, "utf8")) };
     } catch (error) {
       const { code } = error as { code?: unknown };
-      throw unreadable(`the ${what} file ${path} cannot be read${typeof code === "string" ? ` (${code})` : ""}`);
+      throw unreadable(what, `${path} cannot be read${typeof code === "string" ? ` (${code})` : ""}`);
     }
-    if (last.text === "") throw unreadable(`the ${what} file ${path} is empty`);
+    if (last.text === "") throw unreadable(what, `${path} is empty`);
     return last.text;
   };
 }
@@ -86,7 +86,8 @@ function pathOf(path: unknown): string {
   throw optionError("path", path, "the path of a file, or its file: URL");
 }
 
-function unreadable(message: string): RemintError {
-  // No cause: it would say nothing that the message does not say.
-  return new RemintError("ERR_GRANT", message);
+function unreadable(what: string, problem: string): RemintError {
+  // No cause: it would say nothing that the hint does not say.
+  const hint = `the ${what} file ${problem}`;
+  return new RemintError("ERR_GRANT", `a ${what} could not be read from its file`, { hint });
 }

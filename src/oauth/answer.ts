@@ -11,7 +11,15 @@
 import { processGenericTokenEndpointResponse } from "oauth4webapi";
 import { jsonObject, readUpTo } from "../base/bytes.ts";
 import { systemClock } from "../base/clock.ts";
-import { isRemintError, RemintError, TokenEndpointError, tokenResponseError } from "../base/errors.ts";
+import {
+  isRemintError,
+  isTransientStatus,
+  RemintError,
+  TokenEndpointError,
+  tokenResponseError,
+} from "../base/errors.ts";
+import { awaitUnder } from "../base/pending.ts";
+import { userFunctionError } from "../base/user-function.ts";
 import { CREDENTIAL_NAME, shown, redactedCause } from "./redaction.ts";
 import type { JsonObject } from "../base/bytes.ts";
 import type { TokenResponse } from "../core/types.ts";
@@ -23,17 +31,24 @@ import type { Redact } from "./redaction.ts";
  */
 export type TokenFetch = (url: string, init: RequestInit) => Promise<Response>;
 
-/** An endpoint of the authorization server: its name in messages, and the option to check when its URL is wrong. */
+/** An endpoint of the authorization server: its name in hints, and the option to check when its URL is wrong. */
 export interface EndpointRole {
   readonly name: string;
   readonly option: string;
+  /** What its failures mean for the caller: how their public messages begin. @defaultValue {@link NO_TOKEN} */
+  readonly outcome?: string | undefined;
 }
 
 const TOKEN_ENDPOINT: EndpointRole = { name: "token endpoint", option: "tokenEndpoint" };
 
+const NO_TOKEN = "no token is available";
+const UNUSABLE = "the authorization server's answer cannot be used";
+/** The public message for an answer of the authorization server from which no token can be had. */
+export const UNUSABLE_ANSWER: string = `${NO_TOKEN}: ${UNUSABLE}`;
+
 /** The answer of an endpoint of the authorization server. It is read, and not interpreted yet. */
 export interface TokenAnswer {
-  /** Origin and path of the endpoint, for messages. */
+  /** Origin and path of the endpoint, for hints. */
   readonly endpoint: string;
   /** @defaultValue the token endpoint */
   readonly role?: EndpointRole | undefined;
@@ -46,7 +61,7 @@ export interface TokenAnswer {
 
 /** What {@link postToken} needs beside the request. */
 interface PostContext {
-  /** Origin and path of the endpoint, for messages. */
+  /** Origin and path of the endpoint, for hints. */
   readonly endpoint: string;
   /** @defaultValue the token endpoint */
   readonly role?: EndpointRole | undefined;
@@ -62,21 +77,33 @@ interface PostContext {
  */
 export async function postToken(context: PostContext, url: string, init: RequestInit): Promise<TokenAnswer> {
   const { endpoint, redact, role = TOKEN_ENDPOINT } = context;
-  try {
-    // Looked up at every request: msw, Next.js and APM agents replace the global fetch after this module was imported.
-    const response = await (context.fetch ?? globalThis.fetch)(url, init);
-    if (isRedirect(response)) {
-      abandon(response.body);
-      throw redirectRefused(role, endpoint, response.status);
+  const signal = init.signal ?? undefined;
+  const received = await awaitUnder(signal, { what: `the ${role.name} ${endpoint}`, isServer: true }, async () => {
+    try {
+      // Looked up at every request: msw, Next.js and APM agents replace the global fetch after this module was imported.
+      const response = await (context.fetch ?? globalThis.fetch)(url, init);
+      return { response, body: isRedirect(response) ? abandon(response.body) : await readBody(response) };
+    } catch (error) {
+      if (signal?.aborted === true) throw signal.reason;
+      // The `fetch` of the user's may use another token cache, whose failures are not failures of this server.
+      if (isRemintError(error)) throw userFunctionError("fetch", error);
+      const hint = `no answer from the ${role.name} ${endpoint}`;
+      const cause = redactedCause(error, redact);
+      throw new RemintError("ERR_TOKEN_NETWORK", messageOf(role, "the authorization server did not answer"), {
+        hint,
+        cause,
+        retryable: true,
+      });
     }
-    const { status, headers } = response;
-    return { endpoint, role, status, headers, body: await readBody(response), redact };
-  } catch (error) {
-    if (init.signal?.aborted === true) throw init.signal.reason;
-    if (isRemintError(error)) throw error;
-    const message = `no answer from the ${role.name} ${endpoint}`;
-    throw new RemintError("ERR_TOKEN_NETWORK", message, { cause: redactedCause(error, redact), retryable: true });
-  }
+  });
+  const { response, body } = received;
+  if (isRedirect(response)) throw redirectRefused(role, endpoint, response.status);
+  return { endpoint, role, status: response.status, headers: response.headers, body, redact };
+}
+
+/** The public message of a failure. It names neither the server nor what the server answered. */
+function messageOf({ outcome = NO_TOKEN }: EndpointRole, what: string): string {
+  return `${outcome}: ${what}`;
 }
 
 /**
@@ -86,14 +113,16 @@ function isRedirect({ status, type, redirected }: Response): boolean {
   return (status >= 300 && status < 400) || type === "opaqueredirect" || redirected;
 }
 
-function redirectRefused({ name, option }: EndpointRole, endpoint: string, status: number): RemintError {
+function redirectRefused(role: EndpointRole, endpoint: string, status: number): RemintError {
+  const { name, option } = role;
   return tokenResponseError(
+    messageOf(role, UNUSABLE),
     `the ${name} ${endpoint} answered with a redirect${status > 299 ? ` (${status})` : ""}, ` +
       `which is not followed: it could take the credentials elsewhere. Set ${option} to the final URL`,
   );
 }
 
-function abandon(body: ReadableStream | null): void {
+function abandon(body: ReadableStream | null): undefined {
   // The answer is refused already, so a failure of its stream changes nothing.
   body?.cancel().catch(() => undefined);
 }
@@ -155,7 +184,8 @@ function cleaned(json: JsonObject): JsonObject {
 const REMOVED_MEMBERS = new Set(["serverTime", "receivedAt", "notAfter", "state", "id_token", "__proto__"]);
 
 function unusable(answer: TokenAnswer, problem: string): Error {
-  return tokenResponseError(`the token endpoint ${answer.endpoint} answered 200 without a usable token: ${problem}`);
+  const hint = `the token endpoint ${answer.endpoint} answered 200 without a usable token: ${problem}`;
+  return tokenResponseError(UNUSABLE_ANSWER, hint);
 }
 
 function bodyProblem({ body, role = TOKEN_ENDPOINT }: TokenAnswer): string {
@@ -171,16 +201,24 @@ export function refusal(answer: TokenAnswer): TokenEndpointError {
   const { endpoint, role = TOKEN_ENDPOINT, status, headers, redact } = answer;
   const json = jsonObject(answer.body) ?? {};
   const error = errorCode(json["error"], redact);
-  const urlHint = WRONG_URL_STATUSES.has(status) ? `check ${urlOption(role)}` : undefined;
-  const hint =
-    (error !== undefined && Object.hasOwn(HINTS, error) ? HINTS[error] : undefined) ?? HINTS[status] ?? urlHint;
-  const message = `the ${role.name} ${endpoint} answered ${status}${error === undefined ? "" : ` (${error})`}`;
-  return new TokenEndpointError(status, hint === undefined ? message : `${message}: ${hint}`, {
+  const toCheck =
+    (error !== undefined && Object.hasOwn(TO_CHECK, error) ? TO_CHECK[error] : undefined) ??
+    TO_CHECK[status] ??
+    (WRONG_URL_STATUSES.has(status) ? `check ${urlOption(role)}` : undefined);
+  const answered = `the ${role.name} ${endpoint} answered ${status}${error === undefined ? "" : ` (${error})`}`;
+  const retryable = isTransientStatus(status) || (error !== undefined && TRANSIENT_CODES.has(error));
+  const what = retryable ? "the authorization server failed" : "the authorization server refused the request";
+  return new TokenEndpointError(status, messageOf(role, what), {
+    hint: toCheck === undefined ? answered : `${answered}: ${toCheck}`,
     error,
     errorDescription: shown(json["error_description"], redact),
     retryAfter: retryAfter(headers),
+    retryable,
   });
 }
+
+/** Codes by which some servers say with status 400 that they are down. They are meant for redirects, which have no status. */
+const TRANSIENT_CODES = new Set(["server_error", "temporarily_unavailable"]);
 
 /** Returns the `error` member of an answer as it is, not redacted. */
 export function errorOf({ body }: TokenAnswer): string | undefined {
@@ -219,7 +257,7 @@ const REGISTERED_CODES = new Set([
 ]);
 
 /** What to check, by error code or status. */
-const HINTS: Readonly<Record<string, string>> = {
+const TO_CHECK: Readonly<Record<string, string>> = {
   invalid_client: "check clientId, clientSecret and clientAuthentication",
   unauthorized_client: "the authorization server does not allow this client to use this grant",
   unsupported_grant_type: "the authorization server does not support this grant",

@@ -18,6 +18,7 @@ import {
   optionError,
   stringOf,
 } from "../base/options.ts";
+import { callUserFunction } from "../base/user-function.ts";
 import type { ClientAuth, JsonValue } from "oauth4webapi";
 import type { ImportedKey, SigningKeyOptions } from "../base/keys.ts";
 import type { StringSource } from "../base/options.ts";
@@ -134,8 +135,8 @@ export function privateKeyJwt(options: PrivateKeyJwtOptions): ClientAuthenticati
   const { audience } = options;
   if (audience !== undefined) assertString("audience", audience);
   const key = signingKey(options);
-  return withAssertion("private_key_jwt", async ({ clientId, audience: server }) =>
-    signedJwt(await key(), { iss: clientId, sub: clientId, aud: audience ?? server }),
+  return withAssertion("private_key_jwt", async ({ clientId, audience: server, signal }) =>
+    signedJwt(await key(signal), { iss: clientId, sub: clientId, aud: audience ?? server }),
   );
 }
 
@@ -173,7 +174,13 @@ export type ClientAssertionSource = (context: ClientAssertionContext) => string 
 export function clientAssertion(source: ClientAssertionSource): ClientAuthentication {
   if (source === undefined) throw optionError("source", source, "a function that returns an assertion");
   assertFunction("source", source);
-  return withAssertion("private_key_jwt", source);
+  return withAssertion("private_key_jwt", (context) =>
+    callUserFunction("clientAssertion", context.signal, async () => {
+      const assertion: unknown = await source(context);
+      if (typeof assertion === "string" && isVisibleAscii(assertion)) return assertion;
+      throw optionError("clientAssertion", assertion, "a function that returns a JWT (visible ASCII, no spaces)");
+    }),
+  );
 }
 
 /**
@@ -236,8 +243,8 @@ function withSecret(
       check?.(clientId);
       return {
         certificate: false,
-        async credentials() {
-          const secret = await stringOf("clientSecret", clientSecret!);
+        async credentials({ signal }) {
+          const secret = await stringOf("clientSecret", clientSecret!, signal);
           return { clientAuth: clientAuth(secret), secrets: [secret] };
         },
       };
@@ -257,7 +264,10 @@ function withoutSecret(method: string, clientAuth: ClientAuth, certificate: bool
 }
 
 /** Makes a method that sends an assertion. */
-function withAssertion(method: string, source: ClientAssertionSource): ClientAuthentication {
+function withAssertion(
+  method: string,
+  source: (context: ClientAssertionContext) => Promise<string>,
+): ClientAuthentication {
   return {
     method,
     forClient(client) {
@@ -266,10 +276,7 @@ function withAssertion(method: string, source: ClientAssertionSource): ClientAut
       return {
         certificate: false,
         async credentials(request) {
-          const assertion: unknown = await source({ clientId, ...request });
-          if (typeof assertion !== "string" || !isVisibleAscii(assertion)) {
-            throw optionError("clientAssertion", assertion, "a function that returns a JWT (visible ASCII, no spaces)");
-          }
+          const assertion = await source({ clientId, ...request });
           // Nothing in `secrets`: the parameter's name, `client_assertion`, marks its value as a secret.
           return { clientAuth: sendAssertion(assertion), secrets: [] };
         },

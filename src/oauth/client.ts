@@ -84,7 +84,7 @@ export interface TokenEndpointOptions {
 export interface TokenClient {
   /** The URL of the token endpoint, or of the issuer. It tells one server from another. */
   readonly url: URL;
-  /** Origin and path of the token endpoint, or the issuer: the part that messages and grant keys may show. */
+  /** Origin and path of the token endpoint, or the issuer: the part that hints and grant keys may show. */
   readonly endpoint: string;
   readonly clientId: string;
   readonly headers: Readonly<Record<string, string>>;

@@ -19,8 +19,9 @@ import {
 import { leaveOnAbort } from "../base/abort.ts";
 import { isRemintError, isTransientStatus, RemintError, tokenResponseError } from "../base/errors.ts";
 import { optionError } from "../base/options.ts";
+import { awaitUnder } from "../base/pending.ts";
 import { endpointUrl } from "../base/url.ts";
-import { postToken } from "./answer.ts";
+import { postToken, UNUSABLE_ANSWER } from "./answer.ts";
 import { shown } from "./redaction.ts";
 import type { AuthorizationServer } from "oauth4webapi";
 import type { EndpointRole, TokenAnswer, TokenFetch } from "./answer.ts";
@@ -85,8 +86,9 @@ export class Discovery {
     if (this.#found !== undefined) return this.#found;
     const lookup = (this.#running ??= this.#start());
     lookup.waiting++;
+    const pending = { what: `the server with the metadata of the issuer ${this.#settings.issuer}`, isServer: true };
     try {
-      return await leaveOnAbort(lookup.promise, signal);
+      return await awaitUnder(signal, pending, () => leaveOnAbort(lookup.promise, signal));
     } finally {
       // When the last caller leaves, the lookup ends: an unfinished one is cancelled, and a failed one is not kept.
       if (--lookup.waiting === 0) {
@@ -113,16 +115,28 @@ const DISCOVERY: EndpointRole = { name: "discovery endpoint", option: "issuer" }
 /** OpenID's document first: most servers have it, and some answer every unknown path with a page and status 200. */
 const ALGORITHMS = ["oidc", "oauth2"] as const;
 
+/** Why a document is not the issuer's metadata. The other document may be. */
+class Miss {
+  readonly reason: string;
+  readonly retryable: boolean;
+
+  constructor(reason: string, retryable: boolean) {
+    this.reason = reason;
+    this.retryable = retryable;
+  }
+}
+
 async function lookUp(settings: DiscoverySettings, signal: AbortSignal): Promise<Endpoints> {
-  const misses: RemintError[] = [];
+  const misses: Miss[] = [];
   for (const algorithm of ALGORITHMS) {
     const answer = await documentOf(settings, algorithm, signal);
-    const metadata = isRemintError(answer) ? answer : await metadataIn(answer, settings.issuer);
-    if (!isRemintError(metadata)) return endpointsOf(settings, metadata);
+    const metadata = answer instanceof Miss ? answer : await metadataIn(answer, settings.issuer);
+    if (!(metadata instanceof Miss)) return endpointsOf(settings, metadata);
     misses.push(metadata);
   }
-  const message = `no metadata of the issuer ${settings.issuer}: ${misses.map((miss) => miss.message).join("; ")}`;
-  throw new RemintError("ERR_TOKEN_RESPONSE", message, { retryable: misses.some(({ retryable }) => retryable) });
+  const hint = `no metadata of the issuer ${settings.issuer}: ${misses.map(({ reason }) => reason).join("; ")}`;
+  const retryable = misses.some((miss) => miss.retryable);
+  throw new RemintError("ERR_TOKEN_RESPONSE", UNUSABLE_ANSWER, { hint, retryable });
 }
 
 /**
@@ -133,8 +147,8 @@ async function documentOf(
   { issuer, fetch }: DiscoverySettings,
   algorithm: (typeof ALGORITHMS)[number],
   signal: AbortSignal,
-): Promise<TokenAnswer | RemintError> {
-  let answer!: TokenAnswer | RemintError;
+): Promise<TokenAnswer | Miss> {
+  let answer!: TokenAnswer | Miss;
   await discoveryRequest(new URL(issuer), {
     algorithm,
     [allowInsecureRequests]: true, // `issuerUrl` has checked the scheme. oauth4webapi would refuse http on loopback.
@@ -142,8 +156,8 @@ async function documentOf(
       const init = { headers, method, redirect: "manual", signal } as const;
       const asked = postToken({ endpoint: url, role: DISCOVERY, fetch, redact: (text) => text }, url, init);
       answer = await asked.catch((error: unknown) => {
-        if (isRemintError(error) && error.code === "ERR_TOKEN_RESPONSE") return error;
-        throw error;
+        if (!isRemintError(error) || error.code !== "ERR_TOKEN_RESPONSE") throw error;
+        return new Miss(error.hint ?? error.message, error.retryable);
       });
       return new Response(null);
     },
@@ -152,22 +166,20 @@ async function documentOf(
 }
 
 /**
- * Returns the metadata in an answer; or an error that says why there is none. Then the other document may have it.
+ * Returns the metadata in an answer, or why there is none.
  *
  * @throws {RemintError} When the metadata is another issuer's.
  */
-async function metadataIn(answer: TokenAnswer, issuer: string): Promise<AuthorizationServer | RemintError> {
+async function metadataIn(answer: TokenAnswer, issuer: string): Promise<AuthorizationServer | Miss> {
   const { endpoint, status, body } = answer;
-  if (status !== 200) {
-    const retryable = isTransientStatus(status);
-    return new RemintError("ERR_TOKEN_RESPONSE", `${endpoint} answered ${status}`, { retryable });
-  }
+  if (status !== 200) return new Miss(`${endpoint} answered ${status}`, isTransientStatus(status));
   const found = await processDiscoveryResponse(new URL(issuer), new Response(body)).catch(documentOfAnotherIssuer);
-  if (found === undefined) return new RemintError("ERR_TOKEN_RESPONSE", `${endpoint} answered 200 without metadata`);
+  if (found === undefined) return new Miss(`${endpoint} answered 200 without metadata`, false);
   // oauth4webapi compares the issuers as URLs. RFC 8414 section 3.3 says that they must be identical.
   if (found.issuer === issuer) return found;
   const named = shown(found.issuer, (text) => text) ?? "none";
   throw tokenResponseError(
+    UNUSABLE_ANSWER,
     `${endpoint} is the metadata of another issuer, "${named}": check "issuer"; it must be identical to the metadata's`,
   );
 }
@@ -187,7 +199,7 @@ function endpointsOf({ issuer, allowHttp, certificate }: DiscoverySettings, meta
       return endpointUrl(name, listed[name], allowHttp);
     } catch (error) {
       const why = error instanceof Error ? error.message : "";
-      throw tokenResponseError(`the metadata of the issuer ${issuer} cannot be used: ${why}`);
+      throw tokenResponseError(UNUSABLE_ANSWER, `the metadata of the issuer ${issuer} cannot be used: ${why}`);
     }
   };
   return {

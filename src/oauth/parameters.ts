@@ -9,6 +9,7 @@
 import { digest } from "../base/digest.ts";
 import { assertString, duration, kindOf, optionError } from "../base/options.ts";
 import { CREDENTIAL_NAME } from "./redaction.ts";
+import type { TokenServer } from "../core/grant.ts";
 import type { Origins } from "../core/types.ts";
 import type { TokenClient, TokenEndpointOptions } from "./client.ts";
 
@@ -122,15 +123,13 @@ interface KeyParts {
 export function grantKey({ grantType, client, form, key = "", tokens = [] }: KeyParts): string | undefined {
   const { dpop } = client;
   if (dpop !== undefined && dpop.thumbprint === undefined) return undefined;
-  const rest = new URLSearchParams(form);
-  rest.delete("scope");
   return JSON.stringify([
     grantType,
     client.endpoint,
     publicPairs(client.url.searchParams),
     client.clientId,
-    sorted(new Set(form.get("scope")?.split(" "))),
-    publicPairs(rest),
+    scopesOf(form),
+    publicPairs(withoutScope(form)),
     publicPairs(Object.entries(client.headers)),
     key,
     tokens.map((token) => digest(token)),
@@ -138,13 +137,33 @@ export function grantKey({ grantType, client, form, key = "", tokens = [] }: Key
   ]);
 }
 
+/**
+ * Returns with whom a failure of a grant's server is shared. The target is the scope and all other parameters, whatever
+ * their order is. It is a digest, because parameters may be credentials.
+ */
+export function tokenServer({ endpoint, url, clientId, headers }: TokenClient, form: URLSearchParams): TokenServer {
+  const pairs = [url.searchParams, withoutScope(form), Object.entries(headers)].map((each) => allPairs(each));
+  return { endpoint, client: clientId, target: digest(JSON.stringify([scopesOf(form), pairs])) };
+}
+
+function scopesOf(form: URLSearchParams): string[] {
+  return sorted(new Set(form.get("scope")?.split(" ")));
+}
+
+function withoutScope(form: URLSearchParams): URLSearchParams {
+  const rest = new URLSearchParams(form);
+  rest.delete("scope");
+  return rest;
+}
+
+/** Pairs in a fixed order. */
+function allPairs(pairs: Iterable<[string, string]>): string[] {
+  return sorted(Array.from(pairs, (pair) => String(new URLSearchParams([pair]))));
+}
+
 /** Pairs in a fixed order, without the values of those that are named like a credential. */
 function publicPairs(pairs: Iterable<[string, string]>): string[] {
-  return sorted(
-    Array.from(pairs, ([name, value]) =>
-      String(new URLSearchParams([[name, CREDENTIAL_NAME.test(name) ? "[redacted]" : value]])),
-    ),
-  );
+  return allPairs(Array.from(pairs, ([name, value]) => [name, CREDENTIAL_NAME.test(name) ? "[redacted]" : value]));
 }
 
 function sorted(values: Iterable<string>): string[] {

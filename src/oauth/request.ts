@@ -11,7 +11,8 @@
 import { allowInsecureRequests, customFetch, genericTokenEndpointRequest } from "oauth4webapi";
 import { tokenResponseError } from "../base/errors.ts";
 import { leaveState } from "../base/left-state.ts";
-import { errorOf, postToken, sentCredentials, tokenFromAnswer } from "./answer.ts";
+import { callUserFunction } from "../base/user-function.ts";
+import { errorOf, postToken, sentCredentials, tokenFromAnswer, UNUSABLE_ANSWER } from "./answer.ts";
 import { redactor } from "./redaction.ts";
 import type { AuthorizationServer, Client, ClientAuth, TokenEndpointRequestOptions } from "oauth4webapi";
 import type { GrantDefinition } from "../core/grant.ts";
@@ -51,7 +52,7 @@ export async function requestToken(client: TokenClient, request: TokenRequest): 
   const endpoints = await client.server.endpoints(signal);
   const role = { name: "token endpoint", option: endpoints.issuer === undefined ? "tokenEndpoint" : "issuer" };
   const target = { endpoints, url: endpoints.token, role };
-  const answer = await provedRequest(client, endpoints.token, async (proof) => {
+  const answer = await provedRequest(client, endpoints.token, signal, async (proof) => {
     const form = typeof parameters === "function" ? await parameters() : parameters;
     return authenticatedRequest(client, target, { signal, secrets, proof }, (server, own, clientAuth, options) =>
       genericTokenEndpointRequest(server, own, clientAuth, grantType, form, options),
@@ -74,15 +75,18 @@ const GONE = new Set([404, 410]);
 async function provedRequest(
   { dpop }: TokenClient,
   url: URL,
+  signal: AbortSignal,
   send: (headers: Proof["headers"] | undefined) => Promise<TokenAnswer>,
 ): Promise<TokenAnswer> {
-  const proof = await dpop?.prove({ method: "POST", url: url.origin + url.pathname });
+  // The key may be an object of the user's.
+  const call = <T>(use: () => T | PromiseLike<T>): Promise<T> => callUserFunction("dpop.prove", signal, use);
+  const proof = await call(() => dpop?.prove({ method: "POST", url: url.origin + url.pathname }));
   const answer = await send(proof?.headers);
-  const nextProof = proof && reportAnswer(proof, answer);
+  const nextProof = proof && (await call(() => reportAnswer(proof, answer)));
   if (nextProof === undefined) return answer;
-  const second = await nextProof();
+  const second = await call(nextProof);
   const last = await send(second.headers);
-  reportAnswer(second, last);
+  await call(() => reportAnswer(second, last));
   return last;
 }
 
@@ -163,6 +167,7 @@ export async function authenticatedRequest(
 export function boundToken<Token extends TokenResponse>({ dpop, endpoint }: TokenClient, token: Token): Token {
   if (dpop === undefined || dpop.allowBearer || /^dpop$/i.test(token.token_type ?? "")) return token;
   const error = tokenResponseError(
+    UNUSABLE_ANSWER,
     `the token endpoint ${endpoint} was asked for a DPoP token and answered with a Bearer token: the server does ` +
       `not support DPoP, or not for this client. To accept such tokens, set dpop({ allowBearer: true })`,
   );

@@ -6,10 +6,11 @@
  * @module
  */
 import { revocationRequest } from "oauth4webapi";
-import { RemintError } from "../base/errors.ts";
+import { tokenResponseError } from "../base/errors.ts";
 import { refusal } from "./answer.ts";
 import { authenticatedRequest } from "./request.ts";
 import type { GrantDefinition } from "../core/grant.ts";
+import type { EndpointRole } from "./answer.ts";
 import type { TokenClient } from "./client.ts";
 
 /** One revocation. */
@@ -34,10 +35,10 @@ export async function revokeToken(client: TokenClient, request: RevocationReques
   const url = endpoints.revocation();
   if (url === undefined) {
     const server = endpoints.issuer === undefined ? client.endpoint : `the issuer ${endpoints.issuer}`;
-    const message = `the token cannot be revoked: ${server} has no revocation endpoint; set revocationEndpoint`;
-    throw new RemintError("ERR_TOKEN_RESPONSE", message);
+    const hint = `the token cannot be revoked: ${server} has no revocation endpoint; set revocationEndpoint`;
+    throw tokenResponseError("the token could not be revoked: the authorization server has no way to do it", hint);
   }
-  const target = { endpoints, url, role: { name: "revocation endpoint", option: "revocationEndpoint" } };
+  const target = { endpoints, url, role: REVOCATION_ENDPOINT };
   const additionalParameters = new URLSearchParams(tokenTypeHint && { token_type_hint: tokenTypeHint });
   const answer = await authenticatedRequest(client, target, { signal }, (server, own, clientAuth, options) =>
     revocationRequest(server, own, clientAuth, token, { ...options, additionalParameters }),
@@ -46,8 +47,14 @@ export async function revokeToken(client: TokenClient, request: RevocationReques
   if (answer.status >= 200 && answer.status <= 299) return;
   const error = refusal(answer);
   // The server does not know the token. RFC 7009 section 2.2 says 200 for this too, but Salesforce answers 400.
-  if (error.status !== 400 || error.error !== "invalid_token") throw error;
+  if (error.endpointStatus !== 400 || error.error !== "invalid_token") throw error;
 }
+
+const REVOCATION_ENDPOINT: EndpointRole = {
+  name: "revocation endpoint",
+  option: "revocationEndpoint",
+  outcome: "the token could not be revoked",
+};
 
 /**
  * Returns the member that a grant needs to revoke its access tokens. Empty when there is no revocation endpoint. With

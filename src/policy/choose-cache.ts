@@ -6,9 +6,12 @@
  *
  * @module
  */
+import { leaveOnAbort } from "../base/abort.ts";
 import { kindOf } from "../base/options.ts";
 import { policyHalf, policyKey } from "../core/types.ts";
+import { assertNoPromise, awaitFunction, isThenable, signalOf } from "./bounded-wait.ts";
 import type { TokenCache } from "../core/types.ts";
+import type { PolicyRequest } from "./client-seam.ts";
 
 /**
  * Says where the token of a client's requests comes from: one cache, several caches (the first whose origins allow the
@@ -37,7 +40,7 @@ export interface RequestOverrideOptions<Body = unknown> {
    */
   readonly retry?: boolean | undefined;
   /**
-   * Creates the body. Called for every send, so that a request with a stream can be sent again.
+   * Creates the body. Called for every send, so that a request with a stream can be sent again. Must not be async.
    *
    * @defaultValue the body of the request itself
    */
@@ -45,18 +48,33 @@ export interface RequestOverrideOptions<Body = unknown> {
 }
 
 /**
- * Chooses the cache of a request.
+ * Chooses the cache of a request. The request's signal is read only when there is something to wait for.
  *
  * @param target The arguments for a source that is a function.
  * @returns `undefined` when the request is to be sent without a token.
+ * @throws {TypeError} When a source that is a function returns anything else. The promise rejects with it where the
+ *   function returned a promise.
  */
 export function chooseCache<Target extends readonly unknown[]>(
   source: TokenSource<Target>,
-  url: string,
+  request: PolicyRequest,
   target: Target,
 ): TokenCache | undefined | Promise<TokenCache | undefined> {
-  if (typeof source === "function") return source(...target);
-  return isTokenCache(source) ? source : firstCacheAllowing(source, url);
+  if (typeof source === "function") {
+    const chosen: unknown = source(...target);
+    if (!isThenable(chosen)) return chosenCache(chosen);
+    return Promise.resolve(awaitFunction("the function that chooses the token cache", chosen, request)).then(
+      chosenCache,
+    );
+  }
+  if (isTokenCache(source)) return source;
+  return leaveOnAbort(firstCacheAllowing(source, request.url), signalOf(request));
+}
+
+/** @throws {TypeError} When a source returned neither a cache nor `undefined`. */
+function chosenCache(chosen: unknown): TokenCache | undefined {
+  if (chosen === undefined || isTokenCache(chosen)) return chosen;
+  throw tokenCacheError("What the function that chooses the token cache returns", chosen, "a token cache or undefined");
 }
 
 async function firstCacheAllowing(caches: readonly TokenCache[], url: string): Promise<TokenCache | undefined> {
@@ -71,10 +89,17 @@ async function firstCacheAllowing(caches: readonly TokenCache[], url: string): P
   return undefined;
 }
 
-/** Returns the cache that a request's override names, if it names one. */
+/**
+ * Returns the cache that a request's override names, if it names one.
+ *
+ * @throws {TypeError} When it names something that is no cache.
+ */
 export function overridingCache(override: RequestOverride | undefined): TokenCache | undefined {
   if (typeof override !== "object" || override === null) return undefined;
-  return isTokenCache(override) ? override : override.cache;
+  if (isTokenCache(override)) return override;
+  const { cache } = override;
+  if (cache === undefined || cache === null || isTokenCache(cache)) return cache ?? undefined;
+  throw tokenCacheError('"remint.cache"', cache, "a token cache");
 }
 
 /** Returns a request's override if it has the form of {@link RequestOverrideOptions}. */
@@ -82,6 +107,17 @@ export function overrideOptions<Body>(
   override: RequestOverride<Body> | undefined,
 ): RequestOverrideOptions<Body> | undefined {
   return typeof override === "object" && override !== null && !isTokenCache(override) ? override : undefined;
+}
+
+/**
+ * Creates the body for one send.
+ *
+ * @throws {TypeError} When the function returns a promise, which no client could send.
+ */
+export function createdBody<Body>(create: () => Body): Body {
+  const body = create();
+  assertNoPromise('The function "remint.body"', body);
+  return body;
 }
 
 /** Whether `value` is a token cache. No `instanceof`: a cache of another copy of this package is one too. */
@@ -101,13 +137,16 @@ export function assertTokenSource(where: string, source: unknown): void {
   if (!isValid) throw tokenCacheError(`The first argument of ${where}`, source);
 }
 
+const SOURCE = "a token cache, a non-empty array of them or a function that returns one";
+
 /**
  * The error for a value that is neither a token cache nor a source of one.
  *
  * @param what The value's name: the subject of the message.
+ * @param allowed What it may be.
  */
-export function tokenCacheError(what: string, value: unknown): TypeError {
-  const expected = `${what} must be a token cache, a non-empty array of them or a function that returns one`;
+export function tokenCacheError(what: string, value: unknown, allowed: string = SOURCE): TypeError {
+  const expected = `${what} must be ${allowed}`;
   if (typeof (Object(value) as Partial<TokenCache>).get !== "function") {
     return new TypeError(`${expected}, got ${kindOf(value)}`);
   }

@@ -6,6 +6,8 @@
  *
  * @module
  */
+import { isRemintError } from "../base/errors.ts";
+import type { RemintError } from "../base/errors.ts";
 import type { AccessToken, RejectionRule } from "../core/types.ts";
 
 /** How one client sends requests and how its answers are read. One object serves all requests of a client. */
@@ -43,8 +45,19 @@ export interface ClientSeam<Request extends PolicyRequest, Answer> {
   finalUrl?(answer: Answer): string | undefined;
   /** Whether the request can be sent again with the same body. Called only after a rejection. */
   canResend(request: Request): boolean;
-  /** Frees the connection of an answer that is not given to the caller. */
+  /**
+   * Frees the connection of an answer that is not given to the caller. The policy waits for it up to one second. A
+   * failure is ignored.
+   */
   discard?(answer: Answer): void | Promise<void>;
+  /**
+   * Returns the error that the caller gets in place of an error of this package, for a client whose callers expect errors
+   * of the client's own class. Called only when a request ends with an error of this package, most often because there is
+   * no token.
+   *
+   * @defaultValue the error itself
+   */
+  errorFor?(request: Request, error: RemintError): Error;
   /** Cleans up after the last send. Called once, directly before the caller gets the answer or the error. */
   finish?(request: Request, outcome: unknown): void;
   /**
@@ -133,6 +146,24 @@ export async function outcomeOf<Answer>(
 export function answerOrThrow<Answer>(outcome: Outcome<Answer>): Answer {
   if ("thrown" in outcome) throw outcome.thrown;
   return outcome.answer;
+}
+
+/**
+ * Ends a request with an error; one of this package in the form that suits the client. An async function, so that what the
+ * client throws meanwhile is a rejection too.
+ */
+export async function rejectWith<Request extends PolicyRequest, Answer>(
+  request: Request,
+  client: ClientSeam<Request, Answer>,
+  error: unknown,
+): Promise<never> {
+  let own = error;
+  try {
+    if (isRemintError(error)) own = client.errorFor?.(request, error) ?? error;
+  } finally {
+    client.finish?.(request, own);
+  }
+  throw own;
 }
 
 /** Whether a request may be sent again: the caller allows it, and the client can. */

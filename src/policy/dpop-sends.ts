@@ -12,8 +12,8 @@
  * @see [RFC 9449 section 9](https://www.rfc-editor.org/rfc/rfc9449.html#section-9)
  * @module
  */
-import { leaveOnAbort } from "../base/abort.ts";
 import { leftOrigin, printableUrl } from "../base/url.ts";
+import { awaitFunction, freeConnection } from "./bounded-wait.ts";
 import { answerOrThrow, mayResend, outcomeOf, sendOnce } from "./client-seam.ts";
 import type { AccessToken, Proof, Prove } from "../core/types.ts";
 import type { ClientSeam, ExtraHeaders, Outcome, PolicyRequest } from "./client-seam.ts";
@@ -50,9 +50,8 @@ export class DpopSends<Request extends PolicyRequest, Answer> {
     headers: ExtraHeaders | undefined,
     pendingProof: Promise<Proof>,
   ): Promise<Answer> {
-    const { signal } = this.#request;
     for (;;) {
-      const proof = await leaveOnAbort(pendingProof, signal);
+      const proof = await awaitFunction('the function "prove" of the grant', pendingProof, this.#request);
       const sent = sendOnce(this.#request, this.#client, token, { ...headers, ...proof.headers });
       if (sent === undefined) {
         throw new TypeError(
@@ -65,8 +64,7 @@ export class DpopSends<Request extends PolicyRequest, Answer> {
       if (makeNextProof === undefined) return answerOrThrow(outcome);
       this.#wasResentForNonce = true;
       // Freed first, because the next send may need the connection (Q7).
-      const freed = this.#client.discard?.(outcome.answer);
-      if (freed !== undefined) await leaveOnAbort(freed, signal);
+      await freeConnection(this.#request, this.#client, outcome.answer);
       pendingProof = makeNextProof();
     }
   }

@@ -13,16 +13,16 @@
  *
  * @module
  */
-import { leaveOnAbort } from "../base/abort.ts";
 import { challengeVerdict } from "../base/challenge.ts";
-import { isRemintError, RemintError, withRejection } from "../base/errors.ts";
+import { RemintError } from "../base/errors.ts";
 import { isRelative, leftOrigin, printableUrl, targetOf } from "../base/url.ts";
 import { policyHalf } from "../core/types.ts";
+import { assertNoPromise, awaitFunction, freeConnection, signalOf } from "./bounded-wait.ts";
 import { isTokenCache, tokenCacheError } from "./choose-cache.ts";
-import { answerOrThrow, mayResend, outcomeOf, sendOnce } from "./client-seam.ts";
+import { answerOrThrow, mayResend, outcomeOf, rejectWith, sendOnce } from "./client-seam.ts";
 import { DpopSends } from "./dpop-sends.ts";
 import type { AccessToken, PolicyHalf, Renewal, TokenCache } from "../core/types.ts";
-import type { ClientSeam, Outcome, PolicyRequest } from "./client-seam.ts";
+import type { ClientSeam, ExtraHeaders, Outcome, PolicyRequest } from "./client-seam.ts";
 
 export type { ClientSeam, ExtraHeaders, PolicyRequest } from "./client-seam.ts";
 
@@ -32,6 +32,9 @@ export type { ClientSeam, ExtraHeaders, PolicyRequest } from "./client-seam.ts";
  * The adapters of this package use it. Use it to give any other client the same behaviour. A request whose body cannot
  * be sent twice is not sent again. The token is not sent to an origin that the cache does not allow. A request whose
  * caller set an `Authorization` header is sent without the token.
+ *
+ * Never throws synchronously: whatever fails, also a function of the grant's or of the client's, is a rejection, and
+ * `client.finish` is called.
  *
  * @returns The answer of the last send, as `client.send` gave it.
  * @throws {RemintError} When no token could be minted. After a 401 its `rejected` says which request was rejected. When
@@ -44,19 +47,20 @@ export function withToken<Request extends PolicyRequest, Answer>(
   request: Request,
   client: ClientSeam<Request, Answer>,
 ): Promise<Answer> {
-  if (!isTokenCache(cache)) throw tokenCacheError("The first argument of withToken", cache);
-  const half = policyHalf(cache);
-  if (!half.rules.allows(request.base ?? request.url)) return sendOutsideOrigins(half, request, client);
-  const token = cache.peek();
-  if (token !== undefined) return sendFirst(half, request, client, token);
-  if (client.isAuthorized?.(request)) return sendWithOwnAuthorization(half, request, client);
-  return cache.get({ signal: request.signal }).then(
-    (minted) => sendFirst(half, request, client, minted),
-    (error: unknown) => {
-      client.finish?.(request, error);
-      throw error;
-    },
-  );
+  try {
+    if (!isTokenCache(cache)) throw tokenCacheError("The first argument of withToken", cache);
+    const half = policyHalf(cache);
+    if (!half.rules.allows(request.base ?? request.url)) return sendOutsideOrigins(half, request, client);
+    const token = cache.peek();
+    if (token !== undefined) return sendFirst(half, request, client, token);
+    if (client.isAuthorized?.(request)) return sendWithOwnAuthorization(half, request, client);
+    return cache.get({ signal: signalOf(request) }).then(
+      (minted) => sendFirst(half, request, client, minted),
+      (error: unknown) => rejectWith(request, client, error),
+    );
+  } catch (error) {
+    return rejectWith(request, client, error);
+  }
 }
 
 /**
@@ -71,17 +75,16 @@ export function sendBare<Request extends PolicyRequest, Answer>(
 ): Promise<Answer> {
   const sent = sendOnce(request, client, undefined, undefined);
   if (sent === undefined) {
-    throw new TypeError("client.send() returned undefined for a call without a token: it must send the request");
+    const error = "client.send() returned undefined for a call without a token: it must send the request";
+    return rejectWith(request, client, new TypeError(error));
   }
-  return sent.then(
+  // `Promise.resolve`, for a client whose `send` returns a promise of another kind.
+  return Promise.resolve(sent).then(
     (answer) => {
       client.finish?.(request, answer);
       return answer;
     },
-    (error: unknown) => {
-      client.finish?.(request, error);
-      throw error;
-    },
+    (error: unknown) => rejectWith(request, client, error),
   );
 }
 
@@ -110,32 +113,50 @@ function sendFirst<Request extends PolicyRequest, Answer>(
   client: ClientSeam<Request, Answer>,
   token: AccessToken,
 ): Promise<Answer> {
-  const { rules } = half;
-  if (rules.originsFromToken && !rules.allows(request.url, token)) return sendOutsideOrigins(half, request, client);
-  const { prove } = rules;
-  const dpopSends = prove === undefined ? undefined : new DpopSends(prove, request, client);
-  const headers = rules.headers?.(token);
-  const sent = dpopSends === undefined ? sendOnce(request, client, token, headers) : dpopSends.send(token, headers);
-  if (sent === undefined) return sendWithOwnAuthorization(half, request, client);
-  return sent.then(
-    (answer) => {
-      if (mayReject(half, client.inspectStatuses, client.status(answer))) {
-        return new PossibleRejection(half, request, client, dpopSends).renewAndResend(token, { answer });
-      }
-      if (half.onTrial) half.accepted(token, targetOf(request.url));
-      client.finish?.(request, answer);
-      return answer;
-    },
-    (error: unknown) => {
-      const answer = client.answerOf?.(error);
-      if (answer !== undefined && mayReject(half, client.inspectStatuses, client.status(answer))) {
-        return new PossibleRejection(half, request, client, dpopSends).renewAndResend(token, { answer, thrown: error });
-      }
-      if (answer !== undefined && half.onTrial) half.accepted(token, targetOf(request.url));
-      client.finish?.(request, error);
-      throw error;
-    },
-  );
+  try {
+    const { rules } = half;
+    if (rules.originsFromToken && !rules.allows(request.url, token)) return sendOutsideOrigins(half, request, client);
+    const { prove } = rules;
+    const dpopSends = prove === undefined ? undefined : new DpopSends(prove, request, client);
+    const headers = rules.headers === undefined ? undefined : addedHeaders(rules.headers(token));
+    const sent = dpopSends === undefined ? sendOnce(request, client, token, headers) : dpopSends.send(token, headers);
+    if (sent === undefined) return sendWithOwnAuthorization(half, request, client);
+    return sent.then(
+      (answer) => {
+        try {
+          if (mayReject(half, client.inspectStatuses, client.status(answer))) {
+            return new PossibleRejection(half, request, client, dpopSends).renewAndResend(token, { answer });
+          }
+          if (half.onTrial) half.accepted(token, targetOf(request.url));
+        } catch (error) {
+          return rejectWith(request, client, error);
+        }
+        client.finish?.(request, answer);
+        return answer;
+      },
+      (error: unknown) => {
+        try {
+          const answer = client.answerOf?.(error);
+          if (answer !== undefined && mayReject(half, client.inspectStatuses, client.status(answer))) {
+            const outcome = { answer, thrown: error };
+            return new PossibleRejection(half, request, client, dpopSends).renewAndResend(token, outcome);
+          }
+          if (answer !== undefined && half.onTrial) half.accepted(token, targetOf(request.url));
+        } catch (thrown) {
+          return rejectWith(request, client, thrown);
+        }
+        return rejectWith(request, client, error);
+      },
+    );
+  } catch (error) {
+    return rejectWith(request, client, error);
+  }
+}
+
+/** @throws {TypeError} When what a grant wants to add is a promise, of which a client would make no header at all. */
+function addedHeaders(headers: ExtraHeaders | null | undefined): ExtraHeaders | undefined {
+  assertNoPromise('The function "headers" of the grant', headers);
+  return headers ?? undefined;
 }
 
 /** Whether an answer with this status may be a rejection. Other answers are not looked at. */
@@ -172,23 +193,29 @@ class PossibleRejection<Request extends PolicyRequest, Answer> {
 
   /** Renews and resends until an answer goes to the caller. `outcome` is that of the send with `token`. */
   async renewAndResend(token: AccessToken, outcome: Outcome<Answer>): Promise<Answer> {
-    let renewal: Renewal | undefined;
+    let answer: Answer;
     try {
-      for (let isFinal = false; ;) {
-        const verdict = await this.#judge(outcome.answer);
-        if (verdict === "accepted" && this.#half.onTrial) this.#half.accepted(token, targetOf(this.#request.url));
-        if (verdict !== "rejected" || isFinal) return this.#finishWith(outcome);
-        // The rejection is reported even if the request cannot be sent again (Q6).
-        renewal = this.#reportRejection(renewal, token);
-        if (renewal === undefined || !mayResend(this.#request, this.#client)) return this.#finishWith(outcome);
-        const renewed = await this.#renew(renewal, outcome.answer);
-        token = renewed.token;
-        isFinal = renewed.final;
-        outcome = await this.#resend(token);
-      }
+      answer = answerOrThrow(await this.#lastOutcome(token, outcome));
     } catch (error) {
-      this.#client.finish?.(this.#request, error);
-      throw error;
+      return rejectWith(this.#request, this.#client, error);
+    }
+    this.#client.finish?.(this.#request, answer);
+    return answer;
+  }
+
+  async #lastOutcome(token: AccessToken, outcome: Outcome<Answer>): Promise<Outcome<Answer>> {
+    let renewal: Renewal | undefined;
+    for (let isFinal = false; ;) {
+      const verdict = await this.#judge(outcome.answer);
+      if (verdict === "accepted" && this.#half.onTrial) this.#half.accepted(token, targetOf(this.#request.url));
+      if (verdict !== "rejected" || isFinal) return outcome;
+      // The rejection is reported even if the request cannot be sent again (Q6).
+      renewal = this.#reportRejection(renewal, token);
+      if (renewal === undefined || !mayResend(this.#request, this.#client)) return outcome;
+      const renewed = await this.#renew(renewal, outcome.answer);
+      token = renewed.token;
+      isFinal = renewed.final;
+      outcome = await this.#resend(token);
     }
   }
 
@@ -205,7 +232,7 @@ class PossibleRejection<Request extends PolicyRequest, Answer> {
       text: async (maxBytes: number) => (await client.text?.(answer, maxBytes)) ?? "",
     };
     for (const rule of [client.isRejected, this.#half.rules.isRejected]) {
-      const isRejected = await rule?.(judged);
+      const isRejected = await awaitFunction('the function "isRejected"', rule?.(judged), this.#request);
       if (isRejected !== undefined) return isRejected ? "rejected" : "accepted";
     }
     const challenge = status === 401 ? challengeVerdict(client.header(answer, "www-authenticate")) : "keep";
@@ -224,36 +251,22 @@ class PossibleRejection<Request extends PolicyRequest, Answer> {
 
   /** Gets another token, after the answer is freed: the mint may need its connection (Q7). */
   async #renew(renewal: Renewal, answer: Answer): Promise<{ token: AccessToken; final: boolean }> {
-    const { signal, url } = this.#request;
-    const status = this.#client.status(answer);
-    const freed = this.#client.discard?.(answer);
-    if (freed !== undefined) await leaveOnAbort(freed, signal);
-    try {
-      return await renewal.next({ signal });
-    } catch (error) {
-      // Each request gets an error of its own: all callers that waited for the mint share one error object (Q8).
-      throw isRemintError(error) ? withRejection(error, { status, url: printableUrl(url) }) : error;
-    }
+    const rejected = { status: this.#client.status(answer), url: printableUrl(this.#request.url) };
+    await freeConnection(this.#request, this.#client, answer);
+    return renewal.next({ signal: signalOf(this.#request), rejected });
   }
 
   async #resend(token: AccessToken): Promise<Outcome<Answer>> {
     const { rules } = this.#half;
-    if (rules.originsFromToken && !rules.allows(this.#request.url, token)) {
-      const url = printableUrl(this.#request.url);
-      throw new RemintError(
-        "ERR_ORIGIN",
-        `The request to ${url} was not sent again after a 401: the origins of the renewed token do not include it`,
-      );
+    const { url } = this.#request;
+    if (rules.originsFromToken && !rules.allows(url, token)) {
+      const message = "the request was not sent again after a 401: the renewed token may not be sent to its URL";
+      const hint = `the origins of the renewed token do not include ${printableUrl(url)}`;
+      throw new RemintError("ERR_ORIGIN", message, { hint });
     }
-    const headers = rules.headers?.(token);
+    const headers = rules.headers === undefined ? undefined : addedHeaders(rules.headers(token));
     const sent = this.#dpopSends?.send(token, headers) ?? sendOnce(this.#request, this.#client, token, headers);
     // Not `undefined`: the caller set no `Authorization` header, else the first send would have carried no token.
     return outcomeOf(sent!, this.#client);
-  }
-
-  #finishWith(outcome: Outcome<Answer>): Answer {
-    const answer = answerOrThrow(outcome);
-    this.#client.finish?.(this.#request, answer);
-    return answer;
   }
 }

@@ -84,7 +84,8 @@ export function chalkGrant(options: ChalkGrantOptions = {}): Grant {
   const endpoint = apiServer + TOKEN_PATH;
   return grantOf({
     key: JSON.stringify(["chalk", endpoint, clientId]),
-    endpoint,
+    // Every token is for all environments of the client.
+    server: { endpoint, client: clientId, target: "" },
     origins: (token) => tokenOrigins(chalkToken(token), apiServer, allowHttp),
     defaultTtl: duration("defaultTtl", options.defaultTtl, AN_HOUR),
     headers(token) {
@@ -145,7 +146,7 @@ interface ChalkClient {
 
 async function mintToken(client: ChalkClient, signal: AbortSignal): Promise<TokenResponse> {
   const { endpoint, clientId, fetch } = client;
-  const secret = await stringOf("clientSecret", client.secret);
+  const secret = await stringOf("clientSecret", client.secret, signal);
   signal.throwIfAborted();
   const redact = redactor([secret]);
   const answer = await postToken({ endpoint, role: ROLE, fetch, redact }, endpoint, {

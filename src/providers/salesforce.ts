@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { RemintError, tokenResponseError } from "../base/errors.ts";
+import { tokenResponseError } from "../base/errors.ts";
 import { leaveState } from "../base/left-state.ts";
 import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
 import { endpointUrl, withoutTrailingSlashes } from "../base/url.ts";
@@ -19,6 +19,7 @@ import { clientCredentialsGrant } from "../grants/client-credentials.ts";
 import { assertionGrant } from "../grants/jwt-bearer.ts";
 import { refreshTokenGrant } from "../grants/refresh-token.ts";
 import { exchangeGrant } from "../grants/token-exchange.ts";
+import { UNUSABLE_ANSWER } from "../oauth/answer.ts";
 import { clientSecretBasic } from "../oauth/client-authentication.ts";
 import { tokenClient } from "../oauth/client.ts";
 import type { SigningKeyOptions } from "../base/keys.ts";
@@ -312,8 +313,8 @@ function checkInstance(token: TokenResponse, { instanceUrl }: Org): void {
   } catch {
     // Not a URL. The error below covers this too.
   }
-  const message = `the token is for another org: its "instance_url" is not the configured instanceUrl ${instanceUrl}`;
-  throw leaveState(tokenResponseError(message), token["state"]);
+  const hint = `the token is for another org: its "instance_url" is not the configured instanceUrl ${instanceUrl}`;
+  throw leaveState(tokenResponseError(UNUSABLE_ANSWER, hint), token["state"]);
 }
 
 const LONGEST_SUBJECT_TOKEN = 10_000;
@@ -325,19 +326,23 @@ const LONGEST_SUBJECT_TOKEN = 10_000;
  * @throws {TypeError} When the token is a string that is too long.
  */
 function checkedLength(input: TokenInput): TokenInput {
-  const message = `a subject token must not be longer than ${LONGEST_SUBJECT_TOKEN} characters for Salesforce`;
   if (typeof input === "function") {
     return async (context) => {
       const token = await input(context);
-      if (typeof token === "string" && token.length > LONGEST_SUBJECT_TOKEN)
-        throw new RemintError("ERR_GRANT", message);
+      assertLength(token);
       return token;
     };
   }
-  if (typeof input === "string" && input.length > LONGEST_SUBJECT_TOKEN) {
-    throw new TypeError(`"subjectToken" is too long: ${message}`);
-  }
+  assertLength(input);
   return input;
+}
+
+function assertLength(token: unknown): void {
+  if (typeof token !== "string" || token.length <= LONGEST_SUBJECT_TOKEN) return;
+  throw new TypeError(
+    `"subjectToken" is too long: a subject token must not be longer than ${LONGEST_SUBJECT_TOKEN} characters for ` +
+      `Salesforce`,
+  );
 }
 
 /** Whether an answer of a Salesforce API rejects the token. */

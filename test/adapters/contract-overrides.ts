@@ -1,5 +1,6 @@
 /** The `remint` key of one request. */
 import { expect } from "vitest";
+import { isRemintError, type RemintError, type TokenCache } from "remint";
 import { fakeGrant } from "remint/testing";
 import { type Case, failureOf } from "./world.ts";
 
@@ -37,6 +38,21 @@ export const overrideCases: readonly Case[] = [
       expect([world.sends(), grant.mints, world.auth.mints]).toEqual([["fake-1", "fake-2"], 2, 0]);
     },
   })),
+  ...["a number", "an object with a get() of its own", "an array of caches"].map((what): Case => ({
+    name: `Q13: remint: { cache } with ${what} is a TypeError that names remint.cache, and nothing is sent`,
+    async run(world) {
+      const { tokens, call } = await world.warm();
+      const wrong = { "a number": 5, "an object with a get() of its own": { get: () => tokens.get() } }[what] ?? [
+        tokens,
+      ];
+      const remint = { cache: wrong as unknown as TokenCache };
+      const failure = await failureOf(call(`${world.api.origin}/x`, { remint, own: world.client.once }));
+      const error = failure instanceof TypeError ? failure : (failure as Error).cause;
+      expect(error).toBeInstanceOf(TypeError);
+      expect((error as Error).message).toMatch(/^"remint\.cache" must be a token cache, got an? /);
+      expect(world.api.requests).toEqual([]);
+    },
+  })),
   {
     name: "Q6: a body factory is called once per send, also for a request without a 401",
     async run(world) {
@@ -72,8 +88,8 @@ export const overrideCases: readonly Case[] = [
     async run(world) {
       const { tokens, call } = await world.warm();
       await tokens.close();
-      const failure = (await failureOf(call(`${world.api.origin}/x`))) as { code?: string; cause?: { code?: string } };
-      expect(failure.code ?? failure.cause?.code).toBe("ERR_CLOSED");
+      const failure = await failureOf(call(`${world.api.origin}/x`));
+      expect([isRemintError(failure), (failure as RemintError).code]).toEqual([true, "ERR_CLOSED"]);
       expect(world.api.requests).toEqual([]);
     },
   },

@@ -1,7 +1,7 @@
 /** Q11, S5: no error and no response prints a token or a secret. */
 import { inspect } from "node:util";
 import { expect } from "vitest";
-import { findRemintError } from "remint";
+import { isRemintError, type RemintError } from "remint";
 import { type Answer, manualClock } from "remint/testing";
 import type { Reply } from "./clients.ts";
 import { type Case, CLIENT_ID, CLIENT_SECRET, failureOf, type World } from "./world.ts";
@@ -110,9 +110,8 @@ export const safetyCases: readonly Case[] = [
         }));
         const call = world.connect(tokens);
         const failure = await failureOf(call(`${world.api.origin}/x`));
-        expect(findRemintError(failure)?.code).toBe("ERR_TOKEN_ENDPOINT");
+        expect([isRemintError(failure), (failure as RemintError).code]).toEqual([true, "ERR_TOKEN_ENDPOINT"]);
         expectNoSecret(world, failure);
-        expectNoSecret(world, findRemintError(failure));
         expectNoSecret(world, world.events);
       },
     })),
@@ -123,7 +122,7 @@ export const safetyCases: readonly Case[] = [
       const evil = "evil-token\r\nx-injected: 1";
       world.auth.respondAlways({ body: { access_token: evil, token_type: "Bearer", expires_in: 60 } });
       const failure = await failureOf(world.connect(world.tokens({ clock: manualClock() }))(`${world.api.origin}/x`));
-      expect(findRemintError(failure)?.code).toBe("ERR_TOKEN_RESPONSE");
+      expect([isRemintError(failure), (failure as RemintError).code]).toEqual([true, "ERR_TOKEN_RESPONSE"]);
       expect(printed(failure)).not.toContain("evil-token");
       expect(world.api.requests).toEqual([]);
     },

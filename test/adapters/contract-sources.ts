@@ -1,7 +1,8 @@
 /** Q2, Q13: which cache a request uses when its client has more than one. */
 import { expect } from "vitest";
-import { createTokenCache } from "remint";
+import { createTokenCache, type TokenCache } from "remint";
 import { type Api, fakeGrant } from "remint/testing";
+import { thenable } from "../policy/hand-made-client.ts";
 import type { Call } from "./clients.ts";
 import { type Case, failureOf, type World } from "./world.ts";
 
@@ -68,6 +69,10 @@ function functionSources(): Case[] {
   const kinds = [
     { kind: "a function", wrap: <T>(value: T): T | Promise<T> => value },
     { kind: "an async function", wrap: <T>(value: T): T | Promise<T> => Promise.resolve(value) },
+    {
+      kind: "a function that returns a thenable",
+      wrap: <T>(value: T): T | Promise<T> => thenable<T>((resolve) => resolve(value)) as Promise<T>,
+    },
   ];
   const choosing = kinds.map(({ kind, wrap }) => ({
     name: `Q2: ${kind} chooses the cache for a request; undefined sends it without a token`,
@@ -95,5 +100,20 @@ function functionSources(): Case[] {
       expect(world.api.requests).toEqual([]);
     },
   }));
-  return [...choosing, ...failing];
+  const wrong = kinds.map(({ kind, wrap }) => ({
+    name: `Q2: ${kind} that chooses something which is no cache is a TypeError that says so, and nothing is sent`,
+    async run(world: World) {
+      for (const rubbish of [null, 5, "tokens", {}, [world.tokens()]]) {
+        const call = world.connect(() => wrap(rubbish as unknown as TokenCache));
+        const failure = await failureOf(call(`${world.api.origin}/x`, { own: world.client.once }));
+        const error = failure instanceof TypeError ? failure : (failure as Error).cause;
+        expect(error).toBeInstanceOf(TypeError);
+        expect((error as Error).message).toContain(
+          "function that chooses the token cache returns must be a token cache",
+        );
+      }
+      expect(world.api.requests).toEqual([]);
+    },
+  }));
+  return [...choosing, ...failing, ...wrong];
 }

@@ -6,6 +6,7 @@
 import { bodyCases } from "./contract-bodies.ts";
 import { coldCases } from "./contract-cold.ts";
 import { dpopCases } from "./contract-dpop.ts";
+import { errorCases } from "./contract-errors.ts";
 import { judgementCases } from "./contract-judgement.ts";
 import { originCases } from "./contract-origins.ts";
 import { overrideCases } from "./contract-overrides.ts";
@@ -21,6 +22,7 @@ import type { Case } from "./world.ts";
 export const contract: readonly Case[] = [
   ...coldCases,
   ...renewalCases,
+  ...errorCases,
   ...judgementCases,
   ...stormCases,
   ...bodyCases,

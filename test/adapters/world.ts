@@ -58,11 +58,19 @@ export class World {
     const cache = createTokenCache({
       grant: clientCredentialsGrant({ tokenEndpoint, clientId: CLIENT_ID, clientSecret: CLIENT_SECRET }),
       origins: [this.api.origin],
-      onEvent: (event) => this.events.push(event),
+      onEvent: (event) => this.#listen(event),
       ...options,
     });
     this.atEnd(() => cache.close());
     return cache;
+  }
+
+  /** A listener that misbehaves, which must change nothing (C12). */
+  #listen(event: RemintEvent): unknown {
+    this.events.push(event);
+    const error = new Error("an error of the listener, which no caller gets");
+    if (this.events.length % 2 === 0) throw error;
+    return Promise.reject(error);
   }
 
   connect(source: Source, setup?: Setup): Call {

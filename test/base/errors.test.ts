@@ -1,11 +1,28 @@
+/** The errors of this package: what servers, loggers and other copies of the package see of them. */
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import { safeCause, withRejection } from "../../src/base/errors.ts";
+import { adopt, hide, isTransientStatus, safeCause, tokenResponseError } from "../../src/base/errors.ts";
 import { findRemintError, isRemintError, RemintError, TokenEndpointError } from "../../src/index.ts";
 
-/** The class as another copy of this package exports it. */
+/** The classes as another copy of this package exports them. */
 const copy: string = "../../src/base/errors.ts?copy";
-const { RemintError: OtherCopy } = (await import(copy)) as { RemintError: typeof RemintError };
+const other = (await import(copy)) as {
+  RemintError: typeof RemintError;
+  TokenEndpointError: typeof TokenEndpointError;
+};
+
+/** An error with everything that an error may have. */
+function fullError(): TokenEndpointError {
+  return new TokenEndpointError(400, "no token is available", {
+    cause: new Error("underneath"),
+    hint: "check clientSecret",
+    terminal: true,
+    retryAfter: 6001,
+    rejected: { status: 401, url: "https://api.example/orders" },
+    error: "invalid_grant",
+    errorDescription: "s3cret description",
+  });
+}
 
 describe("RemintError", () => {
   test("has a code, says whether trying again may help, and prints its name once", () => {
@@ -29,11 +46,16 @@ describe("RemintError", () => {
     [400, false],
     [401, false],
     [403, false],
+    [407, false],
     [408, true],
+    [409, false],
     [429, true],
+    [499, false],
     [500, true],
     [503, true],
+    [599, true],
   ])("a token endpoint's %i is retryable: %s", (status, retryable) => {
+    expect(isTransientStatus(status)).toBe(retryable);
     expect(new TokenEndpointError(status, "x").retryable).toBe(retryable);
     expect(new TokenEndpointError(status, "x", { retryable: !retryable }).retryable).toBe(!retryable);
   });
@@ -54,16 +76,186 @@ describe("RemintError", () => {
     expect(error).toMatchObject({
       name: "TokenEndpointError",
       code: "ERR_TOKEN_ENDPOINT",
-      status: 400,
+      endpointStatus: 400,
+      status: 503,
       terminal: false,
     });
+  });
+
+  test("the class name is on the prototype: no own `name` that loggers and `inspect` would print", () => {
+    for (const error of [new RemintError("ERR_CLOSED", "x"), fullError()]) {
+      expect(Object.hasOwn(error, "name")).toBe(false);
+      expect(Object.prototype.propertyIsEnumerable.call(Object.getPrototypeOf(error), "name")).toBe(false);
+    }
+  });
+
+  test("tokenResponseError: ERR_TOKEN_RESPONSE, not retryable, with the hint and the cause that are given", () => {
+    const cause = new Error("underneath");
+    expect(tokenResponseError("no", "look there", cause)).toMatchObject({
+      code: "ERR_TOKEN_RESPONSE",
+      message: "no",
+      hint: "look there",
+      cause,
+      retryable: false,
+      terminal: false,
+    });
+    expect(tokenResponseError("no")).not.toHaveProperty("hint");
+  });
+});
+
+describe("Q17: what loggers see of an error", () => {
+  test("enumerable are code, retryable, terminal and, when known, retryAfter, endpointStatus, error: nothing else", () => {
+    expect(Object.fromEntries(Object.entries(fullError()))).toEqual({
+      code: "ERR_TOKEN_ENDPOINT",
+      retryable: false,
+      terminal: true,
+      retryAfter: 6001,
+      endpointStatus: 400,
+      error: "invalid_grant",
+    });
+    expect(Object.fromEntries(Object.entries(new RemintError("ERR_CLOSED", "x")))).toEqual({
+      code: "ERR_CLOSED",
+      retryable: false,
+      terminal: false,
+    });
+  });
+
+  test("the facts that are not enumerable are own properties", () => {
+    const hidden = Object.entries(Object.getOwnPropertyDescriptors(fullError())).filter(
+      ([, { enumerable }]) => !enumerable,
+    );
+    expect(hidden.map(([name]) => name).toSorted()).toEqual([
+      "cause",
+      "errorDescription",
+      "expose",
+      "headers",
+      "hint",
+      "message",
+      "rejected",
+      "stack",
+      "status",
+      "statusCode",
+    ]);
+  });
+
+  test("the hint is one line of the stack, between the message and the frames, and no part of the message", () => {
+    const error = new RemintError("ERR_GRANT", "public", { hint: "check https://auth.example" });
+    const [first, second, third] = error.stack!.split("\n");
+    expect([first, second]).toEqual(["RemintError: public", "    hint: check https://auth.example"]);
+    expect(third).toMatch(/^ {4}at /);
+    expect(error.stack!.match(/hint:/g)).toHaveLength(1);
+    expect(error.message).toBe("public");
+    expect(String(error)).toBe("RemintError: public");
+    expect(inspect(error)).toContain("    hint: check https://auth.example\n");
+  });
+
+  test("the hint stands after a message of several lines, and in a stack without frames", () => {
+    const error = new RemintError("ERR_GRANT", "one\ntwo", { hint: "three" });
+    expect(error.stack).toMatch(/^RemintError: one\ntwo\n {4}hint: three\n {4}at /);
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    try {
+      expect(new RemintError("ERR_GRANT", "one", { hint: "two" }).stack).toBe("RemintError: one\n    hint: two");
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+    }
+  });
+
+  test("without a hint there is none, and the stack is as the runtime made it", () => {
+    const error = new RemintError("ERR_CLOSED", "x");
+    expect("hint" in error).toBe(false);
+    expect(error.stack).not.toContain("hint:");
+  });
+
+  test("structuredClone keeps the message, the stack with the hint, and the cause", () => {
+    const clone = structuredClone(fullError()) as Error;
+    expect(clone.message).toBe("no token is available");
+    expect(clone.stack).toContain("    hint: check clientSecret");
+    expect(clone.cause).toMatchObject({ message: "underneath" });
+  });
+});
+
+describe("Q17: what a server that lets the error escape answers", () => {
+  test("status and statusCode are 503, expose is false, the headers are a plain object without undefined", () => {
+    const error = new RemintError("ERR_TOKEN_TIMEOUT", "x", { retryable: true });
+    expect([error.status, error.statusCode, error.expose, error.headers]).toEqual([503, 503, false, {}]);
+    expect(Object.getPrototypeOf(error.headers)).toBe(Object.prototype);
+  });
+
+  test("the token endpoint's own status is endpointStatus; invalid_client is no 401 of this server", () => {
+    const error = new TokenEndpointError(401, "x", { error: "invalid_client" });
+    expect([error.endpointStatus, error.status, error.statusCode]).toEqual([401, 503, 503]);
+    expect(error.headers).toEqual({});
+  });
+
+  test("the user has to sign in again: 401 with a challenge (RFC 9110 section 15.5.2)", () => {
+    const error = new TokenEndpointError(400, "x", { error: "invalid_grant", terminal: true });
+    expect([error.status, error.statusCode, error.headers]).toEqual([401, 401, { "www-authenticate": "Bearer" }]);
+  });
+
+  test.each([
+    [0, "0"],
+    [1, "1"],
+    [1000, "1"],
+    [6001, "7"],
+    [60_000, "60"],
+  ])("retryAfter of %i ms is the header retry-after: %s", (retryAfter, header) => {
+    const error = new RemintError("ERR_GRANT", "x", { retryAfter });
+    expect([error.retryAfter, error.headers["retry-after"]]).toEqual([retryAfter, header]);
+  });
+
+  test("getResponse and toResponse: a Response with the status and the headers, and no body", async () => {
+    for (const response of [fullError().getResponse(), fullError().toResponse()]) {
+      expect(response).toBeInstanceOf(Response);
+      expect([response.status, response.headers.get("retry-after"), response.headers.get("www-authenticate")]).toEqual([
+        401,
+        "7",
+        "Bearer",
+      ]);
+      expect(await response.text()).toBe("");
+    }
+  });
+
+  test("getResponse follows what a framework or the user has set", () => {
+    const error = new RemintError("ERR_GRANT", "x");
+    error.status = 502;
+    error.headers["x-trace"] = "1";
+    const response = error.getResponse();
+    expect([response.status, response.headers.get("x-trace")]).toEqual([502, "1"]);
+  });
+
+  test("an error is never frozen: every property can be changed, and others added, as Koa, Next and p-retry do", () => {
+    "use strict";
+    const error = fullError();
+    expect([Object.isFrozen(error), Object.isSealed(error), Object.isExtensible(error)]).toEqual([false, false, true]);
+    for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(error))) {
+      expect([name, property.writable, property.configurable]).toEqual([name, true, true]);
+    }
+    Object.assign(error, { status: 500, statusCode: 500, expose: true, headers: {}, digest: "1", attemptNumber: 1 });
+    Error.captureStackTrace(error);
+    expect(error).toMatchObject({ status: 500, digest: "1", attemptNumber: 1 });
+  });
+
+  test("a change of one error is not seen in another", () => {
+    const [one, two] = [fullError(), fullError()];
+    one.status = 500;
+    one.headers["retry-after"] = "99";
+    expect([two.status, two.headers["retry-after"]]).toEqual([401, "7"]);
+  });
+
+  test("Q8: rejected is a copy with the status and the URL, and not enumerable", () => {
+    const rejected = { status: 401, url: "https://api.example/orders", token: "s3cret" };
+    const error = new RemintError("ERR_TOKEN_TIMEOUT", "too slow", { rejected });
+    expect(error.rejected).toEqual({ status: 401, url: "https://api.example/orders" });
+    expect(error.rejected).not.toBe(rejected);
+    expect(JSON.stringify(error) + inspect(error)).not.toContain("api.example");
   });
 });
 
 describe("isRemintError and findRemintError", () => {
   test("work across two copies of this package", () => {
-    const foreign = new OtherCopy("ERR_CLOSED", "x");
-    expect(foreign).not.toBeInstanceOf(RemintError);
+    const foreign = new other.RemintError("ERR_CLOSED", "x");
+    expect(Object.getPrototypeOf(foreign)).not.toBe(RemintError.prototype);
     expect([isRemintError(foreign), findRemintError(foreign) === foreign]).toEqual([true, true]);
   });
 
@@ -71,6 +263,7 @@ describe("isRemintError and findRemintError", () => {
     "%o is not a RemintError",
     (value) => {
       expect([isRemintError(value), findRemintError(value)]).toEqual([false, undefined]);
+      expect([value instanceof RemintError, value instanceof TokenEndpointError]).toEqual([false, false]);
     },
   );
 
@@ -81,49 +274,66 @@ describe("isRemintError and findRemintError", () => {
     loop.cause = loop;
     expect(findRemintError(loop)).toBeUndefined();
   });
+
+  test("the code narrows the type: the members of an answer are there", () => {
+    const error: unknown = fullError();
+    expect(isRemintError(error) && error.code === "ERR_TOKEN_ENDPOINT" ? error.endpointStatus : undefined).toBe(400);
+  });
 });
 
-describe("Q8: the error of a request that was answered 401 and whose renewal failed", () => {
-  const rejected = { status: 401, url: "https://api.example/orders" };
-
-  test("Q8: a new error of the same class, code and status, with the shared error as its cause", () => {
-    const shared = Object.freeze(
-      new TokenEndpointError(503, "down", {
-        error: "temporarily_unavailable",
-        errorDescription: "later",
-        retryAfter: 5000,
-        terminal: true,
-      }),
-    );
-    const wrapped = withRejection(shared, rejected);
-    expect(wrapped).toBeInstanceOf(TokenEndpointError);
-    expect(wrapped).not.toBe(shared);
-    expect(wrapped).toMatchObject({
-      code: "ERR_TOKEN_ENDPOINT",
-      status: 503,
-      error: "temporarily_unavailable",
-      errorDescription: "later",
-      retryAfter: 5000,
-      terminal: true,
-      retryable: true,
-      rejected,
-    });
-    expect(wrapped.cause).toBe(shared);
-    expect(shared.rejected).toBeUndefined();
-    expect(Object.isFrozen(wrapped.rejected)).toBe(true);
+describe("Q17: instanceof", () => {
+  test("is true for the errors of another copy, in both directions", () => {
+    const [ours, theirs] = [new RemintError("ERR_CLOSED", "x"), new other.RemintError("ERR_CLOSED", "x")];
+    expect([theirs instanceof RemintError, ours instanceof other.RemintError]).toEqual([true, true]);
+    const refused = new other.TokenEndpointError(400, "x");
+    expect([refused instanceof TokenEndpointError, refused instanceof RemintError]).toEqual([true, true]);
   });
 
-  test("Q8: a RemintError keeps its code and names the rejected request", () => {
-    const shared = new RemintError("ERR_TOKEN_TIMEOUT", "too slow", { retryable: true });
-    const wrapped = withRejection(shared, rejected);
-    expect(wrapped).toMatchObject({
-      name: "RemintError",
-      code: "ERR_TOKEN_TIMEOUT",
-      retryable: true,
-      cause: shared,
-      rejected,
-    });
-    expect(wrapped.message).toContain("https://api.example/orders answered 401");
+  test("TokenEndpointError: only for errors with that code", () => {
+    const theirs = new other.RemintError("ERR_TOKEN_NETWORK", "x");
+    expect(theirs instanceof TokenEndpointError).toBe(false);
+    expect(new RemintError("ERR_TOKEN_NETWORK", "x") instanceof TokenEndpointError).toBe(false);
+    expect(fullError() instanceof TokenEndpointError).toBe(true);
+  });
+
+  test("a class that a user derives is its own: other errors of this package are not instances of it", () => {
+    class TenantError extends RemintError {}
+    const mine = new TenantError("ERR_GRANT", "x");
+    expect([mine instanceof TenantError, mine instanceof RemintError, mine instanceof Error]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect([fullError() instanceof TenantError, new Error("x") instanceof TenantError]).toEqual([false, false]);
+    expect([undefined, null, 1, "x"].map((value) => (value as unknown) instanceof TenantError)).toEqual(
+      Array.from({ length: 4 }, () => false),
+    );
+  });
+
+  test("adopt makes another library's error one of ours, and nothing of it is printed", () => {
+    const foreign = Object.assign(new Error("timeout"), { code: "ERR_TOKEN_TIMEOUT" });
+    adopt(foreign);
+    expect([isRemintError(foreign), foreign instanceof RemintError, foreign instanceof TokenEndpointError]).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    expect(findRemintError(new Error("outer", { cause: foreign }))).toBe(foreign);
+    expect(foreign instanceof other.RemintError).toBe(true);
+    expect(Object.keys(foreign)).toEqual(["code"]);
+  });
+
+  test("hide sets properties that are writable and not enumerable, also over those of a class", () => {
+    class WithStatus extends Error {
+      get status(): number {
+        return 418;
+      }
+    }
+    const error = new WithStatus("x") as Error & { status: number };
+    hide(error, { status: 503 });
+    expect(error.status).toBe(503);
+    error.status = 500;
+    expect([error.status, Object.keys(error)]).toEqual([500, []]);
   });
 });
 

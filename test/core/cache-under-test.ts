@@ -3,7 +3,14 @@
  * Pools of such caches: pool-under-test.ts.
  */
 import { createTokenCache, type RemintEvent, type TokenCache, type TokenCacheOptions } from "../../src/index.ts";
-import { fakeGrant, manualClock, type FakeGrant, type ManualClock } from "../../src/testing/index.ts";
+import {
+  fakeGrant,
+  manualClock,
+  type FakeGrant,
+  type FakeGrantOptions,
+  type ManualClock,
+} from "../../src/testing/index.ts";
+import type { TokenServer } from "../../src/core/grant.ts";
 
 export const ORIGIN = "https://api.example";
 /** Where the requests of the tests go. */
@@ -26,7 +33,7 @@ export interface CacheUnderTestOptions extends Partial<Omit<TokenCacheOptions, "
   readonly clock?: ManualClock;
 }
 
-/** Creates such a cache. Retries are off unless a test asks for them, because p-retry waits on real timers. */
+/** Creates such a cache. Retries are off unless a test asks for them. */
 export function cacheUnderTest(options: CacheUnderTestOptions = {}): CacheUnderTest {
   const { grant = fakeGrant(), clock = manualClock(), ...rest } = options;
   const events: RemintEvent[] = [];
@@ -40,6 +47,15 @@ export function cacheUnderTest(options: CacheUnderTestOptions = {}): CacheUnderT
     eventsNamed: (name) =>
       events.filter((event): event is Extract<RemintEvent, { name: typeof name }> => event.name === name),
   };
+}
+
+/**
+ * Creates a fake of one of the library's own grants: what fails is the server's, and the keys of a pool may share it. For
+ * a fake grant without a server, failures are the key's own.
+ */
+export function fakeServerGrant(server: Partial<TokenServer> = {}, options: FakeGrantOptions = {}): FakeGrant {
+  const asked = { endpoint: "https://auth.example/token", client: "shop", target: "orders", ...server };
+  return fakeGrant({ ...options, server: asked } as FakeGrantOptions);
 }
 
 /** Creates a cache whose token fake-1 was minted this many milliseconds ago. */

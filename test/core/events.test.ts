@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { policyHalf } from "../../src/core/types.ts";
-import { quietly } from "../../src/core/options.ts";
+import { safeListener } from "../../src/core/options.ts";
 import { TokenEndpointError } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, rejectionOf, settle, TARGET } from "./cache-under-test.ts";
@@ -90,7 +90,7 @@ describe("events", () => {
     await cache.invalidate(token.value);
     grant.fail(new Error("down"));
     expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_GRANT" });
-    expect(quietly(undefined)).toBeUndefined();
+    expect(safeListener(undefined)).toBeUndefined();
   });
 
   test("a listener may call the cache that emits the event", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { windowsOf } from "../../src/core/expiry.ts";
 import { cacheUnderTest } from "./cache-under-test.ts";
-import { fakeGrant, manualClock } from "../../src/testing/index.ts";
+import { fakeGrant, manualClock, type ManualClock } from "../../src/testing/index.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
 const HOUR = 3_600_000;
@@ -12,6 +12,30 @@ describe("E4: windows of short tokens", () => {
     expect(windowsOf(100_000, 60_000, 10_000, 0)).toEqual({ soft: 50_000, hard: 10_000 });
     expect(windowsOf(20_000, 60_000, 10_000, 0)).toEqual({ soft: 10_000, hard: 5000 });
   });
+
+  test.each([
+    ["no refreshBuffer", 0, 10_000, 10_000],
+    ["a refreshBuffer shorter than minValidity", 2000, 10_000, 10_000],
+    ["no minValidity", 60_000, 0, 60_000],
+    ["neither", 0, 0, 0],
+  ])("E4: each window holds whatever the other is: %s", (_, refreshBuffer, minValidity, soft) => {
+    expect(windowsOf(HOUR, refreshBuffer, minValidity, 0)).toEqual({ soft, hard: minValidity });
+  });
+
+  test.each([0, 2000])(
+    "E4: with a refreshBuffer of %i ms and a minValidity of 10 s, callers wait for a new token in the last 10 s",
+    async (refreshBuffer) => {
+      const { cache, grant, clock } = cacheUnderTest({ refreshBuffer, minValidity: 10_000 });
+      await cache.get();
+      await clock.advance(HOUR - 10_001);
+      expect(cache.peek()?.value).toBe("fake-1");
+      expect(grant.mints).toBe(1);
+      await clock.advance(1);
+      expect(cache.peek()).toBeUndefined();
+      expect((await cache.get()).value).toBe("fake-2");
+      expect(grant.mints).toBe(2);
+    },
+  );
 
   test.each([1, 2, 5, 30, 61])(
     "E4: a token with a lifetime of %i s is minted at most 2.5 times per lifetime, not once per call",
@@ -85,6 +109,27 @@ describe("E4: windows of short tokens", () => {
 });
 
 describe("E5: two clocks", () => {
+  test.each([
+    ["the wall clock", (clock: ManualClock) => clock.stepWall(HOUR)],
+    ["the monotonic clock", (clock: ManualClock) => clock.stepMonotonic(HOUR)],
+  ])("E5: %s is read at every call: a token expires between two calls of the same turn", async (_, step) => {
+    const { cache, clock, grant } = cacheUnderTest();
+    await cache.get();
+    for (let call = 0; call < 1000; call++) expect(cache.peek()?.value).toBe("fake-1");
+    step(clock);
+    expect(cache.peek()).toBeUndefined();
+    expect(grant.mints).toBe(1);
+    expect((await cache.get()).value).toBe("fake-2");
+  });
+
+  test("E5: a wall clock that is set forward and back again between two calls changes nothing", async () => {
+    const { cache, clock } = cacheUnderTest();
+    await cache.get();
+    clock.stepWall(5 * HOUR);
+    clock.stepWall(-5 * HOUR);
+    expect(cache.peek()?.value).toBe("fake-1");
+  });
+
   test("E5: a token expires by the monotonic clock, even if the wall clock was stepped back", async () => {
     const { cache, clock } = cacheUnderTest({ refreshBuffer: 0, minValidity: 0 });
     await cache.get();

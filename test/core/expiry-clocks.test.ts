@@ -31,6 +31,26 @@ describe("E2: the local clock differs from the server's", () => {
     },
   );
 
+  test.each(hoursOff)(
+    "E2: serverTime may be a Date or ISO 8601, and expires_at any date: local clock %i h off",
+    (_, offset) => {
+      const end = new Date(NOW + HOUR);
+      for (const serverTime of [NOW, new Date(NOW), "2026-01-01T00:00:00"]) {
+        for (const expires_at of [end, end.toUTCString(), end.toISOString(), SECONDS + 3600]) {
+          expect(lifetime({ expires_at, serverTime }, { sentAt: NOW + offset })).toBe(HOUR);
+        }
+      }
+    },
+  );
+
+  test.each(hoursOff)("E2: what looks past is told by the server's clock: local clock %i h off", (_, offset) => {
+    const sentAt = NOW + offset;
+    const response = { expires_at: SECONDS - 1, serverTime: NOW };
+    expect(lifetime(response, { sentAt })).toBe(1_800_000);
+    expect(lifetime({ ...response, expires_in: 60 }, { sentAt })).toBe(60_000);
+    expect(lifetime({ access_token: jwt({ exp: SECONDS - 1 }), serverTime: NOW }, { sentAt })).toBe(1_800_000);
+  });
+
   test("E2: without a Date header and iat, expires_at is compared with the local clock", () => {
     expect(lifetime({ expires_at: SECONDS + 3600 }, { sentAt: NOW + 600_000 })).toBe(3_000_000);
   });

@@ -1,56 +1,65 @@
 import { describe, expect, test } from "vitest";
 import { RemintError, TokenEndpointError, type TokenEndpointErrorOptions } from "../../src/base/errors.ts";
-import { FailureMemory } from "../../src/core/failures.ts";
+import { Failure, FailureMemory, type FailurePhase } from "../../src/core/failures.ts";
 import { manualClock, type ManualClock } from "../../src/testing/index.ts";
 
 const HOUR = 3_600_000;
 
-const network = (): RemintError => new RemintError("ERR_TOKEN_NETWORK", "no way there", { retryable: true });
-const answer = (status: number, options: TokenEndpointErrorOptions = {}): TokenEndpointError =>
-  new TokenEndpointError(status, `status ${status}`, options);
-const refusal = (): TokenEndpointError => answer(400, { error: "invalid_client" });
+const network = (): Failure =>
+  Failure.of(new RemintError("ERR_TOKEN_NETWORK", "no way there", { retryable: true }), "server");
+const answer = (status: number, options: TokenEndpointErrorOptions = {}): Failure =>
+  Failure.of(new TokenEndpointError(status, `status ${status}`, options), "key");
+const refusal = (): Failure => answer(400, { error: "invalid_client" });
 
 /** Remembers these failures one after the other; returns for how many seconds each of them was remembered. */
-async function rememberedSeconds(errors: readonly RemintError[], callersFail: boolean): Promise<number[]> {
+async function rememberedSeconds(failures: readonly Failure[], phase: FailurePhase): Promise<number[]> {
   const clock = manualClock();
   const memory = new FailureMemory(clock);
   const times: number[] = [];
-  for (const error of errors) {
-    memory.remember(error, callersFail);
-    times.push(await secondsUntilForgotten(memory, clock));
+  for (const failure of failures) {
+    memory.remember(failure, phase, clock.monotonic());
+    times.push(await secondsUntilForgotten(memory, clock, phase));
   }
   return times;
 }
 
-async function secondsUntilForgotten(memory: FailureMemory, clock: ManualClock): Promise<number> {
+async function secondsUntilForgotten(
+  memory: FailureMemory,
+  clock: ManualClock,
+  phase: FailurePhase = "expired",
+): Promise<number> {
   const begun = clock.monotonic();
-  while (memory.active() !== undefined && clock.monotonic() - begun < 120_000) await clock.advance(250);
+  while (memory.active(phase) !== undefined && clock.monotonic() - begun < 120_000) await clock.advance(250);
   return (clock.monotonic() - begun) / 1000;
 }
 
-const sixTimes = (make: () => RemintError): RemintError[] => Array.from({ length: 6 }, make);
+const sixTimes = (make: () => Failure): Failure[] => Array.from({ length: 6 }, make);
+
+/** A memory with so many background failures in a row, each remembered as long as it holds. */
+async function memoryAfter(failures: readonly Failure[]): Promise<{ memory: FailureMemory; clock: ManualClock }> {
+  const clock = manualClock();
+  const memory = new FailureMemory(clock);
+  for (const failure of failures) memory.remember(failure, "background", clock.monotonic());
+  return { memory, clock };
+}
 
 describe("C9: for how long a failure is remembered", () => {
-  test("C9: 1 s, doubling to 5 s while callers are failing", async () => {
-    expect(await rememberedSeconds(sixTimes(network), true)).toEqual([1, 2, 4, 5, 5, 5]);
+  test.each([
+    ["no connection", network],
+    ["a 503", () => answer(503)],
+    ["an OAuth refusal", refusal],
+  ])("C9: %s: 1 s, doubling to 5 s while callers fail", async (_, make) => {
+    expect(await rememberedSeconds(sixTimes(make), "expired")).toEqual([1, 2, 4, 5, 5, 5]);
   });
 
-  test("C9: 1 s, doubling to 30 s for background refreshes", async () => {
-    expect(await rememberedSeconds(sixTimes(network), false)).toEqual([1, 2, 4, 8, 16, 30]);
-  });
-
-  test("C9: 1 s, doubling to 30 s for OAuth refusals, with and without failing callers", async () => {
-    expect(await rememberedSeconds(sixTimes(refusal), true)).toEqual([1, 2, 4, 8, 16, 30]);
-    expect(await rememberedSeconds(sixTimes(refusal), false)).toEqual([1, 2, 4, 8, 16, 30]);
-  });
-
-  test("C9: 1 s, doubling to 5 s for a 503, which is no OAuth refusal", async () => {
-    expect(
-      await rememberedSeconds(
-        sixTimes(() => answer(503)),
-        true,
-      ),
-    ).toEqual([1, 2, 4, 5, 5, 5]);
+  test.each([
+    ["no connection", "background", network],
+    ["a 503", "background", () => answer(503)],
+    ["an OAuth refusal", "background", refusal],
+    ["no connection", "window", network],
+    ["an OAuth refusal", "window", refusal],
+  ] as const)("C9: %s: 1 s, doubling to 30 s while a valid token serves callers (%s)", async (_, phase, make) => {
+    expect(await rememberedSeconds(sixTimes(make), phase)).toEqual([1, 2, 4, 8, 16, 30]);
   });
 
   test.each([
@@ -61,68 +70,180 @@ describe("C9: for how long a failure is remembered", () => {
     [503, 61, 60],
     [429, 3600, 60],
   ])("C9: Retry-After of a %i is honoured up to 60 s: %d s", async (status, seconds, expected) => {
-    expect(await rememberedSeconds([answer(status, { retryAfter: seconds * 1000 })], true)).toEqual([expected]);
+    const failures = [answer(status, { retryAfter: seconds * 1000 })];
+    expect(await rememberedSeconds(failures, "expired")).toEqual([expected]);
+    expect(await rememberedSeconds(failures, "background")).toEqual([expected]);
   });
 
   test("C9: a shorter Retry-After does not shorten the pause", async () => {
-    const errors = sixTimes(() => answer(503, { retryAfter: 1000 }));
-    expect(await rememberedSeconds(errors, true)).toEqual([1, 2, 4, 5, 5, 5]);
+    const failures = sixTimes(() => answer(503, { retryAfter: 1000 }));
+    expect(await rememberedSeconds(failures, "expired")).toEqual([1, 2, 4, 5, 5, 5]);
   });
 
-  test("C9: a terminal refusal is remembered without a time limit", async () => {
+  test("C9: a terminal refusal is remembered without a time limit, also when callers begin to fail", async () => {
     const clock = manualClock();
     const memory = new FailureMemory(clock);
-    memory.remember(answer(400, { error: "invalid_grant", terminal: true }), true);
+    memory.remember(answer(400, { error: "invalid_grant", terminal: true }), "background", 0);
     await clock.advance(365 * 24 * HOUR);
-    expect(memory.active()).toMatchObject({ error: "invalid_grant" });
+    for (const phase of ["background", "window", "expired"] as const) {
+      expect(memory.active(phase)).toMatchObject({ error: "invalid_grant" });
+    }
+  });
+
+  test("C9: a terminal refusal that may end at another process is remembered for 60 s", async () => {
+    const clock = manualClock();
+    const memory = new FailureMemory(clock);
+    memory.remember(answer(400, { error: "invalid_grant", terminal: true }), "expired", 0, true);
+    expect(await secondsUntilForgotten(memory, clock)).toBe(60);
+  });
+
+  test("C9: what is nobody's failure (the process was frozen, the cache was closed) is not remembered", () => {
+    const memory = new FailureMemory(manualClock());
+    memory.remember(network().ownedBy("nobody"), "expired", 0);
+    expect(memory.active("expired")).toBeUndefined();
   });
 
   test("C9: after a success, the next failure is remembered for one second again", async () => {
-    const clock = manualClock();
-    const memory = new FailureMemory(clock);
-    for (const error of sixTimes(network)) memory.remember(error, false);
-    memory.clear();
-    expect(memory.active()).toBeUndefined();
-    memory.remember(network(), false);
-    expect(await secondsUntilForgotten(memory, clock)).toBe(1);
+    const { memory, clock } = await memoryAfter(sixTimes(network));
+    memory.clear(true);
+    expect(memory.active("background")).toBeUndefined();
+    memory.remember(network(), "background", clock.monotonic());
+    expect(await secondsUntilForgotten(memory, clock, "background")).toBe(1);
   });
 
   test("C9: after a thousand failures the next one is remembered for 30 s", async () => {
-    const clock = manualClock();
-    const memory = new FailureMemory(clock);
-    for (let time = 0; time < 1100; time++) memory.remember(network(), false);
-    expect(await secondsUntilForgotten(memory, clock)).toBe(30);
-  });
-
-  test("C9: stepping the wall clock neither ends nor prolongs the memory of a failure", async () => {
-    const clock = manualClock();
-    const memory = new FailureMemory(clock);
-    memory.remember(network(), true);
-    clock.stepWall(10 * HOUR);
-    expect(memory.active()).toBeDefined();
-    clock.stepWall(-20 * HOUR);
-    await clock.advance(1000);
-    expect(memory.active()).toBeUndefined();
+    const { memory, clock } = await memoryAfter(Array.from({ length: 1100 }, network));
+    expect(await secondsUntilForgotten(memory, clock, "background")).toBe(30);
   });
 });
 
-describe("C13: the failure memory that the caches of a pool share", () => {
-  test("C13: a 503 is shared by all caches, an OAuth refusal stays with its own", () => {
-    const clock = manualClock();
-    const shared = new FailureMemory(clock);
-    const [first, second] = [new FailureMemory(clock, shared), new FailureMemory(clock, shared)];
-    first.remember(refusal(), true);
-    expect([first.active() !== undefined, second.active()]).toEqual([true, undefined]);
-    const error = first.remember(answer(503), true);
-    expect(second.active()).toBe(error);
+describe("C9: the clocks of a remembered failure", () => {
+  const waits: [string, () => Failure][] = [
+    ["our own pause", network],
+    ["a Retry-After of 40 s", () => answer(503, { retryAfter: 40_000 })],
+  ];
+
+  test.each(waits)("C9: a wall clock that is stepped 2 h forward ends %s", async (_, make) => {
+    const { memory, clock } = await memoryAfter([make()]);
+    expect(memory.active("background")).toBeDefined();
+    clock.stepWall(2 * HOUR);
+    expect(memory.active("background")).toBeUndefined();
   });
 
-  test("C13: the success of one cache ends the shared failure for all", () => {
+  test.each(waits)("C9: a wall clock that is stepped 10 h back does not prolong %s", async (what, make) => {
+    const { memory, clock } = await memoryAfter([make()]);
+    clock.stepWall(-10 * HOUR);
+    expect(await secondsUntilForgotten(memory, clock, "background")).toBe(what.startsWith("our") ? 1 : 40);
+  });
+
+  test("C9: a machine that sleeps for a minute wakes up without the failure of before", async () => {
+    const { memory, clock } = await memoryAfter(sixTimes(network));
+    clock.suspend(60_000);
+    expect(memory.active("background")).toBeUndefined();
+  });
+});
+
+describe("C9: callers begin to fail", () => {
+  test("C9: our own pause of 30 s shrinks to 5 s for the callers that fail", async () => {
+    const { memory, clock } = await memoryAfter(sixTimes(network));
+    memory.remember(network(), "expired", clock.monotonic());
+    await clock.advance(4999);
+    expect(memory.active("expired")).toBeDefined();
+    await clock.advance(1);
+    expect(memory.active("expired")).toBeUndefined();
+    expect(memory.active("background")).toBeDefined();
+  });
+
+  test.each([
+    ["entering the hard window", "background", "window"],
+    ["expiring in the background", "background", "expired"],
+    ["expiring in the hard window", "window", "expired"],
+  ] as const)("C9: %s is worth one attempt, and no more than one", async (_, before, after) => {
     const clock = manualClock();
-    const shared = new FailureMemory(clock);
-    const [first, second] = [new FailureMemory(clock, shared), new FailureMemory(clock, shared)];
-    first.remember(network(), true);
-    second.clear();
-    expect(first.active()).toBeUndefined();
+    const memory = new FailureMemory(clock);
+    memory.remember(network(), before, clock.monotonic());
+    expect([memory.active(before) !== undefined, memory.active(after)]).toEqual([true, undefined]);
+    memory.remember(network(), after, clock.monotonic());
+    expect(memory.active(after)).toBeDefined();
+  });
+
+  test.each([
+    ["entering the hard window", "window"],
+    ["expiring", "expired"],
+  ] as const)("C9: a Retry-After of 40 s holds, also on %s", async (_, phase) => {
+    const { memory, clock } = await memoryAfter([answer(503, { retryAfter: 40_000 })]);
+    await clock.advance(39_999);
+    expect(memory.active(phase)).toBeDefined();
+    await clock.advance(1);
+    expect(memory.active(phase)).toBeUndefined();
+  });
+});
+
+const throttled = (): Failure =>
+  Failure.of(
+    new TokenEndpointError(429, "no token is available: the authorization server failed", {
+      hint: "https://auth.example/token answered 429",
+      error: "slow_down",
+      errorDescription: "alice asks too often",
+      retryAfter: 7000,
+      cause: Object.assign(new Error("alice"), { code: "ECONNRESET", cause: { name: "alice" } }),
+    }),
+    "client",
+  );
+
+describe("C9: what callers and others are told of a failure", () => {
+  test("C9: two callers get equal errors, and neither object nor cause nor headers are the same", () => {
+    const shared = throttled();
+    const [one, other] = [shared.toError(), shared.toError()];
+    expect(one).toEqual(other);
+    expect(one).toBeInstanceOf(TokenEndpointError);
+    expect(one).toMatchObject({
+      code: "ERR_TOKEN_ENDPOINT",
+      endpointStatus: 429,
+      error: "slow_down",
+      errorDescription: "alice asks too often",
+      hint: "https://auth.example/token answered 429",
+      retryable: true,
+      terminal: false,
+      retryAfter: 7000,
+      headers: { "retry-after": "7" },
+    });
+    for (const name of ["headers", "cause"] as const) expect(one[name]).not.toBe(other[name]);
+    expect(one.cause).toMatchObject({ message: "alice", code: "ECONNRESET" });
+  });
+
+  test("C9: a rejection is named in the error of the request that was rejected, and in no other", () => {
+    const shared = throttled();
+    const rejected = { status: 401, url: "https://api.example/orders" };
+    expect(shared.toError(rejected).rejected).toEqual(rejected);
+    expect(shared.toError()).not.toHaveProperty("rejected");
+  });
+
+  test("C9: other keys are told the code, the status, Retry-After and the socket's code; no text, no cause", () => {
+    const others = throttled().forOthers();
+    const error = others.toError();
+    expect(others.owner).toBe("client");
+    expect(error.message).toBe("no token is available: another request to the same server has failed a moment ago");
+    expect(error).toMatchObject({
+      code: "ERR_TOKEN_ENDPOINT",
+      endpointStatus: 429,
+      retryable: true,
+      retryAfter: 7000,
+      cause: { code: "ECONNRESET", message: "the connection failed" },
+    });
+    for (const name of ["error", "errorDescription", "hint"]) expect(error).not.toHaveProperty(name);
+    expect(`${error.stack} ${(error.cause as Error).stack} ${JSON.stringify(error)}`).not.toContain("alice");
+    expect((error.cause as Error).cause).toBeUndefined();
+  });
+
+  test.each(["invalid_client", "invalid_scope", "invalid_target", "server_error", "temporarily_unavailable"])(
+    "C9: other keys are told of %s",
+    (error) => {
+      expect(answer(400, { error }).forOthers().toError()).toMatchObject({ error });
+    },
+  );
+
+  test("C9: the end of one user's session is not told to others", () => {
+    expect(answer(400, { error: "invalid_client", terminal: true }).forOthers().terminal).toBe(false);
   });
 });

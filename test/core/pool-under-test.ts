@@ -2,7 +2,7 @@
 import { policyHalf } from "../../src/core/types.ts";
 import { createTokenPool, type TokenCache, type TokenPool } from "../../src/index.ts";
 import { fakeGrant, manualClock, type FakeGrant, type ManualClock } from "../../src/testing/index.ts";
-import { cacheUnderTest, TARGET } from "./cache-under-test.ts";
+import { cacheUnderTest, TARGET, type CacheUnderTestOptions } from "./cache-under-test.ts";
 
 export interface PoolUnderTest {
   readonly pool: TokenPool;
@@ -16,9 +16,10 @@ export interface PoolUnderTest {
 }
 
 export function poolUnderTest(
-  options: { maxSize?: number; idleTtl?: number } = {},
+  options: { maxSize?: number; idleTtl?: number; cache?: CacheUnderTestOptions } = {},
   grantOf: (key: string) => FakeGrant = (key) => fakeGrant({ response: { scope: key } }),
 ): PoolUnderTest {
+  const { cache: cacheOptions, ...poolOptions } = options;
   const clock = manualClock();
   const grants = new Map<string, FakeGrant>();
   const all: FakeGrant[] = [];
@@ -28,10 +29,10 @@ export function poolUnderTest(
     created.push(key);
     grants.set(key, grant);
     all.push(grant);
-    return cacheUnderTest({ grant, clock }).cache;
+    return cacheUnderTest({ ...cacheOptions, grant, clock }).cache;
   };
   const mints = (): number => all.reduce((sum, grant) => sum + grant.mints, 0);
-  return { pool: createTokenPool({ create, clock, ...options }), clock, grants, created, mints };
+  return { pool: createTokenPool({ create, clock, ...poolOptions }), clock, grants, created, mints };
 }
 
 /** Sends one request whose token the API rejects; returns whether the guards allowed a renewal. */

@@ -55,6 +55,11 @@ describe("C12: in a process of its own", () => {
       const hanging = createTokenCache({ grant: { mint: never }, origins });
       hanging.get().catch(() => {});
       await hanging.close();
+      // A listener that is async and rejects, and a controller in place of its signal, while a mint is in progress that fails.
+      const onEvent = async () => { throw new Error("telemetry is down"); };
+      const told = createTokenCache({ grant: failing, origins, onEvent, mintRetries: 0 });
+      told.get().catch(() => {});
+      await told.get({ signal: new AbortController() }).catch((error) => say(error.name));
       // A grant that throws synchronously, and an answer whose discard fails after its caller has aborted.
       await createTokenCache({ grant: { mint() { throw new Error("boom"); } }, origins, mintRetries: 0 }).get().catch(() => {});
       const controller = new AbortController();
@@ -66,7 +71,7 @@ describe("C12: in a process of its own", () => {
       await withToken(own, { url: "https://api.example/", signal: controller.signal }, exchange).catch(() => say("left"));
       await new Promise((resolve) => setImmediate(resolve));
     `);
-    expect(output).toBe("told\nleft");
+    expect(output).toBe("told\nTypeError\nleft");
     expect(code).toBe(0);
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { policyHalf } from "../../src/core/types.ts";
 import type { AccessToken, TokenCache } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { cacheUnderTest, settle, TARGET, watch } from "./cache-under-test.ts";
+import { cacheUnderTest, rejectionOf, settle, TARGET, watch } from "./cache-under-test.ts";
 
 const HOUR = 3_600_000;
 
@@ -27,15 +27,20 @@ describe("Q7: a renewal yields a token or the mint's error", () => {
     expect([grant.mints, eventsNamed("rejected").length]).toEqual([2, 1]);
   });
 
-  test("Q7: a failed mint rejects the renewal with the shared error", async () => {
+  test("Q7: a failed mint rejects each renewal with an error of its own, which names the request if it was given", async () => {
     const { cache, grant } = cacheUnderTest();
     const token = await cache.get();
     grant.fail(new Error("down"), Infinity);
     const [first, second] = [policyHalf(cache).rejected(token, TARGET)!, policyHalf(cache).rejected(token, TARGET)!];
-    const failures = await Promise.allSettled([first.next(), second.next(), cache.get()]);
+    const rejected = { status: 401, url: "https://api.example/orders" };
+    const failures = await Promise.allSettled([first.next({ rejected }), second.next(), cache.get()]);
     const reasons = failures.map((result) => (result.status === "rejected" ? (result.reason as unknown) : undefined));
-    expect(reasons[0]).toMatchObject({ code: "ERR_GRANT" });
-    expect(new Set(reasons).size).toBe(1);
+    expect(reasons[0]).toMatchObject({ code: "ERR_GRANT", rejected });
+    expect(new Set(reasons).size).toBe(3);
+    for (const reason of reasons) expect(reason).toEqual(reasons[0]);
+    for (const reason of reasons.slice(1)) expect(reason).not.toHaveProperty("rejected");
+    // A renewal that begins while the failure is remembered.
+    expect(await rejectionOf(second.next({ rejected }))).toMatchObject({ code: "ERR_GRANT", rejected });
     expect(grant.mints).toBe(2);
   });
 

@@ -2,7 +2,13 @@ import { inspect } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
 import { definitionOf } from "../../src/core/grant.ts";
 import { policyHalf } from "../../src/core/types.ts";
-import { clientCredentialsGrant, createTokenCache, createTokenPool, type TokenCache } from "../../src/index.ts";
+import {
+  clientCredentialsGrant,
+  createTokenCache,
+  createTokenPool,
+  RemintError,
+  type TokenCache,
+} from "../../src/index.ts";
 import { createAuthFetch } from "../../src/adapters/fetch.ts";
 import { startApi, startAuthServer, type Answer, type Api, type AuthServer } from "../../src/testing/index.ts";
 import { cacheUnderTest, jwt, rejectionOf } from "./cache-under-test.ts";
@@ -125,15 +131,27 @@ describe("S5: no secret in any printed form", () => {
     expect((error as { errorDescription?: string }).errorDescription ?? "").not.toContain(SECRET);
   });
 
-  test("S5: an error of the user's own grant prints no secret", async () => {
-    const { cache, grant } = cacheUnderTest();
+  test("S5: an error of the user's own grant: no event prints a secret, nor does our error beside its cause", async () => {
+    const { cache, grant, clock, events } = cacheUnderTest({ mintRetries: 1 });
     const foreign = Object.assign(new Error(`401 for Authorization: Basic ${SECRET}`), {
       config: { auth: { password: SECRET } },
-      response: { status: 401, data: { access_token: SECRET } },
+      response: { status: 503, data: { access_token: SECRET } },
       cause: Object.assign(new Error("inner"), { request: { _header: `Authorization: Bearer ${SECRET}` } }),
     });
-    grant.fail(foreign);
-    expect(printed(await rejectionOf(cache.get()))).not.toContain(SECRET);
+    const outer = new Error("outer", { cause: new RemintError("ERR_GRANT", "inner", { cause: foreign }) });
+    for (const error of [foreign, outer]) {
+      grant.fail(error, Infinity);
+      const got = rejectionOf(cache.get());
+      await clock.advance(2000);
+      const told = (await got) as RemintError;
+      // The caller's cause is what the caller's own function threw.
+      expect(told.cause).toBe(error);
+      expect([told.message, told.stack, told.hint, JSON.stringify(told)].join("\n")).not.toContain(SECRET);
+      grant.recover();
+      await clock.advance(5000);
+    }
+    expect(events.map(({ name }) => name)).toEqual(["mint-retried", "mint-failed", "mint-failed"]);
+    expect(printed(events)).not.toContain(SECRET);
   });
 
   test("S5: the error of a mint that fails after a 401 prints no secret", async () => {

@@ -1,17 +1,19 @@
 import { describe, expect, test } from "vitest";
 import { leaveOnAbort } from "../../src/base/abort.ts";
+import { Failure } from "../../src/core/failures.ts";
 import { Flight } from "../../src/core/single-flight.ts";
-import { cacheUnderTest, settle, watch } from "./cache-under-test.ts";
+import { RemintError } from "../../src/index.ts";
+import { cacheUnderTest, rejectionOf, settle, watch } from "./cache-under-test.ts";
 
 /** Creates a flight, with functions that make it succeed or fail, and a log of its calls of `hold`. */
 function pendingFlight(): {
   flight: Flight<string>;
   land: (value: string) => void;
-  crash: (error: Error) => void;
+  crash: (reason: Failure) => void;
   holds: boolean[];
 } {
   let land!: (value: string) => void;
-  let crash!: (error: Error) => void;
+  let crash!: (reason: Failure) => void;
   const promise = new Promise<string>((resolve, reject) => {
     land = resolve;
     crash = reject;
@@ -21,10 +23,32 @@ function pendingFlight(): {
 }
 
 describe("Flight", () => {
-  test("C1: waiters without a signal get the shared promise itself", () => {
-    const { flight: shared } = pendingFlight();
-    expect(shared.wait()).toBe(shared.promise);
-    expect(shared.wait()).toBe(shared.wait());
+  test("C9: a failure becomes an error of each waiter's own, with and without a signal; a token is the same for all", async () => {
+    const { flight: shared, crash } = pendingFlight();
+    const { signal } = new AbortController();
+    const waits = [shared.wait(), shared.wait(), shared.wait(signal), shared.wait(signal)];
+    crash(Failure.of(new RemintError("ERR_TOKEN_NETWORK", "down", { retryable: true }), "server"));
+    const errors = (await Promise.all(waits.map(rejectionOf))) as RemintError[];
+    expect(new Set(errors).size).toBe(4);
+    for (const error of errors) expect(error).toEqual(errors[0]);
+    expect(errors[0]).toMatchObject({ code: "ERR_TOKEN_NETWORK", message: "down", retryable: true });
+    const { flight: landing, land } = pendingFlight();
+    const tokens = [landing.wait(), landing.wait(signal)];
+    land("token");
+    expect(await Promise.all(tokens)).toEqual(["token", "token"]);
+  });
+
+  test("C9: the error of a waiter whose request was rejected names that request; those of the others do not", async () => {
+    const { flight: shared, crash } = pendingFlight();
+    const rejected = { status: 401, url: "https://api.example/orders" };
+    const waits = [
+      shared.wait(undefined, rejected),
+      shared.wait(new AbortController().signal, rejected),
+      shared.wait(),
+    ];
+    crash(Failure.of(new RemintError("ERR_TOKEN_NETWORK", "down"), "server"));
+    const errors = (await Promise.all(waits.map(rejectionOf))) as RemintError[];
+    expect(errors.map((error) => error.rejected)).toEqual([rejected, rejected, undefined]);
   });
 
   test("C12: the first waiter keeps the process alive until the last waiter aborts", async () => {
@@ -56,7 +80,7 @@ describe("Flight", () => {
 
   test("C12: a flight without waiters may fail without an unhandled rejection", async () => {
     const { crash } = pendingFlight();
-    crash(new Error("down"));
+    crash(Failure.of(new RemintError("ERR_TOKEN_NETWORK", "down"), "server"));
     await settle();
   });
 });
@@ -101,6 +125,33 @@ describe("leaveOnAbort", () => {
     }
   });
 
+  test.each([
+    ["an AbortController", new AbortController()],
+    ["an empty object", {}],
+    ["a string", "signal"],
+  ])(
+    "C12: %s in place of a signal: the wait rejects at once, and nothing is unhandled when the promise settles later",
+    async (_, signal) => {
+      const seen: unknown[] = [];
+      const listen = (reason: unknown): void => void seen.push(reason);
+      process.on("unhandledRejection", listen);
+      try {
+        for (const outcome of ["resolves", "rejects"]) {
+          let end!: () => void;
+          const late = new Promise<string>((resolve, reject) => {
+            end = () => (outcome === "resolves" ? resolve("late") : reject(new Error("late")));
+          });
+          await expect(leaveOnAbort(late, signal as AbortSignal)).rejects.toBeInstanceOf(TypeError);
+          end();
+          await settle();
+        }
+        expect(seen).toEqual([]);
+      } finally {
+        process.off("unhandledRejection", listen);
+      }
+    },
+  );
+
   test("C10: after the wait no listener stays on the signal", async () => {
     const controller = new AbortController();
     let listeners = 0;
@@ -117,7 +168,24 @@ describe("leaveOnAbort", () => {
   });
 });
 
+/** A signal as an old polyfill makes it: without `reason`. */
+function withoutReason(signal: AbortSignal): AbortSignal {
+  return Object.defineProperty(signal, "reason", { value: undefined });
+}
+
 describe("C10: callers of a cache that abort", () => {
+  test.each(["before the call", "during the call"])(
+    "C10: a signal without a reason aborts %s: an AbortError, and not undefined",
+    async (when) => {
+      const { cache } = cacheUnderTest();
+      const controller = new AbortController();
+      if (when === "before the call") controller.abort();
+      const token = cache.get({ signal: withoutReason(controller.signal) });
+      controller.abort();
+      await expect(token).rejects.toMatchObject({ name: "AbortError" });
+    },
+  );
+
   test("C10: a signal that is already aborted rejects with its reason, with and without a cached token, and starts no mint", async () => {
     const { cache, grant } = cacheUnderTest();
     const reason = new Error("gone");

@@ -60,11 +60,28 @@ describe("initial", () => {
     const { cache, clock } = cacheUnderTest({ initial: () => new Promise(() => {}) });
     const got = watch(cache.get());
     await clock.advance(10_000);
-    expect(got.reason).toMatchObject({ code: "ERR_TOKEN_TIMEOUT" });
+    expect(got.reason).toMatchObject({
+      code: "ERR_TOKEN_TIMEOUT",
+      hint: expect.stringContaining('"initial"') as string,
+    });
+    // The function is not called again.
+    await clock.advance(1000);
+    expect((await cache.get()).value).toBe("fake-1");
   });
 
-  test.each([Number.NaN, "2026-01-01", null])(
-    "E2: a receivedAt of %j in the answer of an initial function counts as now",
+  test.each([Number.NaN, -1, "soon", {}])(
+    "E2: the answer of an initial function whose receivedAt is %o, which is no time, is not used",
+    async (receivedAt) => {
+      const { cache, grant } = cacheUnderTest({
+        initial: async () => ({ ...initial, receivedAt: receivedAt as never }),
+      });
+      expect((await cache.get()).value).toBe("fake-1");
+      expect(grant.mints).toBe(1);
+    },
+  );
+
+  test.each([undefined, null, "2026-01-01", new Date("2026-01-01")])(
+    "E2: a receivedAt of %o in the answer of an initial function is now",
     async (receivedAt) => {
       const { cache, clock } = cacheUnderTest({
         initial: async () => ({ ...initial, receivedAt: receivedAt as never }),

@@ -52,7 +52,12 @@ describe("a generated key", () => {
     const key = dpop();
     const error = await rejectionOf(headerOf(key));
     expect(isRemintError(error)).toBe(true);
-    expect(error).toMatchObject({ code: "ERR_GRANT", cause: { message: "no entropy" } });
+    expect(error).toMatchObject({
+      code: "ERR_GRANT",
+      message: "no DPoP proof could be made",
+      hint: "no DPoP proof could be made; see the cause",
+      cause: { message: "no entropy" },
+    });
     expect((await headerOf(key)).alg).toBe("ES256");
   });
 });

@@ -350,9 +350,11 @@ describe("failures are shared by the fleet", () => {
     const all = Promise.allSettled(processes.map(({ cache }) => cache.get()));
     await clock.advance(500);
     const reasons = (await all).map((outcome) => (outcome as PromiseRejectedResult).reason as TokenEndpointError);
-    expect(reasons.map(({ status, error, errorDescription }) => ({ status, error, errorDescription }))).toEqual([
-      { status: 401, ...refusal },
-      { status: 401, ...refusal },
+    expect(
+      reasons.map(({ endpointStatus, error, errorDescription }) => ({ endpointStatus, error, errorDescription })),
+    ).toEqual([
+      { endpointStatus: 401, ...refusal },
+      { endpointStatus: 401, ...refusal },
     ]);
     expect(reasons[1]).toBeInstanceOf(TokenEndpointError);
     expect(grant.mints).toBe(1);

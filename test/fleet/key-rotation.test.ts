@@ -9,6 +9,7 @@ import { fleetUnderTest } from "./fleet-under-test.ts";
 import { immediateCrypto } from "./immediate-crypto.ts";
 import { sessionFleet, type SessionFleet, type SessionProcess } from "./session-server.ts";
 import type { StoreEntry } from "../../src/fleet/index.ts";
+import type { RemintError } from "../../src/index.ts";
 
 const OLD = Uint8Array.from({ length: 32 }, (_, index) => index);
 const NEW = Uint8Array.from({ length: 32 }, (_, index) => 255 - index);
@@ -199,7 +200,7 @@ describe("a change of the encryption key", () => {
     },
   );
 
-  test("S6: the state has moved: a process with only the old key gets ERR_STORE, whose message says to give both", async () => {
+  test("S6: the state has moved: a process with only the old key gets ERR_STORE, whose hint says to give both", async () => {
     const { clock, server, join, a, during, stored } = await rotatedOnce();
     await during(join(undefined, NEW_FIRST).cache.get());
     expect(await stored()).toEqual({ old: "M", new: "T" });
@@ -207,9 +208,9 @@ describe("a change of the encryption key", () => {
     expect((await a.cache.get()).value).toBe("at-1-1");
     await clock.advance(LIFE);
     for (const process of [a, join(undefined, ONLY_OLD)]) {
-      const error = (await rejectionOf(during(process.cache.get()))) as Error;
+      const error = (await rejectionOf(during(process.cache.get()))) as RemintError;
       expect(error).toMatchObject({ code: "ERR_STORE", retryable: true });
-      expect(error.message).toMatch(/another encryption key: give both, "encryptionKey": \[/);
+      expect(error.hint).toMatch(/another encryption key: give both, "encryptionKey": \[/);
     }
     expect(server.presented).toEqual(["rt-1-0", "rt-1-1"]);
     expect(await stored()).toEqual({ old: "M", new: "T" });

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { definitionOf } from "../../src/core/grant.ts";
 import { tlsClientAuth } from "../../src/oauth/client-authentication.ts";
 import { clientCredentialsGrant, type ClientCredentialsGrantOptions } from "../../src/grants/client-credentials.ts";
+import { type Grant, jwtBearerGrant, refreshTokenGrant, tokenExchangeGrant } from "../../src/index.ts";
 import { startAuthServer } from "../../src/testing/index.ts";
 import { context, json, startTokenServer } from "./token-server.ts";
 
@@ -97,15 +98,28 @@ describe("the token request", () => {
     expect(server.requests.map(({ form }) => form.get("client_secret"))).toEqual(["secret-1", "secret-2"]);
   });
 
-  it("a secret function returns nothing: the error names the option; it throws: the caller gets that very error", async () => {
+  it("a secret function returns nothing, or throws: an ERR_GRANT that names the function, with the cause", async () => {
     const fetch = vi.fn<() => Promise<Response>>();
     const broken = { ...options, fetch, clientSecret: vi.fn<() => string>() };
-    await expect(definitionOf(clientCredentialsGrant(broken)).mint(context())).rejects.toThrow(
-      /"clientSecret" must be .* got undefined/,
-    );
+    const failure = {
+      code: "ERR_GRANT",
+      retryable: false,
+      message: "no token is available: a function that was given to the grant failed",
+      hint: 'the function "clientSecret" failed; see the cause',
+    };
+    await expect(definitionOf(clientCredentialsGrant(broken)).mint(context())).rejects.toMatchObject({
+      ...failure,
+      cause: {
+        name: "TypeError",
+        message: expect.stringMatching(/"clientSecret" must be .* got undefined/) as unknown,
+      },
+    });
     const sealed = new Error("vault is sealed");
     const failing = { ...options, fetch, clientSecret: () => Promise.reject(sealed) };
-    await expect(definitionOf(clientCredentialsGrant(failing)).mint(context())).rejects.toBe(sealed);
+    await expect(definitionOf(clientCredentialsGrant(failing)).mint(context())).rejects.toMatchObject({
+      ...failure,
+      cause: { name: "Error", message: "vault is sealed", stack: sealed.stack },
+    });
     expect(fetch).not.toHaveBeenCalled();
   });
 
@@ -163,8 +177,16 @@ function key(more: Partial<ClientCredentialsGrantOptions>): string | undefined {
   return definitionOf(clientCredentialsGrant({ ...options, ...more })).key;
 }
 
+function targetOf(grant: Grant): string | undefined {
+  return definitionOf(grant).server?.target;
+}
+
+function target(more: object): string | undefined {
+  return targetOf(clientCredentialsGrant({ ...options, ...more }));
+}
+
 describe("the grant", () => {
-  it("has the given origins and defaultTtl, and its endpoint without the query", () => {
+  it("has the given origins and defaultTtl, and its server's endpoint without the query", () => {
     const grant = clientCredentialsGrant({
       ...options,
       tokenEndpoint: "https://auth.example/t?key=k",
@@ -172,10 +194,53 @@ describe("the grant", () => {
       defaultTtl: 5,
     });
     expect(grant).toMatchObject({
-      endpoint: "https://auth.example/t",
+      server: { endpoint: "https://auth.example/t", client: options.clientId },
       origins: ["https://api.example"],
       defaultTtl: 5,
     });
+  });
+
+  it("its server is the endpoint, the client, and a target that says what the token is for, without a secret", () => {
+    expect(target({ scope: "b a" })).toBe(target({ scope: ["a", "b", "a"] }));
+    expect(target({ resource: ["urn:x:b", "urn:x:a"] })).toBe(target({ resource: ["urn:x:a", "urn:x:b"] }));
+    expect(target({ parameters: { a: "1", b: "2" } })).toBe(target({ parameters: { b: "2", a: "1" } }));
+    expect(target({ clientSecret: "other", key: "k", defaultTtl: 5 })).toBe(target({}));
+    const targets = [
+      target({}),
+      target({ scope: "a" }),
+      target({ scope: "b" }),
+      target({ resource: "urn:x:a" }),
+      target({ resource: ["urn:x:a", "urn:x:b"] }),
+      target({ audience: "a" }),
+      target({ audience: "b" }),
+      target({ parameters: { tenant: "1" } }),
+      target({ parameters: { tenant: "2" } }),
+      target({ parameters: { api_key: "hush-1" } }),
+      target({ parameters: { api_key: "hush-2" } }),
+      target({ headers: { "X-Tenant": "1" } }),
+      target({ tokenEndpoint: "https://auth.example/token?p=policy" }),
+    ];
+    expect(new Set(targets).size).toBe(targets.length);
+    for (const each of targets) expect(each).toMatch(/^[0-9a-f]{64}$/);
+  });
+
+  it("a user's token is no part of the target: users of one client share what is known of a scope", () => {
+    const endpoint = { tokenEndpoint: "https://auth.example/token", clientId: "a", clientSecret: "b" } as const;
+    const pairs: [Grant, Grant][] = [
+      [
+        tokenExchangeGrant({ ...endpoint, subjectToken: "alice" }),
+        tokenExchangeGrant({ ...endpoint, subjectToken: "bob" }),
+      ],
+      [jwtBearerGrant({ ...endpoint, assertion: "a.b.c" }), jwtBearerGrant({ ...endpoint, assertion: "d.e.f" })],
+      [
+        refreshTokenGrant({ ...endpoint, refreshToken: "alice" }),
+        refreshTokenGrant({ ...endpoint, refreshToken: "bob" }),
+      ],
+    ];
+    for (const [one, two] of pairs) {
+      expect(targetOf(one)).toMatch(/^[0-9a-f]{64}$/);
+      expect(targetOf(one)).toBe(targetOf(two));
+    }
   });
 
   it("options in another order: the same key; any option that changes the token: another key", () => {
@@ -299,6 +364,6 @@ describe("a wrong option is a TypeError that names it, before anything is sent",
 
   it("S1: plain http with allowHttp is accepted", () => {
     const grant = clientCredentialsGrant({ ...options, tokenEndpoint: "http://auth.mesh/token", allowHttp: true });
-    expect(definitionOf(grant).endpoint).toBe("http://auth.mesh/token");
+    expect(definitionOf(grant).server?.endpoint).toBe("http://auth.mesh/token");
   });
 });

@@ -83,12 +83,14 @@ describe("the grant", () => {
     expect(inspect(grant, { depth: 10, showHidden: true, getters: true }) + JSON.stringify(grant)).not.toContain("rt-");
   });
 
-  test("a mint that throws an HTTP client's error: an ERR_GRANT without the client's config", async () => {
+  test("a mint that throws an HTTP client's error: an ERR_GRANT with that very error as its cause, and no other trace of it", async () => {
     const foreign = Object.assign(new Error("no"), { status: 503, config: { auth: "hush" } });
     const grant = customGrant({ mint: () => Promise.reject(foreign), origins: ORIGINS });
     const error = await rejectionOf(createTokenCache({ grant, mintRetries: 0 }).get());
     expect(error).toMatchObject({ code: "ERR_GRANT", retryable: true });
-    expect(inspect(error, { depth: 10 })).not.toContain("hush");
+    const { cause, ...rest } = Object.getOwnPropertyDescriptors(error as object) as Record<string, { value: unknown }>;
+    expect(cause?.value).toBe(foreign);
+    expect(inspect(rest, { depth: 10 }) + JSON.stringify(error)).not.toContain("hush");
   });
 
   test.each([

@@ -57,9 +57,14 @@ describe("the token request", () => {
   });
 
   test("an assertion function returns an empty string: nothing is sent", async () => {
-    await expect(definitionOf(jwtBearerGrant(options(() => ""))).mint(context())).rejects.toThrow(
-      /"assertion" must be .* empty string/,
-    );
+    await expect(definitionOf(jwtBearerGrant(options(() => ""))).mint(context())).rejects.toMatchObject({
+      code: "ERR_GRANT",
+      hint: 'the function "assertion" failed; see the cause',
+      cause: {
+        name: "TypeError",
+        message: expect.stringMatching(/"assertion" must be .* empty string/) as unknown,
+      },
+    });
     expect(auth.requests).toHaveLength(0);
   });
 

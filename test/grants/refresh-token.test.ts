@@ -73,7 +73,11 @@ describe("the token request", () => {
     const server = await startRotatingServer();
     server.auth.respond({ status: 503 });
     const cache = cacheOf(grantOf(server));
-    expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 503, retryable: true });
+    expect(await rejectionOf(cache.get())).toMatchObject({
+      code: "ERR_TOKEN_ENDPOINT",
+      endpointStatus: 503,
+      retryable: true,
+    });
     expect(server.auth.requests).toHaveLength(1);
   });
 });
@@ -182,7 +186,15 @@ describe("onRotate", () => {
       });
     const cache = cacheOf(grantOf(server, { onRotate }), clock);
     const error = await rejectionOf(cache.get());
-    expect(error).toMatchObject({ code: "ERR_GRANT", retryable: true, cause: { message: /database is down/ } });
+    expect(error).toMatchObject({
+      code: "ERR_GRANT",
+      retryable: true,
+      message: "no token is available: a function that was given to the grant failed",
+      hint:
+        'the function "onRotate" failed; see the cause. The new refresh token is kept in memory only; the next mint ' +
+        "calls onRotate again",
+      cause: { message: "database is down, could not save [redacted]" },
+    });
     expect(inspect(error, { depth: 5 })).not.toContain("rt-1-next");
     await clock.advance(1000);
     expect(await rejectionOf(cache.get())).toMatchObject({ cause: { message: "still down" } });
@@ -346,10 +358,13 @@ describe("C9: invalid_grant", () => {
       error: "invalid_grant",
       terminal: true,
       retryable: false,
-      message: expect.stringMatching(/sign in again/) as string,
+      status: 401,
+      hint: expect.stringMatching(/sign in again/) as string,
     });
     await clock.advance(24 * 3600_000);
-    expect(await rejectionOf(cache.get())).toBe(error);
+    const again = await rejectionOf(cache.get());
+    expect(again).toEqual(error);
+    expect(again).not.toBe(error);
     expect(server.auth.requests).toHaveLength(1);
   });
 
@@ -436,7 +451,15 @@ describe("C9: invalid_grant", () => {
     const cache = cacheOf(grantOf(server, { current }), clock);
     const error = await rejectionOf(cache.get());
     const cause = { message: "database is down: no row for [redacted]" };
-    expect(error).toMatchObject({ code: "ERR_GRANT", retryable: true, cause });
+    expect(error).toMatchObject({
+      code: "ERR_GRANT",
+      retryable: true,
+      message: "no token is available: a function that was given to the grant failed",
+      hint:
+        'the function "current" failed; see the cause. The refresh token was refused, and current() failed to tell ' +
+        "whether there is another one",
+      cause,
+    });
     expect(inspect(error, { depth: 5, showHidden: true })).not.toContain(FIRST);
     await clock.advance(1000);
     expect(await rejectionOf(cache.get())).toMatchObject({ terminal: true });
@@ -544,7 +567,7 @@ describe("revoking", () => {
     await expect(revoked({ status: 400, body: { error: "invalid_client" } })).rejects.toMatchObject({
       error: "invalid_client",
     });
-    await expect(revoked({ status: 200 }, { status: 503 })).rejects.toMatchObject({ status: 503 });
+    await expect(revoked({ status: 200 }, { status: 503 })).rejects.toMatchObject({ endpointStatus: 503 });
   });
 
   test("is not offered without a revocation endpoint", async () => {
@@ -593,9 +616,14 @@ describe("the grant", () => {
     expect(() => refreshTokenGrant(undefined as never)).toThrow('"refreshTokenGrant options" must be an object');
   });
 
-  test("has the given origins and defaultTtl, and its endpoint without the query", () => {
+  test("has the given origins and defaultTtl, and its server's endpoint without the query", () => {
     const tokenEndpoint = "https://auth.example/t?x=1";
     const grant = refreshTokenGrant({ tokenEndpoint, ...CLIENT, refreshToken: FIRST, origins: "any", defaultTtl: 5 });
-    expect(grant).toMatchObject({ endpoint: "https://auth.example/t", origins: "any", defaultTtl: 5, state: FIRST });
+    expect(grant).toMatchObject({
+      server: { endpoint: "https://auth.example/t", client: CLIENT.clientId },
+      origins: "any",
+      defaultTtl: 5,
+      state: FIRST,
+    });
   });
 });

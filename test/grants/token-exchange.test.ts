@@ -1,7 +1,7 @@
 /** The token exchange grant (RFC 8693): its request, what it accepts, how long the token is kept, its key. */
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createTokenCache, tokenExchangeGrant, type TokenExchangeGrantOptions } from "remint";
+import { createTokenCache, type RemintError, tokenExchangeGrant, type TokenExchangeGrantOptions } from "remint";
 import { type AuthServer, manualClock, startAuthServer } from "remint/testing";
 import { definitionOf } from "../../src/core/grant.ts";
 import { jwt, rejectionOf } from "../core/cache-under-test.ts";
@@ -95,20 +95,28 @@ describe("the token request", () => {
     "%s: a function that returns an empty string: nothing is sent",
     async (name) => {
       const broken = { [name]: () => "" };
-      await expect(definitionOf(tokenExchangeGrant(options(broken))).mint(context())).rejects.toThrow(
-        `"${name}" must be a non-empty string`,
-      );
+      await expect(definitionOf(tokenExchangeGrant(options(broken))).mint(context())).rejects.toMatchObject({
+        code: "ERR_GRANT",
+        hint: `the function "${name}" failed; see the cause`,
+        cause: {
+          name: "TypeError",
+          message: expect.stringContaining(`"${name}" must be a non-empty string`) as unknown,
+        },
+      });
       expect(auth.requests).toHaveLength(0);
     },
   );
 });
+
+const UNUSABLE = "no token is available: the authorization server's answer cannot be used";
 
 describe("the answer", () => {
   test("without issued_token_type is refused (RFC 8693 section 2.2.1)", async () => {
     auth.respond({ body: { ...ISSUED, issued_token_type: undefined } });
     const error = await rejectionOf(definitionOf(tokenExchangeGrant(options())).mint(context()));
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
-    expect((error as Error).message).toContain("issued_token_type");
+    expect((error as RemintError).message).toBe(UNUSABLE);
+    expect((error as RemintError).hint).toContain("issued_token_type");
   });
 
   test.each(["N_A", "n_a"])(
@@ -118,7 +126,8 @@ describe("the answer", () => {
       const cache = createTokenCache({ grant: tokenExchangeGrant(options()), origins: ["https://api.example"] });
       const error = await rejectionOf(cache.get());
       expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
-      expect((error as Error).message).toMatch(/N_A.*never attached/);
+      expect((error as RemintError).message).toBe(UNUSABLE);
+      expect((error as RemintError).hint).toMatch(/N_A.*never attached/);
       expect(cache.peek()).toBeUndefined();
     },
   );

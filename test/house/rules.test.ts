@@ -159,7 +159,7 @@ function stringsIn(file: string, source: string): string[] {
 function sourcesBelow(folder: string): string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
     .map((file) => join(folder, file.replaceAll("\\", "/")))
-    .filter((file) => /\.c?ts$/.test(file))
+    .filter((file) => /\.c?ts$/.test(file) && !file.includes("/node_modules/"))
     .toSorted();
 }
 

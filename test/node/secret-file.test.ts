@@ -76,11 +76,16 @@ describe("secretFromFile", () => {
     const expected = {
       code: "ERR_GRANT",
       retryable: false,
-      message: `the secret file ${path} cannot be read (ENOENT)`,
+      message: "a secret could not be read from its file",
+      hint: `the secret file ${path} cannot be read (ENOENT)`,
     };
     await expect(secret()).rejects.toMatchObject(expected);
     writeFileSync(path, "\n");
-    await expect(secret()).rejects.toMatchObject({ code: "ERR_GRANT", message: `the secret file ${path} is empty` });
+    await expect(secret()).rejects.toMatchObject({
+      code: "ERR_GRANT",
+      message: "a secret could not be read from its file",
+      hint: `the secret file ${path} is empty`,
+    });
     writeFileSync(path, "s3cr3t");
     expect(await secret()).toBe("s3cr3t");
     rmSync(path);
@@ -106,7 +111,10 @@ test("tokenFromFile: white space around a token is not part of it", async () => 
   writeFileSync(path, " \n e30.e30.c2ln \r\n");
   expect(await tokenFromFile(path)()).toBe("e30.e30.c2ln");
   writeFileSync(path, " \n ");
-  await expect(tokenFromFile(path)()).rejects.toThrow(`the token file ${path} is empty`);
+  await expect(tokenFromFile(path)()).rejects.toMatchObject({
+    message: "a token could not be read from its file",
+    hint: `the token file ${path} is empty`,
+  });
 });
 
 const pem = async (alg: string): Promise<string> =>
@@ -150,7 +158,9 @@ describe("with a grant", () => {
     const minted = createTokenCache({ grant, origins: ["https://api.example"] }).get();
     await expect(minted).rejects.toMatchObject({
       code: "ERR_GRANT",
-      message: expect.stringContaining(path) as unknown,
+      message: "no token is available: a function that was given to the grant failed",
+      hint: expect.stringMatching(/^the function "clientSecret" failed: the .* file /) as unknown,
+      cause: { code: "ERR_GRANT", hint: expect.stringContaining(path) as unknown },
     });
   });
 });

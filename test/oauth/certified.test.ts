@@ -73,13 +73,17 @@ describe("the server accepts", () => {
 describe("the server refuses", () => {
   test("a wrong secret, and the error does not contain it", async () => {
     const wrong = mint({ clientId: "basic", clientSecret: `${AWKWARD_SECRET}!` });
-    await expect(wrong).rejects.toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 401, error: "invalid_client" });
+    await expect(wrong).rejects.toMatchObject({
+      code: "ERR_TOKEN_ENDPOINT",
+      endpointStatus: 401,
+      error: "invalid_client",
+    });
     await expect(wrong).rejects.not.toThrow(/s3cr3t/);
   });
 
   test("an assertion signed with another client's key, and an assertion for another audience", async () => {
     const { ES256, RS256 } = server.signing;
-    const refused = { code: "ERR_TOKEN_ENDPOINT", status: 401, error: "invalid_client" };
+    const refused = { code: "ERR_TOKEN_ENDPOINT", endpointStatus: 401, error: "invalid_client" };
     const other = privateKeyJwt({ key: RS256.key });
     await expect(mint({ clientId: ES256.clientId, clientAuthentication: other })).rejects.toMatchObject(refused);
     const elsewhere = privateKeyJwt({ key: ES256.key, audience: "https://elsewhere.example" });

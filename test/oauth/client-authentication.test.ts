@@ -11,6 +11,7 @@ import {
   tlsClientAuth,
 } from "../../src/oauth/client-authentication.ts";
 import { context, json, startTokenServer } from "../grants/token-server.ts";
+import type { RemintError } from "../../src/base/errors.ts";
 import type { ClientAssertionSource } from "../../src/oauth/client-authentication.ts";
 import type { TokenEndpointOptions } from "../../src/oauth/client.ts";
 import type { ReceivedRequest } from "../grants/token-server.ts";
@@ -119,16 +120,30 @@ describe("without a secret", () => {
       const minted = definitionOf(
         clientCredentialsGrant({ ...options, clientAuthentication: clientAssertion(source) }),
       ).mint(context());
-      await expect(minted).rejects.toThrow(/^"clientAssertion" must be a function that returns a JWT/);
-      await expect(minted).rejects.not.toThrow(/words|break/);
+      await expect(minted).rejects.toMatchObject({
+        code: "ERR_GRANT",
+        retryable: false,
+        hint: 'the function "clientAssertion" failed; see the cause',
+        cause: {
+          name: "TypeError",
+          message: expect.stringMatching(/^"clientAssertion" must be a function that returns a JWT/) as unknown,
+        },
+      });
+      const { message, hint, cause } = (await minted.catch((reason: unknown) => reason)) as RemintError;
+      expect(`${message} ${hint} ${(cause as Error).message}`).not.toMatch(/words|break/);
       expect(fetch).not.toHaveBeenCalled();
     },
   );
 
-  it("an assertion source that throws: the caller gets that very error", async () => {
+  it("an assertion source that throws: an ERR_GRANT that names it, with a copy of its error as cause", async () => {
     const sealed = new Error("vault is sealed");
     const clientAuthentication = clientAssertion(() => Promise.reject(sealed));
-    await expect(requestOf({ clientAuthentication })).rejects.toBe(sealed);
+    await expect(requestOf({ clientAuthentication })).rejects.toMatchObject({
+      code: "ERR_GRANT",
+      message: "no token is available: a function that was given to the grant failed",
+      hint: 'the function "clientAssertion" failed; see the cause',
+      cause: { name: "Error", message: "vault is sealed", stack: sealed.stack },
+    });
   });
 });
 

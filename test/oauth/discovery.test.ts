@@ -5,6 +5,7 @@ import { clientCredentialsGrant } from "../../src/grants/client-credentials.ts";
 import { tlsClientAuth } from "../../src/oauth/client-authentication.ts";
 import { context, json, startTokenServer } from "../grants/token-server.ts";
 import type { ServerResponse } from "node:http";
+import type { RemintError } from "../../src/base/errors.ts";
 import type { Grant } from "../../src/core/grant.ts";
 import type { ClientCredentialsGrantOptions } from "../../src/grants/client-credentials.ts";
 import type { ReceivedRequest, TokenServer } from "../grants/token-server.ts";
@@ -162,7 +163,7 @@ describe("the lookup", () => {
       const error: unknown = await definitionOf(grant)
         .mint(context())
         .catch((reason: unknown) => reason);
-      expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status });
+      expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", endpointStatus: status });
       await expect(definitionOf(grant).mint(context())).resolves.toMatchObject({ access_token: "a" });
       expect(server.paths()).toEqual([OPENID, "/token", "/token", OPENID, "/new"]);
     },
@@ -185,7 +186,8 @@ describe("refused metadata", () => {
     expect(await failure({})).toMatchObject({
       code: "ERR_TOKEN_RESPONSE",
       retryable: false,
-      message: expect.stringMatching(
+      message: "no token is available: the authorization server's answer cannot be used",
+      hint: expect.stringMatching(
         /^no metadata of the issuer http:\S+: http:\S+openid-configuration answered 404; http:\S+authorization-server answered 404$/,
       ) as unknown,
     });
@@ -197,7 +199,8 @@ describe("refused metadata", () => {
     await expect(minted).rejects.toMatchObject({
       code: "ERR_TOKEN_NETWORK",
       retryable: true,
-      message: "no answer from the discovery endpoint https://auth.example/.well-known/openid-configuration",
+      message: "no token is available: the authorization server did not answer",
+      hint: "no answer from the discovery endpoint https://auth.example/.well-known/openid-configuration",
     });
     expect(fetch).toHaveBeenCalledOnce();
   });
@@ -210,10 +213,13 @@ describe("refused metadata", () => {
     ["no endpoint", undefined, /"token_endpoint" must be a non-empty string, got undefined/],
     ["S1: plain http", "http://auth.example/token", /"token_endpoint" must be an https URL, got http:\/\/auth.example/],
     ["a relative URL", "/token", /"token_endpoint" must be an absolute URL/],
-  ])("a token endpoint that cannot be used: %s", async (_name, endpoint, message) => {
+  ])("a token endpoint that cannot be used: %s", async (_name, endpoint, hint) => {
     const error = await failure({ [OPENID]: metadata({ token_endpoint: endpoint }) });
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
-    expect((error as Error).message).toMatch(message);
+    expect((error as RemintError).message).toBe(
+      "no token is available: the authorization server's answer cannot be used",
+    );
+    expect((error as RemintError).hint).toMatch(hint);
   });
 
   it("S1: allowHttp: discovered plain http endpoints are accepted too", async () => {
@@ -228,9 +234,9 @@ describe("refused metadata", () => {
 
   it("the discovered token endpoint answers 404: the error points at the issuer's metadata, not at tokenEndpoint", async () => {
     const server = await start({ [OPENID]: metadata() });
-    await expect(definitionOf(grantOf(server.origin)).mint(context())).rejects.toThrow(
-      /answered 404: check the issuer's metadata$/,
-    );
+    await expect(definitionOf(grantOf(server.origin)).mint(context())).rejects.toMatchObject({
+      hint: expect.stringMatching(/answered 404: check the issuer's metadata$/) as unknown,
+    });
   });
 });
 
@@ -238,9 +244,9 @@ const aliases: Answer = (response, request, origin) =>
   metadata({ mtls_endpoint_aliases: { token_endpoint: `${origin}/mtls/token` } })(response, request, origin);
 
 describe("the grant", () => {
-  it("has the issuer, exactly as written, as its endpoint and in its key", () => {
+  it("has the issuer, exactly as written, as its server's endpoint and in its key", () => {
     const grant = grantOf("https://auth.example");
-    expect(definitionOf(grant).endpoint).toBe("https://auth.example");
+    expect(definitionOf(grant).server?.endpoint).toBe("https://auth.example");
     expect(definitionOf(grant).key).toContain('"https://auth.example"');
     expect(definitionOf(grant).key).not.toBe(definitionOf(grantOf("https://auth.example/")).key);
     expect(definitionOf(grant).key).not.toBe(

@@ -7,13 +7,19 @@ import { definitionOf } from "../../src/core/grant.ts";
 import { clientCredentialsGrant } from "../../src/grants/client-credentials.ts";
 import { tokenClient } from "../../src/oauth/client.ts";
 import { requestToken } from "../../src/oauth/request.ts";
+import { createTokenCache } from "../../src/index.ts";
+import { manualClock } from "../../src/testing/index.ts";
+import { ORIGIN } from "../core/cache-under-test.ts";
 import { context, json, originOf, startTokenServer } from "../grants/token-server.ts";
 import type { ServerResponse } from "node:http";
+import type { Grant } from "../../src/core/grant.ts";
 import type { TokenResponse } from "../../src/core/types.ts";
+import type { TokenFetch } from "../../src/oauth/answer.ts";
 import type { TokenEndpointOptions } from "../../src/oauth/client.ts";
 import type { ReceivedRequest } from "../grants/token-server.ts";
 
 type Answer = (response: ServerResponse, request: ReceivedRequest) => void;
+const CLIENT = { clientId: "orders", clientSecret: "s3cr3t-value" } as const;
 const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
 
 async function mint(answer: Answer, more: Partial<TokenEndpointOptions> = {}): Promise<TokenResponse> {
@@ -46,6 +52,10 @@ async function retryAfter(headers: Record<string, string>): Promise<number | und
   return (await failure(raw(503, "", headers))).retryAfter;
 }
 
+function scriptedGrant(fetch: TokenFetch): Grant {
+  return clientCredentialsGrant({ tokenEndpoint: "https://auth.example/token", ...CLIENT, fetch });
+}
+
 const raw =
   (status: number, body: string, headers: Record<string, string> = {}): Answer =>
   (response) =>
@@ -74,7 +84,8 @@ describe("a token response", () => {
   it.each(["mac", "N_A", "", 1, null, undefined])("token_type %j is refused (RFC 6749 section 7.1)", async (type) => {
     const error = await failure((answer) => json(answer, 200, { ...token, token_type: type }));
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
-    expect(error.message).toMatch(/without a usable token: .*token_type/);
+    expect(error.message).toBe("no token is available: the authorization server's answer cannot be used");
+    expect(error.hint).toMatch(/without a usable token: .*token_type/);
     expect(error.cause).toBeUndefined();
   });
 
@@ -124,12 +135,13 @@ describe("a token response", () => {
     ["no access_token", '{"token_type":"bearer"}', /access_token/],
     ["an access_token that is a number", '{"access_token":1,"token_type":"bearer"}', /access_token/],
     ["an empty access_token", '{"access_token":"","token_type":"bearer"}', /access_token/],
-  ])("200 with %s is ERR_TOKEN_RESPONSE", async (_name, body, message) => {
+  ])("200 with %s is ERR_TOKEN_RESPONSE", async (_name, body, hint) => {
     const error = await failure(raw(200, body));
     expect(error).toBeInstanceOf(RemintError);
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
-    expect(error.message).toMatch(message);
-    expect(error.message).toMatch(/^the token endpoint http:\/\/127\.0\.0\.1:\d+\/token answered 200/);
+    expect(error.message).toBe("no token is available: the authorization server's answer cannot be used");
+    expect(error.hint).toMatch(hint);
+    expect(error.hint).toMatch(/^the token endpoint http:\/\/127\.0\.0\.1:\d+\/token answered 200/);
   });
 
   it("a body nested deeper than the stack is an ERR_TOKEN_RESPONSE", async () => {
@@ -143,7 +155,7 @@ describe("a token response", () => {
 });
 
 describe("an error of the token endpoint", () => {
-  it("has status, code, description and a hint; its message has no query and no body (RFC 6749 section 5.2)", async () => {
+  it("has status, code, description and a hint; the hint has no query and no body (RFC 6749 section 5.2)", async () => {
     const error = await failure((answer) =>
       json(
         answer,
@@ -155,9 +167,15 @@ describe("an error of the token endpoint", () => {
       ),
     );
     expect(error).toBeInstanceOf(TokenEndpointError);
-    expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 401, error: "invalid_client", retryable: false });
+    expect(error).toMatchObject({
+      code: "ERR_TOKEN_ENDPOINT",
+      endpointStatus: 401,
+      error: "invalid_client",
+      retryable: false,
+    });
     expect(error.errorDescription).toBe("unknown client");
-    expect(error.message).toMatch(
+    expect(error.message).toBe("no token is available: the authorization server refused the request");
+    expect(error.hint).toMatch(
       /^the token endpoint http:\/\/127\.0\.0\.1:\d+\/token answered 401 \(invalid_client\): check clientId, clientSecret/,
     );
     expect(inspect(error)).not.toMatch(/unknown client|in the body|hush/);
@@ -176,16 +194,76 @@ describe("an error of the token endpoint", () => {
     [204, false],
   ])("C11: %i is retryable: %s", async (status, retryable) => {
     const error = await failure(raw(status, ""));
-    expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status, retryable, error: undefined });
+    expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", endpointStatus: status, retryable });
+    expect(error).not.toHaveProperty("error");
+    const what = retryable ? "failed" : "refused the request";
+    expect(error.message).toBe(`no token is available: the authorization server ${what}`);
+  });
+
+  it.each(["temporarily_unavailable", "server_error"])(
+    "400 with %s: the server is down, so the error is retryable (RFC 6749 section 4.1.2.1)",
+    async (code) => {
+      const error = await failure((answer) => json(answer, 400, { error: code }));
+      expect(error).toMatchObject({
+        code: "ERR_TOKEN_ENDPOINT",
+        message: "no token is available: the authorization server failed",
+        endpointStatus: 400,
+        error: code,
+        retryable: true,
+      });
+      expect(error.hint).toMatch(new RegExp(`answered 400 \\(${code}\\)$`));
+    },
+  );
+
+  it.each([
+    ["a cache asks again, and has a token", 400, { error: "temporarily_unavailable" }, {}, 250],
+    ["a cache asks again, and has a token", 400, { error: "server_error" }, {}, 250],
+    ["with Retry-After: 0", 503, {}, { "retry-after": "0" }, 250],
+    ["with Retry-After: 1", 429, {}, { "retry-after": "1" }, 1000],
+    ["with Retry-After: 2", 503, {}, { "retry-after": "2" }, 2000],
+    ["with Retry-After: 9, which fits into mintTimeout", 429, {}, { "retry-after": "9" }, 9000],
+  ])("%s: %i %j %j: it asks again within the mint, after %i ms", async (_name, status, body, headers, pause) => {
+    const clock = manualClock();
+    const sent: number[] = [];
+    const fetch = async (): Promise<Response> => {
+      sent.push(clock.monotonic());
+      return sent.length === 1 ? Response.json(body, { status, headers }) : Response.json(token);
+    };
+    const cache = createTokenCache({ grant: scriptedGrant(fetch), origins: [ORIGIN], clock });
+    const minted = cache.get();
+    await clock.advance(9999);
+    expect((await minted).value).toBe("a");
+    expect(sent).toHaveLength(2);
+    expect(sent[1]).toBeGreaterThanOrEqual(pause);
+    expect(sent[1]).toBeLessThanOrEqual(Math.max(pause, 500));
+  });
+
+  it("Retry-After is longer than what is left of mintTimeout: one request, and the caller gets the answer at once", async () => {
+    const clock = manualClock();
+    const fetch = vi.fn(async () => new Response(null, { status: 503, headers: { "retry-after": "10" } }));
+    const cache = createTokenCache({ grant: scriptedGrant(fetch), origins: [ORIGIN], clock });
+    const error = await cache.get().catch((reason: unknown) => reason);
+    expect(error).toMatchObject({
+      code: "ERR_TOKEN_ENDPOINT",
+      endpointStatus: 503,
+      retryAfter: 10_000,
+      retryable: true,
+    });
+    expect(fetch).toHaveBeenCalledOnce();
   });
 
   it("a 404 points at the tokenEndpoint option", async () => {
-    expect((await failure(raw(404, "<html>"))).message).toMatch(/answered 404: check the tokenEndpoint URL$/);
+    expect((await failure(raw(404, "<html>"))).hint).toMatch(/answered 404: check the tokenEndpoint URL$/);
   });
 
   it("200 with an error code and no token is ERR_TOKEN_ENDPOINT and not retryable", async () => {
     const error = await failure((answer) => json(answer, 200, { error: "invalid_client" }));
-    expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 200, error: "invalid_client", retryable: false });
+    expect(error).toMatchObject({
+      code: "ERR_TOKEN_ENDPOINT",
+      endpointStatus: 200,
+      error: "invalid_client",
+      retryable: false,
+    });
   });
 
   it.each(['quote"', "back\\slash", "line\nbreak", "x".repeat(65), "é", "", 5, { code: 1 }])(
@@ -193,7 +271,7 @@ describe("an error of the token endpoint", () => {
     async (code) => {
       const error = await failure((answer) => json(answer, 400, { error: code }));
       expect(error.error).toBeUndefined();
-      expect(error.message).toMatch(/answered 400$/);
+      expect(error.hint).toMatch(/answered 400$/);
     },
   );
 
@@ -330,7 +408,8 @@ describe("the token request", () => {
       const elsewhere = await startTokenServer((response) => json(response, 200, token));
       const error = await failure(raw(status, "", { location: `${elsewhere.origin}/steal` }));
       expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
-      expect(error.message).toContain(`redirect (${status})`);
+      expect(error.message).toBe("no token is available: the authorization server's answer cannot be used");
+      expect(error.hint).toContain(`redirect (${status})`);
       expect(elsewhere.requests).toHaveLength(0);
     },
   );
@@ -343,7 +422,7 @@ describe("the token request", () => {
       status: { value: 0 },
     });
     const error = await failure(raw(200, ""), { fetch: async () => opaque });
-    expect(error.message).toMatch(/answered with a redirect, which is not followed/);
+    expect(error.hint).toMatch(/answered with a redirect, which is not followed/);
   });
 
   it("S3: an endless answer: 1 MiB of it is read, and the rest is cancelled", async () => {
@@ -360,7 +439,7 @@ describe("the token request", () => {
       more();
     });
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
-    expect(error.message).toContain("longer than 1 MiB");
+    expect(error.hint).toContain("longer than 1 MiB");
     await cancelled;
   });
 
@@ -369,7 +448,7 @@ describe("the token request", () => {
     await expect(mint(raw(200, full))).resolves.toMatchObject({ access_token: "a" });
     expect(await failure(raw(503, `${full} `))).toMatchObject({
       code: "ERR_TOKEN_ENDPOINT",
-      status: 503,
+      endpointStatus: 503,
       retryable: true,
     });
   });
@@ -382,7 +461,8 @@ describe("the token request", () => {
     await new Promise((resolve) => server.close(resolve));
     const refused = await failure(raw(200, ""), { tokenEndpoint: `${origin}/token?key=hush` });
     expect(refused).toMatchObject({ code: "ERR_TOKEN_NETWORK", retryable: true });
-    expect(refused.message).toBe(`no answer from the token endpoint ${origin}/token`);
+    expect(refused.message).toBe("no token is available: the authorization server did not answer");
+    expect(refused.hint).toBe(`no answer from the token endpoint ${origin}/token`);
     expect(inspect(refused)).toContain("ECONNREFUSED");
     expect((await failure(raw(200, ""), { tokenEndpoint: gone.origin })).code).toBe("ERR_TOKEN_NETWORK");
   });

@@ -9,6 +9,7 @@ import { tokenClient } from "../../src/oauth/client.ts";
 import { revokeToken } from "../../src/oauth/revocation.ts";
 import { context, json, startTokenServer } from "../grants/token-server.ts";
 import type { ServerResponse } from "node:http";
+import type { RemintError } from "../../src/base/errors.ts";
 import type { TokenEndpointOptions } from "../../src/oauth/client.ts";
 import type { ReceivedRequest, TokenServer } from "../grants/token-server.ts";
 
@@ -44,7 +45,7 @@ it("400 with invalid_token means revoked: the token is gone already (RFC 7009 se
   await expect(revoke((response) => json(response, 400, { error: "invalid_token" }))).resolves.toBeDefined();
   // A 401 is about the client and not about the token.
   const refused = await failureOf((response) => json(response, 401, { error: "invalid_token" }));
-  expect(refused).toMatchObject({ status: 401, error: "invalid_token" });
+  expect(refused).toMatchObject({ endpointStatus: 401, error: "invalid_token" });
 });
 
 const failureOf = (answer: Parameters<typeof revoke>[0]): Promise<unknown> =>
@@ -61,39 +62,52 @@ describe("a revocation that fails", () => {
     });
     expect(error).toMatchObject({
       name: "TokenEndpointError",
-      status: 400,
+      endpointStatus: 400,
       error: "unsupported_token_type",
       errorDescription: "no: [redacted] Basic [redacted]",
       retryable: false,
-      message: expect.stringMatching(
-        /^the revocation endpoint http:\S+\/revoke answered 400 \(unsupported_/,
-      ) as unknown,
+      message: "the token could not be revoked: the authorization server refused the request",
+      hint: expect.stringMatching(/^the revocation endpoint http:\S+\/revoke answered 400 \(unsupported_/) as unknown,
     });
     expect(inspect(error, { depth: 10, showHidden: true })).not.toMatch(/t0k3n|s3cr3t/);
   });
 
   it("with 503 and Retry-After is retryable and has retryAfter", async () => {
     const error = await failureOf((response) => response.writeHead(503, { "retry-after": "7" }).end());
-    expect(error).toMatchObject({ status: 503, retryable: true, retryAfter: 7000 });
+    expect(error).toMatchObject({
+      endpointStatus: 503,
+      retryable: true,
+      retryAfter: 7000,
+      message: "the token could not be revoked: the authorization server failed",
+    });
   });
 
   it("with 404 points at the revocationEndpoint option", async () => {
     const error = await failureOf((response) => response.writeHead(404).end());
-    expect((error as Error).message).toMatch(/answered 404: check the revocationEndpoint URL$/);
+    expect((error as RemintError).hint).toMatch(/answered 404: check the revocationEndpoint URL$/);
   });
 
   it("S2: a redirect is not followed", async () => {
     const elsewhere = await startTokenServer((response) => response.end());
     const error = await failureOf((response) => response.writeHead(307, { location: elsewhere.origin }).end());
-    expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
-    expect((error as Error).message).toMatch(/^the revocation endpoint .* redirect \(307\).* Set revocationEndpoint/);
+    expect(error).toMatchObject({
+      code: "ERR_TOKEN_RESPONSE",
+      message: "the token could not be revoked: the authorization server's answer cannot be used",
+    });
+    expect((error as RemintError).hint).toMatch(
+      /^the revocation endpoint .* redirect \(307\).* Set revocationEndpoint/,
+    );
     expect(elsewhere.requests).toHaveLength(0);
   });
 
   it("no answer is ERR_TOKEN_NETWORK", async () => {
     const error = await failureOf((response) => response.destroy());
-    expect(error).toMatchObject({ code: "ERR_TOKEN_NETWORK", retryable: true });
-    expect((error as Error).message).toMatch(/^no answer from the revocation endpoint /);
+    expect(error).toMatchObject({
+      code: "ERR_TOKEN_NETWORK",
+      retryable: true,
+      message: "the token could not be revoked: the authorization server did not answer",
+    });
+    expect((error as RemintError).hint).toMatch(/^no answer from the revocation endpoint /);
   });
 
   it("C10: an abort rejects with the signal's reason", async () => {
@@ -115,7 +129,7 @@ describe("a grant", () => {
   });
 
   it("with an issuer whose metadata has no usable revocation endpoint: mints, and revoke rejects and says why", async () => {
-    for (const [revocation, message] of [
+    for (const [revocation, hint] of [
       [{}, /cannot be revoked: the issuer http:\S+ has no revocation endpoint; set revocationEndpoint$/],
       [{ revocation_endpoint: "http://auth.example/revoke" }, /"revocation_endpoint" must be an https URL/],
     ] as const) {
@@ -132,7 +146,7 @@ describe("a grant", () => {
       const token = await createTokenCache({ grant, origins: ["https://api.example"] }).get();
       const revoked = definitionOf(grant).revoke?.(token, context()) ?? expect.fail("there is no revoke");
       await expect(revoked).rejects.toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
-      await expect(revoked).rejects.toThrow(message);
+      await expect(revoked).rejects.toMatchObject({ hint: expect.stringMatching(hint) as unknown });
     }
   });
 

@@ -66,3 +66,11 @@ export async function warmCache(options: Parameters<typeof cacheUnderTest>[0] = 
   await under.cache.get();
   return under;
 }
+
+/** An object that can be awaited and is no promise, as some libraries return. */
+export function thenable<T>(
+  then: (resolve: (value: T) => void, reject: (error: unknown) => void) => void,
+): PromiseLike<T> {
+  // oxlint-disable-next-line unicorn/no-thenable -- this is what it is for
+  return { then } as PromiseLike<T>;
+}

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { policyHalf } from "../../src/core/types.ts";
-import type { AccessToken, RemintError, TokenCache } from "../../src/index.ts";
+import { RemintError, type AccessToken, type TokenCache } from "../../src/index.ts";
 import { sendBare, withToken, type ClientSeam } from "../../src/policy/request-policy.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, rejectionOf, settle, watch } from "../core/cache-under-test.ts";
@@ -17,28 +17,117 @@ import {
   type Server,
 } from "./hand-made-client.ts";
 
+const mine = new Error("mine");
+const throwMine = (): never => {
+  throw mine;
+};
+
 describe("Q8: a mint that fails", () => {
-  test("Q8: after a 401 each caller gets an error of their own, with the shared error as cause and the URL without its query", async () => {
+  test("C9, Q8: after a 401 each caller gets an error of their own, with what the grant threw as cause and the URL without its query", async () => {
     const { cache, grant } = await warmCache();
-    grant.fail(new Error("down"), Infinity);
+    const down = new Error("down");
+    grant.fail(down, Infinity);
     const calls = ["?a=s3cret", "?b=s3cret"].map((query) =>
       rejectionOf(withToken(cache, { url: ORDERS + query }, client(() => unauthorized).seam)),
     );
     const [first, second] = (await Promise.all(calls)) as [RemintError, RemintError];
     expect(first).toMatchObject({ code: "ERR_GRANT", rejected: { status: 401, url: ORDERS } });
     expect(first).not.toBe(second);
-    expect(first.cause).toBe(second.cause);
-    expect(first.message + JSON.stringify(first)).not.toContain("s3cret");
+    expect([first.cause, second.cause]).toEqual([down, down]);
+    expect(first.message + String(first.stack) + JSON.stringify(first)).not.toContain("s3cret");
+    expect(first.message).not.toContain(ORDERS);
+    first.status = 500;
+    expect([second.status, Object.isFrozen(second), Object.keys(second)]).toEqual([
+      503,
+      false,
+      ["code", "retryable", "terminal"],
+    ]);
   });
 
-  test("Q8: without a 401 the caller gets the shared error itself; nothing is sent, and `finish` is called", async () => {
+  test("C9, Q8: without a 401 each caller gets an error of their own; nothing is sent, and `finish` is called", async () => {
     const { cache, grant } = cacheUnderTest();
     grant.fail(new Error("down"), Infinity);
     const { seam, log } = client(() => ok);
-    const error = (await rejectionOf(withToken(cache, { url: ORDERS }, seam))) as RemintError;
+    const call = (): Promise<unknown> => rejectionOf(withToken(cache, { url: ORDERS }, seam));
+    const [error, other] = (await Promise.all([call(), call()])) as [RemintError, RemintError];
+    const later = await call();
     expect(error).toMatchObject({ code: "ERR_GRANT" });
-    expect("rejected" in error).toBe(false);
-    expect(log).toEqual([`finish ${error.message}`]);
+    expect([new Set([error, other, later]).size, "rejected" in error]).toEqual([3, false]);
+    expect(log).toEqual(Array(3).fill(`finish ${error.message}`));
+  });
+
+  test("Q17: errorFor replaces an error of the policy's own, before `finish`: cold, at a renewal, and for origins that a renewed token lacks", async () => {
+    const asked: string[] = [];
+    const errorFor = (call: Call, error: RemintError): Error => {
+      asked.push(`${call.url} ${error.code}`);
+      return Object.assign(new Error("of the client's class"), { ours: error });
+    };
+    const cold = cacheUnderTest();
+    cold.grant.fail(new Error("down"), Infinity);
+    const renewing = await warmCache();
+    renewing.grant.fail(new Error("down"), Infinity);
+    const grant = fakeGrant();
+    for (const region of ["eu", "us"])
+      grant.respond({ access_token: region, instance_url: `https://${region}.example` });
+    const moving = cacheUnderTest({ grant, origins: (token) => [String(token.response["instance_url"])] });
+    for (const [cache, url] of [
+      [cold.cache, ORDERS],
+      [renewing.cache, ORDERS],
+      [moving.cache, "https://eu.example/x"],
+    ] as const) {
+      const { seam, log } = client(() => unauthorized, { errorFor });
+      expect(await rejectionOf(withToken(cache, { url }, seam))).toMatchObject({ message: "of the client's class" });
+      expect(log.at(-1)).toBe("finish of the client's class");
+    }
+    expect(asked).toEqual([`${ORDERS} ERR_GRANT`, `${ORDERS} ERR_GRANT`, "https://eu.example/x ERR_ORIGIN"]);
+  });
+
+  test("Q17: errorFor is asked for an error of ours from beneath the client, or from a function of the user's", async () => {
+    const asked: RemintError[] = [];
+    const errorFor = (_: Call, error: RemintError): Error => (asked.push(error), mine);
+    const ours = new RemintError("ERR_GRANT", "of another cache");
+    const fail = (): never => {
+      throw ours;
+    };
+    const { cache } = await warmCache();
+    const { cache: broken } = await warmCache({ grant: fakeGrant({ headers: fail }) });
+    const { cache: unproved } = await warmCache({ grant: fakeGrant({ prove: () => Promise.reject(ours) }) });
+    const calls = [
+      withToken(cache, { url: ORDERS }, client(() => Promise.reject(ours), { errorFor }).seam),
+      withToken(cache, { url: "https://elsewhere.example/" }, client(() => Promise.reject(ours), { errorFor }).seam),
+      withToken(broken, { url: ORDERS }, client(() => ok, { errorFor }).seam),
+      withToken(unproved, { url: ORDERS }, client(() => ok, { errorFor }).seam),
+      withToken(cache, { url: ORDERS }, client(() => unauthorized, { errorFor, isRejected: fail }).seam),
+    ];
+    for (const call of calls) expect(await rejectionOf(call)).toBe(mine);
+    expect(asked).toEqual(calls.map(() => ours));
+  });
+
+  test("Q17: errorFor is not asked for an answer, for an abort, or for an error that is not ours", async () => {
+    let asked = 0;
+    const errorFor = (_: Call, error: RemintError): Error => (asked++, error);
+    const { cache } = await warmCache();
+    const reset = new Error("reset");
+    const failing = client(() => Promise.reject(reset), { errorFor });
+    expect(await rejectionOf(withToken(cache, { url: ORDERS }, failing.seam))).toBe(reset);
+    expect(await withToken(cache, { url: ORDERS }, client(() => ok, { errorFor }).seam)).toBe(ok);
+    const cold = cacheUnderTest();
+    const aborted = { url: ORDERS, signal: AbortSignal.abort("gone") };
+    expect(await rejectionOf(withToken(cold.cache, aborted, client(() => ok, { errorFor }).seam))).toBe("gone");
+    const broken = await warmCache({ grant: fakeGrant({ headers: throwMine }) });
+    expect(await rejectionOf(withToken(broken.cache, { url: ORDERS }, client(() => ok, { errorFor }).seam))).toBe(mine);
+    expect(asked).toBe(0);
+  });
+
+  test("Q17: an errorFor that throws does not keep `finish` from being called", async () => {
+    for (const under of [cacheUnderTest(), await warmCache()]) {
+      under.grant.fail(new Error("down"), Infinity);
+      const { seam, log } = client(() => unauthorized, { errorFor: throwMine });
+      expect(await rejectionOf(withToken(under.cache, { url: ORDERS }, seam))).toBe(mine);
+      expect(log.filter((line) => line.startsWith("finish"))).toEqual([
+        "finish no token is available: the grant failed",
+      ]);
+    }
   });
 
   test("C10: an abort is not wrapped", async () => {

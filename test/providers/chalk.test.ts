@@ -2,7 +2,7 @@
 import { inspect } from "node:util";
 import axios from "axios";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createTokenCache, type InitialToken, type TokenCache } from "remint";
+import { createTokenCache, type InitialToken, type RemintError, type TokenCache } from "remint";
 import { createAuthInterceptor } from "remint/axios";
 import { chalkGrant, chalkToken, type ChalkGrantOptions } from "remint/chalk";
 import { createAuthFetch } from "remint/fetch";
@@ -121,13 +121,13 @@ describe("settings", () => {
   });
 
   test("without an apiServer use https://api.chalk.ai", () => {
-    expect(definitionOf(chalkGrant(CLIENT)).endpoint).toBe("https://api.chalk.ai/v1/oauth/token");
+    expect(definitionOf(chalkGrant(CLIENT)).server?.endpoint).toBe("https://api.chalk.ai/v1/oauth/token");
   });
 
   test("without a global `process` come from the options alone", () => {
     vi.stubGlobal("process", undefined);
     try {
-      expect(definitionOf(chalkGrant(CLIENT)).endpoint).toContain("api.chalk.ai");
+      expect(definitionOf(chalkGrant(CLIENT)).server?.endpoint).toContain("api.chalk.ai");
       expect(() => chalkGrant({ clientId: "id" })).toThrow(/"clientSecret".*CHALK_CLIENT_SECRET/);
     } finally {
       vi.unstubAllGlobals();
@@ -326,7 +326,7 @@ describe("a refusal", () => {
     expect(error).toMatchObject({
       name: "TokenEndpointError",
       code: "ERR_TOKEN_ENDPOINT",
-      status: 401,
+      endpointStatus: 401,
       retryable: false,
     });
     expect((error as { errorDescription?: string }).errorDescription).toBe("invalid credentials");
@@ -341,7 +341,9 @@ describe("a refusal", () => {
     ["", undefined],
   ])("400 with the body %j: errorDescription is %j", async (body, description) => {
     auth.respond({ status: 400, body });
-    expect((await rejectionOf(cacheOf().get())) as object).toHaveProperty("errorDescription", description);
+    const error = (await rejectionOf(cacheOf().get())) as RemintError;
+    expect(error.code).toBe("ERR_TOKEN_ENDPOINT");
+    expect(error.errorDescription).toBe(description);
   });
 
   test("S5: a long text that repeats the secret: cut to 200 characters, without the secret", async () => {
@@ -352,15 +354,15 @@ describe("a refusal", () => {
     expect(inspect(error, { depth: 5, showHidden: true })).not.toContain(CLIENT.clientSecret);
   });
 
-  test("503 with Retry-After: the error has retryAfter; 404: the error names apiServer", async () => {
+  test("503 with Retry-After: the error has retryAfter; 404: the hint names apiServer", async () => {
     auth.respond({ status: 503, headers: { "retry-after": "7" } }, { status: 404 });
     expect(await rejectionOf(cacheOf().get())).toMatchObject({ retryable: true, retryAfter: 7000 });
-    expect(((await rejectionOf(cacheOf().get())) as Error).message).toContain("apiServer");
+    expect(((await rejectionOf(cacheOf().get())) as RemintError).hint).toContain("apiServer");
   });
 
   test("200 without a token is an error", async () => {
     auth.respond({ body: { error: "nope" } }, { body: "hello" });
-    expect(await rejectionOf(cacheOf().get())).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", status: 200 });
+    expect(await rejectionOf(cacheOf().get())).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", endpointStatus: 200 });
     expect(await rejectionOf(cacheOf().get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
   });
 });

@@ -4,7 +4,7 @@ import { inspect } from "node:util";
 import axios from "axios";
 import { exportPKCS8, generateKeyPair, jwtVerify } from "jose";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createTokenCache, type Grant, type TokenCache, type TokenFetch } from "remint";
+import { createTokenCache, type Grant, type RemintError, type TokenCache, type TokenFetch } from "remint";
 import { createAuthInterceptor } from "remint/axios";
 import { createAuthFetch } from "remint/fetch";
 import { createAuthOfetch } from "remint/ofetch";
@@ -116,7 +116,7 @@ describe("client credentials", () => {
       name: "TokenEndpointError",
       error: "invalid_client",
       errorDescription: "invalid client credentials",
-      status: 400,
+      endpointStatus: 400,
     });
   });
 
@@ -140,7 +140,10 @@ describe("the org", () => {
     const cache = cacheOf();
     const error = await rejectionOf(cache.get());
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
-    expect((error as Error).message).toContain("instance_url");
+    expect((error as RemintError).message).toBe(
+      "no token is available: the authorization server's answer cannot be used",
+    );
+    expect((error as RemintError).hint).toContain("instance_url");
     expect(inspect(error, { depth: 5, showHidden: true })).not.toContain("00Dx");
     expect(cache.peek()).toBeUndefined();
   });
@@ -383,10 +386,16 @@ describe("refresh token", () => {
   test("the token of another org is refused; the rotated refresh token is saved nevertheless", async () => {
     answerWith({ refresh_token: "rt-2", instance_url: "https://evil.my.salesforce.com" });
     const onRotate = vi.fn<(token: string) => void>();
-    const cache = cacheOf(salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1", onRotate }));
-    const error = await rejectionOf(cache.get());
+    const grant = salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1", onRotate });
+    const { signal } = new AbortController();
+    const error = await rejectionOf(definitionOf(grant).mint({ signal, state: "rt-1" }));
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
     expect([onRotate.mock.calls.length, stateLeftBy(error as Error)]).toEqual([1, "rt-2"]);
+    // The error that a caller gets carries nothing: it may be thrown into another mint.
+    const callers = await rejectionOf(cacheOf(grant).get());
+    expect(callers).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+    expect(stateLeftBy(callers as Error)).toBeUndefined();
+    expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["rt-1", "rt-2"]);
   });
 });
 
@@ -530,7 +539,12 @@ describe("token exchange", () => {
     const tooLong = "x".repeat(10_001);
     expect(() => salesforceTokenExchangeGrant({ ...orgOptions(), subjectToken: tooLong })).toThrow(/10000 characters/);
     const cache = cacheOf(salesforceTokenExchangeGrant({ ...orgOptions(), subjectToken: () => tooLong }));
-    expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_GRANT", retryable: false });
+    expect(await rejectionOf(cache.get())).toMatchObject({
+      code: "ERR_GRANT",
+      retryable: false,
+      hint: 'the function "subjectToken" failed; see the cause',
+      cause: { name: "TypeError", message: expect.stringContaining("10000 characters") as string },
+    });
     expect(auth.requests).toHaveLength(0);
     await cacheOf(salesforceTokenExchangeGrant({ ...orgOptions(), subjectToken: "x".repeat(10_000) })).get();
     expect(auth.requests).toHaveLength(1);

@@ -22,7 +22,7 @@ test("section 5.2: 400 with the members of the RFC's example is a TokenEndpointE
   expect(await failure({ status: 400, body })).toMatchObject({
     name: "TokenEndpointError",
     code: "ERR_TOKEN_ENDPOINT",
-    status: 400,
+    endpointStatus: 400,
     error: "invalid_request",
     errorDescription: "missing",
     retryable: false,
@@ -33,7 +33,7 @@ test("section 5.2: 401 with WWW-Authenticate and invalid_client is a TokenEndpoi
   const headers = { "www-authenticate": 'Basic realm="token"' };
   expect(await failure({ status: 401, headers, body: { error: "invalid_client" } })).toMatchObject({
     code: "ERR_TOKEN_ENDPOINT",
-    status: 401,
+    endpointStatus: 401,
     error: "invalid_client",
     terminal: false,
   });

@@ -4,7 +4,7 @@
  * tests about it are this package's rules: a token of one subject is not served for another, and ends with its subject token.
  */
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createTokenCache, tokenExchangeGrant, type TokenExchangeGrantOptions } from "remint";
+import { createTokenCache, type RemintError, tokenExchangeGrant, type TokenExchangeGrantOptions } from "remint";
 import { type AuthServer, manualClock, startAuthServer } from "remint/testing";
 import { definitionOf } from "../../src/core/grant.ts";
 import { jwt, rejectionOf } from "../core/cache-under-test.ts";
@@ -72,7 +72,7 @@ test("section 2.2.1: an answer with token_type N_A is refused", async () => {
   auth.respond({ body: { ...EXAMPLE, token_type: "N_A", issued_token_type: `${TYPE}refresh_token` } });
   const error = await rejectionOf(exchange());
   expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
-  expect((error as Error).message).toContain("N_A");
+  expect((error as RemintError).hint).toContain("N_A");
 });
 
 test("caching: the key has digests of the subject and actor tokens, not the tokens", () => {

@@ -90,7 +90,9 @@ describe("section 5", () => {
 
   test("S1: an alias with plain http is refused", async () => {
     const plain = { ...METADATA, mtls_endpoint_aliases: { token_endpoint: "http://mtls.auth.example/token" } };
-    await expect(sentBy({ issuer }, plain)).rejects.toThrow(/"token_endpoint" must be an https URL/);
+    await expect(sentBy({ issuer }, plain)).rejects.toMatchObject({
+      hint: expect.stringMatching(/"token_endpoint" must be an https URL/) as unknown,
+    });
   });
 });
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { manualClock } from "../../src/testing/index.ts";
 
 describe("manualClock", () => {
@@ -88,6 +88,49 @@ describe("manualClock", () => {
     expect([clock.now(), clock.monotonic(), fired]).toEqual([1_000, 50, []]);
     await clock.advance(5);
     expect([clock.now(), clock.monotonic(), fired]).toEqual([1_005, 55, [50]]);
+  });
+
+  test("stepWall and stepMonotonic together are a freeze: timers that are due fire late, with the next advance", async () => {
+    const clock = manualClock({ now: 1_000 });
+    const fired: [number, number][] = [];
+    clock.setTimeout(() => fired.push([clock.now(), clock.monotonic()]), 10);
+    clock.stepWall(60_000);
+    clock.stepMonotonic(60_000);
+    expect(fired).toEqual([]);
+    await clock.advance(0);
+    expect(fired).toEqual([[61_000, 60_000]]);
+    expect([clock.now(), clock.monotonic(), clock.timers]).toEqual([61_000, 60_000, 0]);
+  });
+
+  test("a timer that fires late may set another one, which is due from then on", async () => {
+    const clock = manualClock({ now: 0 });
+    const fired: number[] = [];
+    clock.setTimeout(() => {
+      fired.push(clock.monotonic());
+      clock.setTimeout(() => fired.push(clock.monotonic()), 10);
+    }, 10);
+    clock.stepMonotonic(60_000);
+    await clock.advance(9);
+    expect(fired).toEqual([60_000]);
+    await clock.advance(1);
+    expect(fired).toEqual([60_000, 60_010]);
+  });
+
+  test("advance works under vitest's fake timers, and moves none of them", async () => {
+    vi.useFakeTimers();
+    try {
+      const clock = manualClock({ now: 0 });
+      const fired: string[] = [];
+      setTimeout(() => fired.push("vitest's"), 5);
+      clock.setTimeout(() => fired.push("manual"), 10);
+      await clock.advance(10);
+      expect(fired).toEqual(["manual"]);
+      expect(vi.getTimerCount()).toBe(1);
+      vi.setSystemTime(5);
+      expect([clock.now(), clock.monotonic()]).toEqual([10, 10]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test("overlapping calls of advance add up", async () => {

@@ -1,7 +1,7 @@
 // The types of `remint/policy`, for any other client.
 import { createTokenCache } from "remint";
 import { withToken } from "remint/policy";
-import type { AccessToken } from "remint";
+import type { AccessToken, RemintError } from "remint";
 import type { ClientSeam, PolicyRequest } from "remint/policy";
 import { same } from "./expect.ts";
 
@@ -20,6 +20,11 @@ const seam: ClientSeam<Call, { readonly code: number }> = {
   },
   status: ({ code }) => (code === 16 ? 401 : 200),
   header: () => null,
+  errorFor(call, error) {
+    same<typeof call.payload, number>(true);
+    same<typeof error, RemintError>(true);
+    return new Error(error.code, { cause: error });
+  },
   canResend: () => true,
 };
 const answer = withToken(cache, { url: "https://api.example/call", payload: 1, signal }, seam);

@@ -55,7 +55,7 @@ export const outage: Scenario = {
 function failedWell(failing: Tally, wait: number): Check[] {
   const typed = failing.outcomes.filter(({ error }) => {
     const found = findRemintError(error);
-    return found instanceof TokenEndpointError && found.status === 503 && found.retryable;
+    return found instanceof TokenEndpointError && found.endpointStatus === 503 && found.retryable;
   });
   return [
     exactly(CALLERS, "callers with a TokenEndpointError: status 503, retryable", typed.length),

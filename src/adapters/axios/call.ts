@@ -8,7 +8,9 @@
  */
 import { systemClock } from "../../base/clock.ts";
 import { targetOf, withoutTrailingSlashes } from "../../base/url.ts";
+import { createdBody } from "../../policy/choose-cache.ts";
 import { PROOF_HEADER } from "../../policy/client-seam.ts";
+import type { RemintError } from "../../base/errors.ts";
 import type { AccessToken } from "../../core/types.ts";
 import type { RequestOverrideOptions } from "../../policy/choose-cache.ts";
 import type { ExtraHeaders, PolicyRequest } from "../../policy/client-seam.ts";
@@ -28,6 +30,7 @@ export interface AxiosCallConfig {
   adapter?: unknown;
   timeout?: number | string | undefined;
   timeoutErrorMessage?: string | undefined;
+  transformResponse?: unknown;
   transitional?: { clarifyTimeoutError?: boolean | undefined } | undefined;
   signal?: AxiosSignal | undefined;
   cancelToken?: AxiosCancelToken | undefined;
@@ -63,6 +66,8 @@ export type ResolvedAdapter = (config: never) => Promise<unknown>;
 export interface AxiosTraits {
   /** Builds the error with which this axios itself reports that a send took all of `timeout` milliseconds. */
   timeoutError(config: AxiosCallConfig, timeout: number, adapter: ResolvedAdapter): Error;
+  /** Makes an AxiosError of an error of this package. It is both (Q17). */
+  errorFor(config: AxiosCallConfig, error: RemintError): Error;
   /** This axios keeps `Authorization` when it follows a redirect to a subdomain (Q3). Versions before 1.21 do. */
   readonly forwardsToSubdomains: boolean;
   /**
@@ -90,7 +95,6 @@ export class AxiosCall implements PolicyRequest {
   #originals: Partial<AxiosCallConfig> | undefined;
   /** The caller's values of the headers that were changed, apart from `Authorization`. */
   #originalHeaders: Map<string, unknown> | undefined;
-  #waited = false;
   #combinedAbort: AbortController | undefined;
   #stopListening: (() => void) | undefined;
 
@@ -147,17 +151,11 @@ export class AxiosCall implements PolicyRequest {
     return this.#config.data;
   }
 
-  /** Whether {@link AxiosCall.signal} was read, which means that the call had to wait. */
-  get waited(): boolean {
-    return this.#waited;
-  }
-
   /**
    * The caller's signal, cancel token and timeout as one signal (Q12). Created only when there is something to wait
    * for.
    */
   get signal(): AbortSignal | undefined {
-    this.#waited = true;
     const { signal, cancelToken } = this.#config;
     if (signal === undefined && cancelToken === undefined && !(this.#timeout > 0)) return undefined;
     return (this.#combinedAbort ??= this.#combineAborts()).signal;
@@ -166,7 +164,7 @@ export class AxiosCall implements PolicyRequest {
   /** Sends the request once. After a wait, the send gets only what is left of the timeout. */
   send(token: AccessToken | undefined, extra: ExtraHeaders | undefined): Promise<unknown> {
     const config = this.#config;
-    if (this.override?.body !== undefined) this.#changeConfig("data", this.override.body());
+    if (this.override?.body !== undefined) this.#changeConfig("data", createdBody(this.override.body));
     if (token === undefined) return this.#callAdapter();
     if (this.#combinedAbort !== undefined && this.#timeout > 0) {
       const left = this.#timeLeft();
@@ -185,11 +183,16 @@ export class AxiosCall implements PolicyRequest {
     const { data } = this.#config;
     const createBody = withBody ? this.override?.body : undefined;
     try {
-      if (createBody !== undefined) this.#config.data = createBody();
+      if (createBody !== undefined) this.#config.data = createdBody(createBody);
       return await this.#callAdapter();
     } finally {
       if (createBody !== undefined) this.#config.data = data;
     }
+  }
+
+  /** Returns the error that the caller gets in place of one of this package. */
+  errorFor(error: RemintError): Error {
+    return this.#traits.errorFor(this.#config, error);
   }
 
   /** Restores the config to what it was when the call began. */
@@ -272,14 +275,15 @@ export class AxiosCall implements PolicyRequest {
     const expire = (): void => controller.abort(this.#timeoutError());
     const timer = this.#timeout > 0 ? systemClock.setTimeout(expire, this.#timeLeft()) : undefined;
     timer?.hold(true);
-    if (signal?.aborted || cancelToken?.reason !== undefined) cancel();
-    signal?.addEventListener?.("abort", cancel);
-    cancelToken?.subscribe(cancel);
     this.#stopListening = () => {
       timer?.cancel();
       signal?.removeEventListener?.("abort", cancel);
       cancelToken?.unsubscribe(cancel);
     };
+    if (signal?.aborted || cancelToken?.reason !== undefined) cancel();
+    // What is no signal is left to axios, which judges it when the request is sent.
+    signal?.addEventListener?.("abort", cancel);
+    cancelToken?.subscribe(cancel);
     return controller;
   }
 }

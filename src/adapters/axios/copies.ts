@@ -9,8 +9,10 @@
  * @module
  */
 import installedAxios from "axios";
+import { adopt, hide } from "../../base/errors.ts";
 import { optionError } from "../../base/options.ts";
 import type { AxiosStatic } from "axios";
+import type { RemintError } from "../../base/errors.ts";
 import type { AxiosCallConfig, AxiosTraits, ResolvedAdapter } from "./call.ts";
 
 /** The members that are needed of the axios module. Every copy since version 1.5 has them. */
@@ -37,41 +39,73 @@ export function axiosOf(given: object | undefined): AxiosLike {
   return axios as AxiosLike;
 }
 
-/** The traits of one copy of axios. */
-export interface CopyTraits extends AxiosTraits {
-  /** This copy writes to the stack of an error that an adapter rejects with, so the error must not be frozen. */
-  readonly extendsStacks: boolean;
-}
-
 /** The traits that apply to a request, by the copies its config and its adapter come from. */
 export interface TraitsByCopy {
   /** Config and adapter come from the interceptor's copy. */
-  readonly own: CopyTraits;
+  readonly own: AxiosTraits;
   /** The config comes from another copy, the adapter from the interceptor's. */
-  readonly foreignConfig: CopyTraits;
+  readonly foreignConfig: AxiosTraits;
   /** Config and adapter come from another copy, whose version is not known. */
-  readonly foreignAdapter: CopyTraits;
+  readonly foreignAdapter: AxiosTraits;
 }
 
 /** Returns the traits of an axios by its version. */
 export function traitsOf(axios: AxiosLike): TraitsByCopy {
   const [, minor = 0, patch = 0] = axios.VERSION.split(".").map(Number);
-  const own: CopyTraits = {
+  const own: AxiosTraits = {
     forwardsToSubdomains: minor < 21,
     absoluteUrlsWin: minor < 9,
-    extendsStacks: minor === 6 || minor === 7,
     timeoutError: timeoutErrorOf(axios, minor < 13 || (minor === 13 && patch < 3)),
+    errorFor: (config, error) => axiosErrorOf(axios.AxiosError, config, error),
+  };
+  const foreign: AxiosTraits = {
+    ...own,
+    errorFor: (config, error) => axiosErrorOf(errorClassOf(config) ?? axios.AxiosError, config, error),
   };
   return {
     own,
-    foreignConfig: {
-      ...own,
-      extendsStacks: true,
-      translate: (adapter, config) => sendTranslated(axios, adapter, config),
-    },
+    foreignConfig: { ...foreign, translate: (adapter, config) => sendTranslated(axios, adapter, config) },
     // The version is not known, so every difference that needs care is assumed.
-    foreignAdapter: { ...own, extendsStacks: true, forwardsToSubdomains: true, absoluteUrlsWin: true },
+    foreignAdapter: { ...foreign, forwardsToSubdomains: true, absoluteUrlsWin: true },
   };
+}
+
+type AxiosErrorClass = AxiosLike["AxiosError"];
+
+/**
+ * Makes an AxiosError of an error of this package. Response interceptors and libraries for axios read `error.config`, and
+ * ask `isAxiosError`; the caller asks `isRemintError`, and a server reads `status`.
+ */
+function axiosErrorOf(AxiosError: AxiosErrorClass, config: AxiosCallConfig, error: RemintError): Error {
+  // The error of another request of axios, beneath this one or in a function of the user's, stays what it is.
+  if ("isAxiosError" in error) return error;
+  const own = new AxiosError(error.message, error.code, config as never);
+  const { message: _, stack: __, ...members } = Object.getOwnPropertyDescriptors(error) as PropertyDescriptorMap;
+  Object.defineProperties(own, members);
+  // oxlint-disable-next-line typescript/unbound-method -- they read members that the AxiosError has too
+  const { getResponse, toResponse } = error;
+  // The stack has the hint.
+  hide(own, { getResponse, toResponse, stack: error.stack?.replace(error.name, own.name) });
+  adopt(own);
+  return own;
+}
+
+/**
+ * Returns the AxiosError of the copy that a config comes from. A config does not refer to its copy, but the copy's own
+ * function for JSON answers throws its AxiosError. `undefined` when the caller has replaced that function.
+ */
+function errorClassOf({ transformResponse }: AxiosCallConfig): AxiosErrorClass | undefined {
+  for (const transform of [transformResponse].flat()) {
+    // An option that only this function reads: no function of the caller's is called.
+    if (typeof transform !== "function" || !String(transform).includes("silentJSONParsing")) continue;
+    try {
+      transform.call({ responseType: "json", transitional: {} }, "not JSON");
+    } catch (error) {
+      const { isAxiosError, constructor } = Object(error) as { isAxiosError?: unknown; constructor: AxiosErrorClass };
+      if (isAxiosError === true) return constructor;
+    }
+  }
+  return undefined;
 }
 
 /**

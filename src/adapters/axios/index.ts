@@ -7,8 +7,6 @@
  *
  * @module
  */
-import { leaveOnAbort } from "../../base/abort.ts";
-import { isRemintError } from "../../base/errors.ts";
 import { assertFunction, assertOptions, assertStatuses } from "../../base/options.ts";
 import { policyHalf } from "../../core/types.ts";
 import {
@@ -18,16 +16,18 @@ import {
   overrideOptions,
   overridingCache,
 } from "../../policy/choose-cache.ts";
+import { rejectWith } from "../../policy/client-seam.ts";
 import { sendBare, withToken } from "../../policy/request-policy.ts";
 import { drain, drainNodeStream, isNodeStream, isOneShot } from "../body.ts";
 import { AxiosCall } from "./call.ts";
 import { axiosOf, traitsOf } from "./copies.ts";
 import type { InternalAxiosRequestConfig } from "axios";
+import type { RemintError } from "../../base/errors.ts";
 import type { AccessToken, RejectionRule, TokenCache } from "../../core/types.ts";
 import type { RequestOverride, TokenSource } from "../../policy/choose-cache.ts";
 import type { ClientSeam, ExtraHeaders } from "../../policy/client-seam.ts";
-import type { AxiosCallConfig, ResolvedAdapter } from "./call.ts";
-import type { AxiosLike, CopyTraits, TraitsByCopy } from "./copies.ts";
+import type { AxiosCallConfig, AxiosTraits, ResolvedAdapter } from "./call.ts";
+import type { AxiosLike, TraitsByCopy } from "./copies.ts";
 
 // Brings the same declaration for CommonJS. By an export and not by a reference: TypeScript 5.6 and 5.7 would then look
 // up axios' types for CommonJS first, and use them for ES modules too.
@@ -72,7 +72,8 @@ export interface AuthInterceptorOptions {
  *
  * @param source A cache, several caches (the first whose origins allow the URL), or a function of the config.
  * @throws {TypeError} When the source or an option is wrong.
- * @throws {RemintError} From the request, when no token could be minted. It is not an `AxiosError`.
+ * @throws {RemintError} From the request, when no token could be minted. It is an `AxiosError` too, with `config` and
+ *   without `response`.
  * @see [RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750.html#section-2.1)
  * @example
  * ```ts
@@ -134,26 +135,29 @@ class AxiosClient implements ClientSeam<AxiosCall, Answer> {
    * @param originalAdapter The `adapter` of the config before the interceptor replaced it.
    */
   sendAsAdapter(config: AxiosCallConfig, originalAdapter: unknown): Promise<unknown> {
-    // Restored first, because a caller may send `response.config` or `error.config` again. The interceptor then runs
-    // again.
-    config.adapter = originalAdapter;
-    const getAdapter = this.#getAdapter;
-    const adapter = getAdapter(
-      (originalAdapter ?? this.#axios.defaults.adapter) as never,
-      config as never,
-    ) as ResolvedAdapter;
-    const { remint } = config as { remint?: RequestOverride };
-    const isOwnConfig = config.headers instanceof this.#AxiosHeaders;
-    const traits = isOwnConfig ? this.#traits.own : this.#traitsOfForeignConfig(adapter, originalAdapter);
-    const call = new AxiosCall(config, adapter, traits, remint === undefined ? undefined : overrideOptions(remint));
-    if (remint === false || config.auth || hasAuthorization(config.headers)) {
-      return this.#sendUnchanged(call, config.headers, remint);
+    let call: AxiosCall | undefined;
+    try {
+      // Restored first, because a caller may send `response.config` or `error.config` again. The interceptor then runs
+      // again.
+      config.adapter = originalAdapter;
+      const getAdapter = this.#getAdapter;
+      const adapter = getAdapter(
+        (originalAdapter ?? this.#axios.defaults.adapter) as never,
+        config as never,
+      ) as ResolvedAdapter;
+      const { remint } = config as { remint?: RequestOverride };
+      const isOwnConfig = config.headers instanceof this.#AxiosHeaders;
+      const traits = isOwnConfig ? this.#traits.own : this.#traitsOfForeignConfig(adapter, originalAdapter);
+      call = new AxiosCall(config, adapter, traits, remint === undefined ? undefined : overrideOptions(remint));
+      if (remint === false || config.auth || hasAuthorization(config.headers)) {
+        return this.#sendUnchanged(call, config.headers, remint);
+      }
+      const requestCache = remint === undefined ? undefined : overridingCache(remint);
+      const cache = requestCache ?? this.#onlyCache ?? chooseCache(this.#source, call, [config as never]);
+      return isTokenCache(cache) ? withToken(cache, call, this) : this.#sendWithChosenCache(cache, call);
+    } catch (error) {
+      return call === undefined ? Promise.reject(error) : rejectWith(call, this, error);
     }
-    const requestCache = remint === undefined ? undefined : overridingCache(remint);
-    const cache = requestCache ?? this.#onlyCache ?? chooseCache(this.#source, call.url, [config as never]);
-    if (!isTokenCache(cache)) return this.#sendWithChosenCache(cache, call, traits);
-    const answer = withToken(cache, call, this);
-    return traits.extendsStacks && call.waited ? answer.catch(throwWritableCopy) : answer;
   }
 
   send(call: AxiosCall, token: AccessToken | undefined, extra: ExtraHeaders | undefined): Promise<Answer> {
@@ -199,27 +203,24 @@ class AxiosClient implements ClientSeam<AxiosCall, Answer> {
     return Promise.resolve(textOf(data).slice(0, maxBytes));
   }
 
+  errorFor(call: AxiosCall, error: RemintError): Error {
+    return call.errorFor(error);
+  }
+
   finish(call: AxiosCall, outcome: unknown): void {
     call.finish(outcome);
     if (outcome instanceof Error) hideRequest(outcome);
   }
 
   /** Sends a request whose source returned a promise of a cache, or no cache. */
-  async #sendWithChosenCache(
-    cache: TokenCache | undefined | Promise<TokenCache | undefined>,
-    call: AxiosCall,
-    traits: CopyTraits,
-  ): Promise<unknown> {
-    let chosen: TokenCache | undefined;
+  async #sendWithChosenCache(chosen: undefined | Promise<TokenCache | undefined>, call: AxiosCall): Promise<unknown> {
+    let cache: TokenCache | undefined;
     try {
-      // The caller's signal and timeout end this wait too (Q12).
-      chosen = cache instanceof Promise ? await leaveOnAbort(cache, call.signal) : cache;
+      cache = await chosen;
     } catch (error) {
-      call.finish(error);
-      throw error;
+      return rejectWith(call, this, error);
     }
-    const answer = chosen === undefined ? sendBare(call, this) : withToken(chosen, call, this);
-    return traits.extendsStacks ? answer.catch(throwWritableCopy) : answer;
+    return cache === undefined ? sendBare(call, this) : withToken(cache, call, this);
   }
 
   /** Sends a request as the caller made it, and reports why it gets no token (Q1). */
@@ -242,7 +243,7 @@ class AxiosClient implements ClientSeam<AxiosCall, Answer> {
    * Returns the traits for a config that comes from another copy of axios. An adapter that the caller gave as a
    * function comes from that copy too. An adapter that was given by name was resolved by this copy.
    */
-  #traitsOfForeignConfig(adapter: ResolvedAdapter, originalAdapter: unknown): CopyTraits {
+  #traitsOfForeignConfig(adapter: ResolvedAdapter, originalAdapter: unknown): AxiosTraits {
     const isForeignAdapter =
       adapter === originalAdapter || (Array.isArray(originalAdapter) && originalAdapter.includes(adapter));
     return isForeignAdapter ? this.#traits.foreignAdapter : this.#traits.foreignConfig;
@@ -274,10 +275,10 @@ function textOf(data: unknown): string {
  * Hides the token in an error of axios (Q11). axios keeps the sent headers inside `request`. That property stays
  * readable, but JSON and `util.inspect` do not print it any more.
  */
-function hideRequest(error: Error): void {
+function hideRequest(error: Error, depth = 0): void {
   makeNonEnumerable(error, "request");
   // axios' fetch adapter wraps one AxiosError in another.
-  if (error.cause instanceof Error) hideRequest(error.cause);
+  if (error.cause instanceof Error && depth < 4) hideRequest(error.cause, depth + 1);
   const { response } = error as { response?: { data?: unknown } };
   if (response === undefined) return;
   makeNonEnumerable(response, "request");
@@ -288,22 +289,6 @@ function hideRequest(error: Error): void {
 }
 
 function makeNonEnumerable(holder: object, name: string): void {
-  if (!Object.hasOwn(holder, name)) return;
-  const value = (holder as Record<string, unknown>)[name];
-  Object.defineProperty(holder, name, { value, enumerable: false, configurable: true, writable: true });
-}
-
-/**
- * Throws a copy of a frozen error. All callers that waited for a failed mint get the same frozen error (C9), but axios
- * 1.6.3 to 1.7.2 writes to the stack of an error that an adapter rejects with, and fails if it is frozen.
- */
-function throwWritableCopy(error: unknown): never {
-  if (!isRemintError(error) || !Object.isFrozen(error)) throw error;
-  const copy = Object.setPrototypeOf(new Error(error.message), Object.getPrototypeOf(error) as object) as Error;
-  for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(error))) {
-    const { enumerable = false } = property;
-    const value = (error as unknown as Record<string, unknown>)[name];
-    Object.defineProperty(copy, name, { value, enumerable, configurable: true, writable: true });
-  }
-  throw copy;
+  // `Reflect`, which does not throw if an adapter of the user's has frozen its error.
+  if (Object.hasOwn(holder, name)) Reflect.defineProperty(holder, name, { enumerable: false });
 }

@@ -57,6 +57,27 @@ test("Q12: an abort while the answer is awaited is axios' own error, with http a
   }
 });
 
+test("Q10: no listener stays on a signal, and no timer, when a source fails after a wait", async () => {
+  await using stage = await Stage.open();
+  const timers = new Set<unknown>();
+  const { setTimeout, clearTimeout } = globalThis;
+  vi.spyOn(globalThis, "setTimeout").mockImplementation(((fire: () => void, delay: number) => {
+    const timer = setTimeout(fire, delay);
+    if (delay > 30_000) timers.add(timer);
+    return timer;
+  }) as typeof setTimeout);
+  vi.spyOn(globalThis, "clearTimeout").mockImplementation((timer) => {
+    timers.delete(timer);
+    clearTimeout(timer);
+  });
+  const { signal } = new AbortController();
+  const client = axios.create();
+  client.interceptors.request.use(createAuthInterceptor(() => Promise.reject(new Error("no user"))));
+  const error = await failureOf(client.get(stage.url, { signal, timeout: 60_000 }));
+  vi.restoreAllMocks();
+  expect([(error as Error).message, getEventListeners(signal, "abort").length, timers.size]).toEqual(["no user", 0, 0]);
+});
+
 test("Q10: after a call no listener stays on its signal or cancel token", async () => {
   await using stage = await Stage.open();
   const { signal } = new AbortController();

@@ -1,6 +1,6 @@
 /** Answers: `isRejected` rules that read them, adapters of the user's own, response types, failed mints. */
 import axios, { type AxiosError, type AxiosInstance } from "axios";
-import { findRemintError, isRemintError, type RejectionRule } from "remint";
+import { isRemintError, type RejectionRule, RemintError } from "remint";
 import { type AuthInterceptorOptions, createAuthInterceptor } from "remint/axios";
 import { describe, expect, test } from "vitest";
 import { failureOf, leakIn, Stage } from "./stage.ts";
@@ -90,6 +90,18 @@ describe("adapters of the user's own", () => {
     expect(error).toMatchObject({ message: expect.stringContaining("none-such") as string });
   });
 
+  test("Q11: a frozen error, and one that is its own cause, reach the caller as they are", async () => {
+    await using stage = await Stage.open();
+    const circular = Object.assign(new Error("circular"), { request: {} });
+    circular.cause = circular;
+    const frozen = Object.freeze(Object.assign(new Error("frozen", { cause: circular }), { request: {} }));
+    for (const error of [frozen, circular]) {
+      const adapter = (): Promise<never> => Promise.reject(error);
+      expect(await failureOf(clientOf(stage).get(stage.url, { adapter }))).toBe(error);
+    }
+    expect([Object.keys(frozen), Object.keys(circular)]).toEqual([["request"], ["cause"]]);
+  });
+
   test("Q5: a response with neither headers nor data is judged by its status", async () => {
     await using stage = await Stage.open();
     const response = await clientOf(stage).get(stage.url, { adapter: bareRejection as never });
@@ -117,7 +129,32 @@ describe("response types", () => {
 });
 
 describe("failed mints", () => {
-  test("Q8: after a 401 the error has `rejected`, is no AxiosError, and goes through the response interceptors", async () => {
+  test("Q17: the error of a source is an AxiosError too: a list whose first cache fails, and a function that throws or rejects with an error of ours", async () => {
+    await using stage = await Stage.open();
+    stage.grant.fail(new Error("the grant is broken"), Infinity);
+    const closed = new RemintError("ERR_CLOSED", "the pool was closed");
+    const sources: [source: Parameters<typeof createAuthInterceptor>[0], code: string][] = [
+      [[stage.cache({ origins: () => [stage.api.origin] })], "ERR_GRANT"],
+      [
+        () => {
+          throw closed;
+        },
+        "ERR_CLOSED",
+      ],
+      [() => Promise.reject(closed), "ERR_CLOSED"],
+      [async () => stage.tokens, "ERR_GRANT"],
+    ];
+    for (const [source, code] of sources) {
+      const client = axios.create();
+      client.interceptors.request.use(createAuthInterceptor(source));
+      const error = (await failureOf(client.get(stage.url))) as AxiosError;
+      expect([error instanceof axios.AxiosError, isRemintError(error), error.code]).toEqual([true, true, code]);
+      expect(error.config?.url).toBe(stage.url);
+    }
+    expect(stage.sends).toEqual([]);
+  });
+
+  test("Q8, Q17: after a 401 the error has `rejected`, is an AxiosError with `config`, and goes through the response interceptors", async () => {
     await using stage = await Stage.open();
     await stage.warmAndRevoke();
     stage.grant.fail(new Error("the grant is broken"), Infinity);
@@ -127,10 +164,16 @@ describe("failed mints", () => {
       seen.push(error);
       return Promise.reject(error);
     });
-    const error = await failureOf(client.get(`${stage.url}?secret=1`));
-    expect([isRemintError(error), axios.isAxiosError(error), seen]).toEqual([true, false, [error]]);
-    expect(findRemintError(error)?.rejected).toEqual({ status: 401, url: stage.url });
-    expect(leakIn(error)).toBeUndefined();
+    const error = (await failureOf(client.get(`${stage.url}?secret=1`))) as AxiosError & RemintError;
+    expect([isRemintError(error), axios.isAxiosError(error), seen]).toEqual([true, true, [error]]);
+    expect(error.rejected).toEqual({ status: 401, url: stage.url });
+    expect([error.config?.url, error.config?.method, error.response]).toEqual([
+      `${stage.url}?secret=1`,
+      "get",
+      undefined,
+    ]);
+    expect((error.cause as Error).message).toBe("the grant is broken");
+    expect([leakIn(error), leakIn(error.toJSON()), leakIn(error.config)]).toEqual([undefined, undefined, undefined]);
     expect(stage.sends).toEqual(["fake-1"]);
   });
 });

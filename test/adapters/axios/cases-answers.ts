@@ -4,7 +4,7 @@
 import { Agent } from "node:http";
 import type { Readable } from "node:stream";
 import type { AxiosError } from "axios";
-import { isRemintError } from "remint";
+import { createTokenCache, findRemintError, isRemintError, RemintError, TokenEndpointError } from "remint";
 import { createAuthInterceptor } from "remint/axios";
 import { startApi } from "remint/testing";
 import { expect } from "vitest";
@@ -114,15 +114,84 @@ export const answerCases: readonly Case[] = [
   },
   {
     essential: true,
-    name: "C9: a failed mint reaches every later caller as a RemintError, not as an AxiosError",
+    name: "C9, Q17: a failed mint reaches every later caller as an AxiosError of their copy that is a RemintError too",
     async run({ stage, client, axios }) {
-      stage.grant.fail(new Error("the grant is broken"), Infinity);
+      const broken = new TokenEndpointError(429, "busy", {
+        error: "slow_down",
+        errorDescription: "of client fake-0",
+        hint: "ask for fewer tokens",
+        retryAfter: 6500,
+      });
+      stage.grant.fail(broken, Infinity);
+      const errors: unknown[] = [];
       for (let call = 0; call < 3; call++) {
-        const error = await failureOf(client.get(stage.url));
-        expect([isRemintError(error), axios.isAxiosError(error), error instanceof Error]).toEqual([true, false, true]);
-        expect(String((error as Error).stack)).toContain((error as Error).message);
+        const error = (await failureOf(
+          client.post(stage.url, { a: 1 }, { headers: { "X-Custom": "mine" } }),
+        )) as AxiosError & TokenEndpointError;
+        errors.push(error);
+        expect([error instanceof axios.AxiosError, axios.isAxiosError(error)]).toEqual([true, true]);
+        expect([isRemintError(error), findRemintError(error) === error]).toEqual([true, true]);
+        expect([error instanceof RemintError, error instanceof TokenEndpointError]).toEqual([true, true]);
+        expect([error.name, "response" in error]).toEqual(["AxiosError", false]);
+        const { code, message, retryable, terminal, retryAfter, endpointStatus, error: oauthError } = error;
+        expect({ code, message, retryable, terminal, retryAfter, endpointStatus, oauthError }).toEqual({
+          code: "ERR_TOKEN_ENDPOINT",
+          message: "busy",
+          retryable: true,
+          terminal: false,
+          retryAfter: 6500,
+          endpointStatus: 429,
+          oauthError: "slow_down",
+        });
+        expect(Object.keys(error)).toEqual(
+          expect.arrayContaining(["code", "config", "retryable", "terminal", "retryAfter", "endpointStatus", "error"]),
+        );
+        // What a server that lets the error escape answers, and what its framework may write to the error.
+        const answer = { status: 503, statusCode: 503, headers: { "retry-after": "7" }, expose: false };
+        const forOperators = { hint: "ask for fewer tokens", errorDescription: "of client fake-0" };
+        for (const [name, value] of Object.entries({ ...answer, ...forOperators })) {
+          expect(Object.getOwnPropertyDescriptor(error, name)).toEqual({
+            value,
+            enumerable: false,
+            configurable: true,
+            writable: true,
+          });
+        }
+        for (const response of [error.getResponse(), error.toResponse()]) {
+          expect([response.status, response.headers.get("retry-after")]).toEqual([503, "7"]);
+        }
+        const [head, hint, frame] = String(error.stack).split("\n");
+        expect([head, hint]).toEqual(["AxiosError: busy", "    hint: ask for fewer tokens"]);
+        expect(frame).toMatch(/^ {4}at /);
+        expect([error.config?.url, error.config?.data]).toEqual([stage.url, '{"a":1}']);
+        expect(error.config?.headers["X-Custom"]).toBe("mine");
+        for (const part of [error, error.toJSON(), error.config]) expect(leakIn(part)).toBeUndefined();
+        Object.assign(error, { status: 500, statusCode: 500, digest: "1" });
+        error.stack += "\nmore";
       }
-      expect(stage.sends).toEqual([]);
+      expect([new Set(errors).size, stage.sends]).toEqual([3, []]);
+      // The config belongs to the caller: sent again, it is an ordinary request.
+      stage.grant.recover();
+      const patient = createTokenCache({ grant: stage.grant, origins: [stage.api.origin] });
+      const { config } = errors[0] as AxiosError;
+      expect((await client.request({ ...config, remint: patient })).status).toBe(200);
+      expect([stage.sends.length, stage.api.requests[0]?.headers["x-custom"]]).toEqual([1, "mine"]);
+    },
+  },
+  {
+    essential: true,
+    name: "Q17: after a 401 the AxiosError has neither the old token nor `response`, and says which request was rejected",
+    async run({ stage, client, axios }) {
+      await stage.warmAndRevoke();
+      const cause = new Error("the grant is broken");
+      stage.grant.fail(cause, Infinity);
+      const error = (await failureOf(client.get(`${stage.url}?secret=1`))) as AxiosError & RemintError;
+      expect([error instanceof axios.AxiosError, isRemintError(error), error.code]).toEqual([true, true, "ERR_GRANT"]);
+      expect([error.response, error.cause === cause, stage.sends]).toEqual([undefined, true, ["fake-1"]]);
+      expect(error.rejected).toEqual({ status: 401, url: stage.url });
+      expect(Object.keys(error)).not.toContain("rejected");
+      expect(error.config?.headers["Authorization"]).toBeUndefined();
+      for (const part of [error, error.toJSON(), error.config]) expect(leakIn(part)).toBeUndefined();
     },
   },
 ];

@@ -5,7 +5,7 @@
 import { createFetch, ofetch } from "ofetch";
 import { createFetch as createFetch140 } from "ofetch-1.4.0";
 import { createFetch as createFetch2 } from "ofetch-2";
-import { createTokenCache, type RemintEvent } from "remint";
+import { createTokenCache, isRemintError, type RemintEvent } from "remint";
 import { createAuthOfetch, type OfetchLike } from "remint/ofetch";
 import { fakeGrant, startApi } from "remint/testing";
 import { describe, expect, test } from "vitest";
@@ -97,6 +97,20 @@ test("Q10: the user's $fetch keeps its defaults, its fetch and its hooks", async
   ]);
   await failureOf(own("/orders"));
   expect(stage.sends).toEqual(["fake-1", undefined]);
+});
+
+test("Q17: the user's $fetch keeps its own onRequestError, and our error reaches the caller unwrapped", async () => {
+  await using stage = await Stage.open();
+  stage.grant.fail(new Error("the grant is broken"), Infinity);
+  const seen: unknown[] = [];
+  const own = ofetch.create({ baseURL: stage.api.origin, onRequestError: ({ error }) => void seen.push(error) });
+  for (const api of [
+    createAuthOfetch(stage.tokens, {}, { ofetch: own }),
+    createAuthOfetch(stage.tokens, {}, { ofetch: own }).create({}),
+  ]) {
+    const error = await failureOf(api("/orders"));
+    expect([isRemintError(error), seen.splice(0)]).toEqual([true, [error]]);
+  }
 });
 
 test("the `fetch` option is used, with and without the `ofetch` option", async () => {

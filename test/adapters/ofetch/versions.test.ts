@@ -1,14 +1,19 @@
 /** All supported versions of ofetch: the installed one, and those given with the `ofetch` option. */
 import { ofetch as ofetch140 } from "ofetch-1.4.0";
 import { ofetch as ofetch2 } from "ofetch-2";
-import { ofetch as installed } from "ofetch";
-import { findRemintError, TokenEndpointError, clientCredentialsGrant } from "remint";
+import { type FetchContext, type FetchHook, ofetch as installed } from "ofetch";
+import { clientCredentialsGrant, isRemintError, type RemintError, TokenEndpointError } from "remint";
 import { type AuthOfetchOptions, createAuthOfetch, type OfetchLike } from "remint/ofetch";
 import { fakeGrant, startApi, startAuthServer } from "remint/testing";
 import { describe, expect, test, vi } from "vitest";
 import { failureOf, leakIn, Stage } from "../axios/stage.ts";
 
 const given = (ofetch: unknown): AuthOfetchOptions => ({ ofetch: ofetch as OfetchLike });
+
+/** A hook that notes its name, and whether it got an error of ours. */
+function hookNamed(name: string, ran: string[]): FetchHook<FetchContext & { error: Error }> {
+  return ({ error }) => void ran.push(`${name} ${isRemintError(error)}`);
+}
 
 function setOwnAuthorization({ options }: { options: { headers?: HeadersInit } }): void {
   options.headers = { ...Object.fromEntries(new Headers(options.headers)), authorization: "Bearer fake-77" };
@@ -106,28 +111,107 @@ describe.each([
     expect([stage.sends.length, stage.grant.mints]).toEqual([9, 4]);
   });
 
-  test("Q8: a failed mint is the cause of the FetchError, and neither prints a token", async () => {
+  test("Q8, Q17: after a 401 a failed mint is an error of ours, not inside a FetchError, and prints no token", async () => {
     const { stage, api } = await open();
     await using _ = stage;
     await stage.warmAndRevoke();
     stage.grant.fail(new Error("the grant is broken"), Infinity);
-    const error = await failureOf(api("/orders", { method: "POST", query: { secret: "1" } }));
-    expect(error).toMatchObject({ name: "FetchError" });
-    expect(findRemintError(error)?.rejected).toEqual({ status: 401, url: stage.url });
-    expect([leakIn(error), leakIn(findRemintError(error))]).toEqual([undefined, undefined]);
+    const error = (await failureOf(api("/orders", { method: "POST", query: { secret: "1" } }))) as RemintError;
+    expect(error).toMatchObject({ name: "RemintError", code: "ERR_GRANT" });
+    expect([isRemintError(error), error.status, error.statusCode]).toEqual([true, 503, 503]);
+    expect(error.rejected).toEqual({ status: 401, url: stage.url });
+    expect(leakIn(error)).toBeUndefined();
   });
 
-  test("C9: ofetch tries a failed GET once more, but the token endpoint gets no second request", async () => {
+  test("C9, Q17: ofetch does not repeat a request for which there is no token, whatever its own `retry` says", async () => {
     for (const answer of [{ status: 400, body: { error: "invalid_client" } }, { status: 503 }]) {
       await using auth = await startAuthServer();
       await using stage = await Stage.open();
       auth.respondAlways(answer);
       const grant = clientCredentialsGrant({ tokenEndpoint: auth.tokenEndpoint, clientId: "c", clientSecret: "s" });
-      const api = createAuthOfetch(stage.cache({ grant, mintRetries: 0 }), { baseURL: stage.api.origin }, options);
-      const error = await failureOf(api("/orders"));
-      expect(findRemintError(error)).toBeInstanceOf(TokenEndpointError);
+      const seen: unknown[] = [];
+      const defaults = { baseURL: stage.api.origin, retry: 3, retryDelay: 1 };
+      const hooks = { onRequestError: ({ error }: { error: unknown }) => void seen.push(error) };
+      const cache = stage.cache({ grant, mintRetries: 0 });
+      const error = await failureOf(createAuthOfetch(cache, { ...defaults, ...hooks }, options)("/orders"));
+      expect([isRemintError(error), error instanceof TokenEndpointError, seen]).toEqual([true, true, [error]]);
       expect([auth.requests.length, stage.sends]).toEqual([1, []]);
     }
+  });
+
+  test("Q17: the user's own onRequestError runs first: a function or an array, in the defaults, of one call, and through create", async () => {
+    const ran: string[] = [];
+    const { stage, api } = await open({ onRequestError: hookNamed("default", ran) });
+    await using _ = stage;
+    stage.grant.fail(new Error("the grant is broken"), Infinity);
+    const two = [hookNamed("one", ran), hookNamed("two", ran)];
+    const base = createAuthOfetch(stage.tokens, { baseURL: stage.api.origin, onRequestError: two }, options);
+    const bare = createAuthOfetch(stage.tokens, { baseURL: stage.api.origin }, options);
+    const calls: [call: () => Promise<unknown>, hooks: string[]][] = [
+      [() => api("/orders"), ["default"]],
+      [() => api.raw("/orders"), ["default"]],
+      [() => api("/orders", { onRequestError: hookNamed("own", ran) }), ["own"]],
+      [() => api("/orders", { onRequestError: two }), ["one", "two"]],
+      [() => api("/orders", { onRequestError: null as never }), []],
+      [() => base("/orders"), ["one", "two"]],
+      [() => base.raw("/orders", { onRequestError: [] as never }), []],
+      [() => base.create({ retry: 1 })("/orders"), ["one", "two"]],
+      [() => base.create({ onRequestError: hookNamed("created", ran) })("/orders"), ["created"]],
+      [() => bare("/orders"), []],
+      [
+        () =>
+          bare
+            .create({})
+            .create({ headers: { "x-one": "1" } })
+            .raw("/orders"),
+        [],
+      ],
+      [
+        () =>
+          bare
+            .create({})
+            .create({ onRequestError: hookNamed("nested", ran) })
+            .raw("/orders"),
+        ["nested"],
+      ],
+    ];
+    for (const [call, hooks] of calls) {
+      ran.length = 0;
+      const error = await failureOf(call());
+      expect([isRemintError(error), (error as Error).name, ran]).toEqual([
+        true,
+        "RemintError",
+        hooks.map((name) => `${name} true`),
+      ]);
+    }
+    expect([stage.sends, two]).toEqual([[], [expect.any(Function), expect.any(Function)]]);
+  });
+
+  test("Q17: an error that the user's onRequestError throws wins over ours, and other errors stay FetchErrors", async () => {
+    const { stage, api } = await open({ retry: 2, retryDelay: 1 });
+    await using _ = stage;
+    stage.api.respond({ reset: true }, { reset: true });
+    expect(await api("/orders")).toMatchObject({ ok: true });
+    stage.api.respondAlways({ reset: true });
+    expect(await failureOf(api("/orders"))).toMatchObject({ name: "FetchError" });
+    const own = new Error("mine");
+    const onRequestError = (): never => {
+      throw own;
+    };
+    expect(await failureOf(api("/orders", { onRequestError }))).toBe(own);
+    await stage.tokens.invalidate(String(stage.grant.last));
+    stage.grant.fail(new Error("the grant is broken"), Infinity);
+    expect(await failureOf(api("/orders", { onRequestError }))).toBe(own);
+    expect(await failureOf(api("/orders"))).toMatchObject({ name: "RemintError" });
+  });
+
+  test("Q10, Q17: `.native` rejects with our error and leaves the caller's init as it is", async () => {
+    const { stage, api } = await open();
+    await using _ = stage;
+    stage.grant.fail(new Error("the grant is broken"), Infinity);
+    const init = { headers: new Headers({ "x-mine": "1" }), retry: 1 };
+    const error = await failureOf(api.native(stage.url, init));
+    expect([isRemintError(error), Reflect.ownKeys(init)]).toEqual([true, ["headers", "retry"]]);
   });
 
   test("Q11: a 401 that reaches the caller prints no token", async () => {

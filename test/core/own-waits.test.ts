@@ -1,0 +1,235 @@
+/** Functions that use the very client that waits for them, and functions that hang: what callers are told. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { createAuthFetch } from "../../src/adapters/fetch.ts";
+import {
+  clientCredentialsGrant,
+  createTokenCache,
+  customGrant,
+  refreshTokenGrant,
+  tokenExchangeGrant,
+  type AccessToken,
+  type Grant,
+  type InitialToken,
+  type TokenCache,
+} from "../../src/index.ts";
+import { manualClock, startAuthServer, type AuthServer, type ManualClock } from "../../src/testing/index.ts";
+import { cacheUnderTest, ORIGIN, rejectionOf, watch, type Watched } from "./cache-under-test.ts";
+
+let server: AuthServer;
+beforeAll(async () => {
+  server = await startAuthServer();
+});
+afterAll(() => server.close());
+
+const open: TokenCache[] = [];
+afterEach(() => Promise.all(open.splice(0).map((cache) => cache.close())));
+
+/** What a function does that needs a token itself. */
+type Use = (cache: TokenCache) => Promise<unknown>;
+/** Makes the grant whose function does so. */
+type GrantWith = (use: () => Promise<unknown>) => Grant;
+
+const endpoint = (): { tokenEndpoint: string; clientId: string; clientSecret: string } => ({
+  tokenEndpoint: server.tokenEndpoint,
+  clientId: "shop",
+  clientSecret: "s3cret",
+});
+/** Answers a refresh token, or refuses it. */
+const answerRefresh = (refused = false): void =>
+  server.respondAlways(
+    refused
+      ? { status: 400, body: { error: "invalid_grant" } }
+      : { body: { access_token: "at", token_type: "Bearer", expires_in: 3600, refresh_token: "rt-2" } },
+  );
+
+const USES: [string, Use][] = [
+  ["the cache's get()", (cache) => cache.get()],
+  ["a client of the cache", (cache) => createAuthFetch(cache)(`${ORIGIN}/secrets`)],
+];
+const FUNCTIONS: [string, GrantWith, (() => void)?][] = [
+  ["the function of a custom grant", (use) => customGrant({ mint: async () => (await use()) as never })],
+  ["a bare function", (use) => (async () => (await use()) as never) as unknown as Grant],
+  [
+    "clientSecret",
+    (use) => clientCredentialsGrant({ ...endpoint(), clientSecret: async () => (await use()) as never }),
+  ],
+  ["subjectToken", (use) => tokenExchangeGrant({ ...endpoint(), subjectToken: async () => (await use()) as never })],
+  [
+    "onRotate",
+    (use) => refreshTokenGrant({ ...endpoint(), refreshToken: "rt-1", onRotate: async () => void (await use()) }),
+    () => answerRefresh(),
+  ],
+  [
+    "current",
+    (use) => refreshTokenGrant({ ...endpoint(), refreshToken: "rt-1", current: async () => (await use()) as never }),
+    () => answerRefresh(true),
+  ],
+  [
+    "clientSecret of a refresh token grant",
+    (use) =>
+      refreshTokenGrant({ ...endpoint(), refreshToken: "rt-1", clientSecret: async () => (await use()) as never }),
+  ],
+];
+
+/** A cache over a grant one of whose functions uses the cache. */
+function selfUsing(grantWith: GrantWith, use: Use): { cache: TokenCache; clock: ManualClock } {
+  const clock = manualClock();
+  const cache: TokenCache = createTokenCache({ grant: grantWith(() => use(cache)), clock, origins: [ORIGIN] });
+  open.push(cache);
+  return { cache, clock };
+}
+
+describe("C10: a function that uses the very client that waits for it", () => {
+  describe.each(USES)("%s", (_, use) => {
+    test.each(FUNCTIONS)(
+      "C10: %s, at once: its callers are told at once",
+      async (name, grantWith, prepare) => {
+        prepare?.();
+        const { cache, clock } = selfUsing(grantWith, use);
+        // No time passes on the clock, so nothing but the notice can end the wait.
+        const error = await rejectionOf(cache.get());
+        expect(error).toMatchObject({ code: "ERR_GRANT" });
+        const told = name.includes("function") ? error : (error as Error).cause;
+        expect(told).toMatchObject({
+          code: "ERR_GRANT",
+          message: "the grant asked its own token cache for a token, and would have waited for itself",
+          hint: expect.stringContaining("give the grant a client without tokens") as string,
+        });
+        expect(clock.monotonic()).toBe(0);
+      },
+      5000,
+    );
+
+    test.each(FUNCTIONS)(
+      "C10: %s, after a while: the timeout says what to look for",
+      async (name, grantWith, prepare) => {
+        prepare?.();
+        let reached!: () => void;
+        const isThere = new Promise<void>((resolve) => (reached = resolve));
+        const { cache, clock } = selfUsing((used) => {
+          return grantWith(async () => {
+            await new Promise<void>((resolve) => void setImmediate(resolve));
+            reached();
+            return used();
+          });
+        }, use);
+        const got = watch(cache.get());
+        await isThere;
+        await clock.advance(9999);
+        expect(got.state).toBe("pending");
+        await clock.advance(1);
+        expect(got.reason).toMatchObject({
+          code: "ERR_TOKEN_TIMEOUT",
+          message: "no token is available: the grant took longer than 10000 ms",
+          hint: expect.stringMatching(
+            /did not settle\. A function that sends a request through a client of this very token cache waits for itself/,
+          ) as string,
+        });
+        const named = name.includes("function")
+          ? `the grant's function "mint"`
+          : `the function "${name.split(" ")[0]}"`;
+        expect((got.reason as { hint: string }).hint).toMatch(new RegExp(`^${named}`));
+      },
+    );
+  });
+
+  test("C10: an initial function: the grant is asked, as for one that fails", async () => {
+    for (const use of USES.map(([, each]) => each)) {
+      const under = cacheUnderTest({
+        initial: async (): Promise<InitialToken | undefined> => (await use(under.cache)) as never,
+      });
+      expect((await under.cache.get()).value).toBe("fake-1");
+      expect(under.clock.monotonic()).toBe(0);
+    }
+  });
+
+  test("C10: a grant that uses another cache gets its token, also when that cache is cold", async () => {
+    const other = cacheUnderTest();
+    const { cache } = selfUsing(
+      (use) => customGrant({ mint: async () => ({ access_token: `for-${((await use()) as AccessToken).value}` }) }),
+      () => other.cache.get(),
+    );
+    expect((await cache.get()).value).toBe("for-fake-1");
+  });
+
+  test("C10: a grant that uses its own cache while that has a valid token gets the token", async () => {
+    let mints = 0;
+    const clock = manualClock();
+    const used: Watched<AccessToken>[] = [];
+    const cache: TokenCache = createTokenCache({
+      clock,
+      origins: [ORIGIN],
+      grant: async () => {
+        if (mints++ > 0) used.push(watch(cache.get()));
+        return { access_token: `at-${mints}`, expires_in: 60 };
+      },
+    });
+    await cache.get();
+    await clock.advance(40_000);
+    expect(cache.peek()?.value).toBe("at-1");
+    await clock.advance(0);
+    expect([used[0]?.value?.value, cache.peek()?.value]).toEqual(["at-1", "at-2"]);
+  });
+
+  test("C10: callers who come while the grant runs are no functions of the grant: they wait, and are served", async () => {
+    const { cache, grant, clock } = cacheUnderTest();
+    const hold = grant.hold();
+    const first = watch(cache.get());
+    const second = watch(cache.get());
+    await clock.advance(0);
+    const third = watch(cache.get());
+    hold.release();
+    await clock.advance(0);
+    expect([first, second, third].map(({ value }) => value?.value)).toEqual(["fake-1", "fake-1", "fake-1"]);
+  });
+});
+
+const never = (): Promise<never> => new Promise(() => {});
+
+describe("C10: what did not settle is named", () => {
+  const hangs: [string, (() => Grant) | { initial: () => Promise<never> }, string, (() => void)?][] = [
+    ["initial", { initial: never }, 'the function "initial"'],
+    ["a custom grant", () => customGrant({ mint: never }), `the grant's function "mint"`],
+    [
+      "clientSecret",
+      () => clientCredentialsGrant({ ...endpoint(), clientSecret: never }),
+      'the function "clientSecret"',
+    ],
+    ["subjectToken", () => tokenExchangeGrant({ ...endpoint(), subjectToken: never }), 'the function "subjectToken"'],
+    [
+      "onRotate",
+      () => refreshTokenGrant({ ...endpoint(), refreshToken: "rt-1", onRotate: never }),
+      'the function "onRotate"',
+      () => answerRefresh(),
+    ],
+    [
+      "current",
+      () => refreshTokenGrant({ ...endpoint(), refreshToken: "rt-1", current: never }),
+      'the function "current"',
+      () => answerRefresh(true),
+    ],
+  ];
+
+  test.each(hangs)("C10: %s hangs: the hint names it, the public message does not", async (_, what, named, prepare) => {
+    prepare?.();
+    const clock = manualClock();
+    const options = { clock, origins: [ORIGIN], mintTimeout: 5000 };
+    const cache =
+      typeof what === "function"
+        ? createTokenCache({ ...options, grant: what() })
+        : createTokenCache({ ...options, grant: async () => ({ access_token: "at" }), ...what });
+    open.push(cache);
+    const asked = server.requests.length;
+    const got = watch(cache.get());
+    if (prepare !== undefined) await server.waitFor(asked + 1);
+    // The server's answer arrives in real time.
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve, 5));
+    await clock.advance(5000);
+    expect(got.reason).toMatchObject({ code: "ERR_TOKEN_TIMEOUT", retryable: true });
+    const { message, hint, stack } = got.reason as Error & { hint: string };
+    expect(message).toBe("no token is available: the grant took longer than 5000 ms");
+    expect(hint).toContain(`${named} did not settle`);
+    expect(stack).toContain(`    hint: ${named} did not settle`);
+    expect(hint).not.toContain(server.tokenEndpoint);
+  });
+});

@@ -1,0 +1,25 @@
+// Installs here what the tests of this folder need: the packages of the lock file, and the package of the repository as it
+// would be published. The lock file stays as it is.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error"];
+
+const folder = mkdtempSync(join(tmpdir(), "remint-frameworks-"));
+try {
+  const packed = npm(["pack", ...quiet, "--json", "--pack-destination", folder], root);
+  const [{ filename }] = JSON.parse(packed);
+  npm(["ci", ...quiet], here);
+  npm(["install", "--no-save", ...quiet, join(folder, filename)], here);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function npm(args, cwd) {
+  return execFileSync("npm", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+}

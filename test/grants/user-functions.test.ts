@@ -1,0 +1,533 @@
+/**
+ * Functions that a user gives to a grant, when they fail or never settle: the error names the function, it concerns
+ * nobody else, and it is never taken for a failure of the server.
+ */
+import { exportPKCS8, generateKeyPair } from "jose";
+import { beforeAll, describe, expect, test, vi } from "vitest";
+import {
+  clientAssertion,
+  clientCredentialsGrant,
+  createTokenCache,
+  createTokenPool,
+  type Grant,
+  jwtBearerGrant,
+  privateKeyJwt,
+  refreshTokenGrant,
+  type RemintError,
+  TokenEndpointError,
+  type TokenCache,
+  tokenExchangeGrant,
+  type TokenFetch,
+} from "remint";
+import { chalkGrant } from "remint/chalk";
+import { salesforceJwtBearerGrant, salesforceTokenExchangeGrant } from "remint/salesforce";
+import { manualClock, type ManualClock } from "remint/testing";
+import { definitionOf } from "../../src/core/grant.ts";
+import { ORIGIN, rejectionOf, settle } from "../core/cache-under-test.ts";
+
+const MESSAGE = "no token is available: a function that was given to the grant failed";
+const ENDPOINT = "https://auth.example/token";
+const ORG = { loginUrl: "https://acme.my.salesforce.com", instanceUrl: "https://acme.my.salesforce.com" } as const;
+const CLIENT = { clientId: "portal", clientSecret: "s3cret" } as const;
+const PUBLIC_CLIENT = { clientId: "portal", clientAuthentication: "none" } as const;
+
+async function pemFor(alg: string): Promise<string> {
+  return exportPKCS8((await generateKeyPair(alg, { extractable: true })).privateKey);
+}
+
+let pem: string;
+let rsa: string;
+beforeAll(async () => {
+  [pem, rsa] = await Promise.all([pemFor("ES256"), pemFor("RS256")]);
+});
+
+/** A function of the user's, as a grant takes it. */
+type UserFunction = (...given: never[]) => unknown;
+
+/** A server that answers every grant of the table with a token, and refuses the refresh token `used`. */
+const server: TokenFetch = async (_url, init) => {
+  const body = init.body instanceof URLSearchParams ? init.body : new URLSearchParams();
+  if (body.get("refresh_token") === "used") return Response.json({ error: "invalid_grant" }, { status: 400 });
+  return Response.json({
+    access_token: "token",
+    token_type: "Bearer",
+    expires_in: 3600,
+    refresh_token: "rt-next",
+    issued_token_type: "urn:ietf:params:oauth:token-type:access_token",
+    instance_url: ORG.instanceUrl,
+  });
+};
+
+interface Taker {
+  readonly grant: string;
+  /** The name of the function in hints. */
+  readonly name: string;
+  /** What the function returns when all is well. */
+  readonly good: () => unknown;
+  readonly build: (given: UserFunction, fetch: TokenFetch) => Grant;
+  /** A failure is always retryable, whatever the function threw. */
+  readonly alwaysRetryable?: boolean;
+  /** What the function returns does not matter. */
+  readonly takesAnything?: boolean;
+}
+
+/** Every option of every grant that takes a function. */
+const takers: Taker[] = [
+  {
+    grant: "clientCredentialsGrant",
+    name: "clientSecret",
+    good: () => "secret",
+    build: (given, fetch) =>
+      clientCredentialsGrant({
+        tokenEndpoint: ENDPOINT,
+        clientId: "portal",
+        clientSecret: given as () => string,
+        fetch,
+      }),
+  },
+  {
+    grant: "refreshTokenGrant",
+    name: "clientSecret",
+    good: () => "secret",
+    build: (given, fetch) =>
+      refreshTokenGrant({
+        tokenEndpoint: ENDPOINT,
+        clientId: "portal",
+        clientSecret: given as () => string,
+        refreshToken: "rt",
+        fetch,
+      }),
+  },
+  {
+    grant: "clientCredentialsGrant with clientAssertion",
+    name: "clientAssertion",
+    good: () => "a.b.c",
+    build: (given, fetch) =>
+      clientCredentialsGrant({
+        tokenEndpoint: ENDPOINT,
+        clientId: "portal",
+        clientAuthentication: clientAssertion(given as () => string),
+        fetch,
+      }),
+  },
+  {
+    grant: "clientCredentialsGrant with privateKeyJwt",
+    name: "key",
+    good: () => pem,
+    build: (given, fetch) =>
+      clientCredentialsGrant({
+        tokenEndpoint: ENDPOINT,
+        clientId: "portal",
+        clientAuthentication: privateKeyJwt({ key: given as () => string }),
+        fetch,
+      }),
+  },
+  {
+    grant: "clientCredentialsGrant with a DPoP key",
+    name: "dpop.prove",
+    good: () => ({ headers: { DPoP: "proof" } }),
+    takesAnything: true,
+    build: (given, fetch) =>
+      clientCredentialsGrant({
+        tokenEndpoint: ENDPOINT,
+        ...CLIENT,
+        dpop: { thumbprint: "print", allowBearer: true, prove: given as never },
+        fetch,
+      }),
+  },
+  {
+    grant: "jwtBearerGrant",
+    name: "assertion",
+    good: () => "a.b.c",
+    build: (given, fetch) =>
+      jwtBearerGrant({ tokenEndpoint: ENDPOINT, ...CLIENT, assertion: given as () => string, fetch }),
+  },
+  {
+    grant: "jwtBearerGrant that signs",
+    name: "assertion.key",
+    good: () => pem,
+    build: (given, fetch) =>
+      jwtBearerGrant({
+        tokenEndpoint: ENDPOINT,
+        ...CLIENT,
+        assertion: { key: given as () => string, issuer: "portal", subject: "alice", audience: "https://auth.example" },
+        fetch,
+      }),
+  },
+  {
+    grant: "tokenExchangeGrant",
+    name: "subjectToken",
+    good: () => "subject",
+    build: (given, fetch) =>
+      tokenExchangeGrant({ tokenEndpoint: ENDPOINT, ...CLIENT, subjectToken: given as () => string, fetch }),
+  },
+  {
+    grant: "tokenExchangeGrant",
+    name: "actorToken",
+    good: () => "actor",
+    build: (given, fetch) =>
+      tokenExchangeGrant({
+        tokenEndpoint: ENDPOINT,
+        ...CLIENT,
+        subjectToken: "subject",
+        actorToken: given as () => string,
+        fetch,
+      }),
+  },
+  {
+    grant: "tokenExchangeGrant",
+    name: "subjectExpiresAt",
+    good: () => undefined,
+    build: (given, fetch) =>
+      tokenExchangeGrant({
+        tokenEndpoint: ENDPOINT,
+        ...CLIENT,
+        subjectToken: "subject",
+        subjectExpiresAt: given as () => number,
+        fetch,
+      }),
+  },
+  {
+    grant: "refreshTokenGrant",
+    name: "onRotate",
+    good: () => undefined,
+    alwaysRetryable: true,
+    takesAnything: true,
+    build: (given, fetch) =>
+      refreshTokenGrant({
+        tokenEndpoint: ENDPOINT,
+        ...PUBLIC_CLIENT,
+        refreshToken: "rt",
+        onRotate: given as never,
+        fetch,
+      }),
+  },
+  {
+    grant: "refreshTokenGrant",
+    name: "current",
+    good: () => "rt",
+    alwaysRetryable: true,
+    build: (given, fetch) =>
+      refreshTokenGrant({
+        tokenEndpoint: ENDPOINT,
+        ...PUBLIC_CLIENT,
+        refreshToken: "used",
+        current: given as () => string,
+        fetch,
+      }),
+  },
+  {
+    grant: "salesforceJwtBearerGrant",
+    name: "privateKey",
+    good: () => rsa,
+    build: (given, fetch) =>
+      salesforceJwtBearerGrant({
+        ...ORG,
+        clientId: "portal",
+        username: "alice@acme.example",
+        privateKey: given as () => string,
+        fetch,
+      }),
+  },
+  {
+    grant: "salesforceTokenExchangeGrant",
+    name: "subjectToken",
+    good: () => "subject",
+    build: (given, fetch) =>
+      salesforceTokenExchangeGrant({ ...ORG, ...CLIENT, subjectToken: given as () => string, fetch }),
+  },
+  {
+    grant: "chalkGrant",
+    name: "clientSecret",
+    good: () => "secret",
+    build: (given, fetch) => chalkGrant({ clientId: "portal", clientSecret: given as () => string, fetch }),
+  },
+];
+
+function cacheOf(grant: Grant, clock: ManualClock = manualClock()): TokenCache {
+  return createTokenCache({ grant: Object.assign({ ...grant }, { origins: [ORIGIN] }), mintRetries: 0, clock });
+}
+
+/** Another library's error that says of itself what a server's refusal says. */
+const foreign = (): TokenEndpointError =>
+  new TokenEndpointError(503, "of another server", { error: "invalid_grant", terminal: true, retryAfter: 30_000 });
+
+describe.each(takers)("$grant: $name", ({ name, good, build, alwaysRetryable = false, takesAnything = false }) => {
+  const failing = (given: UserFunction): TokenCache => cacheOf(build(given, server));
+
+  test("returns what it should: there is a token", async () => {
+    expect((await failing(good).get()).value).toBe("token");
+  });
+
+  const failures: [what: string, fail: UserFunction][] = [
+    [
+      "throws",
+      () => {
+        throw new Error("vault is sealed");
+      },
+    ],
+    ["rejects", () => Promise.reject(new Error("vault is sealed"))],
+  ];
+
+  test.each(failures)("%s: an ERR_GRANT whose hint names it, with its error as the cause", async (_what, fail) => {
+    const error = (await rejectionOf(failing(fail).get())) as RemintError;
+    expect(error).toMatchObject({ code: "ERR_GRANT", message: MESSAGE, retryable: alwaysRetryable, terminal: false });
+    expect(error.hint).toMatch(new RegExp(`^the function "${name}" failed; see the cause(\\. [A-Z].*)?$`));
+    expect(error.cause).toMatchObject({ name: "Error", message: "vault is sealed" });
+  });
+
+  test("throws an error of this package: nothing of it becomes the error of the mint, not even `terminal`", async () => {
+    const error = (await rejectionOf(failing(() => Promise.reject(foreign())).get())) as RemintError;
+    expect(error).toMatchObject({ code: "ERR_GRANT", message: MESSAGE, terminal: false, status: 503, headers: {} });
+    for (const member of ["error", "endpointStatus", "retryAfter"]) expect(error).not.toHaveProperty(member);
+    expect(error.cause).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", message: "of another server" });
+  });
+
+  test.skipIf(takesAnything)(
+    "returns something else: an ERR_GRANT that is not retryable, and a TypeError as cause",
+    async () => {
+      const error = (await rejectionOf(failing(() => ({ s3cret: true })).get())) as RemintError;
+      expect(error).toMatchObject({
+        code: "ERR_GRANT",
+        message: MESSAGE,
+        hint: `the function "${name}" failed; see the cause`,
+        retryable: false,
+      });
+      expect(error.cause).toMatchObject({
+        name: "TypeError",
+        message: expect.stringMatching(/must be .*, got /) as unknown,
+      });
+      expect(error.stack).not.toContain("s3cret");
+    },
+  );
+
+  test("never settles: the mint ends after 10 s, and the hint of its error names the function", async () => {
+    const clock = manualClock();
+    const given = vi.fn<UserFunction>(() => new Promise(() => {}));
+    const failed = rejectionOf(cacheOf(build(given, server), clock).get());
+    await vi.waitFor(() => expect(given).toHaveBeenCalled());
+    await clock.advance(10_000);
+    expect(await failed).toMatchObject({
+      code: "ERR_TOKEN_TIMEOUT",
+      message: "no token is available: the grant took longer than 10000 ms",
+      hint: expect.stringMatching(new RegExp(`^the function "${name}" did not settle\\. `)) as unknown,
+      retryable: true,
+    });
+  });
+
+  test("C10: the mint is aborted while it is awaited: the signal's reason itself", async () => {
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const given = vi.fn<UserFunction>(async () => {
+      await settle();
+      controller.abort(reason);
+      throw new Error("aborted");
+    });
+    expect(await rejectionOf(definitionOf(build(given, server)).mint({ signal: controller.signal }))).toBe(reason);
+  });
+
+  test("works again: the next mint succeeds, a second after the failure", async () => {
+    const clock = manualClock();
+    const given = vi.fn<UserFunction>(good).mockImplementationOnce(() => {
+      throw new Error("vault is sealed");
+    });
+    const cache = cacheOf(build(given, server), clock);
+    expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_GRANT" });
+    await clock.advance(1000);
+    expect((await cache.get()).value).toBe("token");
+  });
+
+  test("pool: it fails or hangs for two users: the users of the same server and client notice nothing", async () => {
+    const clock = manualClock();
+    const hangs = vi.fn<UserFunction>(() => new Promise(() => {}));
+    const functions: Record<string, UserFunction> = {
+      throws: () => Promise.reject(new Error("the row of user throws")),
+      ours: () => Promise.reject(foreign()),
+      hangs,
+      "hangs too": hangs,
+    };
+    const pool = createTokenPool({ clock, create: (key) => cacheOf(build(functions[key] ?? good, server), clock) });
+    const failed = Object.keys(functions).map((key) => rejectionOf(pool.get(key).get()));
+    await vi.waitFor(() => expect(hangs).toHaveBeenCalledTimes(2));
+    expect((await pool.get("healthy before").get()).value).toBe("token");
+    await clock.advance(10_000);
+    expect((await Promise.all(failed)).map((error) => (error as RemintError).code)).toEqual([
+      "ERR_GRANT",
+      "ERR_GRANT",
+      "ERR_TOKEN_TIMEOUT",
+      "ERR_TOKEN_TIMEOUT",
+    ]);
+    for (let user = 0; user < 20; user++) expect((await pool.get(`healthy ${user}`).get()).value).toBe("token");
+  });
+});
+
+function cacheWhoseSecret(clientSecret: (cache: TokenCache) => Promise<string>, clock = manualClock()): TokenCache {
+  const cache: TokenCache = cacheOf(
+    clientCredentialsGrant({
+      tokenEndpoint: ENDPOINT,
+      clientId: "portal",
+      clientSecret: () => clientSecret(cache),
+      fetch: server,
+    }),
+    clock,
+  );
+  return cache;
+}
+
+describe("a function that asks its own cache for a token", () => {
+  test("before it has awaited anything: fails at once", async () => {
+    const error = await rejectionOf(cacheWhoseSecret(async (cache) => (await cache.get()).value).get());
+    expect(error).toMatchObject({
+      code: "ERR_GRANT",
+      hint: 'the function "clientSecret" failed: give the grant a client without tokens, or one with another cache',
+      cause: { code: "ERR_GRANT", message: expect.stringMatching(/would have waited for itself$/) as unknown },
+    });
+  });
+
+  test("later: fails when the time is over, and the hint says what to look for", async () => {
+    const clock = manualClock();
+    const cache = cacheWhoseSecret(async (own) => {
+      await settle();
+      return (await own.get()).value;
+    }, clock);
+    const failed = rejectionOf(cache.get());
+    await settle();
+    await clock.advance(10_000);
+    const { code, hint } = (await failed) as RemintError;
+    expect([code, hint]).toEqual([
+      "ERR_TOKEN_TIMEOUT",
+      'the function "clientSecret" did not settle. A function that sends a request through a client of this very token ' +
+        "cache waits for itself: give it a client without tokens",
+    ]);
+  });
+});
+
+test("the tenth mint shares a refresh whose clientSecret hangs: its hint names clientSecret too", async () => {
+  const clock = manualClock();
+  const grant = refreshTokenGrant({
+    tokenEndpoint: ENDPOINT,
+    clientId: "portal",
+    clientSecret: () => new Promise<string>(() => {}),
+    refreshToken: "rt",
+    fetch: server,
+  });
+  const caches = Array.from({ length: 10 }, () => cacheOf(grant, clock));
+  const failed = Promise.all(caches.map((cache) => rejectionOf(cache.get())));
+  await clock.advance(10_000);
+  for (const error of await failed) {
+    expect(error).toMatchObject({
+      code: "ERR_TOKEN_TIMEOUT",
+      hint: expect.stringMatching(/^the function "clientSecret" did not settle/) as unknown,
+    });
+  }
+});
+
+/** The error of a mint whose server answers in this way until its time is over. */
+async function hanging(answers: TokenFetch, grantOf: (fetch: TokenFetch) => Grant): Promise<RemintError> {
+  const clock = manualClock();
+  const fetch = vi.fn<TokenFetch>(answers);
+  const failed = rejectionOf(cacheOf(grantOf(fetch), clock).get());
+  await vi.waitFor(() => expect(fetch).toHaveBeenCalled());
+  await settle();
+  await clock.advance(10_000);
+  return (await failed) as RemintError;
+}
+
+const never: TokenFetch = () => new Promise(() => {});
+const endless: TokenFetch = async () => new Response(new ReadableStream({ start: () => {} }));
+const raise = "did not answer. If it needs longer, raise mintTimeout, which covers all attempts";
+
+describe("the server never answers: the hint names it", () => {
+  test.each<[what: string, grantOf: (fetch: TokenFetch) => Grant]>([
+    [
+      "client credentials",
+      (fetch) => clientCredentialsGrant({ tokenEndpoint: `${ENDPOINT}?key=hush`, ...CLIENT, fetch }),
+    ],
+    ["refresh token", (fetch) => refreshTokenGrant({ tokenEndpoint: ENDPOINT, ...CLIENT, refreshToken: "rt", fetch })],
+    ["JWT bearer", (fetch) => jwtBearerGrant({ tokenEndpoint: ENDPOINT, ...CLIENT, assertion: "a.b.c", fetch })],
+  ])("the token endpoint: %s", async (_what, grantOf) => {
+    const error = await hanging(never, grantOf);
+    expect(error).toMatchObject({
+      code: "ERR_TOKEN_TIMEOUT",
+      message: "no token is available: the grant took longer than 10000 ms",
+      hint: `the token endpoint ${ENDPOINT} ${raise}`,
+    });
+  });
+
+  test("the body of the token endpoint's answer", async () => {
+    const error = await hanging(endless, (fetch) =>
+      clientCredentialsGrant({ tokenEndpoint: ENDPOINT, ...CLIENT, fetch }),
+    );
+    expect(error.hint).toBe(`the token endpoint ${ENDPOINT} ${raise}`);
+  });
+
+  test("Chalk's token endpoint", async () => {
+    const error = await hanging(never, (fetch) => chalkGrant({ ...CLIENT, fetch }));
+    expect(error.hint).toBe(`the token endpoint https://api.chalk.ai/v1/oauth/token ${raise}`);
+  });
+
+  test("the issuer's metadata", async () => {
+    const error = await hanging(never, (fetch) =>
+      clientCredentialsGrant({ issuer: "https://auth.example", ...CLIENT, fetch }),
+    );
+    expect(error.hint).toBe(`the server with the metadata of the issuer https://auth.example ${raise}`);
+  });
+
+  test("pool: the token endpoint hangs for two users: the third gets the failure at once, without a text of theirs", async () => {
+    const clock = manualClock();
+    const fetch = vi.fn<TokenFetch>(never);
+    const grant = (): Grant => clientCredentialsGrant({ tokenEndpoint: ENDPOINT, ...CLIENT, fetch });
+    const pool = createTokenPool({ clock, create: () => cacheOf(grant(), clock) });
+    const failed = ["a", "b"].map((key) => rejectionOf(pool.get(key).get()));
+    await settle();
+    await clock.advance(10_000);
+    await Promise.all(failed);
+    expect(await rejectionOf(pool.get("c").get())).toMatchObject({ code: "ERR_TOKEN_TIMEOUT", retryable: true });
+    expect(fetch).toHaveBeenCalledTimes(2);
+  });
+});
+
+const grantWith = (fetch: TokenFetch): Grant => clientCredentialsGrant({ tokenEndpoint: ENDPOINT, ...CLIENT, fetch });
+
+describe("a `fetch` of the user's", () => {
+  test("fails: the server did not answer", async () => {
+    const error = await rejectionOf(cacheOf(grantWith(() => Promise.reject(new Error("tunnel is closed")))).get());
+    expect(error).toMatchObject({
+      code: "ERR_TOKEN_NETWORK",
+      message: "no token is available: the authorization server did not answer",
+      hint: `no answer from the token endpoint ${ENDPOINT}`,
+      cause: { message: "tunnel is closed" },
+      retryable: true,
+    });
+  });
+
+  test("throws an error of this package, of the cache that it uses itself: not a failure of this server", async () => {
+    const grant = refreshTokenGrant({
+      tokenEndpoint: ENDPOINT,
+      ...CLIENT,
+      refreshToken: "rt",
+      fetch: () => Promise.reject(foreign()),
+    });
+    const error = (await rejectionOf(cacheOf(grant).get())) as RemintError;
+    expect(error).toMatchObject({
+      code: "ERR_GRANT",
+      message: MESSAGE,
+      hint: 'the function "fetch" failed; see the cause',
+      terminal: false,
+      retryable: true,
+      cause: { code: "ERR_TOKEN_ENDPOINT" },
+    });
+    expect(error).not.toHaveProperty("endpointStatus");
+  });
+
+  test("pool: it throws an error of this package for two users: the third is served", async () => {
+    const fetches: Record<string, TokenFetch> = {
+      a: () => Promise.reject(foreign()),
+      b: () => Promise.reject(foreign()),
+    };
+    const clock = manualClock();
+    const pool = createTokenPool({ clock, create: (key) => cacheOf(grantWith(fetches[key] ?? server), clock) });
+    for (const key of ["a", "b"]) expect(await rejectionOf(pool.get(key).get())).toMatchObject({ code: "ERR_GRANT" });
+    expect((await pool.get("c").get()).value).toBe("token");
+  });
+});
