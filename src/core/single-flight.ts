@@ -31,7 +31,7 @@ export class Flight<T> {
   readonly #hold: (awaited: boolean) => void;
   #waiters = 0;
 
-  /** @param hold Keeps the process alive while callers wait. */
+  /** @param hold Keeps the process alive while callers wait. Called for each of them. */
   constructor(
     number: number,
     cause: MintCause,
@@ -55,12 +55,19 @@ export class Flight<T> {
    * @param rejected The API's answer that made the wait necessary, for the error.
    */
   wait(signal?: AbortSignal, rejected?: Rejection): Promise<T> {
-    if (this.#waiters++ === 0) this.#hold(true);
+    this.#waiters++;
+    this.#hold(true);
     // `then` and no async function: 559 bytes for each of a million waiting callers in place of 800.
     const ownError = rejected === undefined ? throwOwnError : (reason: unknown) => throwOwnError(reason, rejected);
     if (signal === undefined) return this.promise.then(undefined, ownError);
     return leaveOnAbort(this.promise, signal, () => {
       if (--this.#waiters === 0) this.#hold(false);
     }).then(undefined, ownError);
+  }
+
+  /** Lets the callers of this flight wait for another, because this one yielded nothing for them. */
+  continueWith(next: Flight<T>): Promise<T> {
+    if (this.#waiters > 0) next.#hold(true);
+    return next.promise;
   }
 }

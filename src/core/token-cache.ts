@@ -281,7 +281,7 @@ export class CacheState implements PolicyHalf {
     const failure = this.#activeFailure();
     // What others know of the server does not concern the user's `initial` function, which may have a token.
     if (failure !== undefined && this.#seed === undefined) throw failure.toError();
-    const begin = { at: this.#settings.clock.monotonic(), phase: this.#phase() };
+    const begin: FlightBegin = { at: this.#settings.clock.monotonic(), phase: this.#phase(), unwanted, mustBeFresh };
     const rejected = new Set<string>();
     const need = { ...this.#need(cause, unwanted, rejected), mustBeFresh };
     this.#seed = undefined;
@@ -289,7 +289,8 @@ export class CacheState implements PolicyHalf {
     this.#guard.begun();
     const obtaining = this.#settings.supply.start(need);
     const promise: Promise<AccessTokenRecord> = obtaining.promise.then(
-      (obtained) => (obtained === undefined ? this.#onUnchanged(cause) : this.#onObtained(flight, obtained, begin)),
+      (obtained) =>
+        obtained === undefined ? this.#onUnchanged(flight, begin) : this.#onObtained(flight, obtained, begin),
       (reason: Failure) => this.#onFailed(flight, reason, begin),
     );
     const flight: Flight<AccessTokenRecord> = new Flight(++this.#flightCount, cause, promise, obtaining.hold, rejected);
@@ -317,16 +318,20 @@ export class CacheState implements PolicyHalf {
   }
 
   /** Another process is replacing the token: callers get the old one, and the fleet is asked again in a moment. */
-  #onUnchanged(cause: MintCause): AccessTokenRecord | Promise<AccessTokenRecord> {
+  #onUnchanged(flight: Flight<AccessTokenRecord>, begin: FlightBegin): AccessTokenRecord | Promise<AccessTokenRecord> {
     this.#flight = undefined;
     const entry = this.#validEntry();
     // The token was forgotten or has expired meanwhile, so the callers that wait need another one.
-    if (entry === undefined) return this.#startNextFlight(cause);
+    if (entry === undefined) return this.#startNextFlight(flight, begin);
     entry.postponeRefresh();
     return entry.token;
   }
 
-  #onObtained(flight: Flight<AccessTokenRecord>, obtained: Obtained, begin: FlightBegin): AccessTokenRecord {
+  #onObtained(
+    flight: Flight<AccessTokenRecord>,
+    obtained: Obtained,
+    begin: FlightBegin,
+  ): AccessTokenRecord | Promise<AccessTokenRecord> {
     const duration = this.#settings.clock.monotonic() - begin.at;
     let token: AccessTokenRecord;
     const last = this.#lastToken?.value;
@@ -350,7 +355,7 @@ export class CacheState implements PolicyHalf {
     return token;
   }
 
-  #onFailed(flight: Flight<AccessTokenRecord>, failure: Failure, begin: FlightBegin): never {
+  #onFailed(flight: Flight<AccessTokenRecord>, failure: Failure, begin: FlightBegin): Promise<AccessTokenRecord> {
     const state = stateLeftBy(failure);
     if (state !== undefined) this.#state = state;
     this.#flight = undefined;
@@ -366,14 +371,20 @@ export class CacheState implements PolicyHalf {
       error: failure.toEventError(),
       servedStale,
     });
+    // The process was frozen: the request may have died with its connection, and says nothing about the server.
+    if (failure.owner === "nobody") return this.#startNextFlight(flight, begin);
     throw failure;
   }
 
   /** The next flight for callers that wait for one that yielded nothing. */
-  #startNextFlight(cause: MintCause): Promise<AccessTokenRecord> {
+  #startNextFlight(
+    flight: Flight<AccessTokenRecord>,
+    { unwanted, mustBeFresh }: FlightBegin,
+  ): Promise<AccessTokenRecord> {
     if (this.#closed) return Promise.reject(CLOSED);
     const failure = this.#activeFailure();
-    return failure === undefined ? this.#startFlight(cause).promise : Promise.reject(failure);
+    if (failure !== undefined) return Promise.reject(failure);
+    return flight.continueWith(this.#startFlight(flight.cause, unwanted, mustBeFresh));
   }
 
   /** The failure that a mint now would only repeat (C9). */
@@ -461,6 +472,10 @@ interface FlightBegin {
   readonly at: number;
   /** What a failure cost callers then. The token may expire before the flight fails: that is worth a flight of its own. */
   readonly phase: FailurePhase;
+  /** Token values that must not be the outcome. */
+  readonly unwanted: readonly string[];
+  /** See {@link TokenNeed.mustBeFresh}. */
+  readonly mustBeFresh: boolean;
 }
 
 /**

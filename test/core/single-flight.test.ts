@@ -51,20 +51,20 @@ describe("Flight", () => {
     expect(errors.map((error) => error.rejected)).toEqual([rejected, rejected, undefined]);
   });
 
-  test("C12: the first waiter keeps the process alive until the last waiter aborts", async () => {
+  test("C12: waiters keep the process alive until the last of them aborts", async () => {
     const { flight: shared, holds } = pendingFlight();
     const controllers = [new AbortController(), new AbortController()];
     const waits = controllers.map(({ signal }) => watch(shared.wait(signal)));
-    expect(holds).toEqual([true]);
+    expect(holds).toEqual([true, true]);
     controllers[0]!.abort();
     await settle();
-    expect(holds).toEqual([true]);
+    expect(holds).toEqual([true, true]);
     controllers[1]!.abort();
     await settle();
-    expect(holds).toEqual([true, false]);
+    expect(holds).toEqual([true, true, false]);
     expect(waits.map(({ state }) => state)).toEqual(["rejected", "rejected"]);
     void shared.wait();
-    expect(holds).toEqual([true, false, true]);
+    expect(holds).toEqual([true, true, false, true]);
   });
 
   test("C12: a waiter without a signal keeps the process alive when others abort", async () => {
@@ -75,8 +75,21 @@ describe("Flight", () => {
     controller.abort();
     await settle();
     expect(left.state).toBe("rejected");
-    expect(holds).toEqual([true]);
+    expect(holds).toEqual([true, true]);
   });
+
+  test.each([0, 2])(
+    "C12: a flight with %i waiters that goes on with another: that one keeps the process alive for them",
+    async (waiters) => {
+      const { flight: shared } = pendingFlight();
+      for (let caller = 0; caller < waiters; caller++) void shared.wait();
+      const next = pendingFlight();
+      const token = shared.continueWith(next.flight);
+      expect(next.holds).toEqual(waiters === 0 ? [] : [true]);
+      next.land("token");
+      expect(await token).toBe("token");
+    },
+  );
 
   test("C12: a flight without waiters may fail without an unhandled rejection", async () => {
     const { crash } = pendingFlight();

@@ -1,6 +1,8 @@
 /** What a mint costs in time: slow failures, answers that are not kept, retries, slow endpoints. On a clock that stands still. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { clientCredentialsGrant, createTokenCache, TokenEndpointError, type TokenCache } from "../../src/index.ts";
+import { ownSupply, storeOf, type TokenNeed } from "../../src/core/supply.ts";
+import { policyHalf } from "../../src/core/types.ts";
 import { manualClock, type ManualClock } from "../../src/testing/index.ts";
 import { cacheOfAge, cacheUnderTest, jwt, ORIGIN, settle, watch } from "./cache-under-test.ts";
 
@@ -226,35 +228,50 @@ describe("C9: a frozen process, on a clock that stands still", () => {
     expect(grant.mints).toBe(1);
   });
 
-  test.each(thaws)("C9: %s: a failure is not remembered, and the next call mints at once", async (_, thaw) => {
+  test.each(thaws)("C9: %s: after a failure, the callers that wait get the token of another mint", async (_, thaw) => {
     const { cache, grant, clock } = cacheUnderTest();
     const hold = grant.hold();
-    const first = watch(cache.get());
+    const callers = [watch(cache.get()), watch(cache.get({ signal: new AbortController().signal }))];
     await settle();
     thaw(clock);
     hold.fail(new TokenEndpointError(503, "x", { retryAfter: 60_000 }));
     await clock.advance(0);
-    expect(first.state).toBe("rejected");
-    const next = watch(cache.get());
-    await clock.advance(0);
-    expect(next.value?.value).toBe("fake-2");
+    expect(callers.map(({ value }) => value?.value)).toEqual(["fake-2", "fake-2"]);
+    expect(grant.mints).toBe(2);
   });
 
-  test("C9: no answer comes: the mint gets its time once more, then it ends, and the next call mints at once", async () => {
+  test("C9: a freeze and then an outage: one more mint, and its failure is remembered", async () => {
     const { cache, grant, clock } = cacheUnderTest();
     const hold = grant.hold();
     const first = watch(cache.get());
     await settle();
     freeze(clock, 12_001);
-    await clock.advance(10_000);
-    expect(first.reason).toMatchObject({ code: "ERR_TOKEN_TIMEOUT" });
-    hold.release();
-    const next = watch(cache.get());
+    grant.fail(new TokenEndpointError(503, "down"), Infinity);
+    hold.fail(new TokenEndpointError(503, "x"));
     await clock.advance(0);
-    expect(next.value?.value).toBe("fake-2");
+    expect(first.reason).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", message: "down" });
+    await expect(cache.get()).rejects.toMatchObject({ message: "down" });
+    expect(grant.mints).toBe(2);
   });
 
-  test("C9: frozen twice in one mint: it ends after the second time, and the next call mints at once", async () => {
+  test("C9: no answer comes within a second, because the connection is dead: another mint, for those who came later too", async () => {
+    const { cache, grant, clock } = cacheUnderTest();
+    const hold = grant.hold();
+    const first = watch(cache.get());
+    await settle();
+    freeze(clock, 12_001);
+    await clock.advance(0);
+    const later = watch(cache.get());
+    await clock.advance(999);
+    expect([first.state, later.state, grant.mints]).toEqual(["pending", "pending", 1]);
+    await clock.advance(1);
+    expect(grant.mints).toBe(2);
+    hold.release();
+    await clock.advance(0);
+    expect([first.value?.value, later.value?.value]).toEqual(["fake-2", "fake-2"]);
+  });
+
+  test("C9: frozen twice in one mint: another mint begins after the second time", async () => {
     const { cache, grant, clock } = cacheUnderTest();
     const hold = grant.hold();
     const first = watch(cache.get());
@@ -263,11 +280,66 @@ describe("C9: a frozen process, on a clock that stands still", () => {
     await clock.advance(0);
     freeze(clock, 20_000);
     await clock.advance(0);
-    expect(first.reason).toMatchObject({ code: "ERR_TOKEN_TIMEOUT" });
+    expect(grant.mints).toBe(2);
     hold.release();
-    const next = watch(cache.get());
     await clock.advance(0);
-    expect(next.value?.value).toBe("fake-2");
+    expect(first.value?.value).toBe("fake-2");
+  });
+
+  test("C9: a renewal after a 401 that was frozen: the rejected token is not served", async () => {
+    const { cache, grant, clock } = cacheUnderTest();
+    const rejected = await cache.get();
+    const hold = grant.hold();
+    const renewed = watch(policyHalf(cache).rejected(rejected, { origin: ORIGIN, path: "/" })!.next());
+    await settle();
+    freeze(clock, 12_001);
+    hold.fail(new TokenEndpointError(503, "x"));
+    await clock.advance(0);
+    expect(renewed.value?.token.value).toBe("fake-3");
+    expect(cache.peek()?.value).toBe("fake-3");
+  });
+
+  test("C5, Q5: a renewal over a store that was frozen: the next flight asks for the same, a fresh token and not a rejected one", async () => {
+    const needs: TokenNeed[] = [];
+    const store = storeOf({
+      supply(settings) {
+        const own = ownSupply(settings);
+        return { start: (need) => (needs.push(need), own.start(need)) };
+      },
+    });
+    const { cache, grant, clock } = cacheUnderTest({ store });
+    const renewal = policyHalf(cache).rejected(await cache.get(), { origin: ORIGIN, path: "/" })!;
+    const second = await renewal.next();
+    renewal.again(second.token);
+    const hold = grant.hold();
+    const renewed = watch(renewal.next());
+    await settle();
+    freeze(clock, 12_001);
+    hold.fail(new TokenEndpointError(503, "x"));
+    await clock.advance(0);
+    expect(renewed.value?.token.value).toBe("fake-4");
+    const asked = needs.map(({ unwanted, mustBeFresh }) => [
+      mustBeFresh,
+      ["fake-1", "fake-2"].every((value) => unwanted.includes(value)),
+    ]);
+    expect(asked.slice(2)).toEqual([
+      [true, true],
+      [true, true],
+    ]);
+  });
+
+  test("C10: a caller joins before the late timer has fired: the mint goes on for a second", async () => {
+    const { cache, grant, clock } = cacheUnderTest();
+    const hold = grant.hold();
+    const first = watch(cache.get());
+    await settle();
+    freeze(clock, 12_001);
+    const later = watch(cache.get());
+    await clock.advance(999);
+    expect(grant.mints).toBe(1);
+    hold.release();
+    await clock.advance(0);
+    expect([first.value?.value, later.value?.value]).toEqual(["fake-1", "fake-1"]);
   });
 
   test("C9: a mint that takes too long without a freeze is remembered, also if the wall clock was set back", async () => {
