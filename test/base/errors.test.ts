@@ -275,6 +275,15 @@ describe("isRemintError and findRemintError", () => {
     expect(findRemintError(loop)).toBeUndefined();
   });
 
+  test("findRemintError looks at sixteen errors", () => {
+    const deep = (depth: number): unknown => {
+      let error: Error = new RemintError("ERR_CLOSED", "x");
+      for (let level = 0; level < depth; level++) error = new Error("outer", { cause: error });
+      return findRemintError(error)?.code;
+    };
+    expect([deep(15), deep(16)]).toEqual(["ERR_CLOSED", undefined]);
+  });
+
   test("the code narrows the type: the members of an answer are there", () => {
     const error: unknown = fullError();
     expect(isRemintError(error) && error.code === "ERR_TOKEN_ENDPOINT" ? error.endpointStatus : undefined).toBe(400);
@@ -308,6 +317,11 @@ describe("Q17: instanceof", () => {
     expect([undefined, null, 1, "x"].map((value) => (value as unknown) instanceof TenantError)).toEqual(
       Array.from({ length: 4 }, () => false),
     );
+  });
+
+  test("a prototype chain that is no class: false, and nothing is thrown", () => {
+    const isInstance = RemintError[Symbol.hasInstance].bind({ prototype: Error.prototype } as never);
+    expect(isInstance(new Error("x"))).toBe(false);
   });
 
   test("adopt makes another library's error one of ours, and nothing of it is printed", () => {
@@ -352,8 +366,41 @@ describe("S5: what is kept of an error of another library", () => {
   });
 
   test("S5: credentials in a message or a stack are removed", () => {
-    const foreign = new Error('sent "Authorization: Bearer s3cret.token" and basic s3cret==, DPoP s3cret');
-    expect(inspect(safeCause(foreign), { depth: 10, showHidden: true })).not.toContain("s3cret");
+    const foreign = new Error('sent "Authorization: Bearer s3cret.token" and basic   s3cret==, DPoP s3cret');
+    const kept = safeCause(foreign) as Error;
+    expect(kept.message).toBe('sent "Authorization: Bearer [redacted]" and basic [redacted], DPoP [redacted]');
+    expect(inspect(kept, { depth: 10, showHidden: true })).not.toMatch(/s?3cret/);
+  });
+
+  test("S5: the stack says where the other library threw it", () => {
+    const foreign = new Error("Bearer s3cret");
+    foreign.stack = "Error: Bearer s3cret\n    at send (client.js:1:2)";
+    const kept = safeCause(foreign) as Error;
+    expect(kept.stack).toBe("Error: Bearer [redacted]\n    at send (client.js:1:2)");
+    expect(Object.keys(kept)).toEqual([]);
+    Object.assign(foreign, { stack: undefined });
+    expect((safeCause(foreign) as Error).stack).toContain("safeCause");
+  });
+
+  test.each(["ECONNRESET", 20])("S5: a code is kept: %o", (code) => {
+    expect(Object.keys(safeCause(Object.assign(new Error("x"), { code })) as Error)).toEqual(["code"]);
+    expect(safeCause(Object.assign(new Error("x"), { code }))).toMatchObject({ code });
+  });
+
+  test.each([undefined, null, { token: "s3cret" }, Symbol("x")])("S5: a code that is no code is not: %o", (code) => {
+    expect(Object.keys(safeCause(Object.assign(new Error("x"), { code })) as Error)).toEqual([]);
+  });
+
+  test("S5: an error without a cause gets none", () => {
+    expect(Object.hasOwn(safeCause(new Error("x")) as Error, "cause")).toBe(false);
+  });
+
+  test("S5: of a long chain of causes the first four are kept", () => {
+    let chain = new Error("5");
+    for (const message of ["4", "3", "2", "1", "0"]) chain = new Error(message, { cause: chain });
+    const messages: string[] = [];
+    for (let kept = safeCause(chain); kept instanceof Error; kept = kept.cause) messages.push(kept.message);
+    expect(messages).toEqual(["0", "1", "2", "3", "4"]);
   });
 
   test("S5: a thrown value that is no Error is described by its kind only", () => {
