@@ -222,6 +222,15 @@ describe("E1: where a lifetime comes from", () => {
       expect(lifetime({ notAfter, expires_in: 30 })).toBe(30_000);
     }
   });
+
+  test("E1: 1e11 as a date is epoch milliseconds, of the year 1973, and one less is seconds", () => {
+    expect(lifetime({ expires_at: 1e11 })).toBe(DEFAULT);
+    expect(lifetime({ expires_at: 1e11 - 1 })).toBe((1e11 - 1) * 1000 - NOW);
+  });
+
+  test("E1: a date with spaces around it", () => {
+    expect(lifetime({ expires_at: " 2026-01-01T02:00:00Z " })).toBe(2 * HOUR);
+  });
 });
 
 describe("E1: maxTtl", () => {
@@ -375,6 +384,10 @@ describe("E1: times that cannot be read, in what the user made", () => {
     expect(cause).toBeInstanceOf(TypeError);
     expect(cause.message).toContain(`"${name}" must be`);
   });
+
+  test.each(["expires_in", "expires_at"])("E1: a %s of spaces alone is no number: refused", (name) => {
+    expect(() => lifetime({ [name]: "  " }, { isOwn: true })).toThrow(`"${name}" must be`);
+  });
 });
 
 describe("E1: a token that exists already", () => {
@@ -417,6 +430,22 @@ describe("E1: a token that exists already", () => {
     expect(cacheUnderTest({ initial }).cache.peek()?.expiresAt).toBe(received + HOUR);
     const { cache } = cacheUnderTest({ initial: async () => initial });
     expect((await cache.get()).expiresAt).toBe(received + HOUR);
+  });
+
+  test("E1: a receivedAt of 0 is a time: the token has expired", () => {
+    expect(receivedAtOf({ receivedAt: 0 })).toBe(0);
+    const initial = { access_token: "mine", expires_in: 3600, receivedAt: 0 };
+    expect(cacheUnderTest({ initial }).cache.peek()).toBeUndefined();
+  });
+
+  test("E2: the iat of a token that exists already is no clock: it does not lengthen the token's life", () => {
+    const seconds = NOW / 1000;
+    const early = jwt({ iat: seconds + 3600, exp: seconds + 7200 });
+    expect(lifetime({ access_token: early }, { seeded: true })).toBe(2 * HOUR);
+    expect(lifetime({ access_token: early })).toBe(HOUR);
+    const expired = jwt({ iat: seconds - 7200, exp: seconds - 3600 });
+    expect(lifetime({ access_token: expired }, { seeded: true })).toBe(-HOUR);
+    expect(lifetime({ access_token: expired })).toBe(HOUR);
   });
 
   test.each([Number.NaN, Number.POSITIVE_INFINITY, -1, "yesterday", "", new Date(Number.NaN), {}, true])(

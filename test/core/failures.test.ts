@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { RemintError, TokenEndpointError, type TokenEndpointErrorOptions } from "../../src/base/errors.ts";
-import { Failure, FailureMemory, type FailurePhase } from "../../src/core/failures.ts";
+import { Failure, FailureMemory, isFailure, type FailurePhase } from "../../src/core/failures.ts";
 import { manualClock, type ManualClock } from "../../src/testing/index.ts";
 
 const HOUR = 3_600_000;
@@ -192,6 +192,14 @@ const throttled = (): Failure =>
   );
 
 describe("C9: what callers and others are told of a failure", () => {
+  test.each([undefined, null, "x", 1, {}, new Error("x")])("C9: %o is no failure", (value) => {
+    expect(isFailure(value)).toBe(false);
+  });
+
+  test("C9: without a socket's error, others get no cause", () => {
+    expect(Object.hasOwn(network().forOthers().toError(), "cause")).toBe(false);
+  });
+
   test("C9: two callers get equal errors, and neither object nor cause nor headers are the same", () => {
     const shared = throttled();
     const [one, other] = [shared.toError(), shared.toError()];
