@@ -426,7 +426,7 @@ class RowOfFailures {
     if (this.#keysNeeded > 1 && this.#last === undefined && this.#first === key) return;
     // Mints that were under way when the last failure came have found out nothing new.
     const isNews = this.#last?.isSince(startedAt) !== true;
-    const count = (this.#last?.count ?? 0) + (isNews || this.#last === undefined ? 1 : 0);
+    const count = (this.#last?.count ?? 0) + (isNews ? 1 : 0);
     this.#last = new RememberedFailure(this.#clock, failure.forOthers(), count);
   }
 

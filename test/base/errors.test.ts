@@ -252,6 +252,13 @@ describe("Q17: what a server that lets the error escape answers", () => {
   });
 });
 
+/** What findRemintError finds beneath this many other errors. */
+function foundBeneath(depth: number): unknown {
+  let error: Error = new RemintError("ERR_CLOSED", "x");
+  for (let level = 0; level < depth; level++) error = new Error("outer", { cause: error });
+  return findRemintError(error)?.code;
+}
+
 describe("isRemintError and findRemintError", () => {
   test("work across two copies of this package", () => {
     const foreign = new other.RemintError("ERR_CLOSED", "x");
@@ -276,12 +283,7 @@ describe("isRemintError and findRemintError", () => {
   });
 
   test("findRemintError looks at sixteen errors", () => {
-    const deep = (depth: number): unknown => {
-      let error: Error = new RemintError("ERR_CLOSED", "x");
-      for (let level = 0; level < depth; level++) error = new Error("outer", { cause: error });
-      return findRemintError(error)?.code;
-    };
-    expect([deep(15), deep(16)]).toEqual(["ERR_CLOSED", undefined]);
+    expect([foundBeneath(15), foundBeneath(16)]).toEqual(["ERR_CLOSED", undefined]);
   });
 
   test("the code narrows the type: the members of an answer are there", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { RemintError, TokenEndpointError, type TokenEndpointErrorOptions } from "../../src/base/errors.ts";
-import { Failure, FailureMemory, isFailure, type FailurePhase } from "../../src/core/failures.ts";
+import { Failure, FailureMemory, isFailure, PoolFailures, type FailurePhase } from "../../src/core/failures.ts";
 import { manualClock, type ManualClock } from "../../src/testing/index.ts";
 
 const HOUR = 3_600_000;
@@ -194,6 +194,59 @@ const throttled = (): Failure =>
 describe("C9: what callers and others are told of a failure", () => {
   test.each([undefined, null, "x", 1, {}, new Error("x")])("C9: %o is no failure", (value) => {
     expect(isFailure(value)).toBe(false);
+  });
+
+  test("C9: each caller's cause is a copy with name, message, stack, code and its own causes, and nothing else", () => {
+    const socket = Object.assign(new TypeError("reset"), { code: "ECONNRESET", address: "10.0.0.1" });
+    const outer = Object.assign(new Error("fetch failed", { cause: socket }), { code: undefined });
+    const failure = Failure.of(new RemintError("ERR_TOKEN_NETWORK", "x", { cause: outer }), "server");
+    const [cause, other] = [failure.toError().cause as Error, failure.toError().cause as Error];
+    expect([cause === outer, cause === other, cause.cause === other.cause]).toEqual([false, false, false]);
+    expect([cause.message, cause.name, cause.stack, Object.keys(cause)]).toEqual([
+      "fetch failed",
+      "Error",
+      outer.stack,
+      [],
+    ]);
+    const inner = cause.cause as Error;
+    expect([inner.name, inner.message, inner.stack]).toEqual(["TypeError", "reset", socket.stack]);
+    expect([Object.keys(inner), Object.hasOwn(inner, "cause")]).toEqual([["code"], false]);
+    expect(Object.getOwnPropertyDescriptor(cause, "cause")?.enumerable).toBe(false);
+  });
+
+  test("C9: a cause of this package keeps its own causes, up to the fifth", () => {
+    let chain: Error = new RemintError("ERR_GRANT", "6");
+    for (const message of ["5", "4", "3", "2", "1"]) chain = new RemintError("ERR_GRANT", message, { cause: chain });
+    const messages: string[] = [];
+    const error = Failure.of(new RemintError("ERR_GRANT", "0", { cause: chain }), "key").toError();
+    for (let cause = error.cause; cause instanceof Error; cause = cause.cause) messages.push(cause.message);
+    expect(messages).toEqual(["1", "2", "3", "4", "5"]);
+  });
+
+  test("C9: the failures of a server hold longer against keys that have a token: 16 s after five in a row, in place of 5 s", async () => {
+    const clock = manualClock();
+    const pool = new PoolFailures(clock);
+    const view = (key: string) => pool.viewOf({ endpoint: "e", client: "c", target: "t" }, key);
+    for (const key of ["a", "b", "c", "d", "e", "f"]) {
+      await clock.advance(1);
+      view(key).remember(Failure.of(new TokenEndpointError(503, "x"), "server"), clock.monotonic());
+      await clock.advance(1);
+    }
+    await clock.advance(6000);
+    const memory = new FailureMemory(clock, view("g"));
+    expect([memory.active("background"), memory.active("window"), memory.active("expired")].map(isFailure)).toEqual([
+      true,
+      true,
+      false,
+    ]);
+  });
+
+  test("C9: a 429 that is one key's own, as one that was read from a fleet's record, is not shared", () => {
+    const clock = manualClock();
+    const pool = new PoolFailures(clock);
+    const view = (key: string) => pool.viewOf({ endpoint: "e", client: "c", target: "t" }, key);
+    for (const key of ["a", "b", "c"]) view(key).remember(answer(429), clock.monotonic());
+    expect(view("d").active(true)).toBeUndefined();
   });
 
   test("C9: without a socket's error, others get no cause", () => {
