@@ -39,13 +39,15 @@ const config = new URL(auth.tokenEndpoint);
 const tokens = createTokenCache({
   grant: customGrant({
     key: "orders",
+    // Permits to repeat the call. Client credentials use nothing up; a call that uses up a refresh token is not repeated.
+    mintRetries: 2,
     mint: () => client.clientCredentialsGrant(config, { scope: "orders:read" }),
   }),
   origins: [api.origin],
 });
 const authFetch = createAuthFetch(tokens);
 
-auth.respond({ status: 503 }); // remint retries the mint, because the error has the status 503.
+auth.respond({ status: 503 }); // remint repeats the call, because the error has the status 503.
 const cold = await Promise.all(["/a", "/b", "/c"].map((path) => authFetch(api.origin + path)));
 auth.revokeAll();
 const afterwards = await authFetch(`${api.origin}/d`);

@@ -1,6 +1,7 @@
 /**
  * A server that does not speak OAuth. Any async function that returns `{ access_token, expires_in }` can be the grant.
- * remint adds the time limit, retries, sharing, and the renewal after a 401.
+ * remint adds the time limit, sharing, and the renewal after a 401. It does not call the function again by itself when a
+ * call fails, because the function may use something up: `customGrant({ mintRetries })` permits it.
  *
  * @module
  */
@@ -27,7 +28,7 @@ const tokens = createTokenCache({
       body: JSON.stringify(credentials),
       signal,
     });
-    // The status says whether the failure may pass. A 503 is retried, a 400 is not.
+    // The status says whether the failure may pass: 503 makes the error retryable, 400 does not.
     if (!response.ok) throw Object.assign(new Error("the login failed"), { status: response.status });
     const { jwt, validForMinutes } = (await response.json()) as { jwt: string; validForMinutes: number };
     return { access_token: jwt, expires_in: validForMinutes * 60 };

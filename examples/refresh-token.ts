@@ -1,6 +1,6 @@
 /**
  * A user's token, renewed with a rotating refresh token. Each refresh token is good for one use. The next one is saved
- * before the access token that came with it is used.
+ * before the access token that came with it is used, and the saved one is asked for before every refresh.
  *
  * @module
  */
@@ -29,12 +29,11 @@ const tokens = createTokenCache({
     tokenEndpoint: auth.tokenEndpoint,
     clientId: "portal",
     clientSecret: "s3cret",
-    refreshToken: sessions.get("alice")!,
+    refreshToken: () => sessions.get("alice"),
     // Compare-and-swap: a refresh token that another process has saved meanwhile is not overwritten.
     async onRotate(next, { replaced }) {
       if (sessions.get("alice") === replaced) sessions.set("alice", next);
     },
-    current: () => sessions.get("alice"),
   }),
   origins: [api.origin],
 });
@@ -63,6 +62,12 @@ for (const failure of failures) {
   assert.ok(error instanceof TokenEndpointError && error.terminal);
 }
 assert.equal(auth.requests.length, 3);
+
+// The user signs in again. What the server answers to the sign-in is taken over, and requests are served at once.
+live = "refresh-9";
+await tokens.signIn({ access_token: "access-9", token_type: "Bearer", expires_in: 3600, refresh_token: live });
+assert.equal(sessions.get("alice"), "refresh-9");
+assert.equal(tokens.peek()?.value, "access-9");
 console.log("session ended: sign in again, token requests: 1");
 
 await Promise.all([api.close(), auth.close()]);

@@ -20,12 +20,14 @@ export { clientAssertion, clientSecretBasic, privateKeyJwt, tlsClientAuth } from
 export type { Clock } from "./base/clock.ts";
 export type { Rejection, RemintErrorCode } from "./base/errors.ts";
 export type { SigningAlgorithm, SigningKey, SigningKeyOptions } from "./base/keys.ts";
-export type { Grant, MintContext, MintFunction, RevokeContext } from "./core/grant.ts";
+export type { CustomToken, MintFunction } from "./core/custom-grant.ts";
+export type { Grant, MintContext, RevokeContext, SaveContext } from "./core/grant.ts";
 export type { TokenCacheOptions } from "./core/options.ts";
-export type { TokenPool, TokenPoolOptions } from "./core/pool.ts";
+export type { PoolCloseReport, TokenPool, TokenPoolOptions } from "./core/pool.ts";
 export type {
   AccessToken,
   CloseOptions,
+  CloseReport,
   EventListener,
   InitialToken,
   JudgedAnswer,
@@ -33,15 +35,18 @@ export type {
   Origins,
   RejectionRule,
   RemintEvent,
+  SignInResponse,
+  SignOutOptions,
   SkipReason,
+  TargetOptions,
+  TargetParameters,
   TokenCache,
   TokenResponse,
 } from "./core/types.ts";
 export type { ClientCredentialsGrantOptions } from "./grants/client-credentials.ts";
-export type { CustomGrantOptions, CustomToken } from "./grants/custom.ts";
+export type { CustomGrantOptions, StatefulCustomGrantOptions } from "./grants/custom.ts";
 export type { JwtBearerGrantOptions, SignedAssertion } from "./grants/jwt-bearer.ts";
-export type { RefreshTokenGrantOptions } from "./grants/refresh-token.ts";
-export type { RotatedToken } from "./grants/rotation.ts";
+export type { RefreshTokenGrantOptions, RotatedToken } from "./grants/refresh-token.ts";
 export type { TokenExchangeGrantOptions, TokenInput, TokenType } from "./grants/token-exchange.ts";
 export type {
   ClientAssertionContext,

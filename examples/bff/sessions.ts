@@ -52,18 +52,18 @@ export class Sessions {
     await this.#pool.release(id);
   }
 
-  close(): Promise<void> {
-    return this.#pool.close();
+  async close(): Promise<void> {
+    await this.#pool.close();
   }
 
   #refreshing(session: Session): Grant {
     const endpoint = this.#tokenEndpoint;
     return customGrant<string>({
-      // With state, a mint is never retried: a refresh token may be used up although the answer was lost.
-      state: session.refreshToken,
-      async mint({ signal, state = session.refreshToken }) {
-        const token = await requestUserToken(endpoint, { grant_type: "refresh_token", refresh_token: state }, signal);
-        session.refreshToken = token.refresh_token;
+      // With a state, a mint is never repeated: a refresh token may be used up although the answer was lost.
+      state: () => session.refreshToken,
+      onState: (next) => void (session.refreshToken = next),
+      async mint({ signal, state: refresh_token = "" }) {
+        const token = await requestUserToken(endpoint, { grant_type: "refresh_token", refresh_token }, signal);
         return { ...token, state: token.refresh_token };
       },
     });

@@ -27,6 +27,10 @@ export type RemintErrorCode =
   | "ERR_ORIGIN"
   /** The store that a fleet shares failed, or other processes did not deliver a token in time. */
   | "ERR_STORE"
+  /** The session that the request belonged to has ended, or another sign-in took its place. */
+  | "ERR_SESSION"
+  /** Nobody is signed in: the grant's function returned `null` or `undefined`. */
+  | "ERR_NO_SESSION"
   /** The cache or the pool was closed. */
   | "ERR_CLOSED";
 

@@ -103,6 +103,42 @@ export function networkFailureOf(error: unknown, depth = 0): unknown {
   return networkFailureOf(cause, depth + 1);
 }
 
+/** Codes of failures before a connection was there: no byte of the request was sent. */
+const NOT_SENT = new Set([
+  "EAI_AGAIN",
+  "EAI_FAIL",
+  "EAI_NODATA",
+  "ECONNREFUSED",
+  "EHOSTDOWN",
+  "EHOSTUNREACH",
+  "ENETDOWN",
+  "ENETUNREACH",
+  "ENOTFOUND",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "ConnectionRefused",
+  "FailedToOpenSocket",
+]);
+
+/**
+ * Whether an error says that a request was never sent. An `AggregateError` says so when all of its errors do: Node tries
+ * every address of a host.
+ */
+export function wasNeverSent(error: unknown, depth = 0): boolean {
+  if (typeof error !== "object" || error === null || depth > 4) return false;
+  const { code, errors, cause } = error as { code?: unknown; errors?: unknown; cause?: unknown };
+  if (Array.isArray(errors) && errors.length > 0) return errors.every((each) => wasNeverSent(each, depth + 1));
+  // The error of fetch itself has no code: that of the socket is its cause.
+  if (typeof code === "string" && CODES.has(code)) return NOT_SENT.has(code);
+  return wasNeverSent(cause, depth + 1);
+}
+
+/** Returns the code of the first error among an error and its causes that says how the network failed. */
+export function networkCodeOf(error: unknown, depth = 0): string | undefined {
+  if (typeof error !== "object" || error === null || depth > 4) return undefined;
+  const { code, cause } = error as { code?: unknown; cause?: unknown };
+  return typeof code === "string" && CODES.has(code) ? code : networkCodeOf(cause, depth + 1);
+}
+
 /** Returns the HTTP status in the error of an HTTP client or an SDK; `undefined` when there is none. */
 export function statusOf(error: unknown): number | undefined {
   const { status, statusCode, response, $metadata } = Object(error) as {

@@ -79,3 +79,17 @@ function callUnder<T>(signal: AbortSignal, work: () => T): T {
     running = outer;
   }
 }
+
+/** Requests that were sent under a signal and may change something at a server. */
+const sent = new WeakSet<AbortSignal>();
+
+/** Records that such a request is being sent (`true`), or that none has been sent yet (`false`). */
+export function noteSent(signal: AbortSignal, isSent: boolean): void {
+  if (isSent) sent.add(signal);
+  else sent.delete(signal);
+}
+
+/** Whether such a request was sent under this signal. */
+export function wasSentUnder(signal: AbortSignal): boolean {
+  return sent.has(signal);
+}

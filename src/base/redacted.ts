@@ -12,14 +12,31 @@ const CREDENTIAL_MEMBER = /(^|_)(token|secret|assertion|password)$/i;
 /** Members of a token response that a grant adds for the cache. The server did not send them. */
 const OWN_MEMBERS = new Set(["serverTime", "receivedAt", "notAfter", "state"]);
 
-/** Returns a frozen copy of a token response without its credentials. */
+/**
+ * Returns a copy of a token response without its credentials. The copy has no prototype, so that a member of any name is a
+ * member and nothing else, and is frozen in depth, because many requests share it.
+ */
 export function withoutCredentials(response: object): Readonly<Record<string, unknown>> {
-  const rest: Record<string, unknown> = {};
+  const rest = Object.create(null) as Record<string, unknown>;
   for (const [name, value] of Object.entries(response)) {
-    if (!CREDENTIAL_MEMBER.test(name) && !OWN_MEMBERS.has(name)) rest[name] = value;
+    if (!CREDENTIAL_MEMBER.test(name) && !OWN_MEMBERS.has(name)) rest[name] = frozenCopy(value);
   }
   return Object.freeze(rest);
 }
+
+/** A frozen copy of JSON data. What is no JSON data, such as a Date, stays as it is. */
+function frozenCopy(value: unknown, depth = 0): unknown {
+  if (typeof value !== "object" || value === null || depth > DEEPEST) return value;
+  if (Array.isArray(value)) return Object.freeze(value.map((item: unknown) => frozenCopy(item, depth + 1)));
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return value;
+  const copy = Object.create(null) as Record<string, unknown>;
+  for (const [name, member] of Object.entries(value)) copy[name] = frozenCopy(member, depth + 1);
+  return Object.freeze(copy);
+}
+
+/** Deeper data is left as it is: a recursion must end, also where the data has a circle. */
+const DEEPEST = 16;
 
 /** The method that `util.inspect` and `console.log` of Node call. The symbol is registered, so nothing is imported. */
 const inspectHook = Symbol.for("nodejs.util.inspect.custom");

@@ -9,7 +9,7 @@ import { isVisibleAscii } from "../base/bytes.ts";
 import { tokenResponseError } from "../base/errors.ts";
 import { kindOf } from "../base/options.ts";
 import { redactedClass, withoutCredentials } from "../base/redacted.ts";
-import type { AccessToken, TokenResponse } from "./types.ts";
+import type { AccessToken, Session, TokenResponse } from "./types.ts";
 
 /**
  * Who minted a token and why. The cache has to know whether a token can be older than the flight that yielded it. Such
@@ -34,9 +34,18 @@ export class AccessTokenRecord implements AccessToken {
   readonly #response: Readonly<Record<string, unknown>>;
   readonly #flight: number;
   readonly #freshness: Freshness;
+  readonly #session: Session | undefined;
 
   /** @throws {RemintError} `ERR_TOKEN_RESPONSE` when the response holds no usable token. */
-  constructor(response: TokenResponse, expiresAt: number, flight: number, freshness: Freshness = "minted") {
+  constructor(
+    response: TokenResponse,
+    expiresAt: number,
+    flight: number,
+    {
+      freshness = "minted",
+      session,
+    }: { readonly freshness?: Freshness | undefined; readonly session?: Session | undefined } = {},
+  ) {
     this.#value = usableValue(response.access_token);
     this.#scheme = schemeOf(response.token_type);
     this.#header = `${this.#scheme} ${this.#value}`;
@@ -45,6 +54,7 @@ export class AccessTokenRecord implements AccessToken {
     this.#response = withoutCredentials(response);
     this.#flight = flight;
     this.#freshness = freshness;
+    this.#session = session;
   }
 
   get value(): string {
@@ -71,6 +81,10 @@ export class AccessTokenRecord implements AccessToken {
   }
   get freshness(): Freshness {
     return this.#freshness;
+  }
+  /** The sign-in that the token came of. A request that was sent with it is never sent with a token of another (C15). */
+  get session(): Session | undefined {
+    return this.#session;
   }
 
   toString(): string {

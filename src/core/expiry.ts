@@ -34,6 +34,8 @@ export interface LifetimeContext {
   readonly seeded?: boolean | undefined;
   /** The user made the response: a time that cannot be read is a mistake to be told about. */
   readonly isOwn?: boolean | undefined;
+  /** The option that a token is given as which exists already. @defaultValue "initial" */
+  readonly name?: string | undefined;
 }
 
 /** The latest time a `Date` can hold, in epoch milliseconds (ECMAScript 21.4.1.1). */
@@ -80,7 +82,7 @@ const AMBIGUOUS = ["expires", "expiry", "expiration"] as const;
  */
 export function lifetimeOf(response: TokenResponse, context: LifetimeContext): Lifetime {
   const { defaultTtl, maxTtl = Infinity, seeded = false } = context;
-  if (context.isOwn === true) assertReadable(response, seeded);
+  if (context.isOwn === true) assertReadable(response, seeded ? (context.name ?? "initial") : undefined);
   const claims = jwtTimes(response.access_token);
   const serverNow = serverClock(response, claims, context);
   /** A date in the past says that a token has expired only if the token may be old. */
@@ -116,11 +118,11 @@ export function receivedAtOf({ receivedAt }: { readonly receivedAt?: unknown }):
 }
 
 /** @throws {TypeError} When a member that says how long the token lives cannot be read. */
-function assertReadable(response: TokenResponse, isInitial: boolean): void {
+function assertReadable(response: TokenResponse, option: string | undefined): void {
   const isGiven = (name: string): boolean => response[name] !== undefined && response[name] !== null;
   const check = (name: string, isReadable: boolean, expected: string): void => {
     if (isReadable || !isGiven(name)) return;
-    if (isInitial) throw optionError(`initial.${name}`, response[name], expected);
+    if (option !== undefined) throw optionError(`${option}.${name}`, response[name], expected);
     throw optionError(name, response[name], `${expected}, in what the grant's function returns`);
   };
   for (const name of DURATIONS) check(name, isNumeric(response[name]), "a number of seconds");

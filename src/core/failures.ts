@@ -9,7 +9,7 @@
  */
 import { hide, isRemintError, RemintError, safeCause, TokenEndpointError } from "../base/errors.ts";
 import { LruMap } from "../base/lru.ts";
-import { networkFailureOf } from "../base/network.ts";
+import { networkCodeOf } from "../base/network.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Rejection, RemintErrorCode } from "../base/errors.ts";
 import type { TokenServer } from "./grant.ts";
@@ -56,11 +56,13 @@ export class Failure {
   readonly endpointStatus: number | undefined;
   readonly error: string | undefined;
   readonly errorDescription: string | undefined;
+  /** It was reported already: nothing has been tried since. */
+  readonly isKnown: boolean;
   /** Makes the cause of one caller's error. */
   readonly #cause: () => unknown;
 
   /** @param cause Makes the cause anew for every caller. @defaultValue none */
-  constructor(owner: FailureOwner, facts: FailureFacts, cause: () => unknown = () => undefined) {
+  constructor(owner: FailureOwner, facts: FailureFacts, cause: () => unknown = () => undefined, isKnown = false) {
     this.owner = owner;
     this.code = facts.code;
     this.message = facts.message;
@@ -71,6 +73,7 @@ export class Failure {
     this.endpointStatus = facts.endpointStatus;
     this.error = facts.error;
     this.errorDescription = facts.errorDescription;
+    this.isKnown = isKnown;
     this.#cause = cause;
   }
 
@@ -84,6 +87,11 @@ export class Failure {
     return new Failure(owner, this, this.#cause);
   }
 
+  /** The same failure once more, without another try. */
+  asKnown(): Failure {
+    return new Failure(this.owner, this, this.#cause, true);
+  }
+
   /**
    * What other keys of a pool may know: the code, the status, `Retry-After`, the code of a socket. No text and no cause,
    * because both may name a user. Not that it is terminal, because that is the end of one user's session.
@@ -92,7 +100,7 @@ export class Failure {
     const { code, retryable, retryAfter, endpointStatus, owner } = this;
     const error = SHARED_ERRORS.includes(this.error) ? this.error : undefined;
     const message = "no token is available: another request to the same server has failed a moment ago";
-    const socket = socketCode(this.#cause());
+    const socket = networkCodeOf(this.#cause());
     const cause = (): unknown =>
       socket === undefined ? undefined : Object.assign(new Error("the connection failed"), { code: socket });
     return new Failure(owner, { code, message, retryable, retryAfter, endpointStatus, error }, cause);
@@ -160,17 +168,13 @@ function copyOfCause(cause: unknown, isForLog = false, depth = 0): unknown {
   return copy;
 }
 
-/** The code of a socket's error among the causes, such as `ECONNREFUSED`. */
-function socketCode(cause: unknown): string | undefined {
-  const { code } = Object(networkFailureOf(cause)) as { code?: unknown };
-  return typeof code === "string" ? code : undefined;
-}
-
 /** Milliseconds. */
 const FIRST_DELAY = 1000;
 const LONGEST_WHILE_CALLERS_FAIL = 5000;
 const LONGEST = 30_000;
 const LONGEST_RETRY_AFTER = 60_000;
+/** How often it is asked at most whether a session that is over has become another one. */
+const ASK_AGAIN = 1000;
 
 /**
  * What a failure costs callers: nothing while the token is far from its end (`background`), a wait in the hard window
@@ -185,16 +189,13 @@ class RememberedFailure {
   /** How many mints have failed in a row, this one included. */
   readonly count: number;
   readonly #clock: Clock;
-  readonly #limit: number;
   readonly #wall: number;
   readonly #monotonic: number;
 
-  /** @param limit Milliseconds after which it is forgotten in any case. */
-  constructor(clock: Clock, failure: Failure, count: number, limit = Infinity) {
+  constructor(clock: Clock, failure: Failure, count: number) {
     this.#clock = clock;
     this.failure = failure;
     this.count = count;
-    this.#limit = limit;
     this.#wall = clock.now();
     this.#monotonic = clock.monotonic();
   }
@@ -211,18 +212,19 @@ class RememberedFailure {
 
   /** Whether a mint now would only repeat it. */
   holds(callersFail: boolean): boolean {
-    return this.#age < Math.min(delayAfter(this.failure, this.count, callersFail), this.#limit);
+    return this.#age < delayAfter(this.failure, this.count, callersFail);
   }
 
   /** Whether the server itself asked to wait until later than now. */
   get isAskedToWait(): boolean {
     const { terminal, retryAfter = 0 } = this.failure;
-    return this.#age < Math.min(terminal ? Infinity : Math.min(retryAfter, LONGEST_RETRY_AFTER), this.#limit);
+    return this.#age < (terminal ? ASK_AGAIN : Math.min(retryAfter, LONGEST_RETRY_AFTER));
   }
 }
 
 /**
- * Returns for how long a failure is remembered, in milliseconds: `Infinity` when it is terminal.
+ * Returns for how long a failure is remembered, in milliseconds. A terminal one for a second: only the supply knows whether
+ * the user has signed in again, and asking it costs no request.
  *
  * @param failures How many mints have failed in a row, this one included.
  */
@@ -231,7 +233,7 @@ export function delayAfter(
   failures: number,
   callersFail: boolean,
 ): number {
-  if (terminal) return Infinity;
+  if (terminal) return ASK_AGAIN;
   const longest = callersFail ? LONGEST_WHILE_CALLERS_FAIL : LONGEST;
   const delay = Math.min(FIRST_DELAY * 2 ** (failures - 1), longest);
   return Math.max(delay, Math.min(retryAfter, LONGEST_RETRY_AFTER));
@@ -275,13 +277,10 @@ export class FailureMemory {
    *
    * @param phase The one in which the mint started.
    * @param startedAt When the mint started. Monotonic milliseconds.
-   * @param mayRecover A terminal failure may end without this process: the user may sign in at another process of the
-   *   fleet.
    */
-  remember(failure: Failure, phase: FailurePhase, startedAt: number, mayRecover = false): void {
+  remember(failure: Failure, phase: FailurePhase, startedAt: number): void {
     if (failure.owner === "nobody") return;
-    const limit = mayRecover ? LONGEST_RETRY_AFTER : Infinity;
-    this.#last = new RememberedFailure(this.#clock, failure, (this.#last?.count ?? 0) + 1, limit);
+    this.#last = new RememberedFailure(this.#clock, failure, (this.#last?.count ?? 0) + (failure.isKnown ? 0 : 1));
     this.#phase = phase;
     this.#shared?.remember(failure, startedAt);
   }

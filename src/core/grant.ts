@@ -1,17 +1,36 @@
 /**
  * A grant: how a token is obtained (RFC 6749 section 1.3). A user holds an opaque {@link Grant}; the library works with
- * the {@link GrantDefinition} behind it. A grant knows its parameters and nothing of caches.
+ * the {@link GrantDefinition} behind it. A grant keeps nothing: what its mints use up belongs to the supply
+ * (`supply.ts`).
+ *
+ * A function or an object of the user's is made into a grant in `custom-grant.ts`.
  *
  * @module
  */
-import { assertFunction, assertStatuses, kindOf } from "../base/options.ts";
 import { redacted } from "../base/redacted.ts";
-import type { AccessToken, Opaque, Origins, Prove, RejectionRule, TokenResponse } from "./types.ts";
+import type { Clock } from "../base/clock.ts";
+import type {
+  AccessToken,
+  Opaque,
+  Origins,
+  Prove,
+  RejectionRule,
+  SignInResponse,
+  TargetParameters,
+  TokenResponse,
+} from "./types.ts";
 
 /**
  * How a token is obtained: what `clientCredentialsGrant({ ... })`, `customGrant({ ... })` and the like return. Opaque.
  */
 export type Grant = Opaque<"grant">;
+
+/** One access token of a session among several. */
+export interface Target {
+  /** The same for every order of the same parameters. Holds no secret that its parameters do not hold. */
+  readonly fingerprint: string;
+  readonly parameters: TargetParameters;
+}
 
 /** What one attempt of a mint is given. */
 export interface MintContext<State = unknown> {
@@ -19,27 +38,80 @@ export interface MintContext<State = unknown> {
   readonly signal: AbortSignal;
   /** The token that this mint replaces. */
   readonly previous?: AccessToken | undefined;
-  /** What the previous mint returned as its `state`. */
+  /** What the next mint has to present, such as a refresh token. */
   readonly state?: State | undefined;
+  /** What the token is for, where `TokenCache.for` said it. */
+  readonly target?: TargetParameters | undefined;
 }
 
 /** What a revocation is given. */
-export interface RevokeContext {
+export interface RevokeContext<State = unknown> {
   /** Aborts when the revocation has used up its time. */
   readonly signal: AbortSignal;
-  /** What the last mint returned as its `state`: a refresh token, which is to be revoked too. */
-  readonly state?: unknown;
+  /** The state of the session, such as a refresh token, which is to be revoked too. */
+  readonly state?: State | undefined;
 }
 
-/** The shortest grant: a function that obtains a token. */
-export type MintFunction = (context: MintContext) => Promise<TokenResponse>;
+/** What a save of a new state is given. */
+export interface SaveContext<State = unknown> {
+  /** The state that was used up. Replace this one only, and not one that was saved later. */
+  readonly replaced: State | undefined;
+  /** The token response, without tokens and secrets. */
+  readonly response: Readonly<Record<string, unknown>>;
+  /** Aborts when the save has used up its time. It is repeated then. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * What a grant brings when its mints use something up, such as a rotating refresh token: where the first state comes from,
+ * and where the next one is saved.
+ */
+export interface StateSource<State = unknown> {
+  /** The options that the user gave, for messages: `refreshToken` and `onRotate`. */
+  readonly names: { readonly load: string; readonly save: string };
+  /** The state itself, or `load`, a function that is asked before every mint. */
+  readonly initial?: State | undefined;
+  readonly load?: ((context: { readonly signal: AbortSignal }) => unknown) | undefined;
+  readonly save?: ((next: State, context: SaveContext<State>) => unknown) | undefined;
+  /** @throws {TypeError} When what `load` returned, which is neither `null` nor `undefined`, is no state. */
+  check(state: unknown): State;
+  /** Returns what an error of the user's functions may keep of its cause. */
+  causeOf?(error: unknown, states: readonly State[]): unknown;
+}
+
+/** The result of one attempt of a mint. */
+export type MintStep<State = unknown> = (
+  | { readonly response: TokenResponse & { readonly state?: unknown }; readonly sentAt?: number | undefined }
+  /** `isRefused`: the server does not accept the state any more. */
+  | { readonly error: unknown; readonly isRefused?: boolean | undefined }
+  /** There is no user who could get a token. */
+  | { readonly isNobody: true }
+) & {
+  /** Absent: the state is what it was. */
+  readonly next?: { readonly state: State } | undefined;
+};
+
+/** Repeats the attempts of one mint. */
+export type Retry = (attempt: () => Promise<MintStep>, plan: RetryPlan) => Promise<MintStep>;
+
+/** What a {@link Retry} has to know. */
+export interface RetryPlan {
+  /** How often a failed attempt is repeated. */
+  readonly retries: number;
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  /** Milliseconds that are left for the mint. */
+  timeLeft(): number;
+  /** Returns how many milliseconds the server asked to wait, or `undefined` when the attempt must not be repeated. */
+  pauseAfter(step: MintStep): number | undefined;
+  /** Called when an attempt failed and another one follows. */
+  onRetry(attempt: number, step: MintStep): void;
+}
 
 /** What a grant may say beside how it mints. Every member is optional. */
-export interface GrantTraits<State = unknown> {
+export interface GrantTraits {
   /** Names the token without any secret. Two grants with the same key may share a token. A store needs it. */
   readonly key?: string | undefined;
-  /** The key without the part that says whose token it is. Used where a pool's key says that. */
-  readonly family?: string | undefined;
   /** Where its tokens may be sent. The cache's own `origins` wins. */
   readonly origins?: Origins | undefined;
   /** Milliseconds a token lives when the response does not say. The cache's own option wins. */
@@ -48,19 +120,10 @@ export interface GrantTraits<State = unknown> {
   readonly isRejected?: RejectionRule | undefined;
   /** Further statuses about which `isRejected` is asked. */
   readonly inspectStatuses?: readonly number[] | undefined;
-  /** What the first mint is given as its `state`, for example a refresh token. */
-  readonly state?: State | undefined;
   /** Headers to send beside `Authorization`, unless the caller set them. */
   readonly headers?: ((token: AccessToken) => Readonly<Record<string, string>>) | undefined;
   /** Makes the proof that its tokens need with every send: `dpop({ ... }).prove`. */
   readonly prove?: Prove | undefined;
-  /**
-   * Revokes a token, and the state from which more could be minted. Without a token there is only the state. Leave it
-   * out where the server has no way to revoke.
-   *
-   * @see [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009.html)
-   */
-  readonly revoke?: ((token: AccessToken | undefined, context: RevokeContext) => Promise<void>) | undefined;
 }
 
 /** Where a grant of ours asks for its tokens. It says with whom a failure of that server is shared in a pool (C9). */
@@ -74,39 +137,58 @@ export interface TokenServer {
 }
 
 /** A grant as the library sees it. */
-export interface GrantDefinition<State = unknown> extends GrantTraits<State> {
+export interface GrantDefinition<State = unknown> extends GrantTraits {
   /** Absent for a function of the user's: its failures concern nobody else. */
   readonly server?: TokenServer | undefined;
-  /** Obtains one token. Called once per attempt; must not keep a cache of its own. */
-  mint(context: MintContext<State>): Promise<TokenResponse & { readonly state?: State | undefined }>;
+  /** The key that its tokens are bound to. Without a thumbprint, no other process can use the tokens. */
+  readonly proofKey?: { readonly thumbprint: string | undefined } | undefined;
+  /** Present when its mints use something up. */
+  readonly source?: StateSource<State> | undefined;
+  /**
+   * Nothing is lost when a mint is aborted or sent twice. `false` for a state, and for a function of the user's: it may
+   * use up something of which this package does not know.
+   */
+  readonly isRepeatable: boolean;
+  /** How failed attempts are repeated. Absent: they are not. */
+  readonly retry?: Retry | undefined;
+  /** How often; the option of the cache does not count. */
+  readonly mintRetries?: number | undefined;
+  /** One attempt. Called once per attempt; must not keep a cache or a state of its own. */
+  mint(context: MintContext<State>): Promise<MintStep<State>>;
+  /**
+   * Reads what the user passed to `signIn`. Absent when the grant stands for no user.
+   *
+   * @throws {TypeError} When it is no token response.
+   */
+  signIn?(response: SignInResponse): {
+    readonly response: TokenResponse;
+    readonly next?: { readonly state: State } | undefined;
+  };
+  /**
+   * Revokes tokens, and the state from which more could be minted. Absent where the server has no way to revoke.
+   *
+   * @see [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009.html)
+   */
+  revoke?(tokens: readonly AccessToken[], context: RevokeContext<State>): Promise<void>;
 }
+
+/** Marks the grants of this package, also those of another copy of it. */
+const brand = Symbol.for("remint.grant/1");
 
 /**
  * Makes the grant that a user holds. It prints as `Grant [redacted]`, because its state is a refresh token and its key
  * names a client (S5). A copy (`{ ...grant, origins }`) prints the same.
  */
 export function grantOf<State>(definition: GrantDefinition<State>): Grant {
-  return redacted(definition, "Grant") as unknown as Grant;
+  return redacted({ ...definition, [brand]: true }, "Grant") as unknown as Grant;
 }
 
-/**
- * Returns the definition behind what a user passed as a grant.
- *
- * @throws {TypeError} When it is neither a grant nor a function.
- */
-export function definitionOf(value: unknown): GrantDefinition {
-  if (typeof value === "function") return { mint: value as MintFunction };
-  if (typeof value !== "object" || value === null || typeof (value as GrantDefinition).mint !== "function") {
-    throw new TypeError(
-      `"grant" must be a grant such as clientCredentialsGrant({ ... }) or an async function that returns ` +
-        `{ access_token, expires_in }, got ${kindOf(value)}`,
-    );
-  }
-  const grant = value as GrantDefinition;
-  assertFunction("grant.headers", grant.headers);
-  assertFunction("grant.prove", grant.prove);
-  assertFunction("grant.isRejected", grant.isRejected);
-  assertStatuses("grant.inspectStatuses", grant.inspectStatuses);
-  assertFunction("grant.revoke", grant.revoke);
-  return grant;
+/** Returns the definition behind a grant of this package. */
+export function definitionOf(grant: Grant): GrantDefinition {
+  return grant as unknown as GrantDefinition;
+}
+
+/** Returns whether a value is a grant of this package. */
+export function isGrant(value: unknown): value is GrantDefinition {
+  return typeof value === "object" && value !== null && brand in value;
 }

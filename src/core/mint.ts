@@ -1,30 +1,28 @@
 /**
- * One run of a grant: the time limit, the retries, and one kind of failure whatever the grant throws. Also the one run of
- * a grant's revocation.
+ * One run of a grant: the state that it presents, the time limits, and one kind of failure whatever the grant throws. Also
+ * the one run of a grant's revocation.
  *
- * A failure is described here, where it happened: whether a server had been asked, or a function of the user's (C9). Not
- * here: who shares the result (`single-flight.ts`), and for how long a failure is remembered (`failures.ts`).
+ * A mint changes nothing: its result says which state the next mint has to present, and the supply keeps it (C14). A
+ * failure is described here, where it happened: whether a server had been asked, or a function of the user's (C9). How
+ * attempts are repeated is the grant's (`grants/retry.ts`). Who shares a result is in `single-flight.ts`, and for how long a
+ * failure is remembered in `failures.ts`.
  *
  * @module
  */
-import pRetry from "p-retry";
 import { leaveOnAbort } from "../base/abort.ts";
 import { isRemintError, isTransientStatus, RemintError, safeCause, tokenResponseError } from "../base/errors.ts";
-import { leaveState, stateLeftBy } from "../base/left-state.ts";
-import { networkFailureOf, statusOf } from "../base/network.ts";
+import { networkFailureOf, statusOf, wasNeverSent } from "../base/network.ts";
 import { kindOf } from "../base/options.ts";
-import { awaitUnder, pendingUnder, runsUnder } from "../base/pending.ts";
+import { awaitUnder, noteSent, pendingUnder, runsUnder, wasSentUnder } from "../base/pending.ts";
 import { schemeOf, usableValue } from "./access-token.ts";
 import { lifetimeOf, receivedAtOf } from "./expiry.ts";
-import { Failure } from "./failures.ts";
+import { Failure, isFailure } from "./failures.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Lifetime, LifetimeContext } from "./expiry.ts";
 import type { FailureOwner } from "./failures.ts";
-import type { GrantDefinition } from "./grant.ts";
+import type { GrantDefinition, MintStep, RevokeContext, Target } from "./grant.ts";
 import type { AccessToken, InitialToken, TokenResponse } from "./types.ts";
 
-/** Milliseconds before the first retry; twice as many before each further one. */
-const FIRST_BACKOFF = 250;
 /** A timer that fires later than this was not due to the server: the process was frozen, or a clock was set. */
 const LATE = 2000;
 /** Milliseconds that a mint has left after a thaw: an answer that is there already is read in less. */
@@ -34,46 +32,76 @@ const AFTER_THAW = 1000;
 export interface MintSettings {
   readonly grant: GrantDefinition;
   readonly clock: Clock;
-  /** Milliseconds for the whole mint, retries included. */
+  /** Milliseconds that callers wait for a mint, retries included. */
   readonly mintTimeout: number;
+  /** Milliseconds after which a mint that must not be aborted is cut: longer than `mintTimeout`. */
+  readonly landingTimeout: number;
   /** Milliseconds. */
   readonly defaultTtl: number;
   /** Milliseconds that no token is kept longer than. */
   readonly maxTtl: number;
-  /** How often a failed attempt is repeated. */
+  /** How often a failed attempt is repeated, where the grant allows it. */
   readonly retries: number;
-  /** Called when an attempt failed and another one follows. */
-  readonly onRetry: (attempt: number, error: RemintError) => void;
 }
 
 /** What one mint starts from. */
 export interface MintInput {
   /** The token that is replaced. */
   readonly previous: AccessToken | undefined;
-  /** What the last mint left, for example a refresh token. */
-  readonly state: unknown;
+  readonly target?: Target | undefined;
   /**
    * The user's `initial` function, which may have a token. It is called before the grant, and only by the first mint.
    */
   readonly seed?: (() => Promise<InitialToken | undefined>) | undefined;
   /** Asked when {@link MintInput.seed} had no token: a failure of others that the grant would only repeat (C9). */
   readonly failureOfOthers?: (() => Failure | undefined) | undefined;
+  /** Returns the state to present. Absent for a grant without a state. */
+  readonly load?: ((signal: AbortSignal) => Promise<LoadedState>) | undefined;
+  /** Returns another state, after one was refused, if there is another. */
+  readonly loadOther?: ((refused: unknown, signal: AbortSignal) => Promise<LoadedState | undefined>) | undefined;
+  /** Asked directly before every attempt: whether this process may still send. */
+  readonly mayStart?: (() => boolean) | undefined;
+  /** Called when an attempt failed and another one follows. */
+  readonly onRetry: (attempt: number, error: RemintError) => void;
+}
+
+/** The state that a mint is to present. */
+export type LoadedState = { readonly state: unknown } | { readonly isNobody: true };
+
+/** What became of a mint, when nothing of it is in progress any more. */
+export interface MintResult {
+  /** Absent: the mint failed. */
+  readonly minted?: Minted | undefined;
+  readonly failure?: Failure | undefined;
+  /** What was presented. */
+  readonly presented?: { readonly state: unknown } | undefined;
+  /** The state that the next mint has to present. Absent: the state is what it was. */
+  readonly next?: { readonly state: unknown } | undefined;
+  /** The server does not accept the presented state any more. */
+  readonly isRefused?: boolean | undefined;
+  /** How the server refused, where {@link MintResult.failure} is another. */
+  readonly refusedWith?: Failure | undefined;
+  /** A state was sent and no answer came: nobody knows whether it was used up. */
+  readonly isInDoubt?: boolean | undefined;
 }
 
 /** A mint in progress. */
 export interface RunningMint {
-  /** Rejects with a {@link Failure} only. */
-  readonly promise: Promise<Minted>;
+  /** Settles when nothing is in progress any more. Never rejects. */
+  readonly result: Promise<MintResult>;
+  /** Resolves when the mint has taken longer than callers wait, and goes on without them. */
+  readonly left: Promise<Failure>;
+  /** Milliseconds that callers may still wait. */
+  timeLeft(): number;
   /** Keeps the process alive until the mint is over (`true`: a caller waits for it), or no longer. */
-  readonly hold: (awaited: boolean) => void;
-  /** Ends the mint: its promise rejects with `reason`. */
-  readonly abandon: (reason: Failure) => void;
+  hold(awaited: boolean): void;
+  /** Aborts the mint: its result is the failure `reason`. */
+  abort(reason: Failure): void;
 }
 
-/** The result of a mint. */
+/** A minted token. */
 export interface Minted {
-  /** The token response, with the state for the next mint. */
-  readonly response: TokenResponse & { readonly state?: unknown };
+  readonly response: TokenResponse;
   /** The whole lifetime, even if a part of it has passed. */
   readonly lifetime: Lifetime;
   /** Epoch milliseconds, on the local clock. */
@@ -82,23 +110,31 @@ export interface Minted {
   readonly seeded?: boolean | undefined;
 }
 
-/** Starts a mint. Never throws: its promise rejects with a {@link Failure}. */
+/** Starts a mint. Never throws. */
 export function startMint(settings: MintSettings, input: MintInput): RunningMint {
-  const deadline = new Deadline(settings.clock, settings.mintTimeout);
-  const promise = run(settings, input, deadline).finally(() => deadline.end());
+  const deadline = new Deadline(settings);
+  const result = run(settings, input, deadline).finally(() => deadline.end());
   return {
-    promise,
+    result,
+    left: deadline.left,
+    timeLeft: () => deadline.timeLeft,
     hold: (awaited) => deadline.hold(awaited),
-    abandon: (reason) => deadline.abandon(reason),
+    abort: (reason) => deadline.abort(reason),
   };
 }
 
-/** The time limit of a mint. */
+/**
+ * The time limits of a mint. A mint that may be aborted is, after `mintTimeout`. Any other mint goes on without its callers,
+ * because its answer may hold the next state, and is cut after `landingTimeout`.
+ */
 class Deadline {
   readonly signal: AbortSignal;
+  /** Resolves when callers have waited for long enough and the mint goes on. */
+  readonly left: Promise<Failure>;
   readonly #controller = new AbortController();
-  readonly #clock: Clock;
-  readonly #limit: number;
+  readonly #settings: MintSettings;
+  #leave!: (failure: Failure) => void;
+  #isLeft = false;
   #timer: Timer;
   #isHeld = false;
   #reason: Failure | undefined;
@@ -106,17 +142,22 @@ class Deadline {
   #dueWall = 0;
   #dueMonotonic = 0;
   #wasFrozen = false;
+  /** An attempt has been made, and no answer was read since. */
+  isAsking = false;
 
-  constructor(clock: Clock, limit: number) {
-    this.#clock = clock;
-    this.#limit = limit;
+  constructor(settings: MintSettings) {
+    this.#settings = settings;
     this.signal = this.#controller.signal;
-    this.#timer = this.#start(limit);
+    this.left = new Promise((resolve) => (this.#leave = resolve));
+    this.#timer = this.#start(settings.mintTimeout);
   }
 
-  /** Milliseconds that are left. After a thaw that the timer has not noticed yet: what it will grant. */
-  get left(): number {
-    return this.#isLate() && !this.#wasFrozen ? this.#timeAfterThaw : this.#dueMonotonic - this.#clock.monotonic();
+  /** Milliseconds that callers may still wait. After a thaw that the timer has not noticed yet: what it will grant. */
+  get timeLeft(): number {
+    if (this.#isLeft) return 0;
+    return this.#isLate() && !this.#wasFrozen
+      ? this.#timeAfterThaw
+      : this.#dueMonotonic - this.#settings.clock.monotonic();
   }
 
   /**
@@ -140,7 +181,7 @@ class Deadline {
   }
 
   /** The signal's reason is an error, because functions of the user's get the signal. */
-  abandon(reason: Failure): void {
+  abort(reason: Failure): void {
     if (this.signal.aborted) return;
     this.#reason = reason;
     this.#controller.abort(reason.toError());
@@ -150,31 +191,49 @@ class Deadline {
     this.#timer.cancel();
   }
 
+  /** A mint that must not be aborted has the whole time once more: only its answer holds the next state. */
   get #timeAfterThaw(): number {
-    return Math.min(this.#limit, AFTER_THAW);
+    const { mintTimeout, grant } = this.#settings;
+    return grant.isRepeatable ? Math.min(mintTimeout, AFTER_THAW) : mintTimeout;
   }
 
   #start(ms: number): Timer {
-    this.#dueWall = this.#clock.now() + ms;
-    this.#dueMonotonic = this.#clock.monotonic() + ms;
-    const timer = this.#clock.setTimeout(() => this.#fire(), ms);
+    const { clock } = this.#settings;
+    this.#dueWall = clock.now() + ms;
+    this.#dueMonotonic = clock.monotonic() + ms;
+    const timer = clock.setTimeout(() => this.#fire(), ms);
     timer.hold(this.#isHeld);
     return timer;
   }
 
+  #restart(ms: number): void {
+    this.#timer.cancel();
+    this.#timer = this.#start(ms);
+  }
+
   #fire(): void {
+    const { mintTimeout, landingTimeout, grant } = this.#settings;
     if (this.#isLate() && !this.#wasFrozen) {
       // The answer may already be there, so it is waited for a moment longer. The connection may also have died.
       this.#wasFrozen = true;
-      this.#timer.cancel();
-      this.#timer = this.#start(this.#timeAfterThaw);
+      this.#restart(this.#timeAfterThaw);
       return;
     }
-    this.abandon(timeoutFailure(this.#limit, this.signal));
+    const failure = timeoutFailure(mintTimeout, this.signal);
+    // After a thaw the connection is dead: the answer would have come by now. Before an attempt nothing was presented.
+    if (grant.isRepeatable || this.#isLeft || this.#wasFrozen || !this.isAsking) {
+      this.abort(failure);
+      return;
+    }
+    this.#isLeft = true;
+    this.#isHeld = false;
+    this.#leave(failure);
+    this.#restart(Math.max(1, landingTimeout - mintTimeout));
   }
 
   #isLate(): boolean {
-    const late = Math.max(this.#clock.now() - this.#dueWall, this.#clock.monotonic() - this.#dueMonotonic);
+    const { clock } = this.#settings;
+    const late = Math.max(clock.now() - this.#dueWall, clock.monotonic() - this.#dueMonotonic);
     return late > LATE;
   }
 }
@@ -184,7 +243,7 @@ class Deadline {
  *
  * @param context `sentAt` is when the request was sent: the lifetime counts from then.
  */
-export function minted(response: Minted["response"], context: LifetimeContext): Minted {
+export function minted(response: TokenResponse, context: LifetimeContext): Minted {
   const lifetime = lifetimeOf(response, context);
   return { response, lifetime, expiresAt: context.sentAt + lifetime.ms };
 }
@@ -196,15 +255,16 @@ export function minted(response: Minted["response"], context: LifetimeContext): 
  */
 export async function runRevocation(
   { grant, clock, mintTimeout }: Pick<MintSettings, "grant" | "clock" | "mintTimeout">,
-  token: AccessToken | undefined,
+  tokens: readonly AccessToken[],
   state: unknown,
 ): Promise<void> {
   const controller = new AbortController();
   const { signal } = controller;
   const timer = clock.setTimeout(() => controller.abort(revocationTimeoutError(mintTimeout)), mintTimeout);
   timer.hold(true);
+  const context: RevokeContext = state === undefined ? { signal } : { signal, state };
   try {
-    await leaveOnAbort((async () => grant.revoke?.(token, { signal, state }))(), signal);
+    await leaveOnAbort((async () => grant.revoke?.(tokens, context))(), signal);
   } catch (error) {
     throw failureOf(error, grant, false).toError();
   } finally {
@@ -212,82 +272,121 @@ export async function runRevocation(
   }
 }
 
-async function run(settings: MintSettings, input: MintInput, deadline: Deadline): Promise<Minted> {
+async function run(settings: MintSettings, input: MintInput, deadline: Deadline): Promise<MintResult> {
   const { signal } = deadline;
-  grants.set(signal, settings.grant);
+  const { grant } = settings;
+  runsFor(signal, grant);
   try {
     const seeded = await fromSeed(settings, input, signal);
-    if (seeded !== undefined) return seeded;
+    if (seeded !== undefined) return { minted: seeded };
     const known = input.failureOfOthers?.();
-    if (known !== undefined) throw new FailedAttempt(known.ownedBy("nobody"));
-    const hasState = settings.grant.state !== undefined || input.state !== undefined;
-    const retries = hasState ? 0 : settings.retries;
-    return await pRetry(() => attempt(settings, input, deadline), {
-      retries,
-      // The pauses are made below, on the cache's clock.
-      minTimeout: 0,
-      signal,
-      // Asked after `onFailedAttempt`, which has decided it.
-      shouldRetry: ({ error }) => error instanceof FailedAttempt && error.isRetried,
-      async onFailedAttempt({ error, attemptNumber, retriesLeft }) {
-        if (!(error instanceof FailedAttempt)) return;
-        const pause = pauseBeforeRetry(error.failure, attemptNumber, deadline);
-        if (retriesLeft === 0 || pause === undefined) return;
-        error.isRetried = true;
-        settings.onRetry(attemptNumber, error.failure.toEventError());
-        await passed(settings.clock, pause, signal);
-      },
-    });
+    if (known !== undefined) return { failure: known.ownedBy("nobody") };
+    const loaded = input.load && (await leaveOnAbort(input.load(signal), signal));
+    if (loaded !== undefined && "isNobody" in loaded) return { failure: NOBODY };
+    const first = await attempts(settings, input, deadline, loaded?.state);
+    if (first.isRefused !== true) return first;
+    const other = await otherState(input, loaded?.state, signal);
+    // The user's function failed: that is what callers are told, and the refusal is remembered.
+    if (other instanceof Failure || deadline.reason !== undefined) {
+      const failure = deadline.reason ?? (other as Failure);
+      return { ...first, failure: thawed(failure, deadline), refusedWith: first.failure };
+    }
+    if (other === undefined || "isNobody" in other) return first;
+    return await attempts(settings, input, deadline, other.state);
   } catch (error) {
-    if (deadline.reason !== undefined) throw thawed(deadline.reason, deadline);
-    const { failure } = error instanceof FailedAttempt ? error : { failure: failureOf(error, settings.grant, false) };
-    throw thawed(failure, deadline);
+    return { failure: thawed(deadline.reason ?? failureOf(error, grant, false), deadline) };
   }
 }
 
-/** A failure is nobody's when the process was frozen while it happened. The state that it left is kept. */
-function thawed(failure: Failure, deadline: Deadline): Failure {
-  if (!deadline.wasFrozen || failure.owner === "nobody") return failure;
-  return leaveState(failure.ownedBy("nobody"), stateLeftBy(failure));
-}
-
-/** Carries a failure through p-retry, which knows errors only. */
-class FailedAttempt extends Error {
-  readonly failure: Failure;
-  /** Another attempt follows. */
-  isRetried = false;
-
-  constructor(failure: Failure) {
-    super(failure.message);
-    this.failure = failure;
-  }
-}
-
-/**
- * Milliseconds before the attempt is repeated; `undefined` when it is not: the failure is not transient, or the mint would
- * be over before the pause is (C11).
- */
-function pauseBeforeRetry(
-  { retryable, retryAfter = 0 }: Failure,
-  attemptNumber: number,
-  deadline: Deadline,
-): number | undefined {
-  if (!retryable) return undefined;
-  const backoff = FIRST_BACKOFF * 2 ** (attemptNumber - 1) * (1 + Math.random());
-  const pause = Math.max(backoff, retryAfter);
-  return pause < deadline.left ? pause : undefined;
-}
-
-/** Lets time pass on the cache's clock. Rejects when the mint is ended meanwhile. */
-async function passed(clock: Clock, delay: number, signal: AbortSignal): Promise<void> {
-  let timer: Timer | undefined;
-  const pause = new Promise<void>((resolve) => (timer = clock.setTimeout(resolve, delay)));
+async function otherState(
+  { loadOther }: MintInput,
+  refused: unknown,
+  signal: AbortSignal,
+): Promise<LoadedState | Failure | undefined> {
   try {
-    // The timer of the whole mint keeps the process alive while callers wait, so this one does not have to.
-    await leaveOnAbort(pause, signal);
-  } finally {
-    timer?.cancel();
+    return await loadOther?.(refused, signal);
+  } catch (error) {
+    return Failure.of(error as RemintError, "key");
   }
+}
+
+/** One attempt with its result, and those that follow where the grant repeats them. */
+async function attempts(
+  settings: MintSettings,
+  input: MintInput,
+  deadline: Deadline,
+  state: unknown,
+): Promise<MintResult> {
+  const { grant, clock } = settings;
+  const { signal } = deadline;
+  const presented = { state };
+  try {
+    const once = (): Promise<MintStep> => attempt(settings, input, deadline, state);
+    const step =
+      grant.retry === undefined
+        ? await once()
+        : await grant.retry(once, {
+            retries: grant.mintRetries ?? settings.retries,
+            signal,
+            clock,
+            timeLeft: () => deadline.timeLeft,
+            pauseAfter: (failed) => pauseAfter(failed, grant),
+            onRetry: (number, failed) => input.onRetry(number, failureOfStep(failed, grant).toEventError()),
+          });
+    return { presented, ...resultOf(step, settings, deadline) };
+  } catch (error) {
+    const failure = thawed(deadline.reason ?? failureOf(error, grant, true), deadline);
+    const isInDoubt = deadline.isAsking && (grant.server === undefined || wasSentUnder(signal));
+    return { presented, failure, isInDoubt };
+  }
+}
+
+/** How long the server asked to wait before the next attempt; `undefined`: there must be no other attempt. */
+function pauseAfter(step: MintStep, grant: GrantDefinition): number | undefined {
+  if (!("error" in step) || step.next !== undefined || step.isRefused === true) return undefined;
+  const { retryable, retryAfter = 0, owner } = failureOfStep(step, grant);
+  if (!retryable || owner === "nobody") return undefined;
+  return grant.isRepeatable || wasNeverSent(step.error) ? retryAfter : undefined;
+}
+
+function failureOfStep(step: MintStep, grant: GrantDefinition): Failure {
+  return failureOf("error" in step ? step.error : undefined, grant, true);
+}
+
+function resultOf(step: MintStep, settings: MintSettings, deadline: Deadline): MintResult {
+  const { grant, defaultTtl, maxTtl, clock } = settings;
+  const next = step.next === undefined ? {} : { next: step.next };
+  if ("isNobody" in step) return { failure: NOBODY, ...next };
+  if ("error" in step) {
+    const failure = failureOf(step.error, grant, true);
+    const isRefused = step.isRefused ?? failure.terminal;
+    return {
+      failure: thawed(failure, deadline),
+      isRefused,
+      isInDoubt: isUnanswered(step.error, deadline, grant),
+      ...next,
+    };
+  }
+  try {
+    checkResponse(step.response);
+    const isOwn = grant.server === undefined;
+    const token = minted(step.response, { sentAt: step.sentAt ?? clock.now(), defaultTtl, maxTtl, isOwn });
+    return { minted: token, ...next };
+  } catch (error) {
+    return { failure: thawed(failureOf(error, grant, true), deadline), ...next };
+  }
+}
+
+/** Whether a request was sent, as far as is known, and no answer came. */
+function isUnanswered(error: unknown, { signal }: Deadline, { server }: GrantDefinition): boolean {
+  const isOfNetwork = isRemintError(error) ? error.code === "ERR_TOKEN_NETWORK" : networkFailureOf(error) !== undefined;
+  return isOfNetwork && !wasNeverSent(error) && (server === undefined || wasSentUnder(signal));
+}
+
+/** A failure is nobody's when the process was frozen while it happened. */
+function thawed(failure: Failure, deadline: Deadline): Failure {
+  if (!deadline.wasFrozen || failure.owner === "nobody" || failure === NOBODY) return failure;
+  return failure.ownedBy("nobody");
 }
 
 /** Returns the token of the user's `initial` function; `undefined` when there is none that is still valid. */
@@ -303,8 +402,7 @@ async function fromSeed(
     const response = await leaveOnAbort(awaitUnder(signal, pending, seed), signal);
     if (response === undefined || response === null) return undefined;
     checkResponse(response);
-    const sentAt = Math.min(receivedAtOf(response) ?? Infinity, now);
-    const token = minted(response, { sentAt, defaultTtl, maxTtl, seeded: true, isOwn: true });
+    const token = mintedBefore(response, { now, defaultTtl, maxTtl });
     return token.expiresAt <= clock.now() ? undefined : { ...token, seeded: true };
   } catch (error) {
     if (signal.aborted) throw error;
@@ -313,53 +411,69 @@ async function fromSeed(
   }
 }
 
-/** The grants of the mints in progress, by the signal of their mint. */
-const grants = new WeakMap<AbortSignal, GrantDefinition>();
+/** Returns a token that the user had before, with its lifetime: a date in the past means that it has expired. */
+export function mintedBefore(
+  response: InitialToken,
+  { now, defaultTtl, maxTtl }: { readonly now: number; readonly defaultTtl: number; readonly maxTtl: number },
+): Minted {
+  const sentAt = Math.min(receivedAtOf(response) ?? Infinity, now);
+  return minted(response, { sentAt, defaultTtl, maxTtl, seeded: true, isOwn: true });
+}
+
+/** Whose code runs under a signal: a grant, or the source of its state. */
+const running = new WeakMap<AbortSignal, object>();
+
+/** Records that code of this grant, or of the source of its state, runs under a signal. */
+export function runsFor(signal: AbortSignal, owner: object): void {
+  running.set(signal, owner);
+}
 
 /**
  * Whether the caller is code of this grant: the grant itself, or a function of the user's that it calls. If such code asked
  * its own cache for a token, it would wait for itself.
  */
 export function isRunning(grant: GrantDefinition): boolean {
-  return runsUnder((signal) => grants.get(signal) === grant);
+  return runsUnder((signal) => {
+    const owner = running.get(signal);
+    return owner !== undefined && (owner === grant || owner === grant.source);
+  });
 }
 
 async function attempt(
-  { grant, clock, defaultTtl, maxTtl }: MintSettings,
-  { previous, state }: MintInput,
-  { signal }: Deadline,
-): Promise<Minted> {
+  { grant, clock }: MintSettings,
+  { previous, target, mayStart }: MintInput,
+  deadline: Deadline,
+  state: unknown,
+): Promise<MintStep> {
+  const { signal } = deadline;
+  // Returned, because what repeats attempts knows errors only.
+  if (mayStart?.() === false) return { error: MAY_NOT_START };
   const sentAt = clock.now();
   const sentAtMonotonic = clock.monotonic();
   const pending = { what: `the grant's function "mint"`, isServer: false };
+  const context = { signal, previous, state, ...(target && { target: target.parameters }) };
+  deadline.isAsking = true;
+  noteSent(signal, false);
+  let step: MintStep;
   try {
     // The grant may ignore its signal, so the attempt does not wait for the grant once the signal has aborted.
-    const response = await leaveOnAbort(
-      awaitUnder(signal, pending, () => grant.mint({ signal, previous, state })),
+    step = await leaveOnAbort(
+      awaitUnder(signal, pending, () => grant.mint(context)),
       signal,
     );
-    keepStateOnFailure(response, () => checkResponse(response));
-    // If one of the clocks jumped during the attempt, the earlier time is safe: the token seems to expire earlier.
-    const earlier = Math.min(sentAt, Math.floor(clock.now() - (clock.monotonic() - sentAtMonotonic)));
-    return minted(response, { sentAt: earlier, defaultTtl, maxTtl, isOwn: grant.server === undefined });
   } catch (error) {
-    const failure = failureOf(error, grant, true);
-    throw new FailedAttempt(leaveState(failure, stateLeftBy(Object(error) as object)));
+    if (signal.aborted) throw error;
+    step = { error };
   }
+  deadline.isAsking = false;
+  if (!("response" in step) || step.sentAt !== undefined) return step;
+  // If one of the clocks jumped during the attempt, the earlier time is safe: the token seems to expire earlier.
+  const earlier = Math.min(sentAt, Math.floor(clock.now() - (clock.monotonic() - sentAtMonotonic)));
+  return { ...step, sentAt: earlier };
 }
 
-/**
- * Runs a check. If it fails, records the state in the response: a new refresh token counts even without a usable token.
- */
-function keepStateOnFailure(response: unknown, check: () => void): void {
-  try {
-    check();
-  } catch (error) {
-    throw leaveState(error as Error, (Object(response) as { state?: unknown }).state);
-  }
-}
-
-function checkResponse(response: unknown): asserts response is TokenResponse {
+/** Checks a token response. @throws {RemintError} `ERR_TOKEN_RESPONSE` when it holds no usable token. */
+export function checkResponse(response: unknown): asserts response is TokenResponse {
   if (typeof response !== "object" || response === null) {
     throw tokenResponseError(`the grant did not return a token response { access_token, ... } but ${kindOf(response)}`);
   }
@@ -367,6 +481,21 @@ function checkResponse(response: unknown): asserts response is TokenResponse {
   usableValue(access_token);
   schemeOf(token_type);
 }
+
+/** Nobody is signed in: the grant has no user for whom it could get a token. */
+export const NOBODY: Failure = new Failure("key", {
+  code: "ERR_NO_SESSION",
+  message: "no token is available: nobody is signed in",
+  retryable: false,
+  terminal: true,
+});
+
+/** The process that holds the lease of a fleet was held up, and must not send any more. */
+export const MAY_NOT_START: Failure = new Failure("nobody", {
+  code: "ERR_STORE",
+  message: "no token is available: the store through which processes share tokens gave the lease to another process",
+  retryable: true,
+});
 
 /** Says what has not answered in time, as far as that is known. */
 function timeoutFailure(limit: number, signal: AbortSignal): Failure {
@@ -388,6 +517,7 @@ function revocationTimeoutError(limit: number): RemintError {
 /** Describes what a grant threw: any value, also one whose members cannot be read. */
 function failureOf(error: unknown, grant: GrantDefinition, isMint: boolean): Failure {
   try {
+    if (isFailure(error)) return error;
     return readableFailureOf(error, grant, isMint);
   } catch {
     const message = "no token is available: the grant failed";

@@ -7,21 +7,25 @@
  */
 import { systemClock } from "../base/clock.ts";
 import { assertClock, assertFunction, assertOptions, count, duration, flag, optionError } from "../base/options.ts";
-import { usableValue } from "./access-token.ts";
+import { schemeOf, usableValue } from "./access-token.ts";
 import { receivedAtOf } from "./expiry.ts";
-import { definitionOf } from "./grant.ts";
+import { mintedBefore } from "./mint.ts";
+import { grantDefinition } from "./custom-grant.ts";
 import { requestRules } from "./origins.ts";
 import { ownSupply, storeDefinitionOf } from "./supply.ts";
 import type { Clock } from "../base/clock.ts";
-import type { Grant, GrantDefinition, MintFunction } from "./grant.ts";
-import type { FleetCache, FleetStore, TokenSupply } from "./supply.ts";
+import type { MintFunction } from "./custom-grant.ts";
+import type { Grant, StateSource } from "./grant.ts";
+import type { FleetCache, FleetStore, SupplySettings, TokenSupply } from "./supply.ts";
 import type { EventListener, InitialToken, Origins, RequestRules } from "./types.ts";
 
 /** The options of `createTokenCache`. */
 export interface TokenCacheOptions {
   /**
-   * How a token is obtained: `clientCredentialsGrant({ ... })` or another grant, or an async function
-   * `({ signal }) => ({ access_token, expires_in })`.
+   * How a token is obtained: `clientCredentialsGrant({ ... })` or another grant, or a function
+   * `({ signal }) => ({ access_token, expires_in })`, sync or async. A function that returns `null` says that nobody is
+   * signed in: requests then go without a token. A function is never called again to repeat a failed call, and is not
+   * aborted before `landingTimeout`, because it may use something up.
    */
   readonly grant: Grant | MintFunction;
   /**
@@ -33,7 +37,8 @@ export interface TokenCacheOptions {
   readonly origins?: Origins | undefined;
   /**
    * A token that exists already, or an async function that may return one. The function is called once, before the
-   * first mint. If it fails or returns an expired token, the grant is used.
+   * first mint. If it fails or returns an expired token, the grant is used. It is a hint: what a store or a sign-in has
+   * counts more.
    */
   readonly initial?: InitialToken | (() => Promise<InitialToken | undefined>) | undefined;
   /**
@@ -72,11 +77,19 @@ export interface TokenCacheOptions {
    * @defaultValue none: as long as the response says
    */
   readonly maxTtl?: number | undefined;
-  /** Milliseconds a mint may take, retries included. @defaultValue 10_000 (10 seconds) */
+  /** Milliseconds that callers wait for a mint, retries included. @defaultValue 10_000 (10 seconds) */
   readonly mintTimeout?: number | undefined;
   /**
-   * How often a mint is repeated after a transient failure. A grant with a refresh token is never repeated, because the
-   * failed attempt may have used up the refresh token.
+   * Milliseconds after which a mint is cut that must not be aborted sooner, because only its answer holds the next refresh
+   * token. Its callers have left after `mintTimeout`. At least `mintTimeout`.
+   *
+   * @defaultValue 60_000 (1 minute)
+   */
+  readonly landingTimeout?: number | undefined;
+  /**
+   * How often a mint of a grant with a token endpoint is repeated after a transient failure. With a refresh token it is
+   * repeated only when the request was never sent. Functions and `customGrant` are not repeated: see the option
+   * `mintRetries` of `customGrant`.
    *
    * @defaultValue 2
    */
@@ -88,25 +101,21 @@ export interface TokenCacheOptions {
    * @defaultValue false
    */
   readonly allowHttp?: boolean | undefined;
+  /** `false`: nothing is printed as a warning. @defaultValue true */
+  readonly warnings?: boolean | undefined;
 }
 
 /** {@link TokenCacheOptions} after the checks, with defaults. */
-export interface CacheSettings {
-  readonly grant: GrantDefinition;
-  readonly clock: Clock;
+export interface CacheSettings extends SupplySettings {
   readonly rules: RequestRules;
+  /** Makes the rules of a target that has origins of its own. */
+  readonly rulesFor: (origins: Origins) => RequestRules;
   /** The user's `initial`, if it is a token. */
   readonly initial: InitialToken | undefined;
   /** The user's `initial`, if it is a function. */
   readonly seed: (() => Promise<InitialToken | undefined>) | undefined;
-  /** Calls the user's listener and never throws. */
-  readonly notify: EventListener | undefined;
   readonly refreshBuffer: number;
   readonly minValidity: number;
-  readonly defaultTtl: number;
-  readonly maxTtl: number;
-  readonly mintTimeout: number;
-  readonly retries: number;
   readonly supply: TokenSupply;
   /** The cache has a store, so other processes use the token too. */
   readonly isShared: boolean;
@@ -120,32 +129,57 @@ export interface CacheSettings {
 export function cacheSettings(options: TokenCacheOptions): CacheSettings {
   assertOptions("createTokenCache", options);
   const { initial, onEvent, clock = systemClock } = options;
-  const grant = definitionOf(options.grant);
+  const grant = grantDefinition(options.grant);
   assertFunction("onEvent", onEvent);
   assertClock(clock);
+  assertKeeper(grant.source, options.store);
   const mintTimeout = duration("mintTimeout", options.mintTimeout, 10_000);
   if (mintTimeout === 0) throw optionError("mintTimeout", mintTimeout, "more than 0 milliseconds");
-  const notify = safeListener(onEvent);
-  const minting = {
+  const landingTimeout = duration("landingTimeout", options.landingTimeout, Math.max(60_000, mintTimeout));
+  if (landingTimeout < mintTimeout) throw optionError("landingTimeout", landingTimeout, "at least mintTimeout");
+  const minting: SupplySettings = {
     grant,
     clock,
     mintTimeout,
+    landingTimeout,
     defaultTtl: duration("defaultTtl", options.defaultTtl ?? grant.defaultTtl, 30 * 60_000),
     maxTtl: options.maxTtl === undefined ? Infinity : duration("maxTtl", options.maxTtl, 0),
     retries: count("mintRetries", options.mintRetries, 2),
+    notify: safeListener(onEvent),
+    warns: flag("warnings", options.warnings, true),
   };
+  const allowHttp = flag("allowHttp", options.allowHttp);
   const minValidity = duration("minValidity", options.minValidity, 10_000);
-  return {
+  const isShared = options.store !== undefined;
+  const initialToken = typeof initial === "function" ? undefined : checkedInitial(initial);
+  if (initialToken !== undefined) {
+    // Before the supply is made, which takes over the grant.
+    mintedBefore(initialToken, { now: clock.now(), defaultTtl: minting.defaultTtl, maxTtl: minting.maxTtl });
+  }
+  const rules = requestRules(options.origins, grant, allowHttp);
+  const settings: Omit<CacheSettings, "supply"> = {
     ...minting,
-    rules: requestRules(options.origins, grant, flag("allowHttp", options.allowHttp)),
-    initial: typeof initial === "function" ? undefined : checkedInitial(initial),
-    seed: typeof initial === "function" ? initial : undefined,
-    notify,
+    rules,
+    rulesFor: (origins) => requestRules(origins, grant, allowHttp),
+    // With a store, the token may be older than what the store has: the store is asked first.
+    initial: isShared ? undefined : initialToken,
+    seed: typeof initial === "function" ? initial : isShared && initialToken ? async () => initialToken : undefined,
     refreshBuffer: duration("refreshBuffer", options.refreshBuffer, 60_000),
     minValidity,
-    supply: supplyOf(options, { ...minting, minValidity, notify }),
-    isShared: options.store !== undefined,
+    isShared,
   };
+  // Last, because a supply takes over the state of its grant.
+  return { ...settings, supply: supplyOf(options, { ...minting, minValidity }) };
+}
+
+/** @throws {TypeError} When a function gives the state, and nothing would keep the next one. */
+function assertKeeper(source: StateSource | undefined, store: FleetStore | undefined): void {
+  if (source?.load === undefined || source.save !== undefined || store !== undefined) return;
+  const { load, save } = source.names;
+  throw new TypeError(
+    `"${load}" is a function, so "${save}" must be given too, or the cache a "store": otherwise a new ${load} that the ` +
+      `server returns would be lost, and the function would return the one that is used up`,
+  );
 }
 
 function supplyOf(options: TokenCacheOptions, settings: Omit<FleetCache, "origins" | "poolKey">): TokenSupply {
@@ -164,6 +198,7 @@ function checkedInitial(initial: InitialToken | undefined): InitialToken | undef
   if (typeof initial !== "object" || initial === null) throw optionError("initial", initial, expected);
   try {
     usableValue(initial.access_token);
+    schemeOf(initial.token_type);
   } catch (error) {
     throw new TypeError(`"initial" must be ${expected}: ${(error as Error).message}`, { cause: error });
   }

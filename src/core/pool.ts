@@ -14,7 +14,7 @@ import { isPooledCache } from "./token-cache.ts";
 import { policyHalf } from "./types.ts";
 import type { Clock } from "../base/clock.ts";
 import type { PooledCache } from "./token-cache.ts";
-import type { CloseOptions, TokenCache } from "./types.ts";
+import type { CloseOptions, CloseReport, SignInResponse, SignOutOptions, TokenCache } from "./types.ts";
 
 /** The options of `createTokenPool`. */
 export interface TokenPoolOptions {
@@ -23,7 +23,7 @@ export interface TokenPoolOptions {
    * to return a new cache every time.
    */
   readonly create: (key: string) => TokenCache;
-  /** How many caches are kept. Caches with a mint in progress are kept beyond this number. @defaultValue 10_000 */
+  /** How many caches are kept. Caches with a mint or a save in progress are kept beyond it. @defaultValue 10_000 */
   readonly maxSize?: number | undefined;
   /**
    * Milliseconds after its last use from which a cache is removed. Checked when the pool is used; there is no timer.
@@ -33,6 +33,14 @@ export interface TokenPoolOptions {
   readonly idleTtl?: number | undefined;
   /** Where the pool reads the time. @defaultValue the machine's clocks */
   readonly clock?: Clock | undefined;
+}
+
+/** What the close of a pool found unfinished, by key. */
+export interface PoolCloseReport {
+  /** Mints that were still in progress. */
+  readonly inFlight: readonly string[];
+  /** New states, such as refresh tokens, that could not be saved. */
+  readonly unsaved: readonly string[];
 }
 
 /** Token caches by key, for example one per user. */
@@ -48,14 +56,31 @@ export interface TokenPool {
    */
   get(key: string): TokenCache;
   /**
-   * Closes the cache of a key and forgets it, for example when a user signs out. Resolves to whether there was one.
+   * Takes over a sign-in for a key: {@link TokenCache.signIn}. A key names a sign-in, and not a user or a browser: take a new
+   * one for every sign-in where you can.
    *
-   * @throws {TypeError} When it is to revoke and the grant cannot. The cache is kept then.
-   * @throws {RemintError} When the revocation failed. The cache is forgotten nevertheless.
+   * @throws {TypeError} As `get` and `signIn` of the cache do.
+   * @throws {RemintError} When the sign-in could not be stored.
    */
-  release(key: string, options?: CloseOptions): Promise<boolean>;
-  /** Closes every cache, including those that were removed from the pool and are still in use. */
-  close(): Promise<void>;
+  signIn(key: string, response: SignInResponse): Promise<void>;
+  /**
+   * Ends the session of a key, in every process: {@link TokenCache.signOut}.
+   *
+   * @throws {TypeError} When it is to revoke and the grant cannot, or when the grant stands for no user.
+   * @throws {RemintError} When the revocation failed, or the store: the session is over in this process nevertheless.
+   */
+  signOut(key: string, options?: SignOutOptions): Promise<void>;
+  /**
+   * Closes the cache of a key and forgets it: this process lets go of it, and the session goes on. Resolves to what was
+   * unfinished, or to `undefined` when the key had no cache.
+   */
+  release(key: string, options?: CloseOptions): Promise<CloseReport | undefined>;
+  /**
+   * Closes every cache, including those that were removed from the pool and are still in use.
+   *
+   * @returns The keys for which something was unfinished when the time was up.
+   */
+  close(options?: CloseOptions): Promise<PoolCloseReport>;
 }
 
 /**
@@ -142,25 +167,34 @@ class LruTokenPool implements TokenPool {
     return entry.state.handle;
   }
 
-  async release(key: string, options?: CloseOptions): Promise<boolean> {
-    const state = this.#entries.get(key)?.state ?? this.#evicted.get(key)?.deref();
-    if (options?.revoke === true) state?.assertRevocable();
-    this.#entries.delete(key);
-    this.#evicted.delete(key);
-    await state?.close(options);
-    return state !== undefined;
+  async signIn(key: string, response: SignInResponse): Promise<void> {
+    await this.get(key).signIn(response);
   }
 
-  async close(): Promise<void> {
+  async signOut(key: string, options?: SignOutOptions): Promise<void> {
+    await this.get(key).signOut(options);
+  }
+
+  async release(key: string, options?: CloseOptions): Promise<CloseReport | undefined> {
+    const state = this.#entries.get(key)?.state ?? this.#evicted.get(key)?.deref();
+    this.#entries.delete(key);
+    this.#evicted.delete(key);
+    return state?.close(options);
+  }
+
+  async close(options?: CloseOptions): Promise<PoolCloseReport> {
     this.#closed = true;
-    const states = [...this.#entries.values()].map((entry) => entry.state);
-    for (const reference of this.#evicted.values()) {
-      const state = reference.deref();
-      if (state !== undefined) states.push(state);
-    }
+    const states = [...this.#entries].map(([key, entry]) => ({ key, state: entry.state as PooledCache | undefined }));
+    for (const [key, reference] of this.#evicted) states.push({ key, state: reference.deref() });
     this.#entries.clear();
     this.#evicted.clear();
-    await Promise.all(states.map((state) => state.close()));
+    const reports = await Promise.all(
+      states.map(async ({ key, state }) => ({ key, ...(await state?.close(options)) })),
+    );
+    return {
+      inFlight: reports.filter((report) => report.inFlight === true).map((report) => report.key),
+      unsaved: reports.filter((report) => report.unsaved === true).map((report) => report.key),
+    };
   }
 
   #createCache(key: string): PooledCache {
@@ -176,7 +210,7 @@ class LruTokenPool implements TokenPool {
   }
 
   /**
-   * Removes idle caches, and the least recently used ones above `maxSize`. A cache with a mint in progress stays.
+   * Removes idle caches, and the least recently used ones above `maxSize`. A cache with a mint, a save or a revocation in progress stays.
    *
    * @param keptKey The key that is in use right now.
    */
@@ -184,7 +218,7 @@ class LruTokenPool implements TokenPool {
     let excess = this.#entries.size - this.#maxSize;
     for (const [key, { state, usedAt }] of this.#entries) {
       if (excess <= 0 && now - usedAt < this.#idleTtl) return;
-      if (key === keptKey || state.isMinting) continue;
+      if (key === keptKey || state.isBusy) continue;
       this.#entries.delete(key);
       this.#evicted.set(key, new WeakRef(state));
       this.#collected.register(state, key);

@@ -14,6 +14,7 @@
  * @module
  */
 import { isSameToken } from "./storm-guard.ts";
+import { REPLACED } from "./supply.ts";
 import type { Rejection } from "../base/errors.ts";
 import type { AccessTokenRecord } from "./access-token.ts";
 import type { CachedToken } from "./expiry.ts";
@@ -37,6 +38,8 @@ export interface RenewalHost {
   charge(token: TokenIdentity, site: RequestTarget): boolean;
   /** Charges the mint, if one is needed, and forgets the token (C6). `false`: the storm guard refuses. */
   reject(token: TokenIdentity, site: RequestTarget, costsMint: boolean): boolean;
+  /** Whether a token belongs to a session in whose place there is another (C15). */
+  isOfOtherSession(token: AccessTokenRecord): boolean;
 }
 
 /** What {@link Renewal.next} takes. */
@@ -51,12 +54,12 @@ export class TokenRenewal implements Renewal {
   readonly #site: RequestTarget;
   /** The number of the last flight begun before the request's first rejection. */
   readonly #before: number;
-  #rejected: TokenIdentity;
+  #rejected: AccessTokenRecord;
   /** The values of all tokens that the request was rejected with. */
   readonly #values: string[];
   #second = false;
 
-  constructor(host: RenewalHost, rejected: TokenIdentity, site: RequestTarget, before: number) {
+  constructor(host: RenewalHost, rejected: AccessTokenRecord, site: RequestTarget, before: number) {
     this.#host = host;
     this.#rejected = rejected;
     this.#values = [rejected.value];
@@ -66,12 +69,14 @@ export class TokenRenewal implements Renewal {
 
   async next(options: NextOptions = {}): Promise<RenewedToken> {
     for (;;) {
+      this.#assertSession(options.rejected);
       const current = this.#host.current();
       if (current !== undefined && this.#answers(current.token)) return this.#yield(current.token);
       const flight = this.#host.flight() ?? this.#begin(current, options.rejected);
       // The storm guard began to refuse after the rejection was charged: the request tries the cached token once more.
       if (flight === undefined) return { token: current!.token, final: true };
       const token = await flight.wait(options.signal, options.rejected);
+      if (token.session !== this.#rejected.session) this.#assertSession(options.rejected);
       if (this.#answers(token) || this.#wasMintedBy(flight, token)) return this.#yield(token);
     }
   }
@@ -86,6 +91,11 @@ export class TokenRenewal implements Renewal {
     const isFresh = flight !== undefined && flight.number > this.#before;
     const costsMint = !isFresh && this.#host.failure() === undefined;
     return this.#host.reject(this.#rejected, this.#site, costsMint);
+  }
+
+  /** The request was sent under a session, and is not sent under another. */
+  #assertSession(rejected: Rejection | undefined): void {
+    if (this.#host.isOfOtherSession(this.#rejected)) throw REPLACED.toError(rejected);
   }
 
   /**

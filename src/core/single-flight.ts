@@ -9,13 +9,15 @@
 import { leaveOnAbort } from "../base/abort.ts";
 import { throwOwnError } from "./failures.ts";
 import type { Rejection } from "../base/errors.ts";
-import type { MintCause } from "./types.ts";
+import type { MintCause, Session } from "./types.ts";
 
 /** One mint in progress. */
 export class Flight<T> {
   /** The number of the flight within its cache. Flights are ordered by this counter and never by a clock (C7). */
   readonly number: number;
   readonly cause: MintCause;
+  /** The session under which its callers wait; `undefined` when it was not known. */
+  readonly session: Session | undefined;
   /** Rejects with a {@link Failure} that many callers share: see {@link Flight.wait}. */
   readonly promise: Promise<T>;
   /**
@@ -33,8 +35,7 @@ export class Flight<T> {
 
   /** @param hold Keeps the process alive while callers wait. Called for each of them. */
   constructor(
-    number: number,
-    cause: MintCause,
+    { number, cause, session }: Pick<Flight<T>, "number" | "cause" | "session">,
     promise: Promise<T>,
     hold: (awaited: boolean) => void,
     rejected: Set<string> = new Set(),
@@ -42,6 +43,7 @@ export class Flight<T> {
     this.rejected = rejected;
     this.number = number;
     this.cause = cause;
+    this.session = session;
     this.promise = promise;
     this.#hold = hold;
     // No caller waits for a background flight: its failure is an event and must not be an unhandled rejection (C12).

@@ -9,32 +9,41 @@
  */
 import { abortReason } from "../base/abort.ts";
 import { isRemintError, RemintError } from "../base/errors.ts";
-import { stateLeftBy } from "../base/left-state.ts";
-import { optionError } from "../base/options.ts";
+import { LruMap } from "../base/lru.ts";
+import { assertOptions, duration, optionError } from "../base/options.ts";
 import { printableUrl } from "../base/url.ts";
 import { AccessTokenRecord } from "./access-token.ts";
-import { CachedToken, receivedAtOf } from "./expiry.ts";
+import { CachedToken } from "./expiry.ts";
 import { Failure, FailureMemory } from "./failures.ts";
-import { isRunning, minted, runRevocation } from "./mint.ts";
+import { isRunning, mintedBefore, NOBODY } from "./mint.ts";
 import { cacheSettings } from "./options.ts";
 import { TokenRenewal } from "./renewal.ts";
 import { Flight } from "./single-flight.ts";
 import { isSameToken, StormGuard } from "./storm-guard.ts";
+import { CLOSED, ENDED, noSessionError, REPLACED } from "./supply.ts";
+import { targetOf } from "./target.ts";
 import { policyKey } from "./types.ts";
 import type { FailurePhase, PoolFailures } from "./failures.ts";
+import type { Target } from "./grant.ts";
 import type { CacheSettings, TokenCacheOptions } from "./options.ts";
 import type { RenewalHost } from "./renewal.ts";
 import type { SharedGuard, TokenIdentity } from "./storm-guard.ts";
-import type { Obtained, TokenNeed } from "./supply.ts";
+import type { Obtained, SupplyMember, TokenNeed, TokenSupply } from "./supply.ts";
 import type {
   AccessToken,
   CloseOptions,
+  CloseReport,
   MintCause,
+  Origins,
   PolicyHalf,
   Renewal,
   RequestRules,
   RequestTarget,
+  Session,
+  SignInResponse,
+  SignOutOptions,
   SkipReason,
+  TargetOptions,
   TokenCache,
 } from "./types.ts";
 
@@ -67,7 +76,7 @@ export interface PoolShare {
 /**
  * What a pool needs of a cache. Two copies of this package may meet here: a pool takes the caches of the other copy too.
  */
-export type PooledCache = Pick<CacheState, "handle" | "isMinting" | "assertRevocable" | "close" | "joinPool">;
+export type PooledCache = Pick<CacheState, "handle" | "isBusy" | "close" | "joinPool">;
 
 /** Returns whether the half of a cache is that of a cache which a pool can take. No `instanceof`: see above. */
 export function isPooledCache(half: unknown): half is PooledCache {
@@ -75,19 +84,29 @@ export function isPooledCache(half: unknown): half is PooledCache {
 }
 
 /**
- * A token cache as the library sees it. Users hold a {@link SharedTokenCache}, which has four of its methods.
+ * A token cache as the library sees it. Users hold a {@link SharedTokenCache}, which has some of its methods.
  *
  * - A call that finds a fresh token is synchronous: no promise, no lock, no allocation (C1).
  * - Any number of callers that need a token share one mint (C2).
  * - In the soft window the token is served at once, and one refresh runs in the background (C3).
  * - In the hard window callers wait for a new token, for at most half of the time that is left (C4).
  * - A token is forgotten by value: a late 401 for an old token changes nothing (C5).
+ * - A request stays with the session under which it was sent or began to wait (C15).
+ * - The caches of other targets of the same session hang on this one and share its supply (C17).
  */
-export class CacheState implements PolicyHalf {
+export class CacheState implements PolicyHalf, SupplyMember {
   /** What users hold. One object per cache, so that a key of a pool always returns the same one. */
   readonly handle: TokenCache = new SharedTokenCache(this);
   readonly rules: RequestRules;
+  readonly target: Target | undefined;
   readonly #settings: CacheSettings;
+  readonly #supply: TokenSupply;
+  /** The cache of which {@link TokenCache.for} made this one; otherwise this cache itself. */
+  readonly #root: CacheState;
+  /** The caches of other targets, by target and origins. */
+  #targets: LruMap<string, CacheState> | undefined;
+  #share: PoolShare | undefined;
+  #poolKey = "";
   #failures: FailureMemory;
   #guard: StormGuard;
   #entry: CachedToken | undefined;
@@ -102,25 +121,30 @@ export class CacheState implements PolicyHalf {
    * The rejected token whose replacement is charged and has not begun. Other requests rejected with it are not charged.
    */
   #charged: TokenIdentity | undefined;
+  /** How the session of before has ended. */
+  #overWith: Failure = REPLACED;
   /** How many flights have begun. */
   #flightCount = 0;
-  /** What the last mint left for the next one, for example a refresh token. */
-  #state: unknown;
   /** The user's `initial` function, until it was called. */
   #seed: CacheSettings["seed"];
   #closed = false;
 
-  constructor(settings: CacheSettings) {
+  /** @param targeted The cache on which this one hangs, and what its token is for. */
+  constructor(settings: CacheSettings, targeted?: Targeted) {
+    const { clock, defaultTtl, maxTtl, initial } = settings;
     this.#settings = settings;
-    this.rules = settings.rules;
-    this.#failures = new FailureMemory(settings.clock);
-    this.#guard = new StormGuard(settings.clock);
-    this.#state = settings.grant.state;
-    this.#seed = settings.seed;
-    if (settings.initial !== undefined) {
-      const { initial, clock, defaultTtl, maxTtl } = settings;
-      const sentAt = Math.min(receivedAtOf(initial) ?? Infinity, clock.now());
-      this.#cacheToken(minted(initial, { sentAt, defaultTtl, maxTtl, seeded: true, isOwn: true }), 0);
+    this.#root = targeted?.root ?? this;
+    this.target = targeted?.target;
+    this.rules = targeted?.rules ?? settings.rules;
+    this.#supply = targeted === undefined ? settings.supply : settings.supply.for(targeted.target);
+    this.#failures = new FailureMemory(clock);
+    this.#guard = new StormGuard(clock);
+    // The user's token is for the grant's own target.
+    this.#seed = targeted === undefined ? settings.seed : undefined;
+    this.#supply.join(this);
+    if (initial !== undefined && targeted === undefined) {
+      const token = mintedBefore(initial, { now: clock.now(), defaultTtl, maxTtl });
+      this.#cacheToken({ ...token, session: this.#supply.session, seeded: true }, 0);
     }
   }
 
@@ -154,19 +178,93 @@ export class CacheState implements PolicyHalf {
     return Promise.resolve();
   }
 
-  async close({ revoke = false }: CloseOptions = {}): Promise<void> {
-    if (revoke) this.assertRevocable();
+  signIn(response: SignInResponse): Promise<void> {
+    // Not async: the session before is over when the call returns.
+    try {
+      if (this.#closed) throw CLOSED.toError();
+      return this.#settings.supply.signIn(response);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async signOut(options: SignOutOptions = {}): Promise<void> {
+    const { grant, supply } = this.#settings;
+    assertOptions("signOut", options);
+    const { revoke = grant.revoke !== undefined } = options;
+    if (this.#closed) throw CLOSED.toError();
+    if (grant.signIn === undefined) throw noSessionError("signOut");
+    if (revoke && grant.revoke === undefined) {
+      throw new TypeError(`"revoke: true" needs a grant that can revoke: give it a revocationEndpoint or an issuer`);
+    }
+    await supply.signOut({ revoke, tokens: this.#root.#lastTokens() });
+  }
+
+  for(options: TargetOptions): TokenCache {
+    assertOptions("for", options);
+    const { origins, ...parameters } = options;
+    const target = targetOf(parameters);
+    const root = this.#root;
+    root.#targets ??= new LruMap(MOST_TARGETS);
+    const name = `${target.fingerprint} ${originsKey(origins)}`;
+    let cache = root.#targets.use(name);
+    if (cache === undefined) {
+      const settings = root.#settings;
+      const rules = origins === undefined ? settings.rules : settings.rulesFor(origins);
+      cache = new CacheState(settings, { root, target, rules });
+      if (root.#closed) cache.shut();
+      if (root.#share !== undefined) cache.joinPool(root.#share, root.#poolKey);
+      root.#targets.set(name, cache);
+    }
+    return cache.handle;
+  }
+
+  async close(options: CloseOptions = {}): Promise<CloseReport> {
+    assertOptions("close", options);
+    const within = duration("within", options.within, this.#settings.mintTimeout);
+    // The supply shuts every cache that is joined to it.
+    return this.#settings.supply.close({ within });
+  }
+
+  /** Holds no token any more and begins no flight. */
+  shut(): void {
     this.#closed = true;
     this.#entry = undefined;
-    const flight = this.#flight;
-    this.#abandon?.(CLOSED);
-    await flight?.promise.catch(() => {});
-    const token = this.#lastToken;
-    const state = this.#state;
-    if (revoke && (token !== undefined || state !== undefined)) await runRevocation(this.#settings, token, state);
-    // Kept until here, so that a revocation that failed can be repeated.
     this.#lastToken = undefined;
-    this.#state = undefined;
+    this.#abandon?.(CLOSED);
+  }
+
+  /** The session whose token this cache holds is over, or another has begun. */
+  sessionOver(how: "replaced" | "ended" | "nobody"): void {
+    this.#entry = undefined;
+    this.#lastToken = undefined;
+    this.#forgotten = undefined;
+    this.#charged = undefined;
+    this.#failures.clear(false);
+    this.#overWith = how === "ended" ? ENDED : how === "nobody" ? NOBODY : REPLACED;
+    // Callers that wait under no known session belong to the one that now is.
+    if (this.#flight?.session === undefined) return;
+    const abandon = this.#abandon;
+    this.#endFlight(this.#flight);
+    abandon?.(this.#overWith);
+  }
+
+  landed(obtained: Obtained): void {
+    if (this.#closed) return;
+    const { late, seeded } = obtained;
+    let token: AccessTokenRecord;
+    try {
+      token = this.#cacheToken(obtained, ++this.#flightCount, this.#flight?.rejected);
+    } catch {
+      return;
+    }
+    this.#failures.clear(seeded !== true);
+    const { expiresAt } = token;
+    if (late !== undefined) this.#settings.notify?.({ name: "minted", ...late, expiresAt, repeated: false });
+  }
+
+  get session(): Session | undefined {
+    return this.#supply.session;
   }
 
   get onTrial(): boolean {
@@ -175,17 +273,18 @@ export class CacheState implements PolicyHalf {
 
   accepted(token: AccessToken, target: RequestTarget): void {
     this.#guard.accepted(token as AccessTokenRecord, target);
-    if (this.#guard.isClear) this.#settings.supply.accepted?.(token.value);
+    if (this.#guard.isClear) this.#supply.accepted?.(token.value);
   }
 
   rejected(rejected: AccessToken, target: RequestTarget): Renewal | undefined {
     if (this.#closed) return undefined;
-    const token: TokenIdentity = rejected as AccessTokenRecord;
+    const token = rejected as AccessTokenRecord;
     const flightsBefore = this.#flightCount;
     const entry = this.#validEntry();
     const hasOther = entry !== undefined && entry.token.value !== token.value;
     // A renewal costs nothing when there is another token, a flight, or a remembered failure. It is then not charged
     // (C8).
+    if (this.#isOfOtherSession(token)) return new TokenRenewal(this.#renewalHost(), token, target, flightsBefore);
     const costsMint = !hasOther && this.#flight === undefined && this.#activeFailure() === undefined;
     if (!hasOther && !this.#reject(token, target, costsMint)) return undefined;
     return new TokenRenewal(this.#renewalHost(), token, target, flightsBefore);
@@ -195,23 +294,10 @@ export class CacheState implements PolicyHalf {
     this.#settings.notify?.({ name: "skipped", reason, url: printableUrl(url) });
   }
 
-  /** @throws {TypeError} When the grant cannot revoke tokens, or other processes use the token too. */
-  assertRevocable(): void {
-    const { grant, isShared } = this.#settings;
-    if (isShared) {
-      throw new TypeError(
-        `"revoke: true" is refused with a store: other processes may be using the token. Revoke it at the authorization ` +
-          `server when the last of them is done`,
-      );
-    }
-    if (grant.revoke === undefined) {
-      throw new TypeError(`"revoke: true" needs a grant that can revoke: give it a revocationEndpoint or an issuer`);
-    }
-  }
-
-  /** Whether a mint is in progress. A pool does not evict the cache then. */
-  get isMinting(): boolean {
-    return this.#flight !== undefined;
+  /** Whether a mint, a save or a revocation is outstanding. A pool does not evict the cache then. */
+  get isBusy(): boolean {
+    if (this.#flight !== undefined || this.#settings.supply.isBusy) return true;
+    return this.#targets !== undefined && [...this.#targets].some(([, cache]) => cache.#flight !== undefined);
   }
 
   /**
@@ -219,9 +305,26 @@ export class CacheState implements PolicyHalf {
    */
   joinPool(share: PoolShare, key: string): void {
     const { clock, grant } = this.#settings;
-    const shared = grant.server === undefined ? undefined : share.failures.viewOf(grant.server, key);
-    this.#failures = new FailureMemory(clock, shared);
+    this.#share = share;
+    this.#poolKey = key;
+    const server = grant.server && {
+      ...grant.server,
+      target: [grant.server.target, this.target?.fingerprint ?? ""].join(" "),
+    };
+    this.#failures = new FailureMemory(clock, server && share.failures.viewOf(server, key));
     this.#guard = new StormGuard(clock, share.guard);
+  }
+
+  /** Whether a token belongs to a session in whose place there is another. */
+  #isOfOtherSession({ session }: AccessTokenRecord): boolean {
+    const now = this.#supply.session;
+    return session !== undefined && now !== undefined && session !== now;
+  }
+
+  /** The last token of every target. */
+  #lastTokens(): readonly AccessToken[] {
+    const caches = [this as CacheState, ...[...(this.#targets ?? [])].map(([, cache]) => cache)];
+    return caches.flatMap((cache) => cache.#lastToken ?? []);
   }
 
   /** `peek` in the soft or in the hard window, or after the expiry. */
@@ -266,6 +369,7 @@ export class CacheState implements PolicyHalf {
       timer.cancel();
       signal?.removeEventListener("abort", leave);
     }
+    if (this.#isOfOtherSession(entry.token)) throw REPLACED.toError();
     if (token === undefined || this.#isRejected(flight, token)) return this.peek() ?? this.get({ signal });
     // A new token serves those who waited for it, also when it is not to be cached. `peek` would begin the next mint then.
     const cached = this.#validEntry()?.token;
@@ -287,15 +391,18 @@ export class CacheState implements PolicyHalf {
     this.#seed = undefined;
     this.#charged = undefined;
     this.#guard.begun();
-    const obtaining = this.#settings.supply.start(need);
+    const { session } = this.#supply;
+    const obtaining = this.#supply.obtain(need);
     const promise: Promise<AccessTokenRecord> = obtaining.promise.then(
       (obtained) =>
         obtained === undefined ? this.#onUnchanged(flight, begin) : this.#onObtained(flight, obtained, begin),
       (reason: Failure) => this.#onFailed(flight, reason, begin),
     );
-    const flight: Flight<AccessTokenRecord> = new Flight(++this.#flightCount, cause, promise, obtaining.hold, rejected);
+    const number = ++this.#flightCount;
+    const hold = (awaited: boolean): void => obtaining.hold(awaited);
+    const flight: Flight<AccessTokenRecord> = new Flight({ number, cause, session }, promise, hold, rejected);
     this.#flight = flight;
-    this.#abandon = obtaining.abandon;
+    this.#abandon = (reason) => obtaining.abandon(reason);
     return flight;
   }
 
@@ -310,7 +417,7 @@ export class CacheState implements PolicyHalf {
       unwanted: forgotten === undefined ? unwanted : [...unwanted, forgotten],
       rejected,
       previous: this.#lastToken,
-      state: this.#state,
+      target: this.target,
       seed: this.#seed,
       failureOfOthers: this.#seed && (() => this.#activeFailure()),
       onRetry: (attempt, error) => notify?.({ name: "mint-retried", attempt, error }),
@@ -319,7 +426,7 @@ export class CacheState implements PolicyHalf {
 
   /** Another process is replacing the token: callers get the old one, and the fleet is asked again in a moment. */
   #onUnchanged(flight: Flight<AccessTokenRecord>, begin: FlightBegin): AccessTokenRecord | Promise<AccessTokenRecord> {
-    this.#flight = undefined;
+    this.#endFlight(flight);
     const entry = this.#validEntry();
     // The token was forgotten or has expired meanwhile, so the callers that wait need another one.
     if (entry === undefined) return this.#startNextFlight(flight, begin);
@@ -333,17 +440,20 @@ export class CacheState implements PolicyHalf {
     begin: FlightBegin,
   ): AccessTokenRecord | Promise<AccessTokenRecord> {
     const duration = this.#settings.clock.monotonic() - begin.at;
+    // The session has ended while the result was handed on: the token is nobody's (C15).
+    if (obtained.session !== undefined && !this.#supply.serves(obtained.session)) {
+      this.#endFlight(flight);
+      throw this.#overWith;
+    }
     let token: AccessTokenRecord;
     const last = this.#lastToken?.value;
     const { cause } = flight;
     try {
-      // Before the token is checked: a new refresh token counts even if the access token beside it is unusable.
-      if (obtained.response.state !== undefined) this.#state = obtained.response.state;
       token = this.#cacheToken(obtained, flight.number, flight.rejected);
     } catch (error) {
       return this.#onFailed(flight, unusableFailure(error), begin);
     }
-    this.#flight = undefined;
+    this.#endFlight(flight);
     this.#failures.clear(obtained.adopted !== true && obtained.seeded !== true);
     const { expiresAt } = token;
     if (obtained.adopted) {
@@ -352,17 +462,24 @@ export class CacheState implements PolicyHalf {
     } else {
       this.#settings.notify?.({ name: "minted", cause, duration, expiresAt, repeated: last === token.value });
     }
+    // The callers have waited under another session than that of the token.
+    if (flight.session !== undefined && flight.session !== token.session) throw REPLACED;
     return token;
   }
 
   #onFailed(flight: Flight<AccessTokenRecord>, failure: Failure, begin: FlightBegin): Promise<AccessTokenRecord> {
-    const state = stateLeftBy(failure);
-    if (state !== undefined) this.#state = state;
-    this.#flight = undefined;
-    if (this.#closed) throw failure;
+    // The session has ended meanwhile: its failures are not those of the one that now is.
+    const isOfSession = failure === NOBODY || failure === ENDED;
+    const isOver = isOfSession ? this.#supply.session !== undefined : this.#flight !== flight;
+    this.#endFlight(flight);
+    // Callers that waited under no known session belong to the one that has begun.
+    if (failure === REPLACED && flight.session === undefined) return this.#startNextFlight(flight, begin);
+    if (this.#closed || isOver || failure === REPLACED || failure === CLOSED) throw failure;
     this.#guard.failed();
     const servedStale = this.#phase() !== "expired";
-    this.#failures.remember(failure, begin.phase, begin.at, this.#settings.isShared);
+    this.#failures.remember(failure, begin.phase, begin.at);
+    // Nothing has failed: there is nobody for whom a token could be had, or nothing was tried.
+    if (failure.isKnown || failure === NOBODY || failure === ENDED) throw failure;
     const duration = this.#settings.clock.monotonic() - begin.at;
     this.#settings.notify?.({
       name: "mint-failed",
@@ -384,7 +501,20 @@ export class CacheState implements PolicyHalf {
     if (this.#closed) return Promise.reject(CLOSED);
     const failure = this.#activeFailure();
     if (failure !== undefined) return Promise.reject(failure);
-    return flight.continueWith(this.#startFlight(flight.cause, unwanted, mustBeFresh));
+    if (flight.session !== undefined && flight.session !== this.#supply.session) return Promise.reject(REPLACED);
+    const entry = this.#validEntry();
+    if (entry !== undefined && !unwanted.includes(entry.token.value) && !mustBeFresh && flight.session === undefined) {
+      return Promise.resolve(entry.token);
+    }
+    return flight.continueWith(this.#flight ?? this.#startFlight(flight.cause, unwanted, mustBeFresh));
+  }
+
+  /** A flight is over, unless another has taken its place. */
+  #endFlight(flight: Flight<AccessTokenRecord>): void {
+    if (this.#flight !== flight) return;
+    this.#flight = undefined;
+    // It holds on to the mint and its controller.
+    this.#abandon = undefined;
   }
 
   /** The failure that a mint now would only repeat (C9). */
@@ -403,10 +533,11 @@ export class CacheState implements PolicyHalf {
    * Caches a token, unless it was rejected meanwhile (C5) or must not be cached (E3). Returns the token in any case.
    */
   #cacheToken(obtained: Obtained, flight: number, rejected?: ReadonlySet<string>): AccessTokenRecord {
-    const { response, lifetime, expiresAt, freshness } = obtained;
-    const token = new AccessTokenRecord(response, expiresAt, flight, freshness);
+    const { response, lifetime, expiresAt, freshness, session } = obtained;
+    const token = new AccessTokenRecord(response, expiresAt, flight, { freshness, session });
     const entry = this.#validEntry();
     this.#lastToken = token;
+    if (lifetime.ms <= 0) entry?.postponeRefresh();
     if (rejected?.has(token.value) || lifetime.ms <= 0) return token;
     if (entry !== undefined && entry.token.value === token.value && !entry.keptAfterRejection) {
       entry.mintedAgain(token.expiresAt, lifetime);
@@ -447,7 +578,7 @@ export class CacheState implements PolicyHalf {
   /** Charges the storm guard for replacing a token, once for all requests that were rejected with it. */
   #charge(token: TokenIdentity, { origin, path }: RequestTarget): boolean {
     if (isSameToken(this.#charged, token)) return true;
-    const refused = this.#settings.supply.refuses?.(token.value) === true;
+    const refused = this.#supply.refuses?.(token.value) === true;
     const charged = !refused && this.#guard.charge(token, { origin, path });
     if (charged) this.#charged = { value: token.value, flight: token.flight };
     this.#settings.notify?.({ name: charged ? "rejected" : "renewal-refused", origin, path });
@@ -462,9 +593,30 @@ export class CacheState implements PolicyHalf {
       charge: (token, target) => this.#charge(token, target),
       reject: (token, target, costsMint) => this.#reject(token, target, costsMint),
       failure: () => this.#activeFailure(),
+      isOfOtherSession: (token) => this.#isOfOtherSession(token),
     };
   }
 }
+
+/** How many caches of other targets a cache remembers. More may be in use. */
+const MOST_TARGETS = 256;
+
+/** What a cache of another target is made of. */
+interface Targeted {
+  readonly root: CacheState;
+  readonly target: Target;
+  readonly rules: RequestRules;
+}
+
+/** Tells two values of the option `origins` apart. */
+function originsKey(origins: Origins | undefined): string {
+  if (typeof origins !== "function") return JSON.stringify(origins ?? null);
+  let number = functionNumbers.get(origins);
+  if (number === undefined) functionNumbers.set(origins, (number = ++functionCount));
+  return String(number);
+}
+const functionNumbers = new WeakMap<object, number>();
+let functionCount = 0;
 
 /** How a flight began. */
 interface FlightBegin {
@@ -479,7 +631,7 @@ interface FlightBegin {
 }
 
 /**
- * The implementation of {@link TokenCache}: it shows four methods of a {@link CacheState}. It is a class, because axios
+ * The implementation of {@link TokenCache}: it shows the public methods of a {@link CacheState}. It is a class, because axios
  * copies plain objects deeply and leaves class instances alone.
  */
 class SharedTokenCache implements TokenCache {
@@ -490,8 +642,8 @@ class SharedTokenCache implements TokenCache {
   static {
     const dispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
     Object.defineProperty(this.prototype, dispose, {
-      value(this: SharedTokenCache) {
-        return this.close();
+      async value(this: SharedTokenCache) {
+        await this.close();
       },
     });
   }
@@ -509,19 +661,22 @@ class SharedTokenCache implements TokenCache {
   invalidate(value: string): Promise<void> {
     return this.#state.invalidate(value);
   }
-  close(options?: CloseOptions): Promise<void> {
+  signIn(response: SignInResponse): Promise<void> {
+    return this.#state.signIn(response);
+  }
+  signOut(options?: SignOutOptions): Promise<void> {
+    return this.#state.signOut(options);
+  }
+  for(target: TargetOptions): TokenCache {
+    return this.#state.for(target);
+  }
+  close(options?: CloseOptions): Promise<CloseReport> {
     return this.#state.close(options);
   }
   get [policyKey](): PolicyHalf {
     return this.#state;
   }
 }
-
-const CLOSED = new Failure("nobody", {
-  code: "ERR_CLOSED",
-  message: "this token cache was closed; create a new one to go on",
-  retryable: false,
-});
 
 /** The reason with which a caller stops to wait for a new token: the old one is still valid. */
 const HALF_OVER = new Error("half of the time is over");

@@ -65,6 +65,34 @@ export interface TokenResponse {
   readonly [member: string]: unknown;
 }
 
+/**
+ * What a token endpoint answered when the user signed in. The response of openid-client and of most libraries fits as it is.
+ *
+ * @see [RFC 6749 section 5.1](https://www.rfc-editor.org/rfc/rfc6749.html#section-5.1)
+ */
+export interface SignInResponse {
+  /** Visible ASCII without spaces. */
+  readonly access_token: string;
+  /** Becomes the state of the session. Without it, the grant's function is asked for the refresh token. */
+  readonly refresh_token?: string | undefined;
+  /** `Bearer` or `DPoP`, in any case. @defaultValue "Bearer" */
+  readonly token_type?: string | undefined;
+  /** Seconds the access token lives. */
+  readonly expires_in?: number | string | undefined;
+  /** When the access token expires: a Date, ISO 8601 or epoch seconds. A time in the past counts. */
+  readonly expires_at?: number | string | Date | undefined;
+  /** The scope that was granted. */
+  readonly scope?: string | undefined;
+}
+
+/** One sign-in. Every token carries the one it came of (C15). */
+export interface Session {
+  /** A later sign-in has a higher one. */
+  readonly generation: number;
+  /** Random. Tells two sign-ins with the same generation apart. */
+  readonly id: string;
+}
+
 /** A token that exists already: a token response, and when it was received. */
 export interface InitialToken extends TokenResponse {
   /** When the response was received: epoch milliseconds, a Date or ISO 8601. @defaultValue now, which is also the latest */
@@ -161,6 +189,16 @@ export type RemintEvent =
       /** Epoch milliseconds. */
       readonly expiresAt: number;
     }
+  /** A sign-in has begun a session: {@link TokenCache.signIn}. */
+  | { readonly name: "signed-in" }
+  /** The session was signed out: {@link TokenCache.signOut}. */
+  | { readonly name: "signed-out" }
+  /** This process has learned from the store that another sign-in took the place of the session, or that it was ended. */
+  | { readonly name: "session-replaced"; readonly isEnded: boolean }
+  /** A new state, such as a refresh token, could not be saved. The token is used, and the save is repeated. */
+  | { readonly name: "state-unsaved"; readonly error: RemintError }
+  /** A state was sent and no answer came. If the server has used it up, the session is lost. */
+  | { readonly name: "state-in-doubt" }
   /** The store failed. For a while this process works without it. */
   | { readonly name: "store-failed"; readonly error: RemintError }
   /** A mint failed. `servedStale`: the old token is still valid and callers got it. */
@@ -186,16 +224,45 @@ export type RemintEvent =
 /** Receives every event of a cache, synchronously. An error it throws is ignored. */
 export type EventListener = (event: RemintEvent) => void;
 
-/** How a cache is closed. */
+/** What a close found unfinished. */
+export interface CloseReport {
+  /** A mint was still in progress: what it uses up may be lost. */
+  readonly inFlight: boolean;
+  /** A new state, such as a refresh token, could not be saved. */
+  readonly unsaved: boolean;
+}
+
+/** How long a close may take. */
 export interface CloseOptions {
+  /** Milliseconds to wait for a mint and for a save in progress. @defaultValue `mintTimeout` */
+  readonly within?: number | undefined;
+}
+
+/** How a session is signed out. */
+export interface SignOutOptions {
   /**
-   * Revokes the tokens at the authorization server too: the last access token, and the refresh token if there is one. A
-   * revocation that failed may be repeated.
+   * Revokes the refresh token and the access tokens at the authorization server too.
    *
-   * @defaultValue false
+   * @defaultValue true where the grant can revoke: it has a revocation endpoint or an issuer
    * @see [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009.html#section-2)
    */
   readonly revoke?: boolean | undefined;
+}
+
+/** What {@link TokenCache.for} takes. */
+export interface TargetOptions extends TargetParameters {
+  /** Where the token may be sent. @defaultValue the origins of the cache */
+  readonly origins?: Origins | undefined;
+}
+
+/** What an access token is for, beside what the grant itself says. */
+export interface TargetParameters {
+  /** The APIs the token is for, as absolute URIs (RFC 8707 section 2). */
+  readonly resource?: string | readonly string[] | undefined;
+  /** The scopes to request: a list, or one string with spaces between them. */
+  readonly scope?: string | readonly string[] | undefined;
+  /** The logical names of the APIs, for servers that expect them in place of `resource`. */
+  readonly audience?: string | readonly string[] | undefined;
 }
 
 /** The current token of one grant, shared by every request of every client. `await using` closes the cache. */
@@ -208,19 +275,51 @@ export interface TokenCache extends AsyncDisposable {
   /**
    * Returns the current token, and mints one if there is none.
    *
-   * @throws {RemintError} When no token could be minted. When `signal` aborts, the promise rejects with its reason.
+   * @throws {RemintError} When no token could be minted. `ERR_SESSION` when another sign-in took the place of the session
+   *   for which the caller was waiting, or when it was signed out; `ERR_NO_SESSION` when nobody is signed in. When `signal`
+   *   aborts, the promise rejects with its reason.
    */
   get(options?: { readonly signal?: AbortSignal | undefined }): Promise<AccessToken>;
   /** Forgets the token if it is still `value`. A newer token stays. The token is forgotten when the call returns. */
   invalidate(value: string): Promise<void>;
   /**
-   * Closes the cache: a mint in progress is abandoned, and `get` rejects with `ERR_CLOSED` from now on. The cache is
-   * closed even when the revocation fails.
+   * Takes over a sign-in: its access token, and its refresh token as the state of the session.
    *
-   * @throws {TypeError} When it is to revoke and the grant cannot. Nothing was done then.
-   * @throws {RemintError} When the revocation failed.
+   * Whatever session the cache had is over in this process when the call returns its promise: a request that was sent or
+   * began to wait under it is never sent with a token of the new one, but rejects with `ERR_SESSION`. With a store, other
+   * processes learn of it when they next look. The promise resolves when the sign-in is stored and the grant's function has
+   * saved the refresh token, or has failed to: the event `state-unsaved` says so, and the save is repeated.
+   *
+   * @param response The answer of the token endpoint, as openid-client and others return it.
+   * @throws {TypeError} When it is no token response, or when the grant stands for no user.
+   * @throws {RemintError} `ERR_STORE` when the sign-in could not be stored. Neither session is served then.
    */
-  close(options?: CloseOptions): Promise<void>;
+  signIn(response: SignInResponse): Promise<void>;
+  /**
+   * Ends the session, in every process that shares it. Only {@link TokenCache.signIn} begins another.
+   *
+   * Callers that wait, and requests that are sent later, get `ERR_SESSION` with the status 401. A refresh in progress lands,
+   * and what it brings is revoked. Nothing is saved any more. A revocation that failed is repeated by another call.
+   *
+   * @throws {TypeError} When it is to revoke and the grant cannot, or when the grant stands for no user. Nothing was done.
+   * @throws {RemintError} When the revocation failed, or the store: the session is over in this process nevertheless.
+   */
+  signOut(options?: SignOutOptions): Promise<void>;
+  /**
+   * Returns the cache of another access token of the same session, or of another target of the same grant. The same targets
+   * give the same cache. It shares `signIn`, `signOut` and `close` with this one.
+   *
+   * @throws {TypeError} When the target is wrong or empty.
+   * @see [RFC 8707 section 2.2](https://www.rfc-editor.org/rfc/rfc8707.html#section-2.2)
+   */
+  for(target: TargetOptions): TokenCache;
+  /**
+   * Closes the cache, because the process leaves: the session goes on. `get` rejects with `ERR_CLOSED` from now on. A mint
+   * that uses something up is waited for, a state that is not saved is saved.
+   *
+   * @returns What was unfinished when the time was up.
+   */
+  close(options?: CloseOptions): Promise<CloseReport>;
 }
 
 /** Where a request was sent. The storm guard counts rejections by it (C8). */
@@ -267,6 +366,8 @@ export interface Renewal {
 /** The half of a token cache that only the request policy uses. */
 export interface PolicyHalf {
   readonly rules: RequestRules;
+  /** The session that a token would belong to now; `undefined` when none is known (C15). */
+  readonly session?: Session | undefined;
   /** The storm guard holds a charge that no accepted token has cleared (C8). */
   readonly onTrial: boolean;
   /** Reports an answer that was not a rejection. Called only while {@link PolicyHalf.onTrial}. */

@@ -1,33 +1,22 @@
 /**
  * `decide`: what a process does about the record that it finds in place of the one that it expected.
  *
- * The decision depends on the record that was read and on what the process needs, and on nothing else. flight.ts acts
- * on it; the phases of a record are in record.ts.
+ * The decision depends on the record that was read and on what the process needs, and on nothing else. Which session a
+ * record belongs to was settled before (known-session.ts). flight.ts acts on the decision; the phases are in record.ts.
  *
  * @module
  */
 import { windowsOf } from "../core/expiry.ts";
-import type { FleetRecord, SeenRecord } from "./record.ts";
-
-/** Decides about a record. `seen` is `undefined` when there is none. A record that cannot be decrypted is replaced. */
-export function decide(seen: SeenRecord | undefined, demand: TokenDemand): Decision {
-  const record = seen?.record;
-  if (seen === undefined || record === undefined) return CLAIM;
-  const isOver = seen.age >= record.left;
-  switch (record.phase) {
-    case "L":
-      return isHeld(record, seen.age, demand) ? unlessBackground(demand, "wait") : CLAIM;
-    case "F":
-      return isOver ? CLAIM : unlessBackground(demand, "fail");
-    case "M":
-      return { act: "follow" };
-    default:
-      return decideOnToken(record, seen.age, demand);
-  }
-}
+import { targetIn } from "./record.ts";
+import type { FleetRecord, StoredToken } from "./record.ts";
+import type { StoredFailure } from "./shared-failure.ts";
 
 /** What a process needs, as far as the decision depends on it. */
 export interface TokenDemand {
+  /** What the token is for. */
+  readonly fingerprint: string;
+  /** Monotonic milliseconds. */
+  readonly now: number;
   /** The valid token that the process holds. */
   readonly held: string | undefined;
   /** No caller waits: the held token serves them while it is refreshed in the background. */
@@ -44,29 +33,26 @@ export interface TokenDemand {
   readonly unchangedFor: number;
   /** Milliseconds without a change after which the holder of a lease counts as dead. */
   readonly stuckAfter: number;
+  /** Whether a mint uses something up: the holder of a lease gets more time then. */
+  readonly isStateful: boolean;
 }
 
 /** What the process does next. */
 type Decision =
-  /**
-   * Try to replace the record that was read. `L`: with a lease alone. `R`: with a lease that keeps the token, which
-   * stays valid while it is refreshed.
-   */
-  | { readonly act: "claim"; readonly phase: "L" | "R" }
+  /** Try to take the lease. */
+  | "claim"
   /** Use the token that another process minted. */
-  | { readonly act: "adopt" }
+  | "adopt"
   /** Use the rejected token again: the fleet has just minted it again, or does not replace it yet (C8). */
-  | { readonly act: "reuse" }
+  | "reuse"
   /** Go on with the held token. */
-  | { readonly act: "keep" }
+  | "keep"
   /** Wait: another process is minting. */
-  | { readonly act: "wait" }
+  | "wait"
   /** Fail with the error of the record: a mint has failed a moment ago (C9). */
-  | { readonly act: "fail" }
-  /** Look under the other encryption key: the record has moved there. */
-  | { readonly act: "follow" };
-
-const CLAIM: Decision = { act: "claim", phase: "L" };
+  | "fail"
+  /** Find out whether there is another state: the server does not accept the one in the record. */
+  | "refused";
 
 /** Milliseconds in which a holder that could not reach the store writes its state: several of its tries (lead.ts). */
 const GRACE = 2500;
@@ -76,49 +62,56 @@ const GRACE = 2500;
  *
  * A lease on a state counts as held for some time after its end. Its holder may be alive with the next state while the
  * store is only just back, and writes as soon as it can.
- *
- * @param age Milliseconds since the record was written.
  */
-export function isHeld(
-  { phase, left, lease = 0, state }: FleetRecord,
-  age: number,
-  { unchangedFor, stuckAfter }: Pick<TokenDemand, "unchangedFor" | "stuckAfter">,
-): boolean {
-  const length = phase === "L" ? left : phase === "R" ? lease : 0;
-  // The length is zero when the holder gave the lease back.
-  if (length <= 0 || unchangedFor > stuckAfter) return false;
-  return age < length || (state !== undefined && unchangedFor < GRACE);
+function isHeld({ phase, leaseUntil, state }: FleetRecord, demand: TokenDemand): boolean {
+  const { now, unchangedFor, stuckAfter, isStateful } = demand;
+  if (phase !== "L" || unchangedFor > stuckAfter) return false;
+  return now < leaseUntil || (isStateful && state !== undefined && unchangedFor < GRACE);
 }
 
-function decideOnToken(record: FleetRecord, age: number, demand: TokenDemand): Decision {
-  const decision = decideOnTokenAlone(record, age, demand);
-  // A failure beside the token makes a mint useless: the refresh token was refused, so the user has to sign in again.
-  return decision.act === "claim" && record.failure !== undefined ? unlessBackground(demand, "fail") : decision;
+/** Decides about a record of the session that the process serves. */
+export function decide(record: FleetRecord, demand: TokenDemand): Decision {
+  const { token, failure, pauseUntil, mints } = targetIn(record, demand.fingerprint);
+  const isBeingReplaced = isHeld(record, demand);
+  const isUsable = token !== undefined && token.until > demand.now;
+  const decision = isUsable ? decideOnToken(token, mints, isBeingReplaced, demand) : isBeingReplaced ? "wait" : "claim";
+  if (decision === "wait") return unlessBackground(demand, "wait");
+  if (decision !== "claim") return decision;
+  if (record.phase === "R") return unlessBackground(demand, "refused");
+  const isPaused = demand.now < pauseUntil && failure !== undefined && bindsNow(failure, token, demand);
+  return isPaused ? unlessBackground(demand, "fail") : "claim";
 }
 
-function decideOnTokenAlone(record: FleetRecord, age: number, demand: TokenDemand): Decision {
-  const { token } = record;
-  if (token === undefined) return CLAIM;
+/**
+ * Whether the failure of a mint a moment ago binds this process. A token that has expired or was rejected since that mint is
+ * worth another one, unless the server asked to wait (C9).
+ */
+function bindsNow({ retryAfter }: StoredFailure, token: StoredToken | undefined, demand: TokenDemand): boolean {
+  if (token === undefined || retryAfter !== undefined) return true;
   const value = token.response.access_token;
-  const isBeingReplaced = isHeld(record, age, demand);
+  return value === demand.held && !demand.isUnwanted(value);
+}
+
+function decideOnToken(
+  token: StoredToken,
+  mints: number,
+  isBeingReplaced: boolean,
+  demand: TokenDemand,
+): "claim" | "wait" | "adopt" | "reuse" {
+  const value = token.response.access_token;
   if (demand.isUnwanted(value)) {
-    if (isBeingReplaced) return { act: "wait" };
+    if (isBeingReplaced) return "wait";
     const { known } = demand;
-    const isMintedAgain = known?.value === value && record.mints > known.mints;
-    return isMintedAgain || age < token.quiet ? { act: "reuse" } : CLAIM;
+    const isMintedAgain = known?.value === value && mints > known.mints;
+    return isMintedAgain || demand.now < token.quietUntil ? "reuse" : "claim";
   }
-  const left = record.left - age;
-  if (value === demand.held) {
-    if (isBeingReplaced) return unlessBackground(demand, "wait");
-    if (age < (record.pause ?? 0)) return { act: "keep" };
-    return left > 0 ? { act: "claim", phase: "R" } : CLAIM;
-  }
+  if (value === demand.held) return isBeingReplaced ? "wait" : "claim";
   const { hard } = windowsOf(token.lifetime.ms, 0, demand.minValidity);
-  if (left > hard) return demand.mustBeFresh && !token.renews ? CLAIM : { act: "adopt" };
-  return isBeingReplaced ? unlessBackground(demand, "wait") : CLAIM;
+  if (token.until - demand.now > hard) return demand.mustBeFresh && !token.renews ? "claim" : "adopt";
+  return isBeingReplaced ? "wait" : "claim";
 }
 
 /** In the background no caller waits or fails: the process goes on with the held token. */
-function unlessBackground({ isBackground }: TokenDemand, act: "wait" | "fail"): Decision {
-  return { act: isBackground ? "keep" : act };
+function unlessBackground({ isBackground }: TokenDemand, act: "wait" | "fail" | "refused"): Decision {
+  return isBackground ? "keep" : act;
 }

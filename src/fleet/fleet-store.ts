@@ -8,12 +8,12 @@
  */
 import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
 import { storeOf } from "../core/supply.ts";
-import { startFlight } from "./flight.ts";
 import { StoreLink } from "./link.ts";
 import { sealsOf } from "./seal.ts";
 import { FleetSupply } from "./supply.ts";
 import type { Clock } from "../base/clock.ts";
 import type { FleetStore } from "../core/supply.ts";
+import type { OpenSupplies } from "./supply.ts";
 import type { EncryptionKey } from "./seal.ts";
 import type { Store } from "./store.ts";
 
@@ -42,22 +42,21 @@ export function fleetStore(store: Store, options: FleetOptions): FleetStore {
   if (!/^[\w:.-]+$/.test(prefix)) throw new TypeError(`"prefix" must consist of letters, digits and _ : . - only`);
   const seals = sealsOf(options.encryptionKey);
   const callTimeout = positiveDuration("callTimeout", options.callTimeout, 500);
-  const stateTtl = positiveDuration("stateTtl", options.stateTtl, 90 * 86_400_000);
   const lease = options.lease === undefined ? undefined : positiveDuration("lease", options.lease, LEASE);
+  const ttls = {
+    stateTtl: positiveDuration("stateTtl", options.stateTtl, 90 * 86_400_000),
+    endedTtl: positiveDuration("endedTtl", options.endedTtl, 86_400_000),
+    refusedTtl: REFUSED_TTL,
+  };
   const links = new WeakMap<Clock, StoreLink>();
+  const open: OpenSupplies = new Map();
   return storeOf({
     supply(cache) {
       const { clock, grant } = cache;
       let link = links.get(clock);
       if (link === undefined) links.set(clock, (link = new StoreLink(store, clock, callTimeout)));
-      const time = lease ?? (grant.state === undefined ? LEASE : LEASE_WITH_STATE);
-      const fleet = { link, clock, seals, duration: time, callTimeout, stateTtl, prefix };
-      const supply = new FleetSupply(fleet, cache);
-      return {
-        start: (need) => startFlight(supply, need),
-        refuses: (value) => supply.refuses(value),
-        accepted: (value) => supply.accepted(value),
-      };
+      const time = lease ?? (grant.isRepeatable ? LEASE : LEASE_WITH_STATE);
+      return new FleetSupply({ link, clock, seals, duration: time, callTimeout, ttls, prefix }, cache, open);
     },
   });
 }
@@ -91,8 +90,17 @@ export interface FleetOptions {
    * @defaultValue 7_776_000_000 (90 days)
    */
   readonly stateTtl?: number | undefined;
+  /**
+   * Milliseconds for which the store keeps the note that a session was signed out. A process that has not looked for longer
+   * asks the grant's function before it brings a session back. At least as long as access tokens live.
+   *
+   * @defaultValue 86_400_000 (24 hours)
+   */
+  readonly endedTtl?: number | undefined;
 }
 
+/** Milliseconds for which the note is kept that a state was refused: the user may take a while to sign in again. */
+const REFUSED_TTL = 3_600_000;
 const LEASE = 3000;
 /** Longer, because a refresh token is lost when two processes use it: a holder that was suspended gets more time. */
 const LEASE_WITH_STATE = 10_000;

@@ -2,57 +2,73 @@
  * One flight of one process: from the need of a token to a token, through the record that the fleet shares.
  *
  * Every step is one swap. Either the swap takes the lease, and then this process mints for the fleet (lead.ts). Or the
- * swap is refused and returns the record that is stored, and `decide` (decision.ts) says what to do about that record.
- * One time limit covers all steps, and the number of swaps without a pause is limited. When the store fails, a grant
- * without state mints for this process alone. A grant with a state fails instead, because a refresh token that is used
- * without the store can be used twice.
+ * swap is refused and returns the record that is stored. What the record says of the session counts first
+ * (known-session.ts), then `decide` (decision.ts) says what to do about it. One time limit covers all steps, and the number of
+ * swaps without a pause is limited. When the store fails, or holds a record that this process cannot read, a grant that uses
+ * nothing up mints for this process alone. Any other fails instead: a refresh token that is used without the store can be
+ * used twice.
  *
  * @module
  */
 import { isRemintError, RemintError, safeCause } from "../base/errors.ts";
 import { Failure } from "../core/failures.ts";
+import { ENDED, newSession } from "../core/supply.ts";
+import { remembered } from "../core/state.ts";
 import { decide } from "./decision.ts";
-import { lead, mintAlone } from "./lead.ts";
-import { Lease } from "./lease.ts";
+import { lead, mintAlone, PREEMPTED } from "./lead.ts";
 import { StoreFault } from "./link.ts";
-import { adopted, ageOf, factsOf, knownFrom } from "./record.ts";
+import { adopted, targetIn, withTargetRecord } from "./record.ts";
 import { failureOf } from "./shared-failure.ts";
 import { pollDelay, Waits } from "./waits.ts";
 import type { Obtained, Obtaining, TokenNeed } from "../core/supply.ts";
 import type { TokenDemand } from "./decision.ts";
+import type { KnownSession } from "./known-session.ts";
 import type { Leader } from "./lead.ts";
-import type { KeptToken } from "./lease.ts";
-import type { Facts, Known, SeenRecord, TokenRecord } from "./record.ts";
-import type { StoreEntry } from "./store.ts";
-import type { FleetSupply, RecordLocation } from "./supply.ts";
+import type { FleetRecord, SeenRecord } from "./record.ts";
 
 /** Starts a flight. Never throws: every failure rejects the promise. */
-export function startFlight(supply: FleetSupply, need: TokenNeed): Obtaining {
-  const waits = new Waits(supply.fleet.clock);
-  const promise = new FleetFlight(supply, need, waits).run();
-  return { promise, hold: (awaited) => waits.hold(awaited), abandon: (reason) => waits.abandon(reason) };
+export function startFlight(session: KnownSession, need: TokenNeed, fingerprint: string): Obtaining {
+  const waits = new Waits(session.fleet.clock);
+  let reject!: (reason: Failure) => void;
+  const abandoned = new Promise<never>((_, refuse) => (reject = refuse));
+  abandoned.catch(() => {});
+  return {
+    // A mint that must not be aborted lands without its callers.
+    promise: Promise.race([new FleetFlight(session, need, fingerprint, waits).run(), abandoned]),
+    hold: (awaited) => waits.hold(awaited),
+    abandon(reason) {
+      waits.abandon(reason);
+      reject(reason);
+    },
+  };
 }
 
 /** The number of swaps without a pause after which the store counts as unusable. */
 const MOST_SWAPS_IN_A_ROW = 8;
-/**
- * A part of the lease. A process that was held up for longer than this part while it took the lease gives the lease
- * back, because its mint would run past the end of the lease.
- */
-const TOO_LATE = 0.8;
+/** A token that was valid for so many milliseconds ends the row of rejections (C8). */
+const ENDS_STRIKES = 60_000;
 const UNKNOWN = "no token is available: the record that processes share could not be read or written";
 
+/** One attempt to take the lease. */
+interface LeaseClaim {
+  /** The version to replace; `undefined`: there must be no record. Then a refused swap also serves as a read. */
+  readonly expected: string | undefined;
+  readonly record: FleetRecord;
+}
+
 class FleetFlight {
-  readonly #supply: FleetSupply;
+  readonly #session: KnownSession;
   readonly #need: TokenNeed;
+  readonly #fingerprint: string;
   readonly #waits: Waits;
   /** The time limit of the whole flight, in monotonic milliseconds. */
   readonly #until: number;
 
-  constructor(supply: FleetSupply, need: TokenNeed, waits: Waits) {
-    const { fleet, settings } = supply;
-    this.#supply = supply;
+  constructor(session: KnownSession, need: TokenNeed, fingerprint: string, waits: Waits) {
+    const { fleet, settings } = session;
+    this.#session = session;
     this.#need = need;
+    this.#fingerprint = fingerprint;
     this.#waits = waits;
     this.#until = fleet.clock.monotonic() + settings.mintTimeout + fleet.duration + fleet.callTimeout;
   }
@@ -74,123 +90,203 @@ class FleetFlight {
   }
 
   async #obtain(): Promise<Obtained | undefined> {
-    let location = await this.#supply.locate(this.#search());
-    let claim = this.#firstClaim(location);
+    let claim = this.#firstClaim();
     let polls = 0;
     for (let swaps = 0; swaps < MOST_SWAPS_IN_A_ROW; swaps++) {
       this.#assertTimeLeft();
       const readAt = this.#now();
-      const { lease, current } = await this.#tryLease(location, claim);
-      if (lease !== undefined) return lead(this.#leader(claim.facts.state), lease);
+      const { token, seen } = await this.#tryClaim(claim, readAt);
+      if (token !== undefined) return token;
       const roundTrip = this.#now() - readAt;
-      const seen = await this.#readRecord(location, current);
-      // The facts are kept, so that a new record continues them if this one is gone at the next swap.
-      if (seen?.record !== undefined) location = { ...location, facts: factsOf(seen.record) };
-      const decision = decide(seen, this.#demand());
-      if (decision.act === "claim") {
-        claim = this.#nextClaim(location, seen, readAt, decision.phase === "R");
-      } else if (decision.act === "wait") {
-        await this.#waits.sleep(Math.min(pollDelay(polls++, roundTrip), this.#until - this.#now()));
-        claim = claimAbsentRecord(location.facts);
-        swaps = 0;
-      } else if (decision.act === "follow") {
-        location = await this.#supply.relocate(this.#search());
-        claim = claimAbsentRecord(location.facts);
-      } else {
-        return this.#outcomeOf(decision.act, seen!, readAt);
+      if (seen === undefined) {
+        if (this.#session.isBarred) throw this.#barred();
+        claim = await this.#claimOver(undefined);
+        continue;
       }
+      if (seen.kind === "unreadable") throw new StoreFault(seen.why);
+      if (seen.kind === "rubbish") {
+        claim = await this.#claimOver(seen.version);
+        continue;
+      }
+      const { relation, record } = this.#session.meet(seen.record);
+      if (relation === "ended" || relation === "void") throw this.#barred();
+      if (relation === "older") {
+        claim = await this.#claimOver(seen.version);
+        continue;
+      }
+      const known = this.#knownToken();
+      const decision = decide(record, this.#demand(known));
+      if (decision === "claim") claim = { expected: seen.version, record: this.#claimed(record) };
+      else if (decision === "wait") {
+        await this.#waits.sleep(Math.min(pollDelay(polls++, roundTrip), this.#until - this.#now()));
+        claim = { expected: undefined, record: this.#claimed(record) };
+        swaps = 0;
+      } else if (decision === "refused") claim = await this.#claimAfterRefusal(seen.version, record);
+      else return this.#outcomeOf(decision, record, seen);
     }
     throw new StoreFault("the record changed with every try to replace it");
   }
 
-  #search(): Parameters<FleetSupply["locate"]>[0] {
-    return { waits: this.#waits, assertTime: () => this.#assertTimeLeft() };
-  }
-
-  /** Tries to take the lease. @returns The lease, or the entry that is stored instead. */
-  async #tryLease(
-    { place }: RecordLocation,
-    claim: LeaseClaim,
-  ): Promise<{ readonly lease?: Lease; readonly current?: StoreEntry | undefined }> {
-    const { fleet } = this.#supply;
-    const since = this.#now();
-    const lease = new Lease(fleet, place, claim.facts, claim.kept, this.#need.unwanted.length > 0);
-    const undo = (version: string | undefined): Promise<void> => lease.release(version);
-    const result = await fleet.link.swap(place.key, claim.expected, await lease.compose(), { undo });
-    if (!result.ok) return { current: result.current };
-    lease.begin(result.version);
-    if (this.#now() - since < fleet.duration * TOO_LATE) return { lease };
-    await lease.release();
-    return {};
+  /** Takes the lease and mints, or reads what is stored instead. */
+  async #tryClaim(
+    { expected, record }: LeaseClaim,
+    readAt: number,
+  ): Promise<{ readonly token?: Obtained; readonly seen?: SeenRecord | undefined }> {
+    const { link } = this.#session.fleet;
+    // Nothing is presented before the record says that it may be.
+    if (this.#session.isBarred || record.phase === "R") {
+      const { current } = await link.read(this.#session.key);
+      return { seen: current && (await this.#session.read(current, readAt)) };
+    }
+    const lease = this.#session.lease(record);
+    const result = await lease.take(expected);
+    if (!result.ok) return { seen: result.current && (await this.#session.read(result.current, readAt)) };
+    if (!lease.mayStart()) {
+      // The process was held up for so long that its mint would run past the end of the lease.
+      await lease.release();
+      return {};
+    }
+    this.#session.accept(record);
+    try {
+      return { token: await lead(this.#leader(), lease) };
+    } catch (error) {
+      if (error === PREEMPTED) return {};
+      throw error;
+    }
   }
 
   /**
-   * The first claim of a flight. If this process knows a token that has to be replaced, the claim replaces it by value,
-   * without a read before (C5). Otherwise the claim expects no record, and so reads the record if there is one.
+   * The first claim of a flight. If this process knows a token that has to be replaced, the claim replaces the record by
+   * value, without a read before (C5). Otherwise the claim expects no record, and so reads the record if there is one.
    */
-  #firstClaim({ facts }: RecordLocation): LeaseClaim {
-    const { known } = this.#supply;
-    if (known?.version === undefined || !known.isFree) return claimAbsentRecord(facts);
+  #firstClaim(): LeaseClaim {
+    const { known } = this.#session;
+    if (known?.version === undefined || known.record.phase !== "T") return this.#claimAnew(undefined);
+    const { token, pauseUntil } = targetIn(known.record, this.#fingerprint);
     const now = this.#now();
-    const rejects = this.#isUnwanted(known.value);
+    if (token === undefined || now < pauseUntil) return this.#claimAnew(undefined);
+    const value = token.response.access_token;
     // The engine has removed the record of an expired token, unless the record holds a state.
-    const isOver = now >= known.until && this.#supply.isStateful;
-    if (rejects || isOver) return claimKnownRecord(known, now, { rejects, keeps: false });
-    if (known.value === this.#need.held?.value) return claimKnownRecord(known, now, { rejects, keeps: true });
-    return claimAbsentRecord(facts);
+    const isOver = now >= token.until && this.#session.isStateful;
+    const isReplaced = this.#isUnwanted(value) || isOver || value === this.#need.held?.value;
+    return isReplaced ? { expected: known.version, record: this.#claimed(known.record) } : this.#claimAnew(undefined);
   }
 
-  #nextClaim({ facts }: RecordLocation, seen: SeenRecord | undefined, readAt: number, keeps: boolean): LeaseClaim {
-    if (seen?.record === undefined) return { ...claimAbsentRecord(facts), expected: seen?.version };
-    const { token } = seen.record;
-    const rejects = token !== undefined && this.#isUnwanted(token.response.access_token);
-    return claimReadRecord({ ...seen, record: seen.record }, readAt, { rejects, keeps });
+  #claimAnew(expected: string | undefined): LeaseClaim {
+    return { expected, record: this.#session.base() };
   }
 
-  #readRecord({ place }: RecordLocation, current: StoreEntry | undefined): Promise<SeenRecord> | undefined {
-    if (current === undefined) return undefined;
-    return this.#supply.readRecord(place, current);
+  /** Takes the place of a record that is absent or of no use. After a refusal, only for another state. */
+  async #claimOver(expected: string | undefined): Promise<LeaseClaim> {
+    const claim = this.#claimAnew(expected);
+    return claim.record.phase === "R" ? this.#claimAfterRefusal(expected, claim.record) : claim;
   }
 
-  #demand(): TokenDemand {
-    const { known, fleet, settings } = this.#supply;
-    const { held } = this.#need;
+  /** The content of a record while its token is replaced: a rejected token and an expired one are taken out. */
+  #claimed(record: FleetRecord): FleetRecord {
+    const now = this.#now();
+    const target = targetIn(record, this.#fingerprint);
+    const { token } = target;
+    const rest = { ...record, phase: "T" as const };
+    if (token === undefined) return rest;
+    const rejects = this.#isUnwanted(token.response.access_token);
+    const strikes = now - token.mintedAt >= ENDS_STRIKES ? 0 : target.strikes;
+    const kept = !rejects && token.until > now;
+    const { token: _gone, ...others } = target;
+    return withTargetRecord(rest, this.#fingerprint, {
+      ...(kept ? target : others),
+      strikes: rejects ? strikes + 1 : strikes,
+    });
+  }
+
+  /** Claims a refused session for a state of the user's that it does not know: somebody has signed in since. */
+  async #claimAfterRefusal(expected: string | undefined, record: FleetRecord): Promise<LeaseClaim> {
+    const refused = record.refused!;
+    const other = await this.#otherState(record);
+    if (other === undefined) throw failureOf(refused.failure).asKnown();
+    const { clock } = this.#session.fleet;
+    const generation = Math.max(
+      (record.session?.generation ?? 0) + 1,
+      this.#session.generation + 1,
+      Math.floor(clock.now()),
+    );
+    const { refused: _refused, ...rest } = record;
+    const used = remembered(record.used, [refused.digest]);
     return {
-      held: held?.value,
+      expected,
+      record: { ...rest, phase: "T", session: newSession(generation), state: other, used, tokens: {} },
+    };
+  }
+
+  async #otherState(record: FleetRecord): Promise<unknown> {
+    const { clock } = this.#session.fleet;
+    const controller = new AbortController();
+    const timer = clock.setTimeout(() => controller.abort(), this.#session.settings.mintTimeout);
+    try {
+      return await this.#session.otherState(record, controller.signal);
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  #barred(): Failure {
+    return this.#session.isEnded ? ENDED : VOID;
+  }
+
+  #knownToken(): TokenDemand["known"] {
+    const { known } = this.#session;
+    if (known === undefined) return undefined;
+    const { token, mints } = targetIn(known.record, this.#fingerprint);
+    return token && { value: token.response.access_token, mints };
+  }
+
+  #demand(known: TokenDemand["known"]): TokenDemand {
+    const { fleet, settings, unchangedFor, isStateful } = this.#session;
+    return {
+      fingerprint: this.#fingerprint,
+      now: this.#now(),
+      held: this.#need.held?.value,
       isBackground: this.#isBackground(),
       isUnwanted: (value) => this.#isUnwanted(value),
-      known: known === undefined ? undefined : { value: known.value, mints: known.facts.mints },
+      known,
       mustBeFresh: this.#need.mustBeFresh,
       minValidity: settings.minValidity,
-      unchangedFor: this.#supply.unchangedFor,
+      unchangedFor,
       stuckAfter: 2 * fleet.duration,
+      isStateful,
     };
   }
 
   /** The outcome of the flight after a decision that ends it. */
-  #outcomeOf(act: "adopt" | "reuse" | "keep" | "fail", seen: SeenRecord, readAt: number): Obtained | undefined {
+  #outcomeOf(act: "adopt" | "reuse" | "keep" | "fail", record: FleetRecord, seen: SeenRecord): Obtained | undefined {
     if (act === "keep") return undefined;
-    if (act === "fail") throw failureOf(seen.record!.failure!);
-    const known = knownFrom(seen.record as TokenRecord, seen.version, readAt - seen.age);
-    this.#supply.remember(known);
-    const token = adopted(known, this.#supply.fleet.clock);
+    const { token, failure } = targetIn(record, this.#fingerprint);
+    if (act === "fail") throw failureOf(failure!);
+    this.#session.remember(record, seen.version);
+    const { clock } = this.#session.fleet;
+    const obtained = adopted(token!, this.#session.served, clock);
     // A reused token counts as newly minted: no newer token exists, so another rejection of it is final.
-    return act === "reuse" ? { ...token, freshness: "minted" } : token;
+    return act === "reuse" ? { ...obtained, freshness: "minted" } : obtained;
   }
 
   #withoutStore(fault: StoreFault): Obtained | undefined | Promise<Obtained> {
-    const failure = this.#supply.reportStoreFailure(fault);
+    const failure = this.#session.reportStoreFailure(fault);
     if (this.#isBackground()) return undefined;
-    if (this.#supply.isStateful) throw failure;
-    this.#supply.noteMintWithoutStore(this.#need.unwanted.at(-1));
-    return mintAlone(this.#leader(this.#need.state));
+    if (this.#session.isStateful) throw failure;
+    this.#session.noteMintWithoutStore(this.#need.unwanted.at(-1));
+    return mintAlone(this.#leader());
   }
 
-  #leader(state: unknown): Leader {
-    const { settings } = this.#supply;
-    const mintTimeout = Math.max(1, Math.min(settings.mintTimeout, this.#until - this.#now()));
-    const refuses = (value: string): boolean => this.#isUnwanted(value);
-    return { supply: this.#supply, need: this.#need, waits: this.#waits, mintTimeout, state, refuses };
+  #leader(): Leader {
+    const { settings } = this.#session;
+    return {
+      session: this.#session,
+      need: this.#need,
+      fingerprint: this.#fingerprint,
+      waits: this.#waits,
+      mintTimeout: Math.max(1, Math.min(settings.mintTimeout, this.#until - this.#now())),
+      refuses: (value) => this.#isUnwanted(value),
+    };
   }
 
   /** Whether no caller has to wait, because the held token serves them. */
@@ -202,7 +298,7 @@ class FleetFlight {
   /** Whether this token was rejected or invalidated. */
   #isUnwanted(value: string): boolean {
     const { unwanted, rejected } = this.#need;
-    return unwanted.includes(value) || rejected.has(value) || this.#supply.rejectedInRecord === value;
+    return unwanted.includes(value) || rejected.has(value) || this.#session.rejectedInRecord === value;
   }
 
   #assertTimeLeft(): void {
@@ -214,59 +310,14 @@ class FleetFlight {
   }
 
   #now(): number {
-    return this.#supply.fleet.clock.monotonic();
+    return this.#session.fleet.clock.monotonic();
   }
 }
 
-/** One attempt to take the lease: which record it replaces, and what the new record takes over from that record. */
-interface LeaseClaim {
-  /** The version to replace; `undefined`: there must be no record. */
-  readonly expected: string | undefined;
-  readonly facts: Facts;
-  /** The token of the replaced record, if it stays valid while it is refreshed. */
-  readonly kept?: KeptToken | undefined;
-}
-
-/** Expects no record. If there is one, the swap is refused and returns it, so this claim also serves as a read. */
-function claimAbsentRecord(facts: Facts): LeaseClaim {
-  return { expected: undefined, facts };
-}
-
-/** How a claim treats the token of the record that it replaces. */
-interface ClaimOptions {
-  /** The token was rejected. */
-  readonly rejects: boolean;
-  /** The token stays in the record while it is refreshed. */
-  readonly keeps: boolean;
-}
-
-/** Replaces the record whose token this process knows from an earlier flight, by value (C5). */
-function claimKnownRecord(known: Known, now: number, options: ClaimOptions): LeaseClaim {
-  const { version: expected, token, writtenAt: at, until } = known;
-  const facts = withStrikes(known.facts, ageOf(known, now), options.rejects);
-  return { expected, facts, kept: options.keeps ? { token, at, until } : undefined };
-}
-
-/** Replaces the record that was just read. @param readAt Monotonic milliseconds at which the read began. */
-function claimReadRecord(
-  seen: SeenRecord & { readonly record: object },
-  readAt: number,
-  options: ClaimOptions,
-): LeaseClaim {
-  const { version: expected, record, age } = seen;
-  const { token } = record;
-  // A record without a token is a lease or a failure. Its writer has counted the rejection already.
-  if (token === undefined) return { expected, facts: factsOf(record) };
-  const at = readAt - age;
-  const facts = withStrikes(factsOf(record), token.age + age, options.rejects);
-  return { expected, facts, kept: options.keeps ? { token, at, until: at + record.left } : undefined };
-}
-
-/** A token that was valid for so many milliseconds ends the row of rejections (C8). */
-const ENDS_STRIKES = 60_000;
-
-/** Counts the rejections in a row, including this one if the token was rejected (C8). */
-function withStrikes(facts: Facts, age: number, rejects: boolean): Facts {
-  const strikes = age >= ENDS_STRIKES ? 0 : facts.strikes;
-  return { ...facts, strikes: rejects ? strikes + 1 : strikes };
-}
+/** The last sign-in could not be stored, and the session before it is over. */
+const VOID = new Failure("key", {
+  code: "ERR_STORE",
+  message: "no token is available: the last sign-in could not be stored",
+  hint: "signIn() has failed with ERR_STORE; call it again, or let the user sign in again",
+  retryable: false,
+});

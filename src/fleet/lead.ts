@@ -1,36 +1,45 @@
 /**
  * The mint of a process that holds the lease of its fleet, and what it writes into the record afterwards.
  *
- * The token replaces the lease of this process and no other record. A failure is written for the other processes too.
- * If the store fails, the write is tried again in the background. The lease itself is in lease.ts.
+ * The token replaces the lease of this process and no other record. A failure is written for the other processes too. A next
+ * state is written also when the lease was lost, over a record with the state that it replaces: the one there is used up.
+ * What a mint of an earlier session brings is revoked and not written. If the store fails, the write is tried again in the
+ * background. The lease itself is in lease.ts.
  *
  * @module
  */
-import { stateLeftBy } from "../base/left-state.ts";
-import { startMint } from "../core/mint.ts";
+import { delayAfter, Failure } from "../core/failures.ts";
+import { MAY_NOT_START, NOBODY, startMint } from "../core/mint.ts";
+import { pauseAfter } from "../core/storm-guard.ts";
+import { ENDED, REPLACED } from "../core/supply.ts";
+import { digestOf, remembered } from "../core/state.ts";
+import { isSameSession } from "./known-session.ts";
 import { StoreFault } from "./link.ts";
-import { adopted, knownFrom, read } from "./record.ts";
-import type { Failure } from "../core/failures.ts";
-import type { Minted } from "../core/mint.ts";
+import { adopted, storedToken, targetIn, withTargetRecord } from "./record.ts";
+import { storedFailure } from "./shared-failure.ts";
+import type { MintResult, RunningMint } from "../core/mint.ts";
 import type { Obtained, TokenNeed } from "../core/supply.ts";
+import type { Session } from "../core/types.ts";
+import type { KnownSession } from "./known-session.ts";
 import type { Lease } from "./lease.ts";
-import type { TokenRecord } from "./record.ts";
+import type { FleetRecord, TargetRecord } from "./record.ts";
 import type { StoreEntry } from "./store.ts";
-import type { FleetSupply } from "./supply.ts";
 import type { Waits } from "./waits.ts";
 
 /** What the mint needs from its flight. */
 export interface Leader {
-  readonly supply: FleetSupply;
+  readonly session: KnownSession;
   readonly need: TokenNeed;
+  readonly fingerprint: string;
   readonly waits: Waits;
-  /** Milliseconds the mint may take. */
+  /** Milliseconds that callers wait for the mint. */
   readonly mintTimeout: number;
-  /** The state that the mint uses, such as a refresh token. */
-  readonly state: unknown;
   /** Whether a token was rejected, so that it must not be adopted. */
   readonly refuses: (value: string) => boolean;
 }
+
+/** Thrown when the lease was lost before anything was sent: the flight looks at the record again. */
+export const PREEMPTED: Failure = MAY_NOT_START;
 
 /** Milliseconds between two tries to write a record after the store failed. */
 const TRY_AGAIN = 1000;
@@ -39,141 +48,277 @@ const LATE_TRIES = 2;
 const LATE_TRIES_WITH_STATE = 600;
 /** Other processes may write to the record while this one saves its state: heartbeats, for example. */
 const MOST_TURNS = 8;
+/** How many processes whose mints have failed a record remembers. */
+const MOST_FAILED = 8;
 
 /** Mints under the lease. @throws {Failure} The failure of the mint, which the record then has too. */
 export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
-  const { supply, waits } = leader;
-  let minted: Minted;
+  const { session, waits, need } = leader;
+  const { clock } = session.fleet;
   try {
     waits.assertNotAbandoned();
-    minted = await mintAlone(leader);
   } catch (error) {
-    const failure = error as Failure;
-    const left = stateLeftBy(failure);
-    if (left !== undefined) supply.noteRotation(leader.state, left);
-    const isNobodys = waits.isAbandoned || failure.owner === "nobody";
-    const told = isNobodys && left === undefined ? lease.release() : lease.fail(failure);
-    await told.catch((fault: unknown) => supply.reportStoreFailure(fault));
+    await lease.release().catch(() => {});
     throw error;
   }
-  const { state } = minted.response;
-  if (state !== undefined) supply.noteRotation(leader.state, state);
-  const isWorthSharing = minted.lifetime.ms > 0 && minted.expiresAt > supply.fleet.clock.now();
-  // The next state has to be shared, even if the token expired at once.
-  if (isWorthSharing || state !== undefined) return publish(leader, lease, minted);
-  await lease.release().catch((fault: unknown) => supply.reportStoreFailure(fault));
-  return minted;
+  const startedAt = clock.monotonic();
+  const { served, state } = session;
+  const mint = start(leader, {
+    // A sign-in may have come between: its state is not for this mint.
+    load:
+      state &&
+      ((signal: AbortSignal) =>
+        session.isCurrent(served) ? session.load(lease.record, signal) : Promise.reject(REPLACED)),
+    loadOther: state && ((refused: unknown, signal: AbortSignal) => state.loadOther(refused, signal)),
+    mayStart: () => lease.mayStart(),
+  });
+  waits.follow(mint, !session.isStateful);
+  let hasLeft = false;
+  const landing = session.track(
+    mint.result.then(async (result) => {
+      const token = await new Landing(leader, lease, result, served).land();
+      const late = { cause: need.cause, duration: clock.monotonic() - startedAt };
+      if (hasLeft) session.landed(need.target, { ...token, late });
+      return token;
+    }),
+  );
+  const left = mint.left.then((failure) => {
+    hasLeft = true;
+    session.leave(failure, landing);
+    throw failure;
+  });
+  left.catch(() => {});
+  return Promise.race([landing, left]);
 }
 
-/** Mints without writing to the record. */
-export function mintAlone({ supply, need, waits, mintTimeout, state }: Leader): Promise<Minted> {
-  const { previous, seed, onRetry } = need;
-  const mint = startMint({ ...supply.settings, mintTimeout, onRetry }, { previous, seed, state });
-  // Closing the cache does not abort a request that uses up a state, because only its answer has the next state.
-  return waits.waitForMint(state === undefined ? mint : { ...mint, abandon: () => {} });
+/** Mints without the store. Only for grants that use nothing up. */
+export async function mintAlone(leader: Leader): Promise<Obtained> {
+  const { session, waits } = leader;
+  const mint = start(leader, {});
+  waits.follow(mint, true);
+  const { minted, failure } = await mint.result;
+  if (minted === undefined) throw failure!;
+  return { ...minted, session: session.served };
 }
 
-async function publish(leader: Leader, lease: Lease, minted: Minted): Promise<Obtained> {
-  const { supply } = leader;
-  try {
-    return await write(leader, lease, minted);
-  } catch (fault) {
-    if (!(fault instanceof StoreFault)) throw fault;
-    // The callers get the token at once and do not wait until the store works again.
-    supply.reportStoreFailure(fault);
-    supply.remember(knownFrom(lease.recordOf(minted), undefined, supply.fleet.clock.monotonic()));
-    void publishLater(supply, lease, minted);
-    return minted;
-  }
-}
-
-/** @throws {StoreFault} When the store fails. */
-async function write(leader: Leader, lease: Lease, minted: Minted): Promise<Obtained> {
-  const { supply } = leader;
-  const writtenAt = supply.fleet.clock.monotonic();
-  const record = lease.recordOf(minted);
-  const { version, current } = await offer(supply, lease, minted, record);
-  if (version === undefined) return (await outdone(leader, lease, record, current)) ?? minted;
-  supply.remember(knownFrom(record, version, writtenAt));
-  return minted;
-}
-
-/** The result of writing a record: its version, or the entry that is stored instead. */
-interface Offered {
-  readonly version?: string | undefined;
-  readonly current?: StoreEntry | undefined;
-}
-
-/** Writes the record over the lease. */
-async function offer(supply: FleetSupply, lease: Lease, { response }: Minted, record: TokenRecord): Promise<Offered> {
-  const result = await lease.publish(record);
-  if (result.ok) return { version: result.version };
-  return response.state === undefined ? result : saveState(supply, lease, record, result.current);
+function start({ session, need, mintTimeout }: Leader, more: object): RunningMint {
+  const { previous, seed, failureOfOthers, target, onRetry } = need;
+  const settings = { ...session.settings, mintTimeout };
+  return startMint(settings, { previous, seed, failureOfOthers, target, onRetry, ...more });
 }
 
 /**
- * Saves the next state after the lease was lost. The state in the record is used up, and only this process has the next
- * one. So its record replaces a record with a used-up state, and is also written where there is no readable record.
+ * What became of a write: `lost` when another process has taken the lease, `over` when the session is, `continued` when only
+ * the next state was written, into the record of a sign-in that came between.
  */
-async function saveState(
-  supply: FleetSupply,
-  lease: Lease,
-  record: TokenRecord,
-  current: StoreEntry | undefined,
-): Promise<Offered> {
-  let there = current;
-  for (let turns = 0; turns < MOST_TURNS; turns++) {
-    const seen = there === undefined ? undefined : await read(lease.place, there, supply.fleet.clock.now());
-    if (seen?.record !== undefined && !supply.hasUsedUpState(seen.record)) return { current: there };
-    const result = await lease.replace(there?.version, record);
-    if (result.ok) return { version: result.version };
-    there = result.current;
-  }
-  throw new StoreFault("the record changed with every try to replace it");
-}
+type Written =
+  | "written"
+  | "continued"
+  | "lost"
+  | "over"
+  | { readonly outdoneBy: FleetRecord; readonly version: string };
 
-/**
- * Returns the token to use after another process took the lease during the mint. The token of this process is not
- * published, because it may be older than a rejection that the other process knows of. If the record has a valid token,
- * the caller gets that one.
- */
-async function outdone(
-  { supply, refuses }: Leader,
-  lease: Lease,
-  own: TokenRecord,
-  current: StoreEntry | undefined,
-): Promise<Obtained | undefined> {
-  const { clock } = supply.fleet;
-  const readAt = clock.monotonic();
-  const seen = current === undefined ? undefined : await supply.readRecord(lease.place, current);
-  const there = seen?.record;
-  if (there?.token !== undefined && there.left - seen!.age > 0 && !refuses(there.token.response.access_token)) {
-    const known = knownFrom(there as TokenRecord, seen!.version, readAt - seen!.age);
-    supply.remember(known);
-    return adopted(known, clock);
-  }
-  supply.remember(knownFrom(own, undefined, readAt));
-  return undefined;
-}
+/** What is done with the result of a mint. */
+class Landing {
+  readonly #leader: Leader;
+  readonly #lease: Lease;
+  readonly #result: MintResult;
+  /** The session under which the mint began. */
+  readonly #served: Session | undefined;
+  /** The mint has brought another state: the one before it is used up. */
+  readonly #hasNext: boolean;
 
-/** Publishes the token after the store failed. With a state it tries for longer, because a state must not be lost. */
-async function publishLater(supply: FleetSupply, lease: Lease, minted: Minted): Promise<void> {
-  const { clock } = supply.fleet;
-  const hasState = minted.response.state !== undefined;
-  for (let tries = hasState ? LATE_TRIES_WITH_STATE : LATE_TRIES; tries > 0; tries--) {
-    // The timer is not held, so the background work does not keep the process alive (C12).
-    await new Promise<void>((resolve) => void clock.setTimeout(resolve, TRY_AGAIN));
-    const record = lease.recordOf(minted);
-    if (!hasState && record.left <= 0) return;
-    const writtenAt = clock.monotonic();
+  constructor(leader: Leader, lease: Lease, result: MintResult, served: Session | undefined) {
+    this.#leader = leader;
+    this.#lease = lease;
+    this.#result = result;
+    this.#served = served;
+    const { next, presented } = result;
+    this.#hasNext = next !== undefined && digestOf(next.state) !== digestOf(presented?.state);
+  }
+
+  /** Writes the result into the record. @returns The token for the callers. @throws {Failure} When there is none. */
+  async land(): Promise<Obtained> {
+    const { session, refuses, fingerprint } = this.#leader;
+    const { minted, next, presented, isInDoubt } = this.#result;
+    if (isInDoubt === true && presented?.state !== undefined) session.settings.notify?.({ name: "state-in-doubt" });
+    const rotate = (): void => {
+      session.state?.rotate({ state: next!.state, replaced: presented?.state, response: minted?.response ?? {} });
+    };
+    if (session.isCurrent(this.#served) && this.#hasNext) rotate();
+    const record = session.isCurrent(this.#served) ? this.#recordAfter() : undefined;
+    const written = await this.#publish(record);
+    if (written === "continued") {
+      rotate();
+      void session.track(session.state!.save());
+      throw REPLACED;
+    }
+    if (written === "over" || !session.isCurrent(this.#served)) throw this.#over();
+    // The record of the fleet counts; the user's function saves what it has too.
+    if (this.#hasNext) void session.track(session.state!.save());
+    if (typeof written === "object") {
+      const { token } = targetIn(written.outdoneBy, fingerprint);
+      const { clock } = session.fleet;
+      if (token !== undefined && token.until > clock.monotonic() && !refuses(token.response.access_token)) {
+        session.remember(written.outdoneBy, written.version);
+        return adopted(token, this.#served, clock);
+      }
+    }
+    return this.#own();
+  }
+
+  #own(): Obtained {
+    const { minted, failure } = this.#result;
+    if (failure === NOBODY) this.#leader.session.noteNobody();
+    if (minted === undefined) throw failure!;
+    return { ...minted, session: this.#served };
+  }
+
+  /** Nobody may use what a mint of an earlier session has brought. */
+  #over(): Failure {
+    const { session } = this.#leader;
+    const { minted, next } = this.#result;
+    session.revoke(minted, this.#hasNext ? next?.state : undefined);
+    return session.isEnded ? ENDED : REPLACED;
+  }
+
+  /** The record that the fleet is to have after the mint. `undefined`: as it was before. */
+  #recordAfter(): FleetRecord | undefined {
+    const { session, fingerprint, need } = this.#leader;
+    const { minted, failure, next, presented, isRefused, refusedWith } = this.#result;
+    const { clock } = session.fleet;
+    const now = clock.monotonic();
+    const before = this.#lease.record;
+    const state = next?.state ?? presented?.state ?? before.state;
+    const used = this.#hasNext ? remembered(before.used, [digestOf(presented?.state)]) : before.used;
+    const record: FleetRecord = { ...before, ...(state !== undefined && { state }), used };
+    const { failure: _failure, ...target } = targetIn(before, fingerprint);
+    if (minted !== undefined) {
+      const isWorthSharing = minted.lifetime.ms > 0 && minted.expiresAt > clock.now();
+      // The next state has to be shared, even if the token expired at once.
+      if (!isWorthSharing && !this.#hasNext) return undefined;
+      const renews = need.unwanted.length > 0;
+      const token = isWorthSharing
+        ? { token: storedToken(minted, { now, clock, renews, quiet: pauseAfter(target.strikes) }) }
+        : {};
+      const after = { ...target, ...token, mints: target.mints + 1, fails: 0, pauseUntil: -Infinity };
+      return withTargetRecord({ ...record, failed: [] }, fingerprint, after);
+    }
+    if (isRefused === true && session.hasSessions) {
+      const refused = { digest: digestOf(presented?.state), failure: storedFailure(refusedWith ?? failure!) };
+      const after: FleetRecord = { ...record, phase: "R", refused };
+      session.noteRefusal(after);
+      return after;
+    }
+    if ((failure!.owner === "nobody" || failure === NOBODY) && !this.#hasNext) return undefined;
+    const fails = target.fails + 1;
+    const pause = Math.min(delayAfter(failure!, fails, target.token === undefined), session.fleet.ttls.stateTtl);
+    const after: TargetRecord = { ...target, fails, failure: storedFailure(failure!), pauseUntil: now + pause };
+    const failed = [...record.failed.filter((each) => each !== session.holder), session.holder].slice(-MOST_FAILED);
+    return withTargetRecord({ ...record, failed }, fingerprint, after);
+  }
+
+  /** Writes the record. If the store fails, the callers do not wait until it works again. */
+  async #publish(record: FleetRecord | undefined): Promise<Written> {
+    const { session } = this.#leader;
     try {
-      const { version } = await offer(supply, lease, minted, record);
-      // By now the process may have another token.
-      const isLast = supply.known?.value === record.token.response.access_token;
-      if (version !== undefined && isLast) supply.remember(knownFrom(record, version, writtenAt));
-      return;
-    } catch {
-      // The store failed again.
+      return await this.#write(record);
+    } catch (fault) {
+      if (!(fault instanceof StoreFault)) throw fault;
+      session.reportStoreFailure(fault);
+      if (record !== undefined && (this.#hasNext || this.#result.minted !== undefined)) {
+        session.remember(record, undefined);
+        void session.track(this.#writeLater(record));
+      }
+      return "lost";
+    }
+  }
+
+  /** @throws {StoreFault} When the store fails. */
+  async #write(record: FleetRecord | undefined): Promise<Written> {
+    const { session } = this.#leader;
+    const result = record === undefined ? await this.#lease.release() : await this.#lease.end(record);
+    if (result.ok && record !== undefined) session.remember(record, result.version);
+    if (result.ok) return "written";
+    return this.#writeOver(record, result.current);
+  }
+
+  /** The lease was lost, or the record is of another session by now. */
+  async #writeOver(record: FleetRecord | undefined, current: StoreEntry | undefined): Promise<Written> {
+    const { session, fingerprint } = this.#leader;
+    let there = current;
+    for (let turns = 0; turns < MOST_TURNS; turns++) {
+      const seen = there && (await session.read(there, session.fleet.clock.monotonic()));
+      if (seen?.kind === "unreadable") throw new StoreFault(seen.why);
+      let next = record;
+      if (seen?.kind === "record") {
+        const isSame = isSameSession(seen.record.session, this.#lease.record.session);
+        const relation = isSame ? "ours" : session.relationOf(seen.record);
+        if (!isSame && this.#hasPresented(seen.record)) {
+          const result = await session.swap(seen.version, this.#continued(seen.record));
+          if (result.ok) return "continued";
+          there = result.current;
+          continue;
+        }
+        if (!isSame && relation !== "older") {
+          session.meet(seen.record);
+          return "over";
+        }
+        // The state in the record is used up, or it was begun anew without one: only this process has the next one.
+        const isBehind = !isSame || seen.record.state === undefined || session.hasUsed(seen.record);
+        const isOwed = this.#hasNext && isBehind;
+        if (!isOwed) {
+          session.meet(seen.record);
+          return { outdoneBy: seen.record, version: seen.version };
+        }
+        const own = record && targetIn(record, fingerprint);
+        if (isSame && record !== undefined) {
+          next = withTargetRecord({ ...record, tokens: seen.record.tokens }, fingerprint, own!);
+        }
+      }
+      // Without a next state, the token of this process may be older than a rejection that others know of.
+      if (!this.#hasNext || next === undefined) return "lost";
+      const result = await session.swap(seen?.version, next);
+      if (result.ok) {
+        session.remember(next, result.version);
+        return "written";
+      }
+      there = result.current;
+    }
+    throw new StoreFault("the record changed with every try to replace it");
+  }
+
+  /**
+   * Whether this mint has presented the very state of another sign-in, which the user's function had already. What it brings
+   * continues that session.
+   */
+  #hasPresented({ phase, state }: FleetRecord): boolean {
+    const { presented } = this.#result;
+    if (!this.#hasNext || phase === "E" || state === undefined) return false;
+    return digestOf(state) === digestOf(presented?.state);
+  }
+
+  #continued(record: FleetRecord): FleetRecord {
+    const { next, presented } = this.#result;
+    return { ...record, state: next!.state, used: remembered(record.used, [digestOf(presented?.state)]) };
+  }
+
+  /** Writes the record after the store failed. With a state it tries for longer, because a state must not be lost. */
+  async #writeLater(record: FleetRecord): Promise<void> {
+    const { session } = this.#leader;
+    const { clock } = session.fleet;
+    session.isUnpublished ||= this.#hasNext;
+    for (let tries = this.#hasNext ? LATE_TRIES_WITH_STATE : LATE_TRIES; tries > 0; tries--) {
+      // The timer is not held, so the background work does not keep the process alive (C12).
+      await new Promise<void>((resolve) => void clock.setTimeout(resolve, TRY_AGAIN));
+      if (!session.isCurrent(this.#served)) return;
+      try {
+        await this.#write(record);
+        session.isUnpublished = false;
+        return;
+      } catch {
+        // The store failed again.
+      }
     }
   }
 }

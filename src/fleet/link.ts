@@ -8,7 +8,7 @@
  */
 import { safeCause } from "../base/errors.ts";
 import type { Clock, Timer } from "../base/clock.ts";
-import type { Written } from "./record.ts";
+import type { RecordTtls, Written } from "./record.ts";
 import type { Seal } from "./seal.ts";
 import type { Store, SwapResult } from "./store.ts";
 
@@ -23,8 +23,8 @@ export interface Fleet {
   readonly duration: number;
   /** Milliseconds one call to the store may take. */
   readonly callTimeout: number;
-  /** Milliseconds for which the store keeps a state after its last use. */
-  readonly stateTtl: number;
+  /** How long records are kept. */
+  readonly ttls: RecordTtls;
   /** The text with which the keys of all records begin. */
   readonly prefix: string;
 }
@@ -95,8 +95,8 @@ export class StoreLink {
   }
 
   /** Reads the entry of a key. @throws {StoreFault} As {@link StoreLink.swap} does. */
-  async read(key: string): Promise<SwapResult & { readonly ok: false }> {
-    const result = await this.swap(key, NO_VERSION, undefined);
+  async read(key: string, options?: SwapOptions): Promise<SwapResult & { readonly ok: false }> {
+    const result = await this.swap(key, NO_VERSION, undefined, options);
     if (result.ok) throw new StoreFault(`the store did a swap that expected "${NO_VERSION}", which is no version`);
     return result;
   }

@@ -1,12 +1,12 @@
 /**
  * The encryption of records (S6): AES-256-GCM, with keys derived from the user's key by HKDF-SHA256.
  *
- * Two values are derived from each `encryptionKey`: the key that encrypts, and an id that is part of the names of
- * records. Neither reveals the other. Every record has a random IV of 96 bits and is bound to its context, so it cannot
+ * Two values are derived from each `encryptionKey`: the key that encrypts, and an id that stands in every record, so that a
+ * reader knows which key opens it. Neither reveals the other. Every record has a random IV of 96 bits and is bound to its context, so it cannot
  * be decrypted in another place. An attacker who can write to the store can delete a record or restore an old one, but
  * cannot create or move one. All cryptography is done by WebCrypto, which does not export the derived key.
  *
- * What is encrypted is in record.ts, how records move to another key in home.ts.
+ * What is encrypted, and which key opens a record, is in record.ts.
  *
  * @see [RFC 5869](https://www.rfc-editor.org/rfc/rfc5869.html) (HKDF)
  * @see [NIST SP 800-38D](https://doi.org/10.6028/NIST.SP.800-38D) (GCM)
@@ -20,7 +20,7 @@ export type EncryptionKey = string | Uint8Array;
 
 /** Encrypts and decrypts records with one encryption key, or leaves them unencrypted (`plain`). */
 export interface Seal {
-  /** Returns the id of the key in the names of records: 8 characters of base64url; `plain` without encryption. */
+  /** Returns the id of the key in records: 8 characters of base64url; `plain` without encryption. */
   id(): Promise<string>;
   /**
    * Encrypts a record as JSON. The result is base64url without padding, a different text every time.

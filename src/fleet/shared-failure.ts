@@ -1,7 +1,7 @@
 /**
  * A failed mint as a record shares it: the other processes of the fleet fail with the same error and do not mint (C9).
  *
- * lease.ts writes a failure into the record, flight.ts throws it in the other processes.
+ * lead.ts writes a failure into the record, flight.ts throws it in the other processes.
  *
  * @module
  */

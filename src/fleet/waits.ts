@@ -16,6 +16,7 @@ export class Waits {
   #isAwaited = false;
   #timer: Timer | undefined;
   #mint: RunningMint | undefined;
+  #isAbortable = true;
   #abandoned: Failure | undefined;
   #wake: (() => void) | undefined;
 
@@ -30,10 +31,10 @@ export class Waits {
     this.#mint?.hold(awaited);
   }
 
-  /** Ends the flight: aborts its mint and ends its pause. */
+  /** Ends the flight: its pause, and its mint if that may be aborted. */
   abandon(reason: Failure): void {
     this.#abandoned = reason;
-    this.#mint?.abandon(reason);
+    if (this.#isAbortable) this.#mint?.abort(reason);
     this.#wake?.();
   }
 
@@ -59,12 +60,12 @@ export class Waits {
     this.assertNotAbandoned();
   }
 
-  /** Waits for the mint of this flight. */
-  waitForMint(mint: RunningMint): RunningMint["promise"] {
+  /** The flight now waits for its own mint. @param isAbortable Nothing is lost when the mint is aborted. */
+  follow(mint: RunningMint, isAbortable: boolean): void {
     this.#mint = mint;
+    this.#isAbortable = isAbortable;
     mint.hold(this.#isAwaited);
-    if (this.#abandoned !== undefined) mint.abandon(this.#abandoned);
-    return mint.promise;
+    if (this.#abandoned !== undefined && isAbortable) mint.abort(this.#abandoned);
   }
 }
 

@@ -54,7 +54,7 @@ export function clientCredentialsGrant(options: ClientCredentialsGrantOptions): 
   return endpointGrant(client, options, {
     key: key !== undefined || isNameable(client, form) ? grantKey({ grantType, client, form, key }) : undefined,
     form,
-    mint: ({ signal }) => requestToken(client, { grantType, parameters: new URLSearchParams(form), signal }),
+    mint: (parameters, { signal }) => requestToken(client, { grantType, parameters, signal }),
   });
 }
 

@@ -7,9 +7,10 @@
  * @module
  */
 import { grantOf } from "../core/grant.ts";
-import { tokenServer } from "../oauth/parameters.ts";
+import { tokenServer, withTarget } from "../oauth/parameters.ts";
 import { boundToken, proofMember } from "../oauth/request.ts";
 import { revocationMember } from "../oauth/revocation.ts";
+import { retrying } from "./retry.ts";
 import type { Grant, MintContext } from "../core/grant.ts";
 import type { TokenResponse } from "../core/types.ts";
 import type { TokenClient } from "../oauth/client.ts";
@@ -20,7 +21,7 @@ interface OwnMembers {
   readonly key: string | undefined;
   /** The parameters of every request. */
   readonly form: URLSearchParams;
-  readonly mint: (context: MintContext) => Promise<TokenResponse>;
+  readonly mint: (form: URLSearchParams, context: MintContext) => Promise<TokenResponse>;
 }
 
 /** Makes a grant without state. A refresh token in the answer is ignored, because the next mint does not need it. */
@@ -36,6 +37,11 @@ export function endpointGrant(
     server: tokenServer(client, form),
     origins,
     defaultTtl,
-    mint: async (context) => ({ ...boundToken(client, await mint(context)), refresh_token: undefined }),
+    isRepeatable: true,
+    retry: retrying,
+    async mint(context) {
+      const answer = await mint(withTarget(form, context.target), context);
+      return { response: { ...boundToken(client, answer), refresh_token: undefined } };
+    },
   });
 }

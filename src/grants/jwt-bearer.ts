@@ -72,10 +72,10 @@ export function assertionGrant(options: JwtBearerGrantOptions, names: KeyOptionN
   return endpointGrant(client, options, {
     key: keyOf(client, form, options),
     form,
-    async mint({ signal }) {
+    async mint(wanted, { signal }) {
       // A new assertion for every send: a server that asks for a DPoP nonce may count the assertion as used already.
       const parameters = async (): Promise<URLSearchParams> => {
-        const complete = new URLSearchParams(form);
+        const complete = new URLSearchParams(wanted);
         complete.set("assertion", await makeAssertion(signal));
         return complete;
       };

@@ -1,122 +1,160 @@
 /**
  * The refresh token grant: tokens for the user who signed in, as long as the refresh token is valid.
  *
- * Not here: rotation of the refresh token (`rotation.ts`), and the request (`oauth/request.ts`).
+ * The refresh token is the grant's state. The supply keeps it, asks for it and has it saved (`core/state.ts`). The request
+ * is sent by `oauth/request.ts`.
  *
  * @module
  */
-import { TokenEndpointError } from "../base/errors.ts";
-import { assertFunction, assertOptions, assertString } from "../base/options.ts";
+import { isRemintError, TokenEndpointError } from "../base/errors.ts";
+import { assertFunction, assertOptions, assertString, kindOf, optionError } from "../base/options.ts";
 import { grantOf } from "../core/grant.ts";
 import { tokenClient } from "../oauth/client.ts";
-import { grantForm, grantKey, tokenServer } from "../oauth/parameters.ts";
+import { grantForm, tokenServer, withTarget } from "../oauth/parameters.ts";
+import { redactedCause, redactor } from "../oauth/redaction.ts";
 import { boundToken, proofMember, requestToken } from "../oauth/request.ts";
 import { revokeToken } from "../oauth/revocation.ts";
-import { Rotation } from "./rotation.ts";
-import type { Grant } from "../core/grant.ts";
+import { retrying } from "./retry.ts";
+import type { Grant, GrantDefinition, SaveContext, StateSource } from "../core/grant.ts";
+import type { AccessToken, TokenResponse } from "../core/types.ts";
 import type { TokenClient } from "../oauth/client.ts";
 import type { GrantOptions } from "../oauth/parameters.ts";
-import type { RotatedToken } from "./rotation.ts";
+
+type MaybePromise<T> = T | PromiseLike<T>;
 
 /** Options of {@link refreshTokenGrant}. */
 export interface RefreshTokenGrantOptions extends GrantOptions {
-  /** The refresh token to start with. */
-  readonly refreshToken: string;
   /**
-   * Saves a new refresh token. It is awaited before the access token of the same answer is used, so that a crash after
-   * that loses nothing. It may be called twice with the same token.
+   * The refresh token to start with, or a function that returns the one that is saved now.
    *
-   * When it fails, the mint fails with a retryable error and the new refresh token stays in memory. The next mint calls
-   * `onRotate` again before it sends anything.
+   * A function is asked before every refresh, so it always sees what another process has saved. `null` or `undefined` means
+   * that nobody is signed in: requests then go without a token. It needs `onRotate`, unless the cache has a `store`.
+   */
+  readonly refreshToken:
+    | string
+    | ((context: { readonly signal: AbortSignal }) => MaybePromise<string | null | undefined>);
+  /**
+   * Saves a new refresh token. It is awaited before the access token of the same answer is used, for at most half of
+   * `mintTimeout`. It may be called twice with the same token.
+   *
+   * When it fails or takes longer, the access token is used nevertheless, the event `state-unsaved` tells, and the save is
+   * repeated: after 1 to 30 seconds, at every refresh, and in `close()`.
    *
    * If the process is killed between the server's answer and the end of `onRotate`, the new refresh token is lost. The
    * saved one is used up, so the server answers `invalid_grant` and the user has to sign in again. Servers that accept
    * the old refresh token for a grace period (also called leeway or overlap) are not affected.
    */
-  readonly onRotate?: ((refreshToken: string, rotated: RotatedToken) => void | Promise<void>) | undefined;
-  /**
-   * Returns the refresh token that is saved now. Called once when the server answers `invalid_grant`, because another
-   * process may have rotated the token. A token that this process has not seen is tried once. Otherwise the refusal is
-   * terminal.
-   */
-  readonly current?:
-    | ((context: { readonly signal: AbortSignal }) => string | undefined | Promise<string | undefined>)
-    | undefined;
+  readonly onRotate?: ((refreshToken: string, rotated: RotatedToken) => MaybePromise<unknown>) | undefined;
 }
 
+/** Describes one rotation of a refresh token. */
+export type RotatedToken = SaveContext<string>;
+
 /**
- * Creates a grant that obtains tokens with a refresh token. The server may rotate the refresh token. It is the grant's
- * `state`.
+ * Creates a grant that obtains tokens with a refresh token. The server may rotate the refresh token.
  *
- * A failed request is not retried, because the server may have used up the refresh token. A request goes on for a while
- * after its mint gave up waiting. A later mint sends the refresh token again if no answer came. When the server answers
- * `invalid_grant` and there is no other refresh token, the error is a {@link TokenEndpointError} with `terminal: true`.
- * Nothing is minted after that. The user has to sign in again.
+ * A request is repeated only when it was never sent, because the server may have used up the refresh token. Callers leave
+ * after `mintTimeout`; the request goes on for up to `landingTimeout`, because only its answer holds the next refresh token.
+ * When the server answers `invalid_grant` and there is no other refresh token, the error is a {@link TokenEndpointError}
+ * with `terminal: true`, and nothing is sent until the user signs in again: until `signIn` is called, or the function
+ * `refreshToken` returns a token that was not seen before.
  *
- * `close({ revoke: true })` waits for a refresh in progress, because its answer may hold a new refresh token. Then it
- * revokes the refresh token and the access token.
- *
- * One grant may serve several caches of one process. Several processes that use one rotating refresh token need a
- * store.
+ * The refresh token belongs to the grant. One grant serves one cache at a time; `TokenCache.for` gives further access tokens
+ * of the same session. Several processes that use one rotating refresh token need a function with `onRotate` and a server
+ * with a grace period, or a `store`.
  *
  * @throws {TypeError} When an option is wrong. Nothing was sent then.
  * @see [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749.html#section-6)
  * @example
  * ```ts
  * const grant = refreshTokenGrant({
- *   tokenEndpoint: "https://auth.example/token",
+ *   issuer: "https://auth.example",
  *   clientId: "portal",
  *   clientSecret,
- *   refreshToken: session.refreshToken,
- *   onRotate: (next, { replaced }) => sessions.replaceRefreshToken(session.id, replaced, next),
- *   current: () => sessions.refreshTokenOf(session.id),
+ *   refreshToken: () => sessions.refreshToken(sid),
+ *   onRotate: (next) => sessions.save(sid, next),
  * });
  * ```
  */
 export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
   assertOptions("refreshTokenGrant", options);
-  const { refreshToken: first, onRotate, current, key } = options;
-  assertString("refreshToken", first);
-  assertFunction("onRotate", onRotate);
-  assertFunction("current", current);
+  const { key } = options;
+  const source = refreshTokenSource(options);
   const client = tokenClient(options);
   const form = grantForm(options, ["refresh_token"]);
-  const grantType = "refresh_token";
-  const rotation = new Rotation(
-    {
-      onRotate,
-      current,
-      request(token, signal) {
-        const parameters = new URLSearchParams(form);
-        parameters.set("refresh_token", token);
-        return requestToken(client, { grantType, parameters, signal });
-      },
-    },
-    first,
-  );
-  return grantOf({
+  const definition: GrantDefinition<string> = {
     // Without the option `key` nothing tells one user's tokens from another's, so there is no key to share them by.
-    key: key === undefined ? undefined : grantKey({ grantType, client, form, key }),
-    family: grantKey({ grantType, client, form }),
+    key,
     server: tokenServer(client, form),
     origins: options.origins,
     defaultTtl: options.defaultTtl,
-    state: first,
-    mint: async (context) => boundToken(client, await rotation.mint(context)),
+    source,
+    isRepeatable: false,
+    retry: retrying,
+    async mint({ state, signal, target }) {
+      const parameters = withTarget(form, target);
+      parameters.set("refresh_token", state!);
+      // An answer that parses counts, whatever is wrong with its access token: the refresh token in it is the next one.
+      let next: { readonly state: string } | undefined;
+      const received = (answer: Readonly<Record<string, unknown>>): void => {
+        const given = answer["refresh_token"];
+        if (typeof given === "string" && given !== "" && given !== state) next = { state: given };
+      };
+      try {
+        const response = await requestToken(client, { grantType: "refresh_token", parameters, signal, received });
+        return { response: { ...boundToken(client, response), refresh_token: undefined }, next };
+      } catch (error) {
+        if (signal.aborted) throw error;
+        return isInvalidGrant(error) ? { error: terminal(error), isRefused: true, next } : { error, next };
+      }
+    },
+    signIn: (response) => signedIn(client, response),
     ...proofMember(client),
-    ...(client.mayRevoke && { revoke: (token, { signal }) => revokeBoth(client, rotation, token?.value, signal) }),
-  });
+    ...(client.mayRevoke && { revoke: (tokens, { signal, state }) => revokeAll(client, state, tokens, signal) }),
+  };
+  return grantOf(definition);
+}
+
+/** Checks where the refresh token comes from and where it goes. */
+function refreshTokenSource({ refreshToken, onRotate }: RefreshTokenGrantOptions): StateSource<string> {
+  assertFunction("onRotate", onRotate);
+  if (typeof refreshToken !== "function" && (typeof refreshToken !== "string" || refreshToken === "")) {
+    throw optionError("refreshToken", refreshToken, "a non-empty string, or a function that returns one or null");
+  }
+  return {
+    names: { load: "refreshToken", save: "onRotate" },
+    ...(typeof refreshToken === "function" ? { load: refreshToken } : { initial: refreshToken }),
+    ...(onRotate && { save: onRotate }),
+    check(value) {
+      if (typeof value === "string" && value !== "") return value;
+      // For example a session object instead of its refresh token. The server could end the session if it were sent.
+      const expected = "a function that returns a refresh token, or null when nobody is signed in";
+      throw optionError("refreshToken", value, `${expected}; it returned ${kindOf(value)}`);
+    },
+    causeOf: (error, states) => redactedCause(error, redactor([...states])),
+  };
+}
+
+/** Reads the response of a sign-in: what a token endpoint answers to the code flow, for example. */
+function signedIn(
+  client: TokenClient,
+  given: { readonly access_token: string },
+): ReturnType<NonNullable<GrantDefinition<string>["signIn"]>> {
+  const { refresh_token: refreshToken, ...response } = given as TokenResponse & { readonly refresh_token?: unknown };
+  if (refreshToken === undefined || refreshToken === null) return { response: boundToken(client, response) };
+  assertString("refresh_token", refreshToken);
+  return { response: boundToken(client, response), next: { state: refreshToken } };
 }
 
 /**
- * Revokes the refresh token and the access token. A server should revoke the access token with the refresh token (RFC
- * 7009 section 2.1), but not every server does. Both are tried, even if one fails. It is no failure that the server
- * cannot revoke access tokens of this kind.
+ * Revokes the refresh token and the access tokens. A server should revoke the access tokens with the refresh token (RFC
+ * 7009 section 2.1), but not every server does. All are tried, even if one fails. It is no failure that the server cannot
+ * revoke access tokens of this kind.
  */
-async function revokeBoth(
+async function revokeAll(
   client: TokenClient,
-  rotation: Rotation,
-  value: string | undefined,
+  refreshToken: string | undefined,
+  tokens: readonly AccessToken[],
   signal: AbortSignal,
 ): Promise<void> {
   const failureOf = (token: string, tokenTypeHint: "refresh_token" | "access_token"): Promise<unknown> =>
@@ -124,13 +162,26 @@ async function revokeBoth(
       () => undefined,
       (error: unknown) => error,
     );
-  await rotation.settled(signal);
-  const refreshFailure = await failureOf(rotation.token, "refresh_token");
-  const accessFailure = value === undefined ? undefined : await failureOf(value, "access_token");
-  if (refreshFailure !== undefined) throw refreshFailure;
-  if (accessFailure !== undefined && !isUnsupportedTokenType(accessFailure)) throw accessFailure;
+  const failures: unknown[] = [];
+  if (refreshToken !== undefined) failures.push(await failureOf(refreshToken, "refresh_token"));
+  for (const { value } of tokens) {
+    const failure = await failureOf(value, "access_token");
+    if (!isUnsupportedTokenType(failure)) failures.push(failure);
+  }
+  const first = failures.find((failure) => failure !== undefined);
+  if (first !== undefined) throw first;
 }
 
 function isUnsupportedTokenType(error: unknown): boolean {
   return error instanceof TokenEndpointError && error.error === "unsupported_token_type";
+}
+
+function isInvalidGrant(error: unknown): error is TokenEndpointError {
+  return isRemintError(error) && error.error === "invalid_grant";
+}
+
+function terminal({ endpointStatus, message, hint, error, errorDescription }: TokenEndpointError): TokenEndpointError {
+  const meaning = "the refresh token is expired, revoked or used up, and there is no other: sign in again";
+  const more = { hint: hint === undefined ? meaning : `${hint}: ${meaning}`, retryable: false, terminal: true };
+  return new TokenEndpointError(endpointStatus!, message, { error, errorDescription, ...more });
 }

@@ -91,8 +91,7 @@ export function exchangeGrant(
   return endpointGrant(client, options, {
     key: keyOf(client, form, options),
     form,
-    async mint({ signal }) {
-      const parameters = new URLSearchParams(form);
+    async mint(parameters, { signal }) {
       const subject = await stringOf("subjectToken", subjectToken, signal, { signal });
       parameters.set("subject_token", subject);
       if (actorToken !== undefined) {

@@ -10,7 +10,7 @@ import { digest } from "../base/digest.ts";
 import { assertString, duration, kindOf, optionError } from "../base/options.ts";
 import { CREDENTIAL_NAME } from "./redaction.ts";
 import type { TokenServer } from "../core/grant.ts";
-import type { Origins } from "../core/types.ts";
+import type { Origins, TargetParameters } from "../core/types.ts";
 import type { TokenClient, TokenEndpointOptions } from "./client.ts";
 
 /** The options that every grant with a token endpoint has: the server, the client, and what the token is for. */
@@ -74,6 +74,21 @@ export function grantForm(options: GrantOptions, own: readonly string[]): URLSea
     form.set(name, value);
   }
   return form;
+}
+
+/**
+ * Returns a copy of a grant's parameters for one target: its scope, resources and audiences take the place of the grant's.
+ */
+export function withTarget(form: URLSearchParams, target: TargetParameters | undefined): URLSearchParams {
+  const wanted = new URLSearchParams(form);
+  for (const name of ["scope", "resource", "audience"] as const) {
+    const values = target?.[name];
+    if (values === undefined) continue;
+    wanted.delete(name);
+    if (name === "scope") wanted.set(name, [values].flat().join(" "));
+    else for (const value of [values].flat()) wanted.append(name, value);
+  }
+  return wanted;
 }
 
 /** Parameters that the user cannot set with `parameters`. */

@@ -9,8 +9,9 @@
  * @module
  */
 import { allowInsecureRequests, customFetch, genericTokenEndpointRequest } from "oauth4webapi";
+import { jsonObject } from "../base/bytes.ts";
 import { tokenResponseError } from "../base/errors.ts";
-import { leaveState } from "../base/left-state.ts";
+import { noteSent } from "../base/pending.ts";
 import { callUserFunction } from "../base/user-function.ts";
 import { errorOf, postToken, sentCredentials, tokenFromAnswer, UNUSABLE_ANSWER } from "./answer.ts";
 import { redactor } from "./redaction.ts";
@@ -36,6 +37,8 @@ interface TokenRequest {
    * credential, need not be listed.
    */
   readonly secrets?: readonly string[] | undefined;
+  /** Called with an answer of status 2xx that is a JSON object, before anything else of it is checked. */
+  readonly received?: ((answer: Readonly<Record<string, unknown>>) => void) | undefined;
 }
 
 /**
@@ -48,7 +51,7 @@ interface TokenRequest {
  * @see [RFC 6749 section 3.2](https://www.rfc-editor.org/rfc/rfc6749.html#section-3.2)
  */
 export async function requestToken(client: TokenClient, request: TokenRequest): Promise<TokenResponse> {
-  const { grantType, parameters, signal, secrets } = request;
+  const { grantType, parameters, signal, secrets, received } = request;
   const endpoints = await client.server.endpoints(signal);
   const role = { name: "token endpoint", option: endpoints.issuer === undefined ? "tokenEndpoint" : "issuer" };
   const target = { endpoints, url: endpoints.token, role };
@@ -59,6 +62,8 @@ export async function requestToken(client: TokenClient, request: TokenRequest): 
     );
   });
   if (GONE.has(answer.status)) client.server.forget();
+  const json = answer.status >= 200 && answer.status <= 299 ? jsonObject(answer.body) : undefined;
+  if (json !== undefined) received?.(json);
   return await tokenFromAnswer(answer, client.clientId);
 }
 
@@ -147,6 +152,7 @@ export async function authenticatedRequest(
         const headers = { ...usual, ...proof };
         const redact = redactor([...credentials.secrets, ...secrets, ...sentCredentials(href, headers, body)]);
         const init = { body, headers, method, redirect: "manual", signal } as const;
+        noteSent(signal, true);
         answer = await postToken({ endpoint, role, fetch: client.fetch, redact }, href, init);
         return new Response(null, { headers: answer.headers });
       },
@@ -159,22 +165,19 @@ export async function authenticatedRequest(
  * Returns the token if it is bound to the client's key, or if the client has no key or allows `Bearer` tokens. A token
  * that is not bound does not have the protection that the user asked for (RFC 9449 section 5).
  *
- * A grant calls this after a rotated refresh token was saved, because the refresh token is valid even if the access
- * token that came with it is refused.
- *
  * @throws {RemintError} `ERR_TOKEN_RESPONSE` when the token is not bound to the key.
  */
 export function boundToken<Token extends TokenResponse>({ dpop, endpoint }: TokenClient, token: Token): Token {
   if (dpop === undefined || dpop.allowBearer || /^dpop$/i.test(token.token_type ?? "")) return token;
-  const error = tokenResponseError(
+  throw tokenResponseError(
     UNUSABLE_ANSWER,
     `the token endpoint ${endpoint} was asked for a DPoP token and answered with a Bearer token: the server does ` +
       `not support DPoP, or not for this client. To accept such tokens, set dpop({ allowBearer: true })`,
   );
-  throw leaveState(error, token["state"]);
 }
 
 /** Returns the member that a grant needs for its tokens to be sent with a proof. Empty when the client has no key. */
-export function proofMember({ dpop }: TokenClient): Pick<GrantDefinition, "prove"> {
-  return dpop === undefined ? {} : { prove: (request) => dpop.prove(request) };
+export function proofMember({ dpop }: TokenClient): Pick<GrantDefinition, "prove" | "proofKey"> {
+  if (dpop === undefined) return {};
+  return { prove: (request) => dpop.prove(request), proofKey: { thumbprint: dpop.thumbprint } };
 }

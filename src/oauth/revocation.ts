@@ -63,8 +63,9 @@ const REVOCATION_ENDPOINT: EndpointRole = {
 export function revocationMember(client: TokenClient): Pick<GrantDefinition, "revoke"> {
   if (!client.mayRevoke) return {};
   return {
-    async revoke(token, { signal }) {
-      if (token !== undefined) await revokeToken(client, { token: token.value, tokenTypeHint: "access_token", signal });
+    async revoke(tokens, { signal }) {
+      for (const { value } of tokens)
+        await revokeToken(client, { token: value, tokenTypeHint: "access_token", signal });
     },
   };
 }

@@ -7,6 +7,7 @@
  * @module
  */
 import { leaveOnAbort } from "../base/abort.ts";
+import { RemintError } from "../base/errors.ts";
 import { kindOf } from "../base/options.ts";
 import { policyHalf, policyKey } from "../core/types.ts";
 import { assertNoPromise, awaitFunction, isThenable, signalOf } from "./bounded-wait.ts";
@@ -78,15 +79,39 @@ function chosenCache(chosen: unknown): TokenCache | undefined {
 }
 
 async function firstCacheAllowing(caches: readonly TokenCache[], url: string): Promise<TokenCache | undefined> {
-  for (const cache of caches) {
+  const sessions = caches.map((cache) => policyHalf(cache).session);
+  for (const [index, cache] of caches.entries()) {
     const { rules } = policyHalf(cache);
     // Without a token, origins that depend on the token allow every URL.
     const token = rules.originsFromToken ? await cache.get() : undefined;
-    if (rules.allows(url, token)) return cache;
+    if (rules.allows(url, token)) return boundTo(cache, sessions[index]);
   }
   const [first] = caches;
   if (first !== undefined) policyHalf(first).skipped("origin-not-allowed", url);
   return undefined;
+}
+
+/** A cache for one request, which is not sent under another session than the one that it began to wait under (C15). */
+function boundTo(cache: TokenCache, session: object | undefined): TokenCache {
+  if (session === undefined) return cache;
+  const half = policyHalf(cache);
+  const assertSession = (): void => {
+    if (half.session === undefined || half.session === session) return;
+    const message = "the request belongs to a session in whose place another has been signed in";
+    throw new RemintError("ERR_SESSION", message, { retryable: true });
+  };
+  const bound = {
+    peek() {
+      assertSession();
+      return cache.peek();
+    },
+    async get(options?: Parameters<TokenCache["get"]>[0]) {
+      assertSession();
+      return cache.get(options);
+    },
+    [policyKey]: half,
+  };
+  return bound as unknown as TokenCache;
 }
 
 /**

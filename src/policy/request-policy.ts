@@ -14,7 +14,7 @@
  * @module
  */
 import { challengeVerdict } from "../base/challenge.ts";
-import { RemintError } from "../base/errors.ts";
+import { isRemintError, RemintError } from "../base/errors.ts";
 import { isRelative, leftOrigin, printableUrl, targetOf } from "../base/url.ts";
 import { policyHalf } from "../core/types.ts";
 import { assertNoPromise, awaitFunction, freeConnection, signalOf } from "./bounded-wait.ts";
@@ -56,11 +56,16 @@ export function withToken<Request extends PolicyRequest, Answer>(
     if (client.isAuthorized?.(request)) return sendWithOwnAuthorization(half, request, client);
     return cache.get({ signal: signalOf(request) }).then(
       (minted) => sendFirst(half, request, client, minted),
-      (error: unknown) => rejectWith(request, client, error),
+      // Nobody is signed in: the request goes as it would without this package.
+      (error: unknown) => (isNobody(error) ? sendBare(request, client) : rejectWith(request, client, error)),
     );
   } catch (error) {
     return rejectWith(request, client, error);
   }
+}
+
+function isNobody(error: unknown): boolean {
+  return isRemintError(error) && error.code === "ERR_NO_SESSION";
 }
 
 /**

@@ -14,6 +14,7 @@ import { jsonObject } from "../base/bytes.ts";
 import { assertFunction, assertOptions, duration, optionError, stringOf } from "../base/options.ts";
 import { endpointUrl, isLoopback, withoutTrailingSlashes } from "../base/url.ts";
 import { grantOf } from "../core/grant.ts";
+import { retrying } from "../grants/retry.ts";
 import { postToken, tokenFromAnswer } from "../oauth/answer.ts";
 import { redactor, shown } from "../oauth/redaction.ts";
 import type { Grant } from "../core/grant.ts";
@@ -92,7 +93,9 @@ export function chalkGrant(options: ChalkGrantOptions = {}): Grant {
       const id = environmentId(chalkToken(token), environment);
       return id === undefined ? {} : { [ENVIRONMENT_HEADER]: id };
     },
-    mint: ({ signal }) => mintToken({ endpoint, clientId, secret, fetch }, signal),
+    isRepeatable: true,
+    retry: retrying,
+    mint: async ({ signal }) => ({ response: await mintToken({ endpoint, clientId, secret, fetch }, signal) }),
   });
 }
 

@@ -11,7 +11,6 @@
  * @module
  */
 import { tokenResponseError } from "../base/errors.ts";
-import { leaveState } from "../base/left-state.ts";
 import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
 import { endpointUrl, withoutTrailingSlashes } from "../base/url.ts";
 import { definitionOf, grantOf } from "../core/grant.ts";
@@ -87,7 +86,7 @@ export interface SalesforceJwtBearerGrantOptions extends SalesforceOptions {
 
 /** Options of {@link salesforceRefreshTokenGrant}. */
 export interface SalesforceRefreshTokenGrantOptions
-  extends SalesforceOptionalSecretOptions, Pick<RefreshTokenGrantOptions, "refreshToken" | "onRotate" | "current"> {}
+  extends SalesforceOptionalSecretOptions, Pick<RefreshTokenGrantOptions, "refreshToken" | "onRotate"> {}
 
 /** Options of {@link salesforceTokenExchangeGrant}. */
 export interface SalesforceTokenExchangeGrantOptions extends SalesforceOptionalSecretOptions {
@@ -158,8 +157,8 @@ export function salesforceJwtBearerGrant(options: SalesforceJwtBearerGrantOption
  */
 export function salesforceRefreshTokenGrant(options: SalesforceRefreshTokenGrantOptions): Grant {
   const org = orgOf("salesforceRefreshTokenGrant", options);
-  const { refreshToken: first, onRotate, current } = options;
-  return forOrg(org, refreshTokenGrant({ ...publicOptions(org, options), refreshToken: first, onRotate, current }));
+  const { refreshToken, onRotate } = options;
+  return forOrg(org, refreshTokenGrant({ ...publicOptions(org, options), refreshToken, onRotate }));
 }
 
 /**
@@ -292,6 +291,7 @@ function baseUrl({ origin, pathname }: URL): string {
  */
 function forOrg(org: Org, grant: Grant): Grant {
   const definition = definitionOf(grant);
+  const signIn = definition.signIn?.bind(definition);
   return grantOf({
     ...definition,
     origins: [new URL(org.instanceUrl).origin],
@@ -299,11 +299,29 @@ function forOrg(org: Org, grant: Grant): Grant {
     isRejected: isTokenRejected,
     inspectStatuses: REJECTION_STATUSES,
     async mint(context) {
-      const { signature: _signature, ...token } = await definition.mint(context);
-      checkInstance(token, org);
-      return token;
+      const step = await definition.mint(context);
+      if (!("response" in step)) return step;
+      const { next } = step;
+      try {
+        return { ...step, response: checkedToken(step.response, org) };
+      } catch (error) {
+        return { error, next };
+      }
     },
+    ...(signIn && {
+      signIn(given) {
+        const signedIn = signIn(given);
+        return { ...signedIn, response: checkedToken(signedIn.response, org) };
+      },
+    }),
   });
+}
+
+/** Returns a token response without its signature. @throws {RemintError} When the token is for another org. */
+function checkedToken(response: TokenResponse, org: Org): TokenResponse {
+  const { signature: _signature, ...token } = response;
+  checkInstance(token, org);
+  return token;
 }
 
 function checkInstance(token: TokenResponse, { instanceUrl }: Org): void {
@@ -314,7 +332,7 @@ function checkInstance(token: TokenResponse, { instanceUrl }: Org): void {
     // Not a URL. The error below covers this too.
   }
   const hint = `the token is for another org: its "instance_url" is not the configured instanceUrl ${instanceUrl}`;
-  throw leaveState(tokenResponseError(UNUSABLE_ANSWER, hint), token["state"]);
+  throw tokenResponseError(UNUSABLE_ANSWER, hint);
 }
 
 const LONGEST_SUBJECT_TOKEN = 10_000;

@@ -6,9 +6,11 @@
  * @module
  */
 import { assertOptions, count, optionError } from "../base/options.ts";
+import { grantOf } from "../core/grant.ts";
+import { retrying } from "../grants/retry.ts";
 import { Holds } from "./hold.ts";
-import type { Grant, GrantDefinition, GrantTraits, MintContext } from "../core/grant.ts";
-import type { TokenResponse } from "../core/types.ts";
+import type { Grant, GrantDefinition, GrantTraits, MintContext, RevokeContext, SaveContext } from "../core/grant.ts";
+import type { AccessToken, TokenResponse } from "../core/types.ts";
 import type { Hold, HoldOptions } from "./hold.ts";
 
 /**
@@ -25,16 +27,36 @@ import type { Hold, HoldOptions } from "./hold.ts";
  */
 export function fakeGrant(options: FakeGrantOptions = {}): FakeGrant {
   assertOptions("fakeGrant", options);
-  const { expiresIn = 3600, response = {}, ...members } = options;
+  const { expiresIn = 3600, response = {}, state, onState, revoke, ...members } = options;
   if (expiresIn !== null && typeof expiresIn !== "number") throw optionError("expiresIn", expiresIn, "seconds or null");
   assertOptions("response", response);
   const usual = { token_type: "Bearer", ...(expiresIn === null ? {} : { expires_in: expiresIn }), ...response };
+  const isStateful = state !== undefined || onState !== undefined;
   const contexts: MintContext[] = [];
   const plan = new Plan();
   const holds = new Holds();
   let last: string | undefined;
-  const fake: GrantDefinition & Omit<FakeGrant, keyof Grant> = {
+  const definition: GrantDefinition = {
     ...members,
+    isRepeatable: !isStateful,
+    retry: retrying,
+    ...(isStateful && { source: sourceOf(state, onState) }),
+    async mint(context) {
+      const value = `fake-${contexts.push(context)}`;
+      const answer = plan.take() ?? (() => ({ access_token: value, ...usual }));
+      await holds.pass(context.signal);
+      const minted = answer();
+      last = minted.access_token;
+      const { state: next } = minted as { state?: unknown };
+      return { response: minted, ...(isStateful && next !== undefined && { next: { state: next } }) };
+    },
+    signIn(given) {
+      const next = (given as { state?: unknown }).state ?? given.refresh_token;
+      return { response: { ...given }, ...(isStateful && next !== undefined && { next: { state: next } }) };
+    },
+    ...(revoke && { revoke: (tokens, context) => revokeEach(revoke, tokens, context) }),
+  };
+  const controls: Omit<FakeGrant, keyof Grant> = {
     contexts,
     get mints() {
       return contexts.length;
@@ -52,16 +74,27 @@ export function fakeGrant(options: FakeGrantOptions = {}): FakeGrant {
     respond: (answer) => plan.add(1, () => ({ ...answer }) as TokenResponse),
     recover: () => plan.clear(),
     hold: (holdOptions) => holds.begin(holdOptions),
-    async mint(context) {
-      const value = `fake-${contexts.push(context)}`;
-      const answer = plan.take() ?? (() => ({ access_token: value, ...usual }));
-      await holds.pass(context.signal);
-      const minted = answer();
-      last = minted.access_token;
-      return minted;
-    },
   };
-  return fake as unknown as FakeGrant;
+  const fake = grantOf(definition);
+  Object.defineProperties(fake, Object.getOwnPropertyDescriptors(controls));
+  return fake as FakeGrant;
+}
+
+type Save = (next: unknown, context: SaveContext) => unknown;
+type Revoke = (token: AccessToken | undefined, context: RevokeContext) => unknown;
+
+function sourceOf(state: unknown, save: Save | undefined): GrantDefinition["source"] {
+  const given = typeof state === "function" ? { load: state as () => unknown } : { initial: state };
+  return { names: { load: "state", save: "onState" }, ...given, ...(save && { save }), check: (value) => value };
+}
+
+async function revokeEach(
+  revoke: Revoke,
+  [first, ...more]: readonly AccessToken[],
+  context: RevokeContext,
+): Promise<void> {
+  await revoke(first, context);
+  for (const token of more) await revoke(token, { signal: context.signal });
 }
 
 /** Options of {@link fakeGrant}: what a grant may declare, and what the token responses contain. */
@@ -70,6 +103,12 @@ export interface FakeGrantOptions extends GrantTraits {
   readonly expiresIn?: number | null | undefined;
   /** Further members of the responses (`scope`, `instance_url`, ...). They replace members that the fake sets. */
   readonly response?: Readonly<Record<string, unknown>> | undefined;
+  /** The first state, or a function that is asked before every mint. A member `state` of an answer is the next one. */
+  readonly state?: unknown;
+  /** Saves the next state. */
+  readonly onState?: ((next: unknown, context: SaveContext) => unknown) | undefined;
+  /** Revokes a token and the state. @defaultValue the grant cannot revoke */
+  readonly revoke?: ((token: AccessToken | undefined, context: RevokeContext) => unknown) | undefined;
 }
 
 /** A {@link Grant} without a server, and the means by which a test controls it. */

@@ -8,8 +8,10 @@
 import { createServer } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { count, duration } from "../base/options.ts";
+import { assertOptions, duration, flag } from "../base/options.ts";
 import { Holds } from "./hold.ts";
+import { Tally } from "./tally.ts";
+import type { Hold } from "./hold.ts";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 
 /** What a test can do with every server of this kit. */
@@ -22,15 +24,26 @@ export interface Scripted<Request> {
   latency: number;
   /** The number of requests that {@link Scripted.holdAnswers} holds back and whose clients still wait. */
   readonly waiting: number;
-  /** Queues answers for the next requests, one for each request. They are used before the answer of `respondAlways`. */
+  /**
+   * Queues answers for the next requests, one for each request. They are used before the answer of `respondAlways`. An
+   * answer with a `path` stays in the queue until a request for that path arrives.
+   */
   respond(...answers: readonly Script<Request>[]): void;
   /** Sets the answer to every request for which no answer is queued; `undefined` restores the normal answer. */
   respondAlways(answer: Script<Request> | undefined): void;
   /**
    * Holds back the answers to requests that arrive from now on, until the returned function is called. The content of
-   * an answer is decided then.
+   * an answer is decided then, unless the hold has `processFirst`.
    */
-  holdAnswers(): () => void;
+  holdAnswers(options?: HoldAnswersOptions): () => void;
+  /**
+   * Receives requests from now on, and neither processes nor answers them until the returned function is called, like a
+   * process that was stopped.
+   *
+   * Then the requests are processed in the order in which they arrived, including those whose clients have left. If the
+   * server is closed before, they are never processed.
+   */
+  freeze(): () => void;
   /**
    * Resolves when this many requests have arrived since the server was started.
    *
@@ -40,6 +53,16 @@ export interface Scripted<Request> {
   waitFor(total: number): Promise<void>;
   /** Closes all connections, including those that wait for an answer, and frees the port. */
   close(): Promise<void>;
+}
+
+/** Options of {@link Scripted.holdAnswers}. */
+export interface HoldAnswersOptions {
+  /**
+   * Processes requests when they arrive, although their clients may leave while the answers are held back.
+   *
+   * @defaultValue false: a request is processed when the hold ends, if its client still waits
+   */
+  readonly processFirst?: boolean | undefined;
 }
 
 /**
@@ -69,10 +92,27 @@ export interface Answer {
   readonly body?: string | Uint8Array | AsyncIterable<string | Uint8Array> | object | undefined;
   /** Milliseconds to wait before the answer. @defaultValue the server's `latency` */
   readonly delay?: number | undefined;
-  /** Leaves the request without an answer. */
+  /**
+   * Processes the request before the `delay`, although the client may leave meanwhile.
+   *
+   * @defaultValue false: the request is processed after the `delay`, if its client still waits
+   */
+  readonly processFirst?: boolean | undefined;
+  /** Changes the answer after the request was processed. `damagedAnswer` makes such an answer. */
+  readonly change?: ((answer: Answer) => Answer) | undefined;
+  /** Processes the request, and then destroys the connection before a byte of the answer is sent. */
+  readonly lost?: true | undefined;
+  /** Leaves the request without an answer. It is not processed. */
   readonly hang?: true | undefined;
-  /** Destroys the connection instead of answering. */
+  /** Destroys the connection instead of answering. The request is not processed. */
   readonly reset?: true | undefined;
+  /**
+   * The path of the requests that this answer is for, without the query. A function that returns an answer cannot use
+   * it.
+   *
+   * @defaultValue every path
+   */
+  readonly path?: string | undefined;
 }
 
 /** A request as every test server records it, after its whole body has arrived. */
@@ -94,21 +134,52 @@ export interface ReceivedHeaders {
   readonly [name: string]: string | readonly string[] | undefined;
 }
 
-/** A call of `waitFor` that was not resolved yet. */
-interface Arrival {
-  readonly total: number;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
+/** A received request on the way to its answer. */
+interface Exchange<Request> {
+  readonly request: Request;
+  readonly script: Script<Request> | undefined;
+  readonly response: ServerResponse;
+  /** Aborts when the connection is closed, by whichever side. */
+  readonly disconnected: AbortSignal;
+  /** Resolves when the freeze ends that the request arrived in; `undefined` if there was none. */
+  readonly thawed: Promise<void> | undefined;
+  /** As {@link Exchange.thawed}, for a hold without `processFirst`. Rejects when the client leaves before. */
+  readonly held: Promise<void> | undefined;
+  /** As {@link Exchange.held}, for a hold with `processFirst`. */
+  readonly heldAfterwards: Promise<void> | undefined;
 }
+
+/** What became of the answer to a request that was processed. */
+export interface Outcome {
+  /** The HTTP status; `undefined` if the connection was closed before the whole answer was handed to the system. */
+  readonly status: number | undefined;
+  /** Whether a script changed the answer after the request was processed. */
+  readonly changed: boolean;
+}
+
+/** Tells what became of an answer: its status, or `undefined` if it is lost. Only the first call counts. */
+type Settle = (status: number | undefined) => void;
+
+/** Some requests wait although their client has left. */
+const NEVER = new AbortController().signal;
 
 /** The base class of the test servers. */
 export abstract class ScriptedServer<Request> implements Scripted<Request> {
   readonly requests: Request[] = [];
   latency: number;
-  readonly #holds = new Holds();
+  /** Before the processing, whether or not the client still waits. */
+  readonly #freezes = new Gate();
+  /** Before the processing. */
+  readonly #holds = new Gate();
+  /** Between the processing and the answer. */
+  readonly #lateHolds = new Gate();
   readonly #queue: Script<Request>[] = [];
   #standingAnswer: Script<Request> | undefined;
-  #arrivals: Arrival[] = [];
+  readonly #arrivals = new Tally((total, arrived) => {
+    return new Error(`waitFor(${total}): the server was closed after ${arrived} requests`);
+  });
+  /** Of the requests that were processed and not answered yet. */
+  readonly #unsettled = new Set<Settle>();
   #loopback: Loopback | undefined;
   #closed = false;
 
@@ -118,10 +189,14 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
 
   /** Makes the record of a request. */
   protected abstract record(received: ReceivedRequest): Request;
-  /** Makes the answer to a request that no script answers. It is called when the answer is due. */
+  /** Processes a request that no script answers, and makes the answer. */
   protected abstract normalAnswer(request: Request): Answer;
   /** Records an answer directly before it is sent. @returns The answer, completed. */
   protected abstract beforeAnswer(request: Request, answer: Answer): Answer;
+  /** Processes a request whose whole answer is scripted. */
+  protected scriptedAnswer?(request: Request, answer: Answer): void;
+  /** Records what became of the answer to a request that was processed. */
+  protected afterAnswer?(request: Request, outcome: Outcome): void;
 
   async listen(): Promise<this> {
     this.#loopback = await listenOnLoopback((incoming, response) => void this.#serve(incoming, response));
@@ -133,7 +208,7 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
   }
 
   get waiting(): number {
-    return this.#holds.waiting;
+    return this.#holds.waiting + this.#lateHolds.waiting;
   }
 
   respond(...answers: readonly Script<Request>[]): void {
@@ -144,68 +219,123 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
     this.#standingAnswer = answer;
   }
 
-  holdAnswers(): () => void {
-    const hold = this.#holds.begin();
-    return () => hold.release();
+  holdAnswers(options: HoldAnswersOptions = {}): () => void {
+    assertOptions("holdAnswers", options);
+    return (flag("processFirst", options.processFirst) ? this.#lateHolds : this.#holds).shut();
   }
 
-  async waitFor(total: number): Promise<void> {
-    count("total", total, 0);
-    if (this.requests.length >= total) return;
-    if (this.#closed) throw this.#closedTooEarly(total);
-    await new Promise<void>((resolve, reject) => this.#arrivals.push({ total, resolve, reject }));
+  freeze(): () => void {
+    return this.#freezes.shut();
+  }
+
+  waitFor(total: number): Promise<void> {
+    return this.#arrivals.reaches(total);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    for (const settle of this.#unsettled) settle(undefined);
     await this.#loopback?.close();
-    for (const { total, reject } of this.#arrivals.splice(0)) reject(this.#closedTooEarly(total));
+    this.#arrivals.close();
   }
 
   async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const disconnected = new AbortController();
-    response.once("close", () => disconnected.abort());
+    const closing = new AbortController();
+    const disconnected = closing.signal;
+    response.once("close", () => closing.abort());
     try {
-      const request = this.record({
-        method: incoming.method ?? "",
-        url: incoming.url ?? "",
-        headers: incoming.headers,
-        body: await readBody(incoming),
-      });
-      const script = this.#queue.shift() ?? this.#standingAnswer;
-      const held = this.#holds.pass(disconnected.signal);
-      this.#arrived(request);
-      await held;
-      await this.#answer(request, script, response, disconnected.signal);
+      const body = await readBody(incoming);
+      const { method = "", url = "", headers } = incoming;
+      const request = this.record({ method, url, headers, body });
+      const exchange: Exchange<Request> = {
+        request,
+        script: this.#scriptFor(url.replace(/\?.*$/s, "")),
+        response,
+        disconnected,
+        thawed: this.#freezes.pass(NEVER),
+        held: this.#holds.pass(disconnected),
+        heldAfterwards: this.#lateHolds.pass(disconnected),
+      };
+      this.requests.push(request);
+      this.#arrivals.add();
+      await this.#answer(exchange);
     } catch (error) {
-      if (!disconnected.signal.aborted) sendScriptError(response, error);
+      if (!disconnected.aborted) sendScriptError(response, error);
     }
   }
 
-  async #answer(
-    request: Request,
-    script: Script<Request> | undefined,
-    response: ServerResponse,
-    disconnected: AbortSignal,
-  ): Promise<void> {
+  /** Takes the first queued script for this path, or returns the standing one. */
+  #scriptFor(path: string): Script<Request> | undefined {
+    const index = this.#queue.findIndex((script) => isFor(script, path));
+    if (index !== -1) return this.#queue.splice(index, 1)[0];
+    const standing = this.#standingAnswer;
+    return standing !== undefined && isFor(standing, path) ? standing : undefined;
+  }
+
+  async #answer(exchange: Exchange<Request>): Promise<void> {
+    const { request, script, disconnected, thawed, held, heldAfterwards } = exchange;
+    await thawed;
+    if (this.#closed) return;
+    await held;
     const scripted = typeof script === "function" ? await script(request) : script;
-    const delay = scripted?.delay ?? this.latency;
-    if (delay > 0) await sleep(delay, undefined, { signal: disconnected });
-    if (scripted?.reset === true) response.destroy();
-    if (scripted?.hang === true || response.destroyed) return;
-    const answer = withScript(scripted, () => this.normalAnswer(request));
-    await send(response, this.beforeAnswer(request, answer));
+    const isEarly = scripted?.processFirst === true || heldAfterwards !== undefined || thawed !== undefined;
+    const wait = async (): Promise<void> => {
+      await heldAfterwards;
+      const delay = scripted?.delay ?? this.latency;
+      if (delay > 0) await sleep(delay, undefined, { signal: disconnected });
+    };
+    if (scripted?.reset === true || scripted?.hang === true) {
+      await wait();
+      if (scripted.reset === true) exchange.response.destroy();
+    } else if (isEarly) {
+      await this.#processAndAnswer(exchange, scripted, wait);
+    } else {
+      await wait();
+      if (!disconnected.aborted) await this.#processAndAnswer(exchange, scripted);
+    }
   }
 
-  #arrived(request: Request): void {
-    this.requests.push(request);
-    const due = this.#arrivals.filter(({ total }) => total <= this.requests.length);
-    this.#arrivals = this.#arrivals.filter((arrival) => !due.includes(arrival));
-    for (const { resolve } of due) resolve();
+  async #processAndAnswer(
+    { request, response }: Exchange<Request>,
+    scripted: Answer | undefined,
+    wait?: () => Promise<void>,
+  ): Promise<void> {
+    const processed = this.#process(request, scripted);
+    const changed = scripted?.change !== undefined;
+    const settle = this.#watch(response, (status) => this.afterAnswer?.(request, { status, changed }));
+    await wait?.();
+    if (scripted?.lost === true) {
+      settle(undefined);
+      response.destroy();
+    }
+    if (response.destroyed) return;
+    await send(response, this.beforeAnswer(request, scripted?.change?.(processed) ?? processed));
   }
 
-  #closedTooEarly(total: number): Error {
-    return new Error(`waitFor(${total}): the server was closed after ${this.requests.length} requests`);
+  /**
+   * Tells what becomes of a response, once: its status, or `undefined` if its connection is closed before its end.
+   *
+   * @returns The function that tells it before the connection is closed.
+   */
+  #watch(response: ServerResponse, tell: (status: number | undefined) => void): Settle {
+    const settle: Settle = (status) => {
+      if (this.#unsettled.delete(settle)) tell(status);
+    };
+    this.#unsettled.add(settle);
+    response.once("finish", () => settle(response.statusCode));
+    response.once("close", () => settle(undefined));
+    if (response.destroyed) settle(undefined);
+    return settle;
+  }
+
+  /** Returns the scripted answer, or the normal one with the headers of a script that sets neither status nor body. */
+  #process(request: Request, scripted: Answer = {}): Answer {
+    if (scripted.status !== undefined || scripted.body !== undefined) {
+      this.scriptedAnswer?.(request, scripted);
+      return scripted;
+    }
+    const usual = this.normalAnswer(request);
+    return { ...usual, headers: { ...usual.headers, ...scripted.headers } };
   }
 }
 
@@ -220,12 +350,38 @@ function sendScriptError(response: ServerResponse, error: unknown): void {
   response.end(`A script of this test server failed: ${String(error)}`);
 }
 
-/** Returns the scripted answer, or the normal answer with the headers of a script that sets neither status nor body. */
-function withScript(scripted: Answer | undefined, normal: () => Answer): Answer {
-  if (scripted === undefined) return normal();
-  if (scripted.status !== undefined || scripted.body !== undefined) return scripted;
-  const usual = normal();
-  return { ...usual, headers: { ...usual.headers, ...scripted.headers } };
+function isFor<Request>(script: Script<Request>, path: string): boolean {
+  return typeof script === "function" || script.path === undefined || script.path === path;
+}
+
+/** A point on the way of a request that a test can shut. */
+class Gate {
+  readonly #holds = new Holds();
+  readonly #shut = new Set<Hold>();
+
+  /** The number of requests that wait. */
+  get waiting(): number {
+    return this.#holds.waiting;
+  }
+
+  /** Shuts the gate for later requests. @returns The function that opens it again. */
+  shut(): () => void {
+    const hold = this.#holds.begin();
+    this.#shut.add(hold);
+    return () => {
+      this.#shut.delete(hold);
+      hold.release();
+    };
+  }
+
+  /** Returns `undefined` if the gate is open. Otherwise the promise rejects when the signal aborts. */
+  pass(signal: AbortSignal): Promise<void> | undefined {
+    if (this.#shut.size === 0) return undefined;
+    const passed = this.#holds.pass(signal);
+    // A request may wait at another gate when it is rejected here.
+    passed.catch(() => {});
+    return passed;
+  }
 }
 
 /** A real HTTP server that only this machine can reach. */

@@ -22,7 +22,7 @@ afterAll(async () => {
   expect(provider.errors).toEqual([]);
 });
 
-const closing: (() => Promise<void>)[] = [];
+const closing: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   await Promise.all(closing.splice(0).map((close) => close()));
 });

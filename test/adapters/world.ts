@@ -28,7 +28,7 @@ export class World {
   readonly api: Api;
   /** The events of all caches that {@link World.tokens} created. */
   readonly events: RemintEvent[] = [];
-  readonly #closing: (() => Promise<void>)[] = [];
+  readonly #closing: (() => Promise<unknown>)[] = [];
 
   private constructor(client: TestClient, auth: AuthServer, api: Api) {
     this.client = client;
@@ -44,7 +44,7 @@ export class World {
     return world;
   }
 
-  atEnd(close: () => Promise<void>): void {
+  atEnd(close: () => Promise<unknown>): void {
     this.#closing.push(close);
   }
 

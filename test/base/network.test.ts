@@ -311,7 +311,7 @@ async function mintFailure(error: unknown): Promise<{ failure: RemintError; atte
     attempts++;
     throw error;
   };
-  const cache = createTokenCache({ grant: customGrant({ mint }), origins: [ORIGIN], mintRetries: 1, clock });
+  const cache = createTokenCache({ grant: customGrant({ mint, mintRetries: 1 }), origins: [ORIGIN], clock });
   const failed = rejectionOf(cache.get());
   await clock.advance(1000);
   return { failure: (await failed) as RemintError, attempts };
@@ -338,7 +338,7 @@ describe("a failure of the network is recognized: the mint is repeated, and the 
       await once(signal, "abort");
       throw signal.reason;
     };
-    const cache = createTokenCache({ grant: customGrant({ mint }), origins: [ORIGIN], mintRetries: 0 });
+    const cache = createTokenCache({ grant: customGrant({ mint, mintRetries: 0 }), origins: [ORIGIN] });
     expect(await rejectionOf(cache.get())).toMatchObject({
       code: "ERR_TOKEN_NETWORK",
       retryable: true,

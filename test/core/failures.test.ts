@@ -80,21 +80,23 @@ describe("C9: for how long a failure is remembered", () => {
     expect(await rememberedSeconds(failures, "expired")).toEqual([1, 2, 4, 5, 5, 5]);
   });
 
-  test("C9: a terminal refusal is remembered without a time limit, also when callers begin to fail", async () => {
+  test.each(["background", "window", "expired"] as const)(
+    "C9: a terminal refusal is remembered for 1 s, however often it comes: then the supply is asked whether it has ended (%s)",
+    async (phase) => {
+      const refusals = sixTimes(() => answer(400, { error: "invalid_grant", terminal: true, retryAfter: 40_000 }));
+      expect(await rememberedSeconds(refusals, phase)).toEqual([1, 1, 1, 1, 1, 1]);
+    },
+  );
+
+  test("C9: a terminal refusal of the background is remembered for its second when callers begin to fail", async () => {
     const clock = manualClock();
     const memory = new FailureMemory(clock);
     memory.remember(answer(400, { error: "invalid_grant", terminal: true }), "background", 0);
-    await clock.advance(365 * 24 * HOUR);
-    for (const phase of ["background", "window", "expired"] as const) {
-      expect(memory.active(phase)).toMatchObject({ error: "invalid_grant" });
-    }
-  });
-
-  test("C9: a terminal refusal that may end at another process is remembered for 60 s", async () => {
-    const clock = manualClock();
-    const memory = new FailureMemory(clock);
-    memory.remember(answer(400, { error: "invalid_grant", terminal: true }), "expired", 0, true);
-    expect(await secondsUntilForgotten(memory, clock)).toBe(60);
+    await clock.advance(999);
+    expect(memory.active("window")).toMatchObject({ error: "invalid_grant" });
+    expect(memory.active("expired")).toMatchObject({ error: "invalid_grant" });
+    await clock.advance(1);
+    expect(memory.active("expired")).toBeUndefined();
   });
 
   test("C9: what is nobody's failure (the process was frozen, the cache was closed) is not remembered", () => {

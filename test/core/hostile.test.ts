@@ -144,10 +144,10 @@ describe("C10: a grant's function throws", () => {
 
 describe("C10: a grant's function returns rubbish", () => {
   test.each<[string, () => unknown, RemintErrorCode]>([
-    ["undefined", () => undefined, "ERR_TOKEN_RESPONSE"],
-    ["null", () => null, "ERR_TOKEN_RESPONSE"],
     ["a number", () => 7, "ERR_TOKEN_RESPONSE"],
-    ["a string", () => "token", "ERR_TOKEN_RESPONSE"],
+    ["an empty string", () => "", "ERR_TOKEN_RESPONSE"],
+    ["a string that cannot stand in a header", () => "a b", "ERR_TOKEN_RESPONSE"],
+    ["false", () => false, "ERR_TOKEN_RESPONSE"],
     ["a symbol", () => Symbol("token"), "ERR_TOKEN_RESPONSE"],
     ["a function", () => () => GOOD, "ERR_TOKEN_RESPONSE"],
     ["an array", () => [GOOD], "ERR_TOKEN_RESPONSE"],
@@ -157,9 +157,8 @@ describe("C10: a grant's function returns rubbish", () => {
     ["a revoked proxy", revoked, "ERR_GRANT"],
     ["an answer whose access_token cannot be read", () => answerWithGetter("access_token"), "ERR_GRANT"],
     ["an answer whose expires_in cannot be read", () => answerWithGetter("expires_in"), "ERR_GRANT"],
-    ["an answer whose state cannot be read", () => answerWithGetter("state"), "ERR_TOKEN_RESPONSE"],
-    ["an answer with another member that cannot be read", () => answerWithGetter("instance_url"), "ERR_TOKEN_RESPONSE"],
-    ["an answer whose access_token can be read once", () => answerReadOnce("access_token"), "ERR_GRANT"],
+    ["an answer whose state cannot be read", () => answerWithGetter("state"), "ERR_GRANT"],
+    ["an answer with another member that cannot be read", () => answerWithGetter("instance_url"), "ERR_GRANT"],
     ["a promise whose then cannot be read", unreadableThenable, "ERR_GRANT"],
     ["a promise whose then throws", () => thenable(raise(new Error("x"))), "ERR_GRANT"],
   ])("C10: %s: a typed error, no retry, and the cache works on", async (_, answer, code) => {
@@ -177,6 +176,39 @@ describe("C10: a grant's function returns rubbish", () => {
     await clock.advance(1000);
     expect((await cache.get()).value).toBe("good");
   });
+});
+
+describe("C10: a grant's function returns an answer that is hard to read", () => {
+  test.each<[string, () => unknown]>([
+    ["whose access_token can be read once", () => answerReadOnce("access_token")],
+    ["whose expires_in can be read once", () => answerReadOnce("expires_in")],
+    ["one of whose members is a function", () => ({ ...GOOD, claims: raise(new Error("called")) })],
+    ["without a prototype", () => Object.assign(Object.create(null) as object, GOOD)],
+    ["that is frozen", () => Object.freeze({ ...GOOD })],
+  ])("C10: an answer %s is read once, and served", async (_, answer) => {
+    const { cache, eventsNamed, clock } = cacheUnderTest({ grant: (() => answer()) as never, mintRetries: undefined });
+    const token = await cache.get();
+    expect([token.value, token.expiresAt - clock.now()]).toEqual(["good", 3_600_000]);
+    expect([eventsNamed("mint-failed").length, clock.timers]).toEqual([0, 0]);
+  });
+
+  test.each([null, undefined])(
+    "C9: %s means that nobody is signed in: a state, and no event of a failure",
+    async (nobody) => {
+      let calls = 0;
+      const { cache, clock, eventsNamed } = cacheUnderTest({
+        grant: (() => (calls++ === 0 ? nobody : GOOD)) as never,
+        mintRetries: undefined,
+      });
+      const got = watch(cache.get());
+      await clock.advance(0);
+      expect(got.reason).toBeInstanceOf(RemintError);
+      expect(got.reason).toMatchObject({ code: "ERR_NO_SESSION", retryable: false, terminal: true, status: 401 });
+      expect([calls, eventsNamed("mint-failed").length, clock.timers]).toEqual([1, 0, 0]);
+      await clock.advance(1000);
+      expect((await cache.get()).value).toBe("good");
+    },
+  );
 });
 
 /** A grant's function that settles when the test says so. */
@@ -217,12 +249,14 @@ describe("C10: a function settles twice, too late, or never", () => {
   test.each(["resolves", "rejects"] as const)("C10: a grant that %s after the cache was closed", async (settled) => {
     const signals: AbortSignal[] = [];
     const { mint, end } = late(settled, signals);
-    const { cache, clock, events } = cacheUnderTest({ grant: mint as never });
+    const { cache, clock, events } = cacheUnderTest({
+      grant: customGrant({ mint: mint as never, mintRetries: 0 }) as never,
+    });
     const got = watch(cache.get());
     await settle();
     const closed = watch(cache.close());
     await settle();
-    expect(closed.state).toBe("fulfilled");
+    expect(closed).toEqual({ state: "fulfilled", value: { inFlight: false, unsaved: false } });
     expect(got.reason).toMatchObject({
       code: "ERR_CLOSED",
       message: "this token cache was closed; create a new one to go on",
@@ -234,9 +268,67 @@ describe("C10: a function settles twice, too late, or never", () => {
     expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_CLOSED" });
   });
 
-  test.each(["resolves", "rejects"] as const)("C10: a grant that %s after mintTimeout", async (settled) => {
+  test.each(["resolves", "rejects"] as const)(
+    "C14: a function that %s after the cache was closed: close waits for it, because it may use something up",
+    async (settled) => {
+      const signals: AbortSignal[] = [];
+      const { mint, end } = late(settled, signals);
+      const { cache, clock, events } = cacheUnderTest({ grant: mint as never });
+      const got = watch(cache.get());
+      await settle();
+      const closed = watch(cache.close());
+      await clock.advance(9999);
+      expect(closed.state).toBe("pending");
+      expect(got.reason).toMatchObject({ code: "ERR_CLOSED" });
+      expect(signals[0]?.aborted).toBe(false);
+      end();
+      await settle();
+      expect(closed.value).toEqual({ inFlight: false, unsaved: false });
+      expect([cache.peek(), events, clock.timers]).toEqual([undefined, [], 0]);
+      expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_CLOSED" });
+    },
+  );
+
+  test("C14: a function that never settles: close ends after mintTimeout and says that it is in flight", async () => {
+    const { mint } = late("resolves", []);
+    const { cache, clock } = cacheUnderTest({ grant: mint as never });
+    const got = watch(cache.get());
+    await settle();
+    const closed = watch(cache.close());
+    await clock.advance(10_000);
+    expect(got.reason).toMatchObject({ code: "ERR_CLOSED" });
+    expect(closed.value).toEqual({ inFlight: true, unsaved: false });
+    await clock.advance(50_000);
+    expect(clock.timers).toBe(0);
+  });
+
+  test.each(["resolves", "rejects"] as const)(
+    "C14: a function that %s after mintTimeout, and before landingTimeout",
+    async (settled) => {
+      const { mint, end } = late(settled, []);
+      const { cache, clock, eventsNamed } = cacheUnderTest({ grant: mint as never });
+      const got = watch(cache.get());
+      await clock.advance(10_000);
+      expect(got.reason).toMatchObject({
+        code: "ERR_TOKEN_TIMEOUT",
+        hint: expect.stringContaining(`the grant's function "mint" did not settle`) as string,
+      });
+      end();
+      await settle();
+      expect(cache.peek()?.value).toBe(settled === "resolves" ? "good" : undefined);
+      expect([eventsNamed("mint-failed").length, eventsNamed("minted").length]).toEqual([
+        1,
+        settled === "resolves" ? 1 : 0,
+      ]);
+      expect(clock.timers).toBe(0);
+    },
+  );
+
+  test.each(["resolves", "rejects"] as const)("C10: a repeatable grant that %s after mintTimeout", async (settled) => {
     const { mint, end } = late(settled, []);
-    const { cache, clock, eventsNamed } = cacheUnderTest({ grant: mint as never });
+    const { cache, clock, eventsNamed } = cacheUnderTest({
+      grant: customGrant({ mint: mint as never, mintRetries: 0 }) as never,
+    });
     const got = watch(cache.get());
     await clock.advance(10_000);
     expect(got.reason).toMatchObject({
@@ -274,10 +366,11 @@ describe("C10: a function settles twice, too late, or never", () => {
     ] as const) {
       const { cache, clock } = cacheUnderTest({ grant: fakeGrant({ revoke }) });
       await cache.get();
-      const closed = watch(cache.close({ revoke: true }));
+      const ended = watch(cache.signOut());
       await clock.advance(10_000);
-      expect(closed.reason).toBeInstanceOf(RemintError);
-      expect(closed.reason).toMatchObject({ code });
+      expect(ended.reason).toBeInstanceOf(RemintError);
+      expect(ended.reason).toMatchObject({ code });
+      expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_SESSION", status: 401 });
       expect(clock.timers).toBe(0);
     }
   });
@@ -300,8 +393,7 @@ describe("C10: functions of the library's own grants", () => {
   const functions: [string, (call: Call) => Grant][] = [
     ["clientSecret", (call) => clientCredentialsGrant({ ...endpoint(), clientSecret: call })],
     ["subjectToken", (call) => tokenExchangeGrant({ ...endpoint(), subjectToken: call })],
-    ["onRotate", (call) => refreshTokenGrant({ ...endpoint(), refreshToken: "rt", onRotate: call })],
-    ["current", (call) => refreshTokenGrant({ ...endpoint(), refreshToken: "refused", current: call })],
+    ["refreshToken", (call) => refreshTokenGrant({ ...endpoint(), refreshToken: call, onRotate: () => {} })],
   ];
 
   test.each(functions)(
@@ -322,8 +414,26 @@ describe("C10: functions of the library's own grants", () => {
     },
   );
 
-  const strings = functions.filter(([name]) => name !== "onRotate");
-  test.each(strings)("C10: %s returns rubbish: a typed error that names it", async (name, grantWith) => {
+  test("C14: onRotate throws anything, at once or in a promise: the token is served, and an event names the function", async () => {
+    for (const [what, thrown] of THROWN) {
+      for (const call of [raise(thrown), () => Promise.reject(thrown) as never]) {
+        const grant = refreshTokenGrant({ ...endpoint(), refreshToken: "rt", onRotate: call });
+        const { cache, eventsNamed, clock } = cacheUnderTest({ grant: grant as never });
+        expect((await cache.get()).value).toBe("at");
+        const [{ error } = { error: undefined }, ...more] = eventsNamed("state-unsaved");
+        expect(error).toBeInstanceOf(RemintError);
+        expect(error).toMatchObject({ code: "ERR_GRANT", retryable: true });
+        if (!/read|revoked/.test(what)) expect(error?.hint).toContain(`the function "onRotate" failed`);
+        expect(error?.message).not.toContain("onRotate");
+        expect(inWords(error)).not.toContain("rt-2");
+        expect(more).toEqual([]);
+        expect(await cache.close()).toEqual({ inFlight: false, unsaved: true });
+        expect(clock.timers).toBe(0);
+      }
+    }
+  });
+
+  test.each(functions)("C10: %s returns rubbish: a typed error that names it", async (name, grantWith) => {
     for (const answer of [7, {}, [], Symbol("x"), unreadable(), () => "x"]) {
       const cache = createTokenCache({ grant: grantWith((() => answer) as never), origins: [ORIGIN], mintRetries: 0 });
       const error = (await rejectionOf(cache.get())) as RemintError;

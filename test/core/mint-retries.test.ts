@@ -189,8 +189,8 @@ describe("C11: retries", () => {
     expect(under.grant.mints).toBe(1);
   });
 
-  test("C11: no retry for a grant whose state came with its first token", async () => {
-    const under = cacheUnderTest({ mintRetries: 2 });
+  test("C11: no retry for a grant with onState alone, whose state comes with its first token", async () => {
+    const under = cacheUnderTest({ mintRetries: 2, grant: fakeGrant({ state: "refresh-1", onState: () => {} }) });
     under.grant.respond({ access_token: "first", expires_in: 60, state: "refresh-2" });
     const first = await getWithRetries(under);
     expect(first.value).toMatchObject({ value: "first" });
@@ -199,6 +199,28 @@ describe("C11: retries", () => {
     await getWithRetries(under);
     expect(under.grant.mints).toBe(2);
     expect(under.grant.contexts[1]?.state).toBe("refresh-2");
+  });
+
+  test.each([
+    ["a refused connection", Object.assign(new Error("connect"), { code: "ECONNREFUSED" }), 3],
+    ["a host without an address", Object.assign(new Error("x"), { code: "ENOTFOUND" }), 3],
+    ["a connection that was reset", Object.assign(new Error("read"), { code: "ECONNRESET" }), 1],
+  ])("C11: with a state, only what was never sent is repeated: %s", async (_, error, attempts) => {
+    const under = cacheUnderTest({ mintRetries: 2, grant: fakeGrant({ state: "refresh-1" }) });
+    under.grant.fail(error, Infinity);
+    expect((await getWithRetries(under)).state).toBe("rejected");
+    expect(under.grant.mints).toBe(attempts);
+    expect(new Set(under.grant.contexts.map(({ state }) => state))).toEqual(new Set(["refresh-1"]));
+  });
+
+  test("C11: a member `state` of an answer, from a grant that declares no state, stops no retry and is nobody's state", async () => {
+    const under = cacheUnderTest({ mintRetries: 2 });
+    under.grant.respond({ access_token: "first", expires_in: 60, state: "of the server" });
+    expect((await getWithRetries(under)).value).toMatchObject({ value: "first" });
+    await under.cache.invalidate("first");
+    under.grant.fail(new TokenEndpointError(500, "x"), 2);
+    expect((await getWithRetries(under)).value).toMatchObject({ value: "fake-4" });
+    expect(under.grant.contexts.map(({ state }) => state)).toEqual([undefined, undefined, undefined, undefined]);
   });
 
   test("C10: mintTimeout covers the pauses, and callers do not wait for a pause that would outlast it", async () => {

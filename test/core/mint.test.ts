@@ -106,9 +106,10 @@ describe("C10: grants that misbehave", () => {
     ["rejects", () => Promise.reject(new Error("boom")), "ERR_GRANT"],
     ["rejects with undefined", () => Promise.reject(undefined), "ERR_GRANT"],
     ["rejects with a string", () => Promise.reject("boom"), "ERR_GRANT"],
-    ["returns undefined", () => undefined, "ERR_TOKEN_RESPONSE"],
-    ["resolves to null", () => Promise.resolve(null), "ERR_TOKEN_RESPONSE"],
-    ["resolves to a string", () => Promise.resolve("token"), "ERR_TOKEN_RESPONSE"],
+    ["returns undefined: nobody is signed in", () => undefined, "ERR_NO_SESSION"],
+    ["resolves to null: nobody is signed in", () => Promise.resolve(null), "ERR_NO_SESSION"],
+    ["resolves to an empty string", () => Promise.resolve(""), "ERR_TOKEN_RESPONSE"],
+    ["resolves to a number", () => Promise.resolve(7), "ERR_TOKEN_RESPONSE"],
     ["resolves to an array", () => Promise.resolve(["token"]), "ERR_TOKEN_RESPONSE"],
     ["has no access_token", () => Promise.resolve({}), "ERR_TOKEN_RESPONSE"],
     ["has an empty access_token", () => Promise.resolve({ access_token: "" }), "ERR_TOKEN_RESPONSE"],
@@ -133,9 +134,11 @@ describe("C10: grants that misbehave", () => {
     },
   );
 
-  test("C10: a grant may answer synchronously", async () => {
-    const { cache } = cacheOver(() => ({ access_token: "at-once", expires_in: 60 }));
-    expect((await cache.get()).value).toBe("at-once");
+  test("C10: a grant may answer synchronously, and with the token as a string", async () => {
+    for (const answer of ["at-once", { access_token: "at-once", expires_in: 60 }]) {
+      const { cache } = cacheOver(() => answer);
+      expect((await cache.get()).value).toBe("at-once");
+    }
   });
 
   test("C10: a plain function is a grant", async () => {

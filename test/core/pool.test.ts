@@ -151,8 +151,8 @@ describe("C13: release and close", () => {
     const { pool, created } = poolUnderTest();
     const old = pool.get("a");
     await old.get();
-    expect(await pool.release("a")).toBe(true);
-    expect([pool.size, await pool.release("a"), await pool.release("never")]).toEqual([0, false, false]);
+    expect(await pool.release("a")).toEqual({ inFlight: false, unsaved: false });
+    expect([pool.size, await pool.release("a"), await pool.release("never")]).toEqual([0, undefined, undefined]);
     await expect(old.get()).rejects.toMatchObject({ code: "ERR_CLOSED" });
     const anew = pool.get("a");
     expect(anew).not.toBe(old);
@@ -164,7 +164,7 @@ describe("C13: release and close", () => {
     const { pool } = poolUnderTest({ maxSize: 1 });
     const a = pool.get("a");
     pool.get("b");
-    expect(await pool.release("a")).toBe(true);
+    expect(await pool.release("a")).toEqual({ inFlight: false, unsaved: false });
     await expect(a.get()).rejects.toMatchObject({ code: "ERR_CLOSED" });
     expect(pool.get("a")).not.toBe(a);
   });
@@ -184,7 +184,7 @@ describe("C13: release and close", () => {
   test("C13: close closes all caches, also evicted ones that the caller holds, and get then throws ERR_CLOSED", async () => {
     const { pool } = poolUnderTest({ maxSize: 1 });
     const caches = ["a", "b", "c"].map((key) => pool.get(key));
-    await pool.close();
+    expect(await pool.close()).toEqual({ inFlight: [], unsaved: [] });
     for (const cache of caches) await expect(cache.get()).rejects.toMatchObject({ code: "ERR_CLOSED" });
     expect(() => pool.get("a")).toThrow(expect.objectContaining({ code: "ERR_CLOSED" }));
     expect(pool.size).toBe(0);

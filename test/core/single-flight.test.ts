@@ -19,7 +19,8 @@ function pendingFlight(): {
     crash = reject;
   });
   const holds: boolean[] = [];
-  return { flight: new Flight(1, "cold", promise, (awaited) => void holds.push(awaited)), land, crash, holds };
+  const begun = { number: 1, cause: "cold", session: undefined } as const;
+  return { flight: new Flight(begun, promise, (awaited) => void holds.push(awaited)), land, crash, holds };
 }
 
 describe("Flight", () => {

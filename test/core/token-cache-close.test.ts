@@ -32,7 +32,8 @@ describe("close", () => {
     const hold = grant.hold({ ignoreSignal: true });
     const got = watch(cache.get());
     await settle();
-    await cache.close();
+    expect(await cache.close()).toEqual({ inFlight: false, unsaved: false });
+    await settle();
     expect(got.reason).toMatchObject({ code: "ERR_CLOSED" });
     hold.release();
     await settle();

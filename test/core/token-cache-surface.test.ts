@@ -16,7 +16,7 @@ const dispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
 test("a token cache shows its methods, its disposal and the request policy's half", () => {
   const cache = createTokenCache({ grant: fakeGrant(), origins: ["https://api.example"] });
   expect(new Set(keysOf(cache))).toEqual(
-    new Set(["constructor", "get", "peek", "invalidate", "close", dispose, policyKey]),
+    new Set(["constructor", "get", "peek", "invalidate", "signIn", "signOut", "for", "close", dispose, policyKey]),
   );
   expect(Object.keys(cache)).toEqual([]);
 });
@@ -29,5 +29,7 @@ test("a token pool shows its methods and its size", () => {
   const pool = createTokenPool({
     create: () => createTokenCache({ grant: fakeGrant(), origins: ["https://a.example"] }),
   });
-  expect(new Set(keysOf(pool))).toEqual(new Set(["constructor", "get", "release", "close", "size"]));
+  expect(new Set(keysOf(pool))).toEqual(
+    new Set(["constructor", "get", "signIn", "signOut", "release", "close", "size"]),
+  );
 });

@@ -181,7 +181,7 @@ describe("a key and its grant", () => {
     expect([inspect(key), JSON.stringify(key)]).toEqual(["DpopKey [redacted]", '"[redacted]"']);
   });
 
-  test("the grant's key contains a JWK's thumbprint; for other DPoP keys the grant has no key", async () => {
+  test("the grant's key contains a JWK's thumbprint; for other DPoP keys the grant has none, or says that it cannot be shared", async () => {
     const privateKey = await privateJwk("ES256");
     const options = { tokenEndpoint: "https://auth.example/token", clientId: "a", clientSecret: "b" };
     const keyPair = await generateKeyPair("ES256");
@@ -194,10 +194,15 @@ describe("a key and its grant", () => {
     expect(new Set([keyOf(undefined), keyOf(named), keyOf(other), keyOf(named, "name")]).size).toBe(4);
     for (const unnamed of [dpop(), dpop({ keyPair })]) {
       expect([keyOf(unnamed), keyOf(unnamed, "name")]).toEqual([undefined, undefined]);
-      expect(
-        definitionOf(refreshTokenGrant({ ...options, refreshToken: "r", key: "user", dpop: unnamed })).key,
-      ).toBeUndefined();
+      const { key, proofKey } = definitionOf(
+        refreshTokenGrant({ ...options, refreshToken: "r", key: "user", dpop: unnamed }),
+      );
+      // The key names the session. That no other process can use its tokens is said beside it.
+      expect([key, proofKey]).toEqual(["user", { thumbprint: undefined }]);
     }
+    expect(
+      definitionOf(refreshTokenGrant({ ...options, refreshToken: "r", key: "user", dpop: named })).proofKey,
+    ).toEqual({ thumbprint: named.thumbprint });
     expect(JSON.stringify(keyOf(named))).not.toContain(privateKey.d);
   });
 });

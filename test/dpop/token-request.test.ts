@@ -14,10 +14,10 @@ import {
   type TokenEndpointOptions,
 } from "remint";
 import { dpop, type DpopKey } from "remint/dpop";
-import { type AuthServer, startAuthServer } from "remint/testing";
-import { definitionOf } from "../../src/core/grant.ts";
+import { type AuthServer, manualClock, startAuthServer } from "remint/testing";
 import { rejectionOf } from "../core/cache-under-test.ts";
 import { type AuthGuard, guardAuth } from "./guard.ts";
+import { mintOnce } from "../grants/one-mint.ts";
 
 let auth: AuthServer;
 let guard: AuthGuard;
@@ -166,14 +166,14 @@ describe("a rotating refresh token", () => {
     const rotated: string[] = [];
     const onRotate = (next: string): void => void rotated.push(next);
     const options = { tokenEndpoint: auth.tokenEndpoint, ...SECRET, refreshToken: "refresh-1", onRotate, dpop: dpop() };
-    const grant = refreshTokenGrant(options);
-    const signal = new AbortController().signal;
+    const clock = manualClock();
+    const cache = createTokenCache({ grant: refreshTokenGrant(options), origins: "any", clock });
     auth.respond({ body: { access_token: "a", token_type: "Bearer", expires_in: 60, refresh_token: "refresh-2" } });
-    expect(await rejectionOf(definitionOf(grant).mint({ signal, state: "refresh-1" }))).toMatchObject({
-      code: "ERR_TOKEN_RESPONSE",
-    });
+    auth.respond({ body: { access_token: "b", token_type: "DPoP", expires_in: 60 } });
+    expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
     expect(rotated).toEqual(["refresh-2"]);
-    await definitionOf(grant).mint({ signal, state: "refresh-1" });
+    await clock.advance(1000);
+    expect((await cache.get()).header).toBe("DPoP b");
     expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["refresh-1", "refresh-2"]);
   });
 });
@@ -203,17 +203,22 @@ describe("errors, abort, revocation and nonces", () => {
       return { status: 400, headers: { "dpop-nonce": "as-1" }, body: { error: "use_dpop_nonce" } };
     });
     const grant = clientCredentialsGrant(boundEndpoint());
-    expect(await rejectionOf(definitionOf(grant).mint({ signal: controller.signal }))).toBe(reason);
+    expect(await rejectionOf(mintOnce(grant, { signal: controller.signal }))).toBe(reason);
     expect(auth.requests.length).toBe(1);
   });
 
   test("a revocation has no proof, because RFC 7009 defines none", async () => {
-    const grant = clientCredentialsGrant({ ...boundEndpoint(), revocationEndpoint: `${auth.origin}/revoke` });
+    const revocationEndpoint = `${auth.origin}/revoke`;
+    const grant = refreshTokenGrant({ ...boundEndpoint(), revocationEndpoint, refreshToken: "refresh-1" });
     const cache = createTokenCache({ grant, origins: "any" });
     await cache.get();
     auth.respondAlways({ status: 200 });
-    await cache.close({ revoke: true });
-    expect(auth.requests.map(({ headers }) => headers["dpop"] !== undefined)).toEqual([true, false]);
+    await cache.signOut();
+    expect(auth.requests.map(({ path, headers }) => [path, headers["dpop"] !== undefined])).toEqual([
+      ["/token", true],
+      ["/revoke", false],
+      ["/revoke", false],
+    ]);
   });
 
   test("one key with two authorization servers: each server's nonce is used for that server", async () => {

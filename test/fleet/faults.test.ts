@@ -4,6 +4,7 @@ import { policyHalf } from "../../src/core/types.ts";
 import { isRemintError, TokenEndpointError } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { watch } from "../core/cache-under-test.ts";
+import { plainRecord, readRecord } from "./records.ts";
 import { fleetUnderTest, TARGET, warm, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
 import type { Store } from "../../src/fleet/index.ts";
 
@@ -33,14 +34,13 @@ function keyOf({ store }: Process): Promise<string> {
 
 /** Returns the token in a record. The records of these tests are not encrypted. */
 function tokenIn(entry: { value: string } | undefined): unknown {
-  const text = Buffer.from(entry!.value.slice(1), "base64url").toString();
-  return (JSON.parse(text) as { token?: { response: { access_token: string } } }).token?.response.access_token;
+  return readRecord(entry!.value).only.token?.response.access_token;
 }
 
 /** Returns a lease as another process writes it. */
 function foreignLease(number: number, at: number): string {
-  const lease = { mints: 0, strikes: 0, fails: 0, left: 3000, ttl: 3000, at, nonce: `other-${number}` };
-  return `L${Buffer.from(JSON.stringify(lease)).toString("base64url")}`;
+  const lease = { lease: 3000, holder: "other", ttl: 3000, at, nonce: `other-${number}` };
+  return plainRecord("L", { ...lease, gen: 0, sid: "other", tokens: {} });
 }
 
 /** Makes the store of a process report no expiry times, and returns the process. */

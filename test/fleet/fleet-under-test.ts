@@ -41,7 +41,10 @@ export interface FleetUnderTest {
   readonly grant: FakeGrant;
   readonly processes: readonly Process[];
   /** Adds a process. */
-  readonly join: (options?: Partial<TokenCacheOptions> & { readonly grant?: FakeGrant }) => Process;
+  readonly join: (
+    options?: Partial<TokenCacheOptions> & { readonly grant?: FakeGrant },
+    fleet?: Partial<FleetOptions>,
+  ) => Process;
 }
 
 export interface FleetUnderTestOptions extends Partial<Omit<TokenCacheOptions, "grant" | "clock" | "store">> {
@@ -58,7 +61,7 @@ export function fleetUnderTest(options: FleetUnderTestOptions = {}): FleetUnderT
   const { grant = fakeGrant({ key: "orders" }), size = 3, fleet, ...rest } = options;
   const clock = manualClock();
   const store = memoryStore({ clock });
-  const join = (own: Partial<TokenCacheOptions> & { readonly grant?: FakeGrant } = {}): Process => {
+  const join: FleetUnderTest["join"] = (own = {}, ownFleet = {}) => {
     const events: RemintEvent[] = [];
     const switched = switchable(store);
     const cache = createTokenCache({
@@ -69,7 +72,7 @@ export function fleetUnderTest(options: FleetUnderTestOptions = {}): FleetUnderT
       ...rest,
       ...own,
       clock,
-      store: fleetStore(switched, { encryptionKey: "none", ...fleet }),
+      store: fleetStore(switched, { encryptionKey: "none", ...fleet, ...ownFleet }),
     });
     return { cache, grant: own.grant ?? grant, store: switched, events };
   };

@@ -14,8 +14,10 @@ function grantNamed(name: string): FakeGrant {
   const mint = definitionOf(grant).mint.bind(grant);
   return Object.assign(grant, {
     mint: async (context: MintContext) => {
-      const { access_token, ...rest } = await mint(context);
-      return { ...rest, access_token: access_token.replace("fake", name) };
+      const step = await mint(context);
+      if (!("response" in step)) return step;
+      const { access_token, ...rest } = step.response;
+      return { ...step, response: { ...rest, access_token: access_token.replace("fake", name) } };
     },
   });
 }

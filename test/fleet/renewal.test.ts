@@ -4,7 +4,7 @@ import { createAuthFetch } from "../../src/adapters/fetch.ts";
 import { policyHalf } from "../../src/core/types.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { ORIGIN, TARGET, warm, type FleetUnderTest, type Process } from "./fleet-under-test.ts";
-import { writesTo } from "./session-server.ts";
+import { writesTo } from "./records.ts";
 
 /** Sends a request to an API that accepts only some tokens. Returns the tokens that were sent, and the last status. */
 async function request(
@@ -134,7 +134,7 @@ describe("C8: the fleet shares one count of charges", () => {
       expect(await reject(fleet, process)).toBe("renewed");
       await adopt(fleet, process);
     }
-    expect(writes.map(({ phase, strikes }) => `${phase}${strikes}`)).toEqual(["L1", "T1", "L2", "T2", "L3", "T3"]);
+    expect(writes.map(({ phase, only }) => `${phase}${only.strikes}`)).toEqual(["L1", "T1", "L2", "T2", "L3", "T3"]);
     expect(fleet.grant.mints).toBe(4);
   });
 
@@ -182,7 +182,7 @@ describe("C8: the fleet shares one count of charges", () => {
       expect(await reject(fleet, process)).toBe("renewed");
       await adopt(fleet, process);
     }
-    const counts = writes.filter(({ phase }) => phase === "T").map(({ strikes }) => strikes);
+    const counts = writes.filter(({ phase }) => phase === "T").map(({ only }) => only.strikes);
     expect(counts).toEqual([1, 2, 3, 1, 2]);
   });
 });

@@ -4,14 +4,14 @@
  */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { leaveState } from "../../src/base/left-state.ts";
 import { policyHalf } from "../../src/core/types.ts";
 import { isRemintError, RemintError, type AccessToken } from "../../src/index.ts";
-import { watch } from "../core/cache-under-test.ts";
+import { rejectionOf, watch } from "../core/cache-under-test.ts";
 import { deferred } from "../grants/rotating-server.ts";
 import { TARGET } from "./fleet-under-test.ts";
-import { countEvents, sessionFleet, writesTo, type SessionFleet, type SessionProcess } from "./session-server.ts";
-import type { Store, StoreEntry } from "../../src/fleet/index.ts";
+import { shelfOf, writesTo } from "./records.ts";
+import { countEvents, sessionFleet, type SessionFleet, type SessionProcess } from "./session-server.ts";
+import type { Store } from "../../src/fleet/index.ts";
 
 const DAY = 86_400_000;
 const LIFE = 300_000;
@@ -35,21 +35,6 @@ const fail = (): Promise<never> => Promise.reject(Object.assign(new Error("down"
 /** Sets the fault of every process's connection to the store. */
 function setFault({ processes }: SessionFleet, fault: SessionProcess["store"]["fault"]): void {
   for (const { store } of processes) store.fault = fault;
-}
-
-/** Returns a function that saves the current record, and returns a function that restores it. */
-function backup({ store }: SessionFleet): () => Promise<() => Promise<void>> {
-  let key = "";
-  const swap = store.swap.bind(store);
-  store.swap = (...args) => ((key = args[0]), swap(...args));
-  const read = async (): Promise<StoreEntry | undefined> => {
-    const result = await swap(key, "?", undefined, 1);
-    return result.ok ? undefined : result.current;
-  };
-  return async () => {
-    const saved = await read();
-    return async () => void (await swap(key, (await read())?.version, saved?.value, saved?.ttl ?? 1));
-  };
 }
 
 /** Process `a` has rotated and could not write: the store has the used refresh token, and no process reaches the store. */
@@ -86,44 +71,52 @@ describe("the state is in every record", () => {
     const writes = writesTo(fleet);
     const [a] = processes as [SessionProcess];
 
-    await askAll(); // L T
+    await askAll();
     await clock.advance(LIFE - 50_000);
-    a.cache.peek(); // R T
+    a.cache.peek();
     await clock.advance(1000);
     await clock.advance(LIFE - 50_000);
     a.grant.beforeSending = fail;
-    a.cache.peek(); // R, and T for what is left
+    a.cache.peek();
     await clock.advance(1000);
     a.grant.beforeSending = undefined;
     await clock.advance(LIFE);
     a.grant.beforeSending = fail;
-    await expect(a.cache.get()).rejects.toMatchObject({ hint: expect.stringMatching(/status 503/) }); // L F
+    await expect(a.cache.get()).rejects.toMatchObject({ hint: expect.stringMatching(/status 503/) });
     a.grant.beforeSending = undefined;
     await clock.advance(5000);
-    await askAll(); // L T
+    await askAll();
     const gate = deferred();
     a.grant.beforeSending = () => gate.promise;
     const renewed = policyHalf(a.cache)
       .rejected(await a.cache.get(), TARGET)!
-      .next(); // L, L for each third of a lease
+      .next();
+    // The lease is renewed after each third of it.
     await clock.advance(9000);
     gate.resolve();
-    await during(renewed); // T
+    await during(renewed);
 
-    const phases = writes.map(({ phase }) => phase).join("");
-    expect(phases).toMatch(/^LTRTRTLFLTLL+T$/);
     expect(writes.map(({ ttl }) => ttl)).toEqual(writes.map(() => 30 * DAY));
     expect(server.presented).toEqual(inOrder(4));
     // Before a mint the record has the refresh token to be sent, after the mint the new one.
-    const states = [...phases.matchAll(/./g)].reduce<{ all: string[]; rotations: number }>(
-      ({ all, rotations }, { index }) => {
-        const isMinted = index > 0 && phases[index] === "T" && index !== 5;
-        const count = rotations + (isMinted ? 1 : 0);
-        return { all: [...all, `rt-1-${count}`], rotations: count };
-      },
-      { all: [], rotations: 0 },
-    ).all;
-    expect(writes.map(({ state }) => state)).toEqual(states);
+    expect(
+      writes.map(({ phase, state, only }) => `${phase} ${state} ${only.failure === undefined ? "" : "failed"}`),
+    ).toEqual([
+      "L rt-1-0 ",
+      "T rt-1-1 ",
+      "L rt-1-1 ",
+      "T rt-1-2 ",
+      "L rt-1-2 ",
+      "T rt-1-2 failed",
+      "L rt-1-2 failed",
+      "T rt-1-2 failed",
+      "L rt-1-2 failed",
+      "T rt-1-3 ",
+      "L rt-1-3 ",
+      "L rt-1-3 ",
+      "L rt-1-3 ",
+      "T rt-1-4 ",
+    ]);
   });
 
   test("each record has the remaining time of its token, lease or failure", async () => {
@@ -137,19 +130,22 @@ describe("the state is in every record", () => {
     await clock.advance(LIFE + 1000);
     a.grant.beforeSending = () => Promise.reject(new Error("no"));
     await expect(a.cache.get()).rejects.toThrow("failed");
-    expect(writes.map(({ phase, left, lease }) => ({ phase, left, lease }))).toEqual([
-      { phase: "L", left: 10_000, lease: undefined },
-      { phase: "T", left: LIFE, lease: undefined },
-      { phase: "R", left: 50_000, lease: 10_000 },
-      { phase: "T", left: LIFE, lease: undefined },
-      { phase: "L", left: 10_000, lease: undefined },
-      { phase: "F", left: 1000, lease: undefined },
+    expect(
+      writes.map(({ phase, lease, only }) => ({ phase, lease, left: only.token?.left, pause: only.pause })),
+    ).toEqual([
+      { phase: "L", lease: 10_000, left: undefined, pause: undefined },
+      { phase: "T", lease: undefined, left: LIFE, pause: undefined },
+      // The token stays in the record while it is replaced, and serves everybody until it expires.
+      { phase: "L", lease: 10_000, left: 50_000, pause: undefined },
+      { phase: "T", lease: undefined, left: LIFE, pause: undefined },
+      { phase: "L", lease: 10_000, left: undefined, pause: undefined },
+      { phase: "T", lease: undefined, left: undefined, pause: 1000 },
     ]);
   });
 
   test("access tokens that are not kept (defaultTtl 0): the refresh token is kept all the same", async () => {
     const { server, processes, askAll, during } = sessionFleet(2, { defaultTtl: 0 });
-    (server as { expiresIn: unknown }).expiresIn = undefined;
+    server.expiresIn = undefined;
     await askAll();
     await askAll();
     await during(processes[1]!.cache.get());
@@ -250,7 +246,7 @@ describe("every refresh token is sent once", () => {
     expect(server.presented).toEqual(inOrder(2));
   });
 
-  test("a cache is closed after it sent: closing waits for the answer, and the new state is in the record", async () => {
+  test("C16: a cache is closed after it sent: its callers fail at once, closing waits for the answer, and the record has the new state", async () => {
     const { clock, server, processes, during } = sessionFleet(2);
     const [a, b] = processes as [SessionProcess, SessionProcess];
     const gate = deferred();
@@ -260,9 +256,10 @@ describe("every refresh token is sent once", () => {
     const closed = watch(a.cache.close());
     await clock.advance(100);
     expect(closed.state).toBe("pending");
+    expect(waiting).toMatchObject({ state: "rejected", reason: { code: "ERR_CLOSED" } });
     gate.resolve();
     await clock.advance(100);
-    expect([closed.state, waiting.state]).toEqual(["fulfilled", "fulfilled"]);
+    expect(closed).toMatchObject({ state: "fulfilled", value: { inFlight: false, unsaved: false } });
     expect((await during(b.cache.get())).value).toBe("at-1-1");
     await clock.advance(LIFE);
     expect((await during(b.cache.get())).value).toBe("at-1-2");
@@ -294,22 +291,50 @@ describe("every refresh token is sent once", () => {
   });
 });
 
-describe("a mint that rotates and then fails in onRotate", () => {
-  test.each(["cold", "refreshing"] as const)("%s: the fleet uses the new refresh token", async (when) => {
-    const { clock, server, processes, askAll, join, during } = sessionFleet(2);
-    const [a] = processes as [SessionProcess];
-    await askAll();
-    await clock.advance(when === "cold" ? LIFE : a.cache.peek()!.expiresAt - 50_000 - clock.now());
-    a.grant.beforeAnswering = () =>
-      Promise.reject(leaveState(new RemintError("ERR_GRANT", "onRotate failed", { retryable: true }), server.live()));
-    if (when === "cold") await expect(during(a.cache.get())).rejects.toThrow("failed");
-    else a.cache.peek();
-    await clock.advance(1000);
+describe("a mint that rotates, and something else of it fails", () => {
+  test.each(["cold", "refreshing"] as const)(
+    "C14: %s, onRotate fails: the token is served, the fleet has the new refresh token, and the save is repeated",
+    async (when) => {
+      const saved: string[] = [];
+      let fails = 0;
+      const save = (next: string): void => {
+        if (fails-- > 0) throw new Error("the database is away");
+        saved.push(next);
+      };
+      const { clock, server, processes, askAll, join, during } = sessionFleet(2, { members: { save } });
+      const [a] = processes as [SessionProcess];
+      await askAll();
+      expect(saved).toEqual(["rt-1-1"]);
+      fails = 2;
+      await clock.advance(when === "cold" ? LIFE : a.cache.peek()!.expiresAt - 50_000 - clock.now());
+      if (when === "cold") expect((await during(a.cache.get())).value).toBe("at-1-2");
+      else a.cache.peek();
+      await clock.advance(500);
+      expect(a.cache.peek()?.value).toBe("at-1-2");
+      expect(saved).toEqual(["rt-1-1"]);
+      await clock.advance(3500);
+      expect(saved).toEqual(["rt-1-1", "rt-1-2"]);
+      expect(countEvents(a, "state-unsaved")).toBe(2);
+      expect(server.presented).toEqual(inOrder(2));
+      kill(a);
+      await clock.advance(LIFE);
+      expect((await during(join().cache.get())).value).toBe("at-1-3");
+      expect(server.presented).toEqual(inOrder(3));
+    },
+  );
+
+  test("C14: an answer with a new refresh token, and an access token that no request can carry: the other process sends the new one", async () => {
+    const { clock, server, processes, during } = sessionFleet(2);
+    const [a, b] = processes as [SessionProcess, SessionProcess];
+    const present = server.present.bind(server);
+    server.present = (refreshToken) => {
+      server.present = present;
+      return { ...present(refreshToken), access_token: "no good" };
+    };
+    expect(await rejectionOf(during(a.cache.get()))).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+    await clock.advance(60_000);
+    expect((await during(b.cache.get())).value).toBe("at-1-2");
     expect(server.presented).toEqual(inOrder(2));
-    kill(a);
-    await clock.advance(LIFE);
-    expect((await during(join().cache.get())).value).toBe("at-1-3");
-    expect(server.presented).toEqual(inOrder(3));
   });
 });
 
@@ -391,7 +416,7 @@ describe("random sequences of calls, rejections, crashes and outages", () => {
     /** Starts a process in place of another, with the first refresh token or with the newest. */
     #start(index: number): void {
       const { server, join, processes } = this.fleet;
-      const process = join(index % 2 === 0 ? undefined : server.live());
+      const process = join(index % 2 === 0 ? {} : { source: server.live() ?? "ended" });
       processes.pop();
       processes[index] = process;
       process.store.fault = (swap) =>
@@ -503,18 +528,18 @@ describe("a store that fails", () => {
     const fleet = sessionFleet(2);
     const { clock, server, processes, askAll, during } = fleet;
     const [a, b] = processes as [SessionProcess, SessionProcess];
-    const clear = await backup(fleet)();
+    const shelf = shelfOf(fleet);
     await during(a.cache.get());
     await clock.advance(LIFE);
     await during(b.cache.get());
     await during(a.cache.get()); // adopts what b has rotated
-    await clear();
+    await shelf.clear();
     await clock.advance(LIFE);
     await during(a.cache.get());
     await askAll();
     // One process starts with the first refresh token, and one with the newest, which onRotate saved.
     await during(fleet.join().cache.get());
-    await during(fleet.join(server.live()).cache.get());
+    await during(fleet.join({ source: server.live()! }).cache.get());
     expect(server.presented).toEqual(inOrder(3));
   });
 
@@ -522,7 +547,7 @@ describe("a store that fails", () => {
     const fleet = sessionFleet(1);
     const { clock, server, processes, join, during } = fleet;
     const [a] = processes as [SessionProcess];
-    const clear = await backup(fleet)();
+    const shelf = shelfOf(fleet);
     await during(a.cache.get());
     await clock.advance(LIFE);
     a.grant.beforeSending = never;
@@ -532,7 +557,7 @@ describe("a store that fails", () => {
     const served = join().cache.get();
     await clock.advance(1000);
     kill(a);
-    await clear();
+    await shelf.clear();
     expect((await during(served)).value).toBe("at-1-2");
     expect(server.presented).toEqual(inOrder(2));
   });
@@ -542,16 +567,16 @@ describe("a store that fails", () => {
     async (index) => {
       const fleet = sessionFleet(2);
       const { clock, server, processes, askAll, during } = fleet;
-      const save = backup(fleet);
+      const shelf = shelfOf(fleet);
       await askAll();
       await clock.advance(LIFE);
-      const goBack = await save();
+      const before = await shelf.entry();
       await during(processes[0]!.cache.get());
       await askAll();
-      await goBack();
+      await shelf.put(before?.value);
       await clock.advance(LIFE);
       await during(processes[index]!.cache.get());
-      await during(fleet.join(server.live()).cache.get());
+      await during(fleet.join({ source: server.live()! }).cache.get());
       expect(server.presented).toEqual(inOrder(3));
     },
   );

@@ -6,7 +6,8 @@ import { tlsClientAuth } from "../../src/oauth/client-authentication.ts";
 import { clientCredentialsGrant, type ClientCredentialsGrantOptions } from "../../src/grants/client-credentials.ts";
 import { type Grant, jwtBearerGrant, refreshTokenGrant, tokenExchangeGrant } from "../../src/index.ts";
 import { startAuthServer } from "../../src/testing/index.ts";
-import { context, json, startTokenServer } from "./token-server.ts";
+import { json, startTokenServer } from "./token-server.ts";
+import { mintOnce } from "./one-mint.ts";
 
 const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
 const options: ClientCredentialsGrantOptions = {
@@ -32,7 +33,7 @@ describe("the token request", () => {
       parameters: { organization: "acme" },
       headers: { "X-Tenant": "t1" },
     });
-    await definitionOf(grant).mint(context());
+    await mintOnce(grant);
     const [request] = server.requests;
     expect(request?.method).toBe("POST");
     expect(request?.url).toBe("/token?tenant=1");
@@ -60,7 +61,7 @@ describe("the token request", () => {
         clientId,
         clientSecret: secret,
       });
-      await definitionOf(grant).mint(context());
+      await mintOnce(grant);
       const { headers, form } = server.first();
       const [user, password] = atob((headers.authorization ?? "").replace(/^Basic /, "")).split(":");
       expect([...new URLSearchParams(`${user}=${password}`)]).toEqual([[clientId, secret]]);
@@ -70,14 +71,14 @@ describe("the token request", () => {
 
   it("client_secret_post sends the credentials in the body and no Authorization (RFC 6749 section 2.3.1)", async () => {
     const server = await startTokenServer((response) => json(response, 200, token));
-    await definitionOf(
+    await mintOnce(
       clientCredentialsGrant({
         ...options,
         tokenEndpoint: server.origin,
         clientSecret: awkward,
         clientAuthentication: "client_secret_post",
       }),
-    ).mint(context());
+    );
     const { headers, form } = server.first();
     expect(headers.authorization).toBeUndefined();
     expect([form.get("client_id"), form.get("client_secret")]).toEqual(["orders", awkward]);
@@ -93,8 +94,8 @@ describe("the token request", () => {
       clientAuthentication: "client_secret_post",
     });
     expect(count).toBe(0);
-    await definitionOf(grant).mint(context());
-    await definitionOf(grant).mint(context());
+    await mintOnce(grant);
+    await mintOnce(grant);
     expect(server.requests.map(({ form }) => form.get("client_secret"))).toEqual(["secret-1", "secret-2"]);
   });
 
@@ -107,7 +108,7 @@ describe("the token request", () => {
       message: "no token is available: a function that was given to the grant failed",
       hint: 'the function "clientSecret" failed; see the cause',
     };
-    await expect(definitionOf(clientCredentialsGrant(broken)).mint(context())).rejects.toMatchObject({
+    await expect(mintOnce(clientCredentialsGrant(broken))).rejects.toMatchObject({
       ...failure,
       cause: {
         name: "TypeError",
@@ -116,7 +117,7 @@ describe("the token request", () => {
     });
     const sealed = new Error("vault is sealed");
     const failing = { ...options, fetch, clientSecret: () => Promise.reject(sealed) };
-    await expect(definitionOf(clientCredentialsGrant(failing)).mint(context())).rejects.toMatchObject({
+    await expect(mintOnce(clientCredentialsGrant(failing))).rejects.toMatchObject({
       ...failure,
       cause: { name: "Error", message: "vault is sealed", stack: sealed.stack },
     });
@@ -126,13 +127,13 @@ describe("the token request", () => {
   it("globalThis.fetch is replaced after the grant was created: the replacement is used", async () => {
     const grant = clientCredentialsGrant(options);
     const fetch = vi.spyOn(globalThis, "fetch").mockResolvedValue(Response.json(token));
-    await expect(definitionOf(grant).mint(context())).resolves.toMatchObject({ access_token: "a" });
+    await expect(mintOnce(grant)).resolves.toMatchObject({ access_token: "a" });
     expect(fetch).toHaveBeenCalledOnce();
   });
 
   it("a fetch option is used, with method POST and redirect manual", async () => {
     const fetch = vi.fn(async (_url: string, _init: RequestInit) => Response.json(token));
-    await definitionOf(clientCredentialsGrant({ ...options, fetch })).mint(context());
+    await mintOnce(clientCredentialsGrant({ ...options, fetch }));
     expect(fetch.mock.calls[0]?.[0]).toBe("https://auth.example/token");
     expect(fetch.mock.calls[0]?.[1]).toMatchObject({ method: "POST", redirect: "manual" });
   });
@@ -141,9 +142,7 @@ describe("the token request", () => {
     await using auth = await startAuthServer();
     const { tokenEndpoint } = auth;
     for (const scope of ["a b c", ["a", "b", "c"], " a  b c ", ["a b", "c "]]) {
-      await definitionOf(clientCredentialsGrant({ tokenEndpoint, clientId: "a", clientSecret: "s", scope })).mint(
-        context(),
-      );
+      await mintOnce(clientCredentialsGrant({ tokenEndpoint, clientId: "a", clientSecret: "s", scope }));
     }
     expect(auth.requests.map(({ form }) => form.getAll("scope").join("|"))).toEqual(Array(4).fill("a b c"));
   });
@@ -152,9 +151,7 @@ describe("the token request", () => {
     const server = await startTokenServer((response) =>
       json(response, 200, { ...token, refresh_token: "r", id_token: "x" }),
     );
-    const response = await definitionOf(clientCredentialsGrant({ ...options, tokenEndpoint: server.origin })).mint(
-      context(),
-    );
+    const response = await mintOnce(clientCredentialsGrant({ ...options, tokenEndpoint: server.origin }));
     expect(JSON.stringify(response)).not.toMatch(/refresh_token|id_token/);
   });
 
@@ -167,7 +164,7 @@ describe("the token request", () => {
     scope.push("b");
     parameters.p = "2";
     mutable.tokenEndpoint.pathname = "/elsewhere";
-    await definitionOf(grant).mint(context());
+    await mintOnce(grant);
     expect(server.requests[0]?.url).toBe("/");
     expect(String(server.requests[0]?.form)).toBe("scope=a&p=1&grant_type=client_credentials");
   });

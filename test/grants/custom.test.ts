@@ -51,9 +51,21 @@ describe("the results a mint may return", () => {
     });
   });
 
-  test.each([null, undefined, {}, { token: undefined }])("%j is refused: it holds no token", async (token) => {
-    await expect(minted(token as CustomToken)).rejects.toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
+  test.each([{}, { token: undefined }, 7, true])("%j is refused: it holds no token", async (token) => {
+    await expect(minted(token as CustomToken)).rejects.toMatchObject({
+      code: "ERR_TOKEN_RESPONSE",
+      retryable: false,
+      terminal: false,
+    });
   });
+
+  test.each([null, undefined])(
+    "C9: %s means that nobody is signed in: 401, and no token is expected",
+    async (token) => {
+      const failure = { code: "ERR_NO_SESSION", status: 401, terminal: true, retryable: false };
+      await expect(minted(token)).rejects.toMatchObject(failure);
+    },
+  );
 });
 
 describe("the grant", () => {
@@ -66,9 +78,10 @@ describe("the grant", () => {
       origins: [api.origin],
       headers: ({ response }) => ({ "x-tenant": String(response["tenant"]) }),
       inspectStatuses: [401],
-      mint: async ({ state = 0 }): Promise<CustomToken & { state: number }> => {
+      mint: async ({ state = 0 }) => {
         states.push(state);
-        return { access_token: `t-${state}`, tenant: "acme", state: state + 1 };
+        const members = { tenant: "acme", state: state + 1 };
+        return { access_token: `t-${state}`, ...members };
       },
     });
     expect(grant).toMatchObject({ key: "vault", inspectStatuses: [401] });
@@ -101,6 +114,8 @@ describe("the grant", () => {
     ["an isRejected that is a boolean", { mint: aToken, isRejected: true }, /"isRejected" must be a function/],
     ["an empty key", { mint: aToken, key: "" }, /"key" must be a non-empty string/],
     ["a negative defaultTtl", { mint: aToken, defaultTtl: -1 }, /"defaultTtl" must be a non-negative number/],
+    ["an onState that is a string", { mint: aToken, onState: "x" }, /"onState" must be a function, got a string/],
+    ["a negative mintRetries", { mint: aToken, mintRetries: -1 }, /"mintRetries" must be/],
   ])("%s: a TypeError that names the option", (_name, options, message) => {
     expect(() => customGrant(options as CustomGrantOptions)).toThrow(TypeError);
     expect(() => customGrant(options as CustomGrantOptions)).toThrow(message);

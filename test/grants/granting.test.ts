@@ -9,7 +9,6 @@ import {
 } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { startApi } from "remint/testing";
-import { definitionOf } from "../../src/core/grant.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 import { CLIENT, type GrantingServer, startGrantingServer } from "./granting-server.ts";
 
@@ -34,11 +33,11 @@ async function session(): Promise<{
 }> {
   const saved = [await server.signIn("alice")];
   const before = server.presented.length;
+  const onRotate = (token: string): void => void saved.push(token);
   return {
     saved,
     start(more = {}) {
-      const options = { ...endpoint(), refreshToken: saved.at(-1)!, current: () => saved.at(-1) };
-      const onRotate = (token: string): void => void saved.push(token);
+      const options = { ...endpoint(), refreshToken: () => saved.at(-1) };
       return createTokenCache({
         grant: refreshTokenGrant({ ...options, onRotate, origins: "any", ...more }),
         mintRetries: 0,
@@ -83,7 +82,7 @@ describe("refresh tokens that rotate, with reuse detection", () => {
     await api.close();
   });
 
-  test("RFC 7009: closing with revoke during a refresh: all tokens of the session are inactive", async () => {
+  test("RFC 7009: signing out during a refresh: all tokens of the session are inactive", async () => {
     const { saved } = await session();
     const issued: string[] = [];
     let reached!: () => void;
@@ -103,28 +102,34 @@ describe("refresh tokens that rotate, with reuse detection", () => {
     const cache = createTokenCache({ grant: refreshTokenGrant({ ...options, origins: "any" }), mintRetries: 0 });
     const minted = rejectionOf(cache.get());
     await answered;
-    await cache.close({ revoke: true });
-    expect(await minted).toMatchObject({ code: "ERR_CLOSED" });
+    await cache.signOut();
+    expect(await minted).toMatchObject({ code: "ERR_SESSION", status: 401 });
     expect(issued).toHaveLength(2);
     const active = await Promise.all([...issued, saved[0]!].map((token) => server.isActive(token)));
     expect(active).toEqual([false, false, false]);
   });
 
-  test("onRotate fails once: the next mint returns a good token, and no refresh token is used twice", async () => {
+  test("onRotate fails: the token is served; the next mint saves it first, and no refresh token is used twice", async () => {
     const { start, saved, presented } = await session();
     let isDown = true;
     const onRotate = (token: string): void => {
       if (isDown) throw new Error("database is down");
       saved.push(token);
     };
-    const grant = refreshTokenGrant({ ...endpoint(), refreshToken: saved[0]!, onRotate });
-    const signal = new AbortController().signal;
-    expect(await rejectionOf(definitionOf(grant).mint({ signal, state: saved[0] }))).toMatchObject({ retryable: true });
+    const cache = start({ onRotate });
+    const first = await cache.get();
+    expect(await server.isActive(first.value)).toBe(true);
+    expect(saved).toHaveLength(1);
+    // The function would return the used one: the one in memory is presented.
+    await cache.invalidate(first.value);
+    const second = await cache.get();
+    expect(await server.isActive(second.value)).toBe(true);
     isDown = false;
-    const { access_token } = await definitionOf(grant).mint({ signal, state: saved[0] });
-    expect(await server.isActive(access_token)).toBe(true);
-    expect(presented()).toEqual([saved[0]]);
-    expect((await start().get()).value).not.toBe(access_token);
+    expect(await cache.close()).toEqual({ inFlight: false, unsaved: false });
+    expect(saved).toHaveLength(2);
+    expect(await server.isActive((await start().get()).value)).toBe(true);
+    expect(presented()).toHaveLength(3);
+    expect(new Set(presented()).size).toBe(3);
   });
 
   test("a crash between the answer and onRotate: one terminal refusal, and no more requests", async () => {
@@ -145,22 +150,26 @@ describe("refresh tokens that rotate, with reuse detection", () => {
   test("revoke: the server reports the access token as inactive and refuses the refresh token", async () => {
     const { saved } = await session();
     const revocationEndpoint = `${server.tokenEndpoint}/revocation`;
-    const grant = refreshTokenGrant({ ...endpoint(), revocationEndpoint, refreshToken: saved[0]!, origins: "any" });
-    const token = await createTokenCache({ grant }).get();
-    const next = server.presented.at(-1);
-    expect(next).toBe(saved[0]);
-    await definitionOf(grant).revoke?.(token, { signal: new AbortController().signal });
+    const onRotate = (token: string): void => void saved.push(token);
+    const options = { ...endpoint(), revocationEndpoint, onRotate, origins: "any" } as const;
+    const cache = createTokenCache({ grant: refreshTokenGrant({ ...options, refreshToken: saved[0]! }) });
+    const token = await cache.get();
+    expect(server.presented.at(-1)).toBe(saved[0]);
+    await cache.signOut();
     expect(await server.isActive(token.value)).toBe(false);
-    const again = createTokenCache({ grant });
+    const again = createTokenCache({ grant: refreshTokenGrant({ ...options, refreshToken: saved[1]! }) });
     expect(await rejectionOf(again.get())).toMatchObject({ error: "invalid_grant", terminal: true });
   });
 
-  test("another process has rotated: current() returns its refresh token, and the mint succeeds", async () => {
-    const { start, saved } = await session();
-    const slow = start({ refreshToken: "was-never-one" });
-    await start().get();
-    expect(await server.isActive((await slow.get()).value)).toBe(true);
-    expect(saved).toHaveLength(3);
+  test("C14: another process has rotated: the function returns its refresh token, and it alone is presented", async () => {
+    const { start, saved, presented } = await session();
+    const [one, other] = [start(), start()];
+    for (const cache of [one, other, one, other]) {
+      const { value } = await cache.get();
+      expect(await server.isActive(value)).toBe(true);
+      await cache.invalidate(value);
+    }
+    expect(presented()).toEqual(saved.slice(0, 4));
   });
 });
 

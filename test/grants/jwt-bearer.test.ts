@@ -7,7 +7,7 @@ import { createTokenCache, jwtBearerGrant, type JwtBearerGrantOptions, type Sign
 import { type AuthServer, startAuthServer } from "remint/testing";
 import { definitionOf } from "../../src/core/grant.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
-import { context } from "./token-server.ts";
+import { mintOnce } from "./one-mint.ts";
 
 const CLIENT = { clientId: "reports", clientSecret: "s3cr3t-value" } as const;
 const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -35,9 +35,7 @@ function sent(): string[] {
 
 describe("the token request", () => {
   test("has the assertion unchanged, the scope and the parameters (RFC 7523 section 2.1)", async () => {
-    await definitionOf(
-      jwtBearerGrant(options("aaa.bbb.ccc", { scope: ["a", "b"], parameters: { tenant: "t1" } })),
-    ).mint(context());
+    await mintOnce(jwtBearerGrant(options("aaa.bbb.ccc", { scope: ["a", "b"], parameters: { tenant: "t1" } })));
     expect([...auth.requests[0]!.form]).toEqual([
       ["scope", "a b"],
       ["tenant", "t1"],
@@ -57,7 +55,7 @@ describe("the token request", () => {
   });
 
   test("an assertion function returns an empty string: nothing is sent", async () => {
-    await expect(definitionOf(jwtBearerGrant(options(() => ""))).mint(context())).rejects.toMatchObject({
+    await expect(mintOnce(jwtBearerGrant(options(() => "")))).rejects.toMatchObject({
       code: "ERR_GRANT",
       hint: 'the function "assertion" failed; see the cause',
       cause: {
@@ -69,7 +67,7 @@ describe("the token request", () => {
   });
 
   test("a refresh token in the answer is ignored", async () => {
-    expect((await definitionOf(jwtBearerGrant(options("a.b.c"))).mint(context()))["refresh_token"]).toBeUndefined();
+    expect((await mintOnce(jwtBearerGrant(options("a.b.c"))))["refresh_token"]).toBeUndefined();
   });
 });
 
@@ -80,7 +78,7 @@ describe("an assertion that the grant signs", () => {
       const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
       const before = Math.floor(Date.now() / 1000);
       const assertion = { key: privateKey, alg, kid: "k1", ...PARTIES, claims: { tenant: "acme" } };
-      await definitionOf(jwtBearerGrant(options(assertion))).mint(context());
+      await mintOnce(jwtBearerGrant(options(assertion)));
       const { payload, protectedHeader } = await jwtVerify(sent()[0]!, publicKey, { audience: PARTIES.audience });
       expect(protectedHeader).toMatchObject({ alg, kid: "k1" });
       expect(payload).toMatchObject({
@@ -110,9 +108,7 @@ describe("an assertion that the grant signs", () => {
     const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
     for (const pemOrJwk of [await exportPKCS8(privateKey), await exportJWK(privateKey)] as SignedAssertion["key"][]) {
       const audience = ["https://a.example", "https://b.example"];
-      await definitionOf(jwtBearerGrant(options({ key: pemOrJwk, ...PARTIES, audience, lifetime: 30_000 }))).mint(
-        context(),
-      );
+      await mintOnce(jwtBearerGrant(options({ key: pemOrJwk, ...PARTIES, audience, lifetime: 30_000 })));
       const { payload } = await jwtVerify(sent().at(-1)!, publicKey);
       expect(payload.aud).toEqual(audience);
       expect(payload.exp! - payload.iat!).toBe(30);
@@ -166,7 +162,7 @@ describe("the grant", () => {
   test("S5: the server repeats the assertion: neither the printed grant nor the error shows it", async () => {
     const grant = jwtBearerGrant(options("aaa.bbb.ccc"));
     auth.respond({ status: 400, body: { error: "invalid_grant", error_description: "aaa.bbb.ccc is too old" } });
-    const error = await rejectionOf(definitionOf(grant).mint(context()));
+    const error = await rejectionOf(mintOnce(grant));
     expect(error).toMatchObject({ error: "invalid_grant", terminal: false });
     const shown = [grant, error].map((value) => inspect(value, { depth: 10, showHidden: true, getters: true }));
     expect(shown.join() + JSON.stringify([grant, error])).not.toMatch(/aaa\.bbb|s3cr3t/);

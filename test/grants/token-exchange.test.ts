@@ -5,7 +5,7 @@ import { createTokenCache, type RemintError, tokenExchangeGrant, type TokenExcha
 import { type AuthServer, manualClock, startAuthServer } from "remint/testing";
 import { definitionOf } from "../../src/core/grant.ts";
 import { jwt, rejectionOf } from "../core/cache-under-test.ts";
-import { context } from "./token-server.ts";
+import { mintOnce } from "./one-mint.ts";
 
 const TYPE = "urn:ietf:params:oauth:token-type:";
 const ISSUED = {
@@ -36,7 +36,7 @@ async function kept(more: Partial<TokenExchangeGrantOptions>, clock = manualCloc
 
 describe("the token request", () => {
   test("has the subject token and its type, and no actor parameter without an actor (RFC 8693 section 2.1)", async () => {
-    await definitionOf(tokenExchangeGrant(options())).mint(context());
+    await mintOnce(tokenExchangeGrant(options()));
     expect([...auth.requests[0]!.form]).toEqual([
       ["subject_token_type", `${TYPE}access_token`],
       ["subject_token", SUBJECT],
@@ -45,7 +45,7 @@ describe("the token request", () => {
   });
 
   test("has every other option, with several audiences and resources (RFC 8693 section 2.1)", async () => {
-    await definitionOf(
+    await mintOnce(
       tokenExchangeGrant(
         options({
           subjectTokenType: "jwt",
@@ -58,7 +58,7 @@ describe("the token request", () => {
           parameters: { tenant: "t1" },
         }),
       ),
-    ).mint(context());
+    );
     const { form } = auth.requests[0]!;
     expect(Object.fromEntries(form)).toMatchObject({
       subject_token_type: `${TYPE}jwt`,
@@ -73,7 +73,7 @@ describe("the token request", () => {
   });
 
   test("an actor token without a type is sent as an access token (RFC 8693 section 2.1)", async () => {
-    await definitionOf(tokenExchangeGrant(options({ actorToken: "actor" }))).mint(context());
+    await mintOnce(tokenExchangeGrant(options({ actorToken: "actor" })));
     expect(auth.requests[0]!.form.get("actor_token_type")).toBe(`${TYPE}access_token`);
   });
 
@@ -82,8 +82,8 @@ describe("the token request", () => {
     const subjectToken = vi.fn(async (_context: { signal: AbortSignal }) => `subject-${++count}`);
     const grant = tokenExchangeGrant(options({ subjectToken, actorToken: () => `actor-${count}` }));
     expect(subjectToken).not.toHaveBeenCalled();
-    await definitionOf(grant).mint(context());
-    await definitionOf(grant).mint(context());
+    await mintOnce(grant);
+    await mintOnce(grant);
     expect(auth.requests.map(({ form }) => [form.get("subject_token"), form.get("actor_token")])).toEqual([
       ["subject-1", "actor-1"],
       ["subject-2", "actor-2"],
@@ -95,7 +95,7 @@ describe("the token request", () => {
     "%s: a function that returns an empty string: nothing is sent",
     async (name) => {
       const broken = { [name]: () => "" };
-      await expect(definitionOf(tokenExchangeGrant(options(broken))).mint(context())).rejects.toMatchObject({
+      await expect(mintOnce(tokenExchangeGrant(options(broken)))).rejects.toMatchObject({
         code: "ERR_GRANT",
         hint: `the function "${name}" failed; see the cause`,
         cause: {
@@ -113,7 +113,7 @@ const UNUSABLE = "no token is available: the authorization server's answer canno
 describe("the answer", () => {
   test("without issued_token_type is refused (RFC 8693 section 2.2.1)", async () => {
     auth.respond({ body: { ...ISSUED, issued_token_type: undefined } });
-    const error = await rejectionOf(definitionOf(tokenExchangeGrant(options())).mint(context()));
+    const error = await rejectionOf(mintOnce(tokenExchangeGrant(options())));
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
     expect((error as RemintError).message).toBe(UNUSABLE);
     expect((error as RemintError).hint).toContain("issued_token_type");
@@ -134,12 +134,12 @@ describe("the answer", () => {
 
   test("with a refresh token: the refresh token is ignored", async () => {
     auth.respond({ body: { ...ISSUED, refresh_token: "rt" } });
-    expect((await definitionOf(tokenExchangeGrant(options())).mint(context()))["refresh_token"]).toBeUndefined();
+    expect((await mintOnce(tokenExchangeGrant(options())))["refresh_token"]).toBeUndefined();
   });
 
   test("with an error that repeats the subject token: the error has the code and not the token", async () => {
     auth.respond({ status: 400, body: { error: "invalid_request", error_description: `bad token ${SUBJECT}` } });
-    const error = await rejectionOf(definitionOf(tokenExchangeGrant(options())).mint(context()));
+    const error = await rejectionOf(mintOnce(tokenExchangeGrant(options())));
     expect(error).toMatchObject({ error: "invalid_request", errorDescription: "bad token [redacted]" });
   });
 });

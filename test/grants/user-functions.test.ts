@@ -14,6 +14,7 @@ import {
   privateKeyJwt,
   refreshTokenGrant,
   type RemintError,
+  type RemintEvent,
   TokenEndpointError,
   type TokenCache,
   tokenExchangeGrant,
@@ -22,8 +23,8 @@ import {
 import { chalkGrant } from "remint/chalk";
 import { salesforceJwtBearerGrant, salesforceTokenExchangeGrant } from "remint/salesforce";
 import { manualClock, type ManualClock } from "remint/testing";
-import { definitionOf } from "../../src/core/grant.ts";
-import { ORIGIN, rejectionOf, settle } from "../core/cache-under-test.ts";
+import { ORIGIN, rejectionOf, settle, watch } from "../core/cache-under-test.ts";
+import { mintOnce } from "./one-mint.ts";
 
 const MESSAGE = "no token is available: a function that was given to the grant failed";
 const ENDPOINT = "https://auth.example/token";
@@ -44,10 +45,8 @@ beforeAll(async () => {
 /** A function of the user's, as a grant takes it. */
 type UserFunction = (...given: never[]) => unknown;
 
-/** A server that answers every grant of the table with a token, and refuses the refresh token `used`. */
-const server: TokenFetch = async (_url, init) => {
-  const body = init.body instanceof URLSearchParams ? init.body : new URLSearchParams();
-  if (body.get("refresh_token") === "used") return Response.json({ error: "invalid_grant" }, { status: 400 });
+/** A server that answers every grant of the table with a token. */
+const server: TokenFetch = async () => {
   return Response.json({
     access_token: "token",
     token_type: "Bearer",
@@ -65,8 +64,8 @@ interface Taker {
   /** What the function returns when all is well. */
   readonly good: () => unknown;
   readonly build: (given: UserFunction, fetch: TokenFetch) => Grant;
-  /** A failure is always retryable, whatever the function threw. */
-  readonly alwaysRetryable?: boolean;
+  /** The function belongs to the state of the session, and not to one attempt. */
+  readonly isOfState?: boolean;
   /** What the function returns does not matter. */
   readonly takesAnything?: boolean;
 }
@@ -189,30 +188,15 @@ const takers: Taker[] = [
   },
   {
     grant: "refreshTokenGrant",
-    name: "onRotate",
-    good: () => undefined,
-    alwaysRetryable: true,
-    takesAnything: true,
-    build: (given, fetch) =>
-      refreshTokenGrant({
-        tokenEndpoint: ENDPOINT,
-        ...PUBLIC_CLIENT,
-        refreshToken: "rt",
-        onRotate: given as never,
-        fetch,
-      }),
-  },
-  {
-    grant: "refreshTokenGrant",
-    name: "current",
+    name: "refreshToken",
     good: () => "rt",
-    alwaysRetryable: true,
+    isOfState: true,
     build: (given, fetch) =>
       refreshTokenGrant({
         tokenEndpoint: ENDPOINT,
         ...PUBLIC_CLIENT,
-        refreshToken: "used",
-        current: given as () => string,
+        refreshToken: given as () => string,
+        onRotate: () => undefined,
         fetch,
       }),
   },
@@ -252,7 +236,7 @@ function cacheOf(grant: Grant, clock: ManualClock = manualClock()): TokenCache {
 const foreign = (): TokenEndpointError =>
   new TokenEndpointError(503, "of another server", { error: "invalid_grant", terminal: true, retryAfter: 30_000 });
 
-describe.each(takers)("$grant: $name", ({ name, good, build, alwaysRetryable = false, takesAnything = false }) => {
+describe.each(takers)("$grant: $name", ({ name, good, build, isOfState = false, takesAnything = false }) => {
   const failing = (given: UserFunction): TokenCache => cacheOf(build(given, server));
 
   test("returns what it should: there is a token", async () => {
@@ -271,7 +255,7 @@ describe.each(takers)("$grant: $name", ({ name, good, build, alwaysRetryable = f
 
   test.each(failures)("%s: an ERR_GRANT whose hint names it, with its error as the cause", async (_what, fail) => {
     const error = (await rejectionOf(failing(fail).get())) as RemintError;
-    expect(error).toMatchObject({ code: "ERR_GRANT", message: MESSAGE, retryable: alwaysRetryable, terminal: false });
+    expect(error).toMatchObject({ code: "ERR_GRANT", message: MESSAGE, retryable: false, terminal: false });
     expect(error.hint).toMatch(new RegExp(`^the function "${name}" failed; see the cause(\\. [A-Z].*)?$`));
     expect(error.cause).toMatchObject({ name: "Error", message: "vault is sealed" });
   });
@@ -315,7 +299,7 @@ describe.each(takers)("$grant: $name", ({ name, good, build, alwaysRetryable = f
     });
   });
 
-  test("C10: the mint is aborted while it is awaited: the signal's reason itself", async () => {
+  test.skipIf(isOfState)("C10: the mint is aborted while it is awaited: the signal's reason itself", async () => {
     const controller = new AbortController();
     const reason = new Error("enough");
     const given = vi.fn<UserFunction>(async () => {
@@ -323,7 +307,7 @@ describe.each(takers)("$grant: $name", ({ name, good, build, alwaysRetryable = f
       controller.abort(reason);
       throw new Error("aborted");
     });
-    expect(await rejectionOf(definitionOf(build(given, server)).mint({ signal: controller.signal }))).toBe(reason);
+    expect(await rejectionOf(mintOnce(build(given, server), { signal: controller.signal }))).toBe(reason);
   });
 
   test("works again: the next mint succeeds, a second after the failure", async () => {
@@ -358,6 +342,95 @@ describe.each(takers)("$grant: $name", ({ name, good, build, alwaysRetryable = f
       "ERR_TOKEN_TIMEOUT",
     ]);
     for (let user = 0; user < 20; user++) expect((await pool.get(`healthy ${user}`).get()).value).toBe("token");
+  });
+});
+
+describe("refreshTokenGrant: 'onRotate': the token is served, and the event names the function", () => {
+  function served(onRotate: UserFunction, clock = manualClock()): { cache: TokenCache; events: RemintEvent[] } {
+    const events: RemintEvent[] = [];
+    const grant = refreshTokenGrant({
+      tokenEndpoint: ENDPOINT,
+      ...PUBLIC_CLIENT,
+      refreshToken: "rt",
+      onRotate: onRotate as never,
+      fetch: server,
+    });
+    const onEvent = (event: RemintEvent): void => void events.push(event);
+    return { cache: createTokenCache({ grant, origins: [ORIGIN], clock, onEvent }), events };
+  }
+
+  const failures: [what: string, fail: UserFunction][] = [
+    [
+      "throws",
+      () => {
+        throw new Error("vault is sealed");
+      },
+    ],
+    ["rejects", () => Promise.reject(new Error("vault is sealed"))],
+  ];
+
+  test.each(failures)("C14: it %s: an ERR_GRANT with its error as the cause", async (_what, fail) => {
+    const { cache, events } = served(fail);
+    expect((await cache.get()).value).toBe("token");
+    expect(events).toMatchObject([
+      {
+        name: "state-unsaved",
+        error: {
+          code: "ERR_GRANT",
+          message: MESSAGE,
+          hint:
+            'the function "onRotate" failed; see the cause. The new refreshToken is kept in memory, and onRotate is ' +
+            "called again",
+          retryable: true,
+          terminal: false,
+          cause: { message: "vault is sealed" },
+        },
+      },
+      { name: "minted" },
+    ]);
+  });
+
+  test("C14: it throws an error of this package: nothing of it becomes the error of the event", async () => {
+    const { cache, events } = served(() => Promise.reject(foreign()));
+    expect((await cache.get()).value).toBe("token");
+    const [{ error }] = events as [RemintEvent & { readonly error: RemintError }];
+    expect(error).toMatchObject({ code: "ERR_GRANT", message: MESSAGE, terminal: false, status: 503, headers: {} });
+    for (const member of ["error", "endpointStatus", "retryAfter"]) expect(error).not.toHaveProperty(member);
+    expect(error.cause).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", message: "of another server" });
+  });
+
+  test("C14: it returns something else: that does not matter", async () => {
+    const { cache, events } = served(() => ({ rows: 1 }));
+    expect((await cache.get()).value).toBe("token");
+    expect(events.map(({ name }) => name)).toEqual(["minted"]);
+  });
+
+  test("C14: it never settles: the token is served after half of mintTimeout, and the signal of the save aborts", async () => {
+    const clock = manualClock();
+    const given = vi.fn<(next: string, saved: { signal: AbortSignal }) => Promise<void>>(() => new Promise(() => {}));
+    const { cache, events } = served(given, clock);
+    const got = watch(cache.get());
+    await vi.waitFor(() => expect(given).toHaveBeenCalledOnce());
+    await clock.advance(4999);
+    expect(got.state).toBe("pending");
+    await clock.advance(1);
+    expect(got.value?.value).toBe("token");
+    expect(given.mock.calls[0]![1].signal.aborted).toBe(true);
+    expect(events.map(({ name }) => name)).toEqual(["state-unsaved", "minted"]);
+  });
+
+  test("pool: it fails or hangs for two users: they are served, and the users of the same server notice nothing", async () => {
+    const clock = manualClock();
+    const functions: Record<string, UserFunction> = {
+      throws: () => Promise.reject(new Error("the row of user throws")),
+      hangs: () => new Promise(() => {}),
+    };
+    const pool = createTokenPool({ clock, create: (key) => served(functions[key] ?? (() => undefined), clock).cache });
+    const got = Object.keys(functions).map((key) => pool.get(key).get());
+    await settle();
+    for (let user = 0; user < 20; user++) expect((await pool.get(`healthy ${user}`).get()).value).toBe("token");
+    await clock.advance(5000);
+    expect((await Promise.all(got)).map(({ value }) => value)).toEqual(["token", "token"]);
   });
 });
 
@@ -402,17 +475,15 @@ describe("a function that asks its own cache for a token", () => {
   });
 });
 
-test("the tenth mint shares a refresh whose clientSecret hangs: its hint names clientSecret too", async () => {
+test("ten targets of a session wait for a refresh whose clientSecret hangs: the hint of each names clientSecret", async () => {
   const clock = manualClock();
-  const grant = refreshTokenGrant({
-    tokenEndpoint: ENDPOINT,
-    clientId: "portal",
-    clientSecret: () => new Promise<string>(() => {}),
-    refreshToken: "rt",
-    fetch: server,
-  });
-  const caches = Array.from({ length: 10 }, () => cacheOf(grant, clock));
-  const failed = Promise.all(caches.map((cache) => rejectionOf(cache.get())));
+  const clientSecret = vi.fn<() => Promise<string>>(() => new Promise(() => {}));
+  const cache = cacheOf(
+    refreshTokenGrant({ tokenEndpoint: ENDPOINT, clientId: "portal", clientSecret, refreshToken: "rt", fetch: server }),
+    clock,
+  );
+  const caches = Array.from({ length: 10 }, (_, number) => cache.for({ scope: `scope-${number}` }));
+  const failed = Promise.all(caches.map((target) => rejectionOf(target.get())));
   await clock.advance(10_000);
   for (const error of await failed) {
     expect(error).toMatchObject({
@@ -420,6 +491,7 @@ test("the tenth mint shares a refresh whose clientSecret hangs: its hint names c
       hint: expect.stringMatching(/^the function "clientSecret" did not settle/) as unknown,
     });
   }
+  expect(clientSecret).toHaveBeenCalledOnce();
 });
 
 /** The error of a mint whose server answers in this way until its time is over. */

@@ -34,7 +34,6 @@ const FLOORS: Readonly<Record<string, Floor>> = {
   },
   "core/": {
     may: ["base"],
-    packages: ["p-retry"],
     because: "the core knows no client, no OAuth endpoint, no store and no runtime",
   },
   "policy/": {
@@ -57,19 +56,26 @@ const FLOORS: Readonly<Record<string, Floor>> = {
     because: "the OAuth client sends requests to an authorization server; it knows no cache and no grant",
   },
   "grants/": {
-    // core/expiry.ts: a refresh that ends after its mint has timed out needs the remaining lifetime of its token.
-    may: ["oauth", ...CORE_TYPES, "core/expiry.ts", "base"],
+    may: ["oauth", "grants/retry.ts", ...CORE_TYPES, "base"],
     packages: ["oauth4webapi"],
     because: "a grant builds parameters; it knows no cache and no client",
   },
   "grants/custom.ts": {
-    may: [...CORE_TYPES, "base"],
+    // core/custom-grant.ts: the cache takes a bare function in the same way.
+    may: ["grants/retry.ts", "core/custom-grant.ts", ...CORE_TYPES, "base"],
     because: "a grant of one's own needs no OAuth client",
+  },
+  "grants/retry.ts": {
+    may: [...CORE_TYPES, "base"],
+    packages: ["p-retry"],
+    because: "repeating attempts needs to know neither what they are nor what they return",
   },
   "fleet/": {
     may: [
       "core/supply.ts",
+      "core/state.ts",
       "core/mint.ts",
+      "core/access-token.ts",
       "core/expiry.ts",
       "core/failures.ts",
       "core/storm-guard.ts",
@@ -93,7 +99,8 @@ const FLOORS: Readonly<Record<string, Floor>> = {
     because: "`remint/node` reads files for options of grants; it needs nothing of them",
   },
   "testing/": {
-    may: [...CORE_TYPES, "base"],
+    // grants/retry.ts: a fake grant is repeated as those with a token endpoint are.
+    may: ["grants/retry.ts", ...CORE_TYPES, "base"],
     packages: ["node:"],
     because: "the testing kit stands for servers, grants and clocks; it must not share faults with what it tests",
   },

@@ -2,7 +2,6 @@
 import { inspect } from "node:util";
 import { generateKeyPair } from "jose";
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import { definitionOf } from "../../src/core/grant.ts";
 import { clientCredentialsGrant } from "../../src/grants/client-credentials.ts";
 import {
   clientAssertion,
@@ -11,6 +10,7 @@ import {
   tlsClientAuth,
 } from "../../src/oauth/client-authentication.ts";
 import { context, json, startTokenServer } from "../grants/token-server.ts";
+import { mintOnce } from "../grants/one-mint.ts";
 import type { RemintError } from "../../src/base/errors.ts";
 import type { ClientAssertionSource } from "../../src/oauth/client-authentication.ts";
 import type { TokenEndpointOptions } from "../../src/oauth/client.ts";
@@ -25,9 +25,7 @@ beforeAll(async () => {
 
 async function requestOf(options: Partial<TokenEndpointOptions>): Promise<ReceivedRequest> {
   const server = await startTokenServer((response) => json(response, 200, token));
-  await definitionOf(
-    clientCredentialsGrant({ tokenEndpoint: `${server.origin}/token`, clientId: "orders", ...options }),
-  ).mint(context());
+  await mintOnce(clientCredentialsGrant({ tokenEndpoint: `${server.origin}/token`, clientId: "orders", ...options }));
   return server.first();
 }
 
@@ -72,8 +70,8 @@ describe("client_secret_basic", () => {
       clientSecret,
       clientAuthentication,
     });
-    await definitionOf(grant).mint(context());
-    await definitionOf(grant).mint(context());
+    await mintOnce(grant);
+    await mintOnce(grant);
     expect(server.requests.map(({ headers }) => atob(headers.authorization?.slice(6) ?? ""))).toEqual([
       "a:one",
       "a:two",
@@ -99,8 +97,8 @@ describe("without a secret", () => {
     const grant = clientCredentialsGrant({ tokenEndpoint, clientId: "orders", clientAuthentication });
     expect(source).not.toHaveBeenCalled();
     const { signal } = context();
-    await definitionOf(grant).mint({ signal });
-    await definitionOf(grant).mint({ signal });
+    await mintOnce(grant, { signal });
+    await mintOnce(grant, { signal });
     expect(source.mock.calls[0]?.[0]).toEqual({ clientId: "orders", audience: tokenEndpoint, signal });
     expect(server.requests.map(credentialsIn)).toEqual(
       ["jwt-1", "jwt-2"].map((assertion) => ({
@@ -117,9 +115,7 @@ describe("without a secret", () => {
       const fetch = vi.fn<() => Promise<Response>>();
       const source = (async () => assertion) as () => Promise<string>;
       const options = { tokenEndpoint: "https://auth.example", clientId: "a", fetch };
-      const minted = definitionOf(
-        clientCredentialsGrant({ ...options, clientAuthentication: clientAssertion(source) }),
-      ).mint(context());
+      const minted = mintOnce(clientCredentialsGrant({ ...options, clientAuthentication: clientAssertion(source) }));
       await expect(minted).rejects.toMatchObject({
         code: "ERR_GRANT",
         retryable: false,
@@ -156,9 +152,7 @@ describe("S5: no credential is printed", () => {
       json(response, 401, { error: "invalid_client", error_description: `no: ${assertion}` });
     });
     const grant = clientCredentialsGrant({ tokenEndpoint: server.origin, clientId: "a", clientAuthentication });
-    const error: unknown = await definitionOf(grant)
-      .mint(context())
-      .catch((reason: unknown) => reason);
+    const error: unknown = await mintOnce(grant).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ errorDescription: "no: [redacted]" });
     expect(assertion).toMatch(/^\S+\.\S+\.\S+$/);
     const printed = [error, grant, clientAuthentication].map((value) =>

@@ -4,6 +4,7 @@ import { definitionOf } from "../../src/core/grant.ts";
 import { clientCredentialsGrant } from "../../src/grants/client-credentials.ts";
 import { tlsClientAuth } from "../../src/oauth/client-authentication.ts";
 import { context, json, startTokenServer } from "../grants/token-server.ts";
+import { mintOnce } from "../grants/one-mint.ts";
 import type { ServerResponse } from "node:http";
 import type { RemintError } from "../../src/base/errors.ts";
 import type { Grant } from "../../src/core/grant.ts";
@@ -48,21 +49,21 @@ describe("where the metadata is looked up", () => {
     ];
     for (const miss of misses) {
       const server = await start({ ...(miss && { [OPENID]: miss }), [OAUTH]: metadata(), "/token": tokens });
-      await expect(definitionOf(grantOf(server.origin)).mint(context())).resolves.toMatchObject({ access_token: "a" });
+      await expect(mintOnce(grantOf(server.origin))).resolves.toMatchObject({ access_token: "a" });
       expect(server.paths()).toEqual([OPENID, OAUTH, "/token"]);
     }
   });
 
   it("an issuer with a path: OpenID's well-known path follows it, RFC 8414's precedes it", async () => {
     const server = await start({ [`${OAUTH}/tenant`]: metadata({}, "/tenant"), "/token": tokens });
-    await definitionOf(grantOf(`${server.origin}/tenant`)).mint(context());
+    await mintOnce(grantOf(`${server.origin}/tenant`));
     expect(server.paths()).toEqual([`/tenant${OPENID}`, `${OAUTH}/tenant`, "/token"]);
   });
 
   it("a fetch and headers are given: the lookup uses that fetch, and sends neither credentials nor those headers", async () => {
     const server = await start({ [OPENID]: metadata(), "/token": tokens });
     const fetch = vi.fn<typeof globalThis.fetch>((url, init) => globalThis.fetch(url, init));
-    await definitionOf(grantOf(server.origin, { fetch, headers: { "X-Api-Key": "hush" } })).mint(context());
+    await mintOnce(grantOf(server.origin, { fetch, headers: { "X-Api-Key": "hush" } }));
     expect(fetch).toHaveBeenCalledTimes(2);
     const [lookup, post] = server.requests;
     expect(lookup?.method).toBe("GET");
@@ -77,12 +78,8 @@ describe("the lookup", () => {
     const server = await start({ [OPENID]: metadata(), "/token": tokens });
     const grant = grantOf(server.origin);
     expect(server.requests).toHaveLength(0);
-    await Promise.all([
-      definitionOf(grant).mint(context()),
-      definitionOf(grant).mint(context()),
-      definitionOf(grant).mint(context()),
-    ]);
-    await definitionOf(grant).mint(context());
+    await Promise.all([mintOnce(grant), mintOnce(grant), mintOnce(grant)]);
+    await mintOnce(grant);
     expect(server.paths()).toEqual([OPENID, "/token", "/token", "/token", "/token"]);
   });
 
@@ -92,16 +89,13 @@ describe("the lookup", () => {
       ++attempt === 1 ? response.writeHead(503).end() : metadata()(response, request, origin);
     const server = await start({ [OPENID]: unsteady, "/token": tokens });
     const grant = grantOf(server.origin);
-    const settled = await Promise.allSettled([
-      definitionOf(grant).mint(context()),
-      definitionOf(grant).mint(context()),
-    ]);
+    const settled = await Promise.allSettled([mintOnce(grant), mintOnce(grant)]);
     for (const { status, reason } of settled as PromiseRejectedResult[]) {
       expect(status).toBe("rejected");
       expect(reason).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: true });
     }
     expect(server.paths()).toEqual([OPENID, OAUTH]);
-    await expect(definitionOf(grant).mint(context())).resolves.toMatchObject({ access_token: "a" });
+    await expect(mintOnce(grant)).resolves.toMatchObject({ access_token: "a" });
   });
 
   it("C10: one of two waiting mints is aborted: the lookup goes on; both are aborted: the lookup ends", async () => {
@@ -124,8 +118,8 @@ describe("the lookup", () => {
     const server = await start({ [OPENID]: slow, "/token": tokens });
     const grant = grantOf(server.origin);
     const [one, two] = [new AbortController(), new AbortController()];
-    const first = definitionOf(grant).mint(context(one.signal));
-    const second = definitionOf(grant).mint(context(two.signal));
+    const first = mintOnce(grant, context(one.signal));
+    const second = mintOnce(grant, context(two.signal));
     await waiting.arrived;
     one.abort(new Error("first has left"));
     await expect(first).rejects.toThrow("first has left");
@@ -135,7 +129,7 @@ describe("the lookup", () => {
     await waiting.closed;
     expect(gone).toBe(1);
 
-    const third = definitionOf(grant).mint(context());
+    const third = mintOnce(grant);
     await vi.waitFor(() => expect(held).toHaveLength(2));
     held[1]?.();
     await expect(third).resolves.toMatchObject({ access_token: "a" });
@@ -145,7 +139,7 @@ describe("the lookup", () => {
     const server = await start({ [OPENID]: metadata(), "/token": tokens });
     const controller = new AbortController();
     controller.abort(new Error("enough"));
-    await expect(definitionOf(grantOf(server.origin)).mint(context(controller.signal))).rejects.toThrow("enough");
+    await expect(mintOnce(grantOf(server.origin), context(controller.signal))).rejects.toThrow("enough");
     expect(server.requests).toHaveLength(0);
   });
 
@@ -158,13 +152,11 @@ describe("the lookup", () => {
       const gone: Answer = (response) => response.writeHead(moved ? status : 200).end(JSON.stringify(token));
       const server = await start({ [OPENID]: changing, "/token": gone, "/new": tokens });
       const grant = grantOf(server.origin);
-      await definitionOf(grant).mint(context());
+      await mintOnce(grant);
       moved = true;
-      const error: unknown = await definitionOf(grant)
-        .mint(context())
-        .catch((reason: unknown) => reason);
+      const error: unknown = await mintOnce(grant).catch((reason: unknown) => reason);
       expect(error).toMatchObject({ code: "ERR_TOKEN_ENDPOINT", endpointStatus: status });
-      await expect(definitionOf(grant).mint(context())).resolves.toMatchObject({ access_token: "a" });
+      await expect(mintOnce(grant)).resolves.toMatchObject({ access_token: "a" });
       expect(server.paths()).toEqual([OPENID, "/token", "/token", OPENID, "/new"]);
     },
   );
@@ -172,9 +164,7 @@ describe("the lookup", () => {
 
 const failure = async (answers: Readonly<Record<string, Answer>>, path = ""): Promise<unknown> => {
   const server = await start(answers);
-  const error: unknown = await definitionOf(grantOf(server.origin + path))
-    .mint(context())
-    .catch((reason: unknown) => reason);
+  const error: unknown = await mintOnce(grantOf(server.origin + path)).catch((reason: unknown) => reason);
   expect(server.paths()).not.toContain("/token");
   return error;
 };
@@ -195,7 +185,7 @@ describe("refused metadata", () => {
 
   it("no connection: ERR_TOKEN_NETWORK, after one attempt", async () => {
     const fetch = vi.fn(() => Promise.reject(new TypeError("fetch failed")));
-    const minted = definitionOf(grantOf("https://auth.example", { fetch })).mint(context());
+    const minted = mintOnce(grantOf("https://auth.example", { fetch }));
     await expect(minted).rejects.toMatchObject({
       code: "ERR_TOKEN_NETWORK",
       retryable: true,
@@ -228,13 +218,13 @@ describe("refused metadata", () => {
         url.endsWith("/token") ? token : { issuer: "http://auth.mesh", token_endpoint: "http://t.mesh/token" },
       ),
     );
-    await definitionOf(grantOf("http://auth.mesh", { allowHttp: true, fetch })).mint(context());
+    await mintOnce(grantOf("http://auth.mesh", { allowHttp: true, fetch }));
     expect(fetch.mock.calls.map(([url]) => url)).toEqual([`http://auth.mesh${OPENID}`, "http://t.mesh/token"]);
   });
 
   it("the discovered token endpoint answers 404: the error points at the issuer's metadata, not at tokenEndpoint", async () => {
     const server = await start({ [OPENID]: metadata() });
-    await expect(definitionOf(grantOf(server.origin)).mint(context())).rejects.toMatchObject({
+    await expect(mintOnce(grantOf(server.origin))).rejects.toMatchObject({
       hint: expect.stringMatching(/answered 404: check the issuer's metadata$/) as unknown,
     });
   });
@@ -256,9 +246,9 @@ describe("the grant", () => {
 
   it("mtls_endpoint_aliases are used with tls_client_auth only (RFC 8705 section 5)", async () => {
     const server = await start({ [OPENID]: aliases, "/token": tokens, "/mtls/token": tokens });
-    await definitionOf(grantOf(server.origin)).mint(context());
+    await mintOnce(grantOf(server.origin));
     const tls = { clientSecret: undefined, clientAuthentication: tlsClientAuth() };
-    await definitionOf(grantOf(server.origin, tls)).mint(context());
+    await mintOnce(grantOf(server.origin, tls));
     expect(server.paths()).toEqual([OPENID, "/token", OPENID, "/mtls/token"]);
   });
 });

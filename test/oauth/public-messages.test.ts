@@ -8,9 +8,9 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { isRemintError } from "../../src/base/errors.ts";
-import { definitionOf } from "../../src/core/grant.ts";
 import { dpop } from "../../src/dpop/index.ts";
 import {
+  type AccessToken,
   clientAssertion,
   clientCredentialsGrant,
   createTokenCache,
@@ -21,6 +21,7 @@ import {
   privateKeyJwt,
   refreshTokenGrant,
   type RemintError,
+  type RemintEvent,
   tokenExchangeGrant,
   type TokenFetch,
 } from "../../src/index.ts";
@@ -32,6 +33,7 @@ import {
   salesforceTokenExchangeGrant,
 } from "../../src/providers/salesforce.ts";
 import { ORIGIN, rejectionOf } from "../core/cache-under-test.ts";
+import { mintOnce, revokeOnce } from "../grants/one-mint.ts";
 
 /** Every message that an error of these folders may have. */
 const MESSAGES = new Set([
@@ -92,9 +94,15 @@ const grants: [name: string, build: (fetch: TokenFetch) => Grant][] = [
     (fetch) => refreshTokenGrant({ tokenEndpoint: ENDPOINT, ...CLIENT, refreshToken: "rt", fetch }),
   ],
   [
-    "refreshTokenGrant with current",
+    "refreshTokenGrant with a function",
     (fetch) =>
-      refreshTokenGrant({ tokenEndpoint: ENDPOINT, ...CLIENT, refreshToken: "rt", current: () => "another", fetch }),
+      refreshTokenGrant({
+        tokenEndpoint: ENDPOINT,
+        ...CLIENT,
+        refreshToken: () => "rt",
+        onRotate: () => undefined,
+        fetch,
+      }),
   ],
   ["jwtBearerGrant", (fetch) => jwtBearerGrant({ tokenEndpoint: ENDPOINT, ...CLIENT, assertion: "a.b.c", fetch })],
   [
@@ -113,7 +121,7 @@ const grants: [name: string, build: (fetch: TokenFetch) => Grant][] = [
   ["chalkGrant", (fetch) => chalkGrant({ ...CLIENT, fetch })],
 ];
 
-const mint = (grant: Grant): Promise<unknown> => definitionOf(grant).mint({ signal: new AbortController().signal });
+const mint = (grant: Grant): Promise<unknown> => mintOnce(grant, { signal: new AbortController().signal, state: "rt" });
 
 describe.each(grants)("%s: whatever the server answers", (_name, build) => {
   const words = fc.constantFrom(
@@ -197,6 +205,22 @@ const failing = (): never => {
 const missing = join(mkdtempSync(join(tmpdir(), "remint-marker-")), "no-such-file");
 const custom = (token: unknown): Grant => customGrant({ mint: () => token as CustomToken });
 
+/** Rejects with the error of the event that tells of a refresh token which could not be saved. */
+async function unsaved(onRotate: () => never): Promise<never> {
+  let reject!: (error: RemintError) => void;
+  const promise = new Promise<never>((_, refuse) => (reject = refuse));
+  const grant = refreshTokenGrant({
+    tokenEndpoint: ENDPOINT,
+    ...PUBLIC_CLIENT,
+    refreshToken: "rt",
+    onRotate,
+    fetch: async () => Response.json({ ...TOKEN, refresh_token: "marker" }),
+  });
+  const onEvent = (event: RemintEvent): void => void (event.name === "state-unsaved" && reject(event.error));
+  await createTokenCache({ grant, origins: [ORIGIN], onEvent }).get();
+  return promise;
+}
+
 const mints: [what: string, mint: () => Promise<unknown>][] = [
   ["an issuer without metadata", () => mint(withIssuer({}))],
   ["an issuer that is down", () => mint(withIssuer({ [CONFIGURATION]: json({}, 503) }))],
@@ -257,33 +281,37 @@ const mints: [what: string, mint: () => Promise<unknown>][] = [
         salesforceTokenExchangeGrant({ ...ORG, ...CLIENT, subjectToken: () => "marker".repeat(2000), fetch: failing }),
       ),
   ],
+  ["onRotate, in its event", () => unsaved(failing)],
   [
-    "onRotate",
+    "the function refreshToken",
     () =>
-      mint(
-        refreshTokenGrant({
+      createTokenCache({
+        grant: refreshTokenGrant({
           tokenEndpoint: ENDPOINT,
           ...PUBLIC_CLIENT,
-          refreshToken: "rt",
-          onRotate: failing,
-          fetch: async () => Response.json({ ...TOKEN, refresh_token: "marker" }),
+          refreshToken: failing,
+          onRotate: () => undefined,
+          fetch: failing,
         }),
-      ),
+        origins: [ORIGIN],
+      }).get(),
   ],
   [
-    "current",
-    () =>
-      mint(
-        refreshTokenGrant({
+    "the function refreshToken, after the server has refused what it returned",
+    () => {
+      const returned = ["rt"];
+      return createTokenCache({
+        grant: refreshTokenGrant({
           tokenEndpoint: ENDPOINT,
           ...PUBLIC_CLIENT,
-          refreshToken: "rt",
-          current: failing,
+          refreshToken: () => returned.pop() ?? failing(),
+          onRotate: () => undefined,
           fetch: async () => Response.json({ error: "invalid_grant" }, { status: 400 }),
         }),
-      ),
+        origins: [ORIGIN],
+      }).get();
+    },
   ],
-  ["a custom grant that returns nothing", () => mint(custom(undefined))],
   ["a custom grant that returns another object", () => mint(custom({ marker: 1 }))],
   ["a secret file that is missing", () => secretFromFile(missing)()],
   ["a token file that is missing", () => tokenFromFile(missing)()],
@@ -297,7 +325,7 @@ test.each(mints)("%s", async (_what, run) => {
 });
 
 function revoke(grant: Grant): Promise<unknown> {
-  return definitionOf(grant).revoke!({ value: "marker" } as never, { signal: new AbortController().signal });
+  return revokeOnce(grant, { value: "marker" } as AccessToken, "rt");
 }
 
 describe("revoking", () => {

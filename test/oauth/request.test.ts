@@ -3,7 +3,6 @@ import { createServer } from "node:net";
 import { inspect } from "node:util";
 import { describe, expect, it, vi } from "vitest";
 import { isRemintError, RemintError, TokenEndpointError } from "../../src/base/errors.ts";
-import { definitionOf } from "../../src/core/grant.ts";
 import { clientCredentialsGrant } from "../../src/grants/client-credentials.ts";
 import { tokenClient } from "../../src/oauth/client.ts";
 import { requestToken } from "../../src/oauth/request.ts";
@@ -11,6 +10,7 @@ import { createTokenCache } from "../../src/index.ts";
 import { manualClock } from "../../src/testing/index.ts";
 import { ORIGIN } from "../core/cache-under-test.ts";
 import { context, json, originOf, startTokenServer } from "../grants/token-server.ts";
+import { mintOnce } from "../grants/one-mint.ts";
 import type { ServerResponse } from "node:http";
 import type { Grant } from "../../src/core/grant.ts";
 import type { TokenResponse } from "../../src/core/types.ts";
@@ -25,9 +25,7 @@ const token = { access_token: "a", token_type: "Bearer", expires_in: 60 };
 async function mint(answer: Answer, more: Partial<TokenEndpointOptions> = {}): Promise<TokenResponse> {
   const server = await startTokenServer(answer);
   const tokenEndpoint = `${server.origin}/token?key=hush`;
-  return definitionOf(
-    clientCredentialsGrant({ tokenEndpoint, clientId: "orders", clientSecret: "s3cr3t-value", ...more }),
-  ).mint(context());
+  return mintOnce(clientCredentialsGrant({ tokenEndpoint, clientId: "orders", clientSecret: "s3cr3t-value", ...more }));
 }
 
 async function failure(answer: Answer, more: Partial<TokenEndpointOptions> = {}): Promise<TokenEndpointError> {
@@ -481,7 +479,7 @@ describe("the token request", () => {
     before.abort(reason);
     const fetch = vi.fn<() => Promise<Response>>();
     const options = { tokenEndpoint: "https://auth.example", clientId: "a", clientSecret: "b", fetch };
-    await expect(definitionOf(clientCredentialsGrant(options)).mint(context(before.signal))).rejects.toBe(reason);
+    await expect(mintOnce(clientCredentialsGrant(options), context(before.signal))).rejects.toBe(reason);
     expect(fetch).not.toHaveBeenCalled();
 
     for (const start of [false, true]) {
@@ -491,7 +489,7 @@ describe("the token request", () => {
         setTimeout(() => controller.abort(reason), 30);
       });
       const grant = clientCredentialsGrant({ tokenEndpoint: server.origin, clientId: "a", clientSecret: "b" });
-      await expect(definitionOf(grant).mint(context(controller.signal))).rejects.toBe(reason);
+      await expect(mintOnce(grant, context(controller.signal))).rejects.toBe(reason);
     }
   });
 });

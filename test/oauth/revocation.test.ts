@@ -1,12 +1,12 @@
 /** Token revocation (RFC 7009): the request, its errors, and where the endpoint comes from. */
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
-import { definitionOf } from "../../src/core/grant.ts";
 import { clientCredentialsGrant } from "../../src/grants/client-credentials.ts";
 import { customGrant } from "../../src/grants/custom.ts";
 import { createTokenCache } from "../../src/index.ts";
 import { tokenClient } from "../../src/oauth/client.ts";
 import { revokeToken } from "../../src/oauth/revocation.ts";
+import { revokeOnce } from "../grants/one-mint.ts";
 import { context, json, startTokenServer } from "../grants/token-server.ts";
 import type { ServerResponse } from "node:http";
 import type { RemintError } from "../../src/base/errors.ts";
@@ -144,7 +144,7 @@ describe("a grant", () => {
       );
       const grant = clientCredentialsGrant({ issuer: server.origin, ...client });
       const token = await createTokenCache({ grant, origins: ["https://api.example"] }).get();
-      const revoked = definitionOf(grant).revoke?.(token, context()) ?? expect.fail("there is no revoke");
+      const revoked = revokeOnce(grant, token);
       await expect(revoked).rejects.toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
       await expect(revoked).rejects.toMatchObject({ hint: expect.stringMatching(hint) as unknown });
     }
@@ -163,9 +163,8 @@ describe("a grant", () => {
   });
 
   it("made by customGrant with a revoke that is not a function: a TypeError", () => {
-    const grant = customGrant({ mint: async () => ({ access_token: "a" }), revoke: true as never });
-    expect(() => createTokenCache({ grant, origins: ["https://api.example"] })).toThrow(
-      /"grant.revoke" must be a function/,
-    );
+    const options = { mint: async () => ({ access_token: "a" }), revoke: true as never };
+    expect(() => customGrant(options)).toThrow(TypeError);
+    expect(() => customGrant(options)).toThrow(/^"revoke" must be a function/);
   });
 });

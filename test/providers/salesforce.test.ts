@@ -4,7 +4,14 @@ import { inspect } from "node:util";
 import axios from "axios";
 import { exportPKCS8, generateKeyPair, jwtVerify } from "jose";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createTokenCache, type Grant, type RemintError, type TokenCache, type TokenFetch } from "remint";
+import {
+  type AccessToken,
+  createTokenCache,
+  type Grant,
+  type RemintError,
+  type TokenCache,
+  type TokenFetch,
+} from "remint";
 import { createAuthInterceptor } from "remint/axios";
 import { createAuthFetch } from "remint/fetch";
 import { createAuthOfetch } from "remint/ofetch";
@@ -16,10 +23,10 @@ import {
   salesforceTokenExchangeGrant,
 } from "remint/salesforce";
 import { type Api, type AuthServer, manualClock, startApi, startAuthServer } from "remint/testing";
-import { stateLeftBy } from "../../src/base/left-state.ts";
 import { definitionOf } from "../../src/core/grant.ts";
 import { policyHalf } from "../../src/core/types.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
+import { revokeOnce } from "../grants/one-mint.ts";
 
 const KEY = "3MVG9_consumer.key";
 const SECRET = "consumer-secret-value";
@@ -376,9 +383,10 @@ describe("refresh token", () => {
     expect(withSecret?.headers.authorization).toMatch(/^Basic /);
   });
 
-  test("C9: the refresh token is refused: current() is asked, and its refresh token is sent", async () => {
+  test("C9: the refresh token is refused: the function is asked again, and its other refresh token is sent", async () => {
     auth.respond({ status: 400, body: { error: "invalid_grant", error_description: "expired access/refresh token" } });
-    const options = { ...orgOptions(), refreshToken: "rt-1", current: () => "rt-2" };
+    const known = ["rt-2", "rt-1"];
+    const options = { ...orgOptions(), refreshToken: () => known.pop(), onRotate: () => undefined };
     expect((await cacheOf(salesforceRefreshTokenGrant(options)).get()).value).toBe(`${TOKEN}1`);
     expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["rt-1", "rt-2"]);
   });
@@ -386,15 +394,17 @@ describe("refresh token", () => {
   test("the token of another org is refused; the rotated refresh token is saved nevertheless", async () => {
     answerWith({ refresh_token: "rt-2", instance_url: "https://evil.my.salesforce.com" });
     const onRotate = vi.fn<(token: string) => void>();
+    const clock = manualClock();
     const grant = salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1", onRotate });
-    const { signal } = new AbortController();
-    const error = await rejectionOf(definitionOf(grant).mint({ signal, state: "rt-1" }));
+    const cache = createTokenCache({ grant, clock });
+    const error = await rejectionOf(cache.get());
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
-    expect([onRotate.mock.calls.length, stateLeftBy(error as Error)]).toEqual([1, "rt-2"]);
+    expect(onRotate.mock.calls.map(([next]) => next)).toEqual(["rt-2"]);
     // The error that a caller gets carries nothing: it may be thrown into another mint.
-    const callers = await rejectionOf(cacheOf(grant).get());
-    expect(callers).toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
-    expect(stateLeftBy(callers as Error)).toBeUndefined();
+    expect(printed(error)).not.toContain("rt-");
+    answerWith();
+    await clock.advance(1000);
+    expect((await cache.get()).value).toBe(`${TOKEN}1`);
     expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["rt-1", "rt-2"]);
   });
 });
@@ -435,12 +445,13 @@ describe("options of all four grants", () => {
   });
 
   test.each(grants)(
-    "%s: another key, scope or clientId makes another key; the key contains no secret",
-    (_name, build) => {
+    "%s: another key makes another key, so do scope and clientId unless it is a session; no key contains a secret",
+    (name, build) => {
       const keys = [{}, { key: "bob" }, { scope: "api" }, { clientId: "another" }].map(
         (more) => definitionOf(build(more)).key,
       );
-      expect(new Set(keys).size).toBe(4);
+      // The key of a refresh token names the session, which goes on when a deploy asks for another scope.
+      expect(keys.map((key) => keys.indexOf(key))).toEqual(name === "refresh token" ? [0, 1, 0, 0] : [0, 1, 2, 3]);
       expect(keys).not.toContain(undefined);
       expect(keys.join()).not.toContain(SECRET);
     },
@@ -449,43 +460,41 @@ describe("options of all four grants", () => {
 
 describe("revoking", () => {
   const subject = { subjectToken: "subject", clientSecret: undefined };
-  const grants: [name: string, build: () => Grant, tokens: string[][]][] = [
-    ["client credentials", () => salesforceClientCredentialsGrant(orgOptions()), [[`${TOKEN}1`, "access_token"]]],
-    [
-      "refresh token",
-      () => salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1" }),
-      [
-        ["rt-1", "refresh_token"],
-        [`${TOKEN}1`, "access_token"],
-      ],
-    ],
-    [
-      "token exchange",
-      () => salesforceTokenExchangeGrant({ ...orgOptions(), ...subject }),
-      [[`${TOKEN}1`, "access_token"]],
-    ],
+  const token = { value: `${TOKEN}1` } as AccessToken;
+  const grants: [name: string, build: () => Grant][] = [
+    ["client credentials", () => salesforceClientCredentialsGrant(orgOptions())],
+    ["token exchange", () => salesforceTokenExchangeGrant({ ...orgOptions(), ...subject })],
   ];
-  test.each(grants)(
-    "%s: its tokens are sent to /services/oauth2/revoke of the login server",
-    async (_name, build, tokens) => {
-      const cache = cacheOf(build());
-      await cache.get();
-      auth.respondAlways({ status: 200, body: "" });
-      await cache.close({ revoke: true });
-      const [, ...revocations] = auth.requests;
-      expect(revocations.map(({ method, path }) => [method, path])).toEqual(tokens.map(() => ["POST", REVOKE]));
-      expect(revocations.map(({ form }) => [form.get("token"), form.get("token_type_hint")])).toEqual(tokens);
-    },
-  );
+  test.each(grants)("%s: its token is sent to /services/oauth2/revoke of the login server", async (_name, build) => {
+    auth.respondAlways({ status: 200, body: "" });
+    await revokeOnce(build(), token);
+    expect(auth.requests.map(({ method, path }) => [method, path])).toEqual([["POST", REVOKE]]);
+    const [{ form }] = auth.requests as [AuthServer["requests"][number]];
+    expect([form.get("token"), form.get("token_type_hint")]).toEqual([`${TOKEN}1`, "access_token"]);
+  });
+
+  test("refresh token: signing out sends both tokens to /services/oauth2/revoke of the login server", async () => {
+    const cache = cacheOf(salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1" }));
+    await cache.get();
+    auth.respondAlways({ status: 200, body: "" });
+    await cache.signOut();
+    const [, ...revocations] = auth.requests;
+    expect(
+      revocations.map(({ method, path, form }) => [method, path, form.get("token"), form.get("token_type_hint")]),
+    ).toEqual([
+      ["POST", REVOKE, "rt-1", "refresh_token"],
+      ["POST", REVOKE, `${TOKEN}1`, "access_token"],
+    ]);
+  });
 
   test("JWT bearer with a loginUrl that has a path: revokes below that path, without a secret", async () => {
     const { privateKey } = await generateKeyPair("RS256");
     const { clientSecret: _secret, ...org } = orgOptions();
     const user = { username: "alice@acme.example", privateKey };
-    const cache = cacheOf(salesforceJwtBearerGrant({ ...org, loginUrl: `${auth.origin}/community/`, ...user }));
-    await cache.get();
+    const grant = salesforceJwtBearerGrant({ ...org, loginUrl: `${auth.origin}/community/`, ...user });
+    await cacheOf(grant).get();
     auth.respondAlways({ status: 200, body: "" });
-    await cache.close({ revoke: true });
+    await revokeOnce(grant, token);
     expect(auth.requests.map(({ path }) => path)).toEqual([`/community${PATH}`, `/community${REVOKE}`]);
     const { form, headers } = auth.requests[1]!;
     expect([form.get("client_id"), headers.authorization]).toEqual([KEY, undefined]);
@@ -497,15 +506,24 @@ describe("revoking", () => {
     await cache.get();
     const refused = { status: 400, body: { error: "invalid_token", error_description: "invalid token" } };
     auth.respond({ status: 200, body: "" }, refused);
-    await cache.close({ revoke: true });
+    await cache.signOut();
     expect(auth.requests).toHaveLength(3);
   });
 
-  test("the server refuses with another error: closing rejects with that error", async () => {
-    const cache = cacheOf();
+  test("refresh token: the server refuses with another error: signing out rejects with that error", async () => {
+    const cache = cacheOf(salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1" }));
     await cache.get();
-    auth.respond({ status: 400, body: { error: "unsupported_token_type" } });
-    expect(await rejectionOf(cache.close({ revoke: true }))).toMatchObject({ error: "unsupported_token_type" });
+    auth.respond({ status: 400, body: { error: "unsupported_token_type" } }, { status: 200, body: "" });
+    expect(await rejectionOf(cache.signOut())).toMatchObject({ error: "unsupported_token_type" });
+  });
+
+  test("C16: a grant without a user cannot be signed out: a TypeError that says which can, and nothing is sent", async () => {
+    for (const [, build] of grants) {
+      const cache = cacheOf(build());
+      expect(await rejectionOf(cache.signOut())).toBeInstanceOf(TypeError);
+      await expect(cache.signOut()).rejects.toThrow(/refreshTokenGrant/);
+    }
+    expect(auth.requests).toHaveLength(0);
   });
 });
 

@@ -2,11 +2,9 @@
 import { expect, test } from "vitest";
 import { clientCredentialsGrant, type ClientCredentialsGrantOptions } from "remint";
 import { startAuthServer } from "remint/testing";
-import { definitionOf } from "../../src/core/grant.ts";
+import { mintOnce } from "../grants/one-mint.ts";
 
 const client = { clientId: "a", clientSecret: "s" };
-const signal = new AbortController().signal;
-
 test("section 3.2: each client authentication method sends a POST of a form", async () => {
   await using auth = await startAuthServer();
   const { tokenEndpoint } = auth;
@@ -15,8 +13,7 @@ test("section 3.2: each client authentication method sends a POST of a form", as
     { clientAuthentication: "client_secret_post" },
     { clientSecret: undefined, clientAuthentication: "none" },
   ];
-  for (const way of ways)
-    await definitionOf(clientCredentialsGrant({ tokenEndpoint, ...client, ...way })).mint({ signal });
+  for (const way of ways) await mintOnce(clientCredentialsGrant({ tokenEndpoint, ...client, ...way }));
   expect(auth.requests.map(({ method }) => method)).toEqual(["POST", "POST", "POST"]);
   for (const { headers } of auth.requests) {
     expect(headers["content-type"]).toMatch(/^application\/x-www-form-urlencoded/);
@@ -28,8 +25,8 @@ test("section 3.2: a parameter without a value is not sent", async () => {
   await using auth = await startAuthServer();
   const { tokenEndpoint } = auth;
   const empty = { scope: undefined, resource: undefined, audience: undefined, parameters: {} };
-  await definitionOf(clientCredentialsGrant({ tokenEndpoint, ...client, ...empty })).mint({ signal });
-  await definitionOf(clientCredentialsGrant({ tokenEndpoint, ...client, scope: [], resource: [] })).mint({ signal });
+  await mintOnce(clientCredentialsGrant({ tokenEndpoint, ...client, ...empty }));
+  await mintOnce(clientCredentialsGrant({ tokenEndpoint, ...client, scope: [], resource: [] }));
   expect(auth.requests.map(({ body }) => body)).toEqual(Array(2).fill("grant_type=client_credentials"));
   expect(() => clientCredentialsGrant({ tokenEndpoint, ...client, parameters: { a: "" } })).toThrow(
     /"parameters.a" must be/,
@@ -38,7 +35,7 @@ test("section 3.2: a parameter without a value is not sent", async () => {
 
 test("section 3.2: no parameter is sent twice, except `resource`, which RFC 8707 repeats", async () => {
   await using auth = await startAuthServer();
-  await definitionOf(
+  await mintOnce(
     clientCredentialsGrant({
       tokenEndpoint: auth.tokenEndpoint,
       ...client,
@@ -47,7 +44,7 @@ test("section 3.2: no parameter is sent twice, except `resource`, which RFC 8707
       resource: ["urn:example:a", "urn:example:b"],
       parameters: { organization: "acme" },
     }),
-  ).mint({ signal });
+  );
   const names = [...(auth.requests[0]?.form.keys() ?? [])];
   expect(names.filter((name) => name === "resource")).toHaveLength(2);
   const others = names.filter((name) => name !== "resource");

@@ -16,7 +16,7 @@ import {
   type PrivateKeyJwtOptions,
 } from "remint";
 import { startAuthServer, type TokenRequest } from "remint/testing";
-import { definitionOf } from "../../src/core/grant.ts";
+import { mintOnce, revokeOnce } from "../grants/one-mint.ts";
 
 const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const METADATA = {
@@ -24,7 +24,6 @@ const METADATA = {
   token_endpoint: "https://auth.example/token",
   revocation_endpoint: "https://auth.example/revoke",
 };
-const signal = new AbortController().signal;
 
 let pair: { privateKey: CryptoKey; publicKey: CryptoKey };
 beforeAll(async () => {
@@ -40,11 +39,7 @@ function verified({ form }: Pick<TokenRequest, "form">): Promise<JWTVerifyResult
 
 async function requestOf(options: Partial<ClientCredentialsGrantOptions>): Promise<TokenRequest> {
   await using auth = await startAuthServer();
-  await definitionOf(
-    clientCredentialsGrant({ tokenEndpoint: auth.tokenEndpoint, clientId: "orders", ...options }),
-  ).mint({
-    signal,
-  });
+  await mintOnce(clientCredentialsGrant({ tokenEndpoint: auth.tokenEndpoint, clientId: "orders", ...options }));
   return auth.requests[0] ?? expect.fail("nothing was sent");
 }
 
@@ -91,11 +86,7 @@ describe("section 3", () => {
   test("without an issuer, aud is the token endpoint as a string", async () => {
     await using auth = await startAuthServer();
     const { tokenEndpoint } = auth;
-    await definitionOf(
-      clientCredentialsGrant({ tokenEndpoint, clientId: "orders", clientAuthentication: method() }),
-    ).mint({
-      signal,
-    });
+    await mintOnce(clientCredentialsGrant({ tokenEndpoint, clientId: "orders", clientAuthentication: method() }));
     expect((await verified(auth.requests[0]!)).payload.aud).toBe(tokenEndpoint);
   });
 
@@ -109,11 +100,9 @@ describe("section 3", () => {
     const options = { issuer: METADATA.issuer, clientId: "orders", fetch };
     const grant = clientCredentialsGrant({ ...options, clientAuthentication: method() });
     const token = await createTokenCache({ grant, origins: ["https://api.example"] }).get();
-    await definitionOf(grant).revoke?.(token, { signal });
+    await revokeOnce(grant, token);
     const old = "https://auth.example/legacy";
-    await definitionOf(clientCredentialsGrant({ ...options, clientAuthentication: method({ audience: old }) })).mint({
-      signal,
-    });
+    await mintOnce(clientCredentialsGrant({ ...options, clientAuthentication: method({ audience: old }) }));
     const audiences = await Promise.all(seen.map(async (form) => (await verified({ form })).payload.aud));
     expect(audiences).toEqual([METADATA.issuer, METADATA.issuer, old]);
   });

@@ -4,11 +4,9 @@
  */
 import { describe, expect, test } from "vitest";
 import { clientCredentialsGrant, createTokenCache } from "remint";
-import { definitionOf } from "../../src/core/grant.ts";
+import { mintOnce } from "../grants/one-mint.ts";
 
 const client = { clientId: "orders", clientSecret: "s3cr3t" };
-const signal = new AbortController().signal;
-
 interface ScriptedServer {
   readonly fetch: (url: string) => Promise<Response>;
   readonly asked: string[];
@@ -44,7 +42,7 @@ describe("section 3.3: the issuer of the metadata is the requested one", () => {
     "%s is requested and the metadata is of %s: refused, and no request goes to its endpoints",
     async (issuer, other) => {
       const { fetch, asked } = scriptedServer(metadataOf(other));
-      const minted = definitionOf(clientCredentialsGrant({ issuer, ...client, fetch })).mint({ signal });
+      const minted = mintOnce(clientCredentialsGrant({ issuer, ...client, fetch }));
       await expect(minted).rejects.toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
       await expect(minted).rejects.toMatchObject({
         hint: expect.stringContaining(`is the metadata of another issuer, "${other}"`) as unknown,
@@ -57,9 +55,7 @@ describe("section 3.3: the issuer of the metadata is the requested one", () => {
     "metadata with the issuer %j is refused",
     async (other) => {
       const { fetch, asked } = scriptedServer(metadataOf(other));
-      const minted = definitionOf(clientCredentialsGrant({ issuer: "https://auth.example", ...client, fetch })).mint({
-        signal,
-      });
+      const minted = mintOnce(clientCredentialsGrant({ issuer: "https://auth.example", ...client, fetch }));
       await expect(minted).rejects.toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
       expect(asked).toHaveLength(2);
     },
@@ -69,7 +65,7 @@ describe("section 3.3: the issuer of the metadata is the requested one", () => {
     "%s is requested and the metadata has the same issuer: accepted",
     async (issuer) => {
       const { fetch } = scriptedServer(metadataOf(issuer));
-      const minted = definitionOf(clientCredentialsGrant({ issuer, ...client, fetch })).mint({ signal });
+      const minted = mintOnce(clientCredentialsGrant({ issuer, ...client, fetch }));
       await expect(minted).resolves.toMatchObject({ access_token: "a" });
     },
   );
@@ -79,10 +75,10 @@ test("the first mint finds another issuer's metadata and fails; the second finds
   const issuer = "https://auth.example";
   const { fetch, asked } = scriptedServer(metadataOf("https://attacker.example"), metadataOf(issuer));
   const grant = clientCredentialsGrant({ issuer, ...client, fetch });
-  await expect(definitionOf(grant).mint({ signal })).rejects.toMatchObject({
+  await expect(mintOnce(grant)).rejects.toMatchObject({
     hint: expect.stringMatching(/another issuer/) as unknown,
   });
-  await expect(definitionOf(grant).mint({ signal })).resolves.toMatchObject({ access_token: "a" });
+  await expect(mintOnce(grant)).resolves.toMatchObject({ access_token: "a" });
   expect(asked).toHaveLength(3);
 });
 

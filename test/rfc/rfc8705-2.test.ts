@@ -9,8 +9,8 @@
 import { describe, expect, test } from "vitest";
 import { clientCredentialsGrant, createTokenCache, tlsClientAuth, type ClientCredentialsGrantOptions } from "remint";
 import { definitionOf } from "../../src/core/grant.ts";
+import { revokeOnce } from "../grants/one-mint.ts";
 
-const signal = new AbortController().signal;
 const issuer = "https://auth.example";
 const METADATA = {
   issuer,
@@ -42,7 +42,7 @@ async function sentBy(
   const options = { clientId: "orders", clientAuthentication: tlsClientAuth(), fetch };
   const grant = clientCredentialsGrant({ ...options, ...more });
   const token = await createTokenCache({ grant, origins: ["https://api.example"] }).get();
-  await definitionOf(grant).revoke?.(token, { signal });
+  await revokeOnce(grant, token);
   return sent;
 }
 

@@ -27,26 +27,35 @@ import { startApi, startAuthServer } from "remint/testing";
 import { definitionOf } from "../../src/core/grant.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 import { FIRST, startRotatingServer } from "../grants/rotating-server.ts";
+import { mintOnce } from "../grants/one-mint.ts";
 
 const common = { clientId: "client", clientSecret: "s3cr3t" } as const;
 
 describe("section 4.14: refresh token rotation", () => {
-  test("ten callers, and another process has rotated: each refresh token is sent once, and current() gives the next", async () => {
+  test.each([
+    ["before the function was asked: one request", 0],
+    ["after the function was asked: it is asked again, and the next request has another refresh token", 1],
+  ])("ten callers, and another process has rotated %s", async (_when, refused) => {
     const server = await startRotatingServer();
     const { tokenEndpoint } = server.auth;
-    server.auth.respond({ status: 400, body: { error: "invalid_grant" } }); // the other process was faster
+    // A server that refuses the used one without ending the session, so that each request is counted.
+    if (refused > 0) server.auth.respond({ status: 400, body: { error: "invalid_grant" } });
     const winner = server.rotate();
+    const known = [...Array.from({ length: refused }, () => FIRST), winner];
+    const saved: string[] = [];
     const grant = refreshTokenGrant({
       tokenEndpoint,
       ...common,
-      refreshToken: FIRST,
-      current: () => winner,
+      refreshToken: () => known.shift(),
+      onRotate: (next) => void saved.push(next),
       origins: "any",
     });
     const cache = createTokenCache({ grant });
     await Promise.all(Array.from({ length: 10 }, () => cache.get()));
-    expect(server.presented).toEqual([winner]);
-    expect(server.auth.requests).toHaveLength(2);
+    expect(server.auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(
+      refused === 0 ? [winner] : [FIRST, winner],
+    );
+    expect(saved).toEqual([server.live()]);
   });
 });
 
@@ -64,20 +73,49 @@ describe("section 2.3: tokens are restricted to their audience and scope", () =>
   ];
   const grants: [name: string, make: (more: object) => Grant][] = [
     ["clientCredentialsGrant", (more) => clientCredentialsGrant({ tokenEndpoint, ...common, ...more })],
-    [
-      "refreshTokenGrant",
-      (more) => refreshTokenGrant({ tokenEndpoint, ...common, refreshToken: "rt", key: "u", ...more }),
-    ],
     ["jwtBearerGrant", (more) => jwtBearerGrant({ tokenEndpoint, ...common, assertion: "a.b.c", ...more })],
     ["tokenExchangeGrant", (more) => tokenExchangeGrant({ tokenEndpoint, ...common, subjectToken: "s", ...more })],
   ];
-  test("another server, client, grant, subject, scope, resource, parameter or header makes another key", () => {
+  test("grants without a user: another server, client, grant, subject, scope, resource, parameter or header makes another key", () => {
     const keys = grants.flatMap(([, make]) => variants.map((more) => definitionOf(make(more)).key));
     const subjects = ["a.b.d", "a.b.e"].map(
       (assertion) => definitionOf(jwtBearerGrant({ tokenEndpoint, ...common, assertion })).key,
     );
     expect(new Set([...keys, ...subjects]).size).toBe(keys.length + 2);
     expect(keys).not.toContain(undefined);
+  });
+
+  test("refreshTokenGrant: its key names the session, and its server and client are known beside it", () => {
+    const named = variants.map((more) =>
+      definitionOf(refreshTokenGrant({ tokenEndpoint, ...common, refreshToken: "rt", key: "u", ...more })),
+    );
+    expect(named.map(({ key }) => key)).toEqual([...Array.from({ length: 7 }, () => "u"), "alice"]);
+    expect(new Set(named.map(({ server }) => JSON.stringify([server?.endpoint, server?.client])))).toEqual(
+      new Set([
+        JSON.stringify([tokenEndpoint, "client"]),
+        JSON.stringify(["https://other.example/token", "client"]),
+        JSON.stringify([tokenEndpoint, "another"]),
+      ]),
+    );
+  });
+
+  test("two targets of one session: each API gets the token that was asked for it", async () => {
+    const auth = await startAuthServer();
+    const [a, b] = [await startApi({ accepts: auth }), await startApi({ accepts: auth })];
+    onTestFinished(() => Promise.all([auth, a, b].map((server) => server.close())).then(() => undefined));
+    const { refresh_token: refreshToken } = auth.signIn("alice");
+    const grant = refreshTokenGrant({ tokenEndpoint: auth.tokenEndpoint, ...common, refreshToken, onRotate: () => {} });
+    const session = createTokenCache({ grant, origins: [a.origin] });
+    const authFetch = createAuthFetch([
+      session.for({ resource: a.origin, origins: [a.origin] }),
+      session.for({ resource: b.origin, origins: [b.origin] }),
+    ]);
+    for (const { origin } of [a, b, a, b]) expect((await authFetch(origin)).status).toBe(200);
+    for (const api of [a, b]) {
+      const tokens = new Set(api.requests.map(({ token }) => token));
+      expect([...tokens].map((token) => auth.tokenInfo(token ?? "")?.resource)).toEqual([[api.origin]]);
+    }
+    await session.close();
   });
 
   test("a token for one API is not sent to another", async () => {
@@ -141,16 +179,12 @@ function servers(metadata: Readonly<Record<string, object>>): {
   };
 }
 
-const signal = new AbortController().signal;
-
 test("section 2.5: a client with an asymmetric key or a certificate sends no secret", async () => {
   const issuer = "https://auth.example";
   const { fetch, sent } = servers({ [issuer]: { token_endpoint: `${issuer}/token` } });
   const { privateKey: key } = await generateKeyPair("ES256");
   for (const clientAuthentication of [privateKeyJwt({ key }), tlsClientAuth()]) {
-    await definitionOf(clientCredentialsGrant({ issuer, clientId: "client", clientAuthentication, fetch })).mint({
-      signal,
-    });
+    await mintOnce(clientCredentialsGrant({ issuer, clientId: "client", clientAuthentication, fetch }));
   }
   expect(sent.map(({ form }) => new Set(form.keys()))).toEqual([
     new Set(["grant_type", "client_id", "client_assertion", "client_assertion_type"]),
@@ -164,11 +198,16 @@ test("section 2.6: a client with an issuer uses the endpoints of the server's me
   const issuer = "https://auth.example";
   const endpoints = { token_endpoint: `${issuer}/t1`, revocation_endpoint: `${issuer}/r1` };
   const { fetch, sent } = servers({ [issuer]: endpoints });
-  const grant = clientCredentialsGrant({ issuer, ...common, fetch });
+  const grant = refreshTokenGrant({ issuer, ...common, refreshToken: "rt", fetch });
   const cache = createTokenCache({ grant, origins: ["https://api.example"] });
   await cache.get();
-  await cache.close({ revoke: true });
-  expect(sent.map(({ url }) => url)).toEqual(Object.values(endpoints));
+  await cache.signOut();
+  const { token_endpoint, revocation_endpoint } = endpoints;
+  expect(sent.map(({ url, form }) => [url, form.get("token")])).toEqual([
+    [token_endpoint, null],
+    [revocation_endpoint, "rt"],
+    [revocation_endpoint, "a"],
+  ]);
 });
 
 describe("section 4.3.2: no token in a URL", () => {
@@ -214,20 +253,18 @@ describe("section 4.4: credentials for one server are useless at another", () =>
       [honest, "for-honest"],
       [attacker, "for-attacker"],
     ] as const) {
-      const grant = clientCredentialsGrant({ issuer, clientId: "client", clientSecret, fetch });
+      const grant = refreshTokenGrant({ issuer, clientId: "client", clientSecret, refreshToken: "rt", fetch });
       const cache = createTokenCache({ grant, origins: ["https://api.example"] });
       await cache.get();
-      await cache.close({ revoke: true });
+      await cache.signOut();
     }
     const secrets = sent.map(({ url, headers }) => [
       new URL(url).origin,
       atob(headers.get("authorization")?.slice(6) ?? "").replaceAll("%2D", "-"),
     ]);
     expect(secrets).toEqual([
-      [honest, "client:for-honest"],
-      [honest, "client:for-honest"],
-      [attacker, "client:for-attacker"],
-      [attacker, "client:for-attacker"],
+      ...Array.from({ length: 3 }, () => [honest, "client:for-honest"]),
+      ...Array.from({ length: 3 }, () => [attacker, "client:for-attacker"]),
     ]);
   });
 
@@ -235,11 +272,7 @@ describe("section 4.4: credentials for one server are useless at another", () =>
     const { fetch, sent } = servers({ [attacker]: { token_endpoint: `${honest}/token` } });
     const { privateKey: key } = await generateKeyPair("ES256");
     const clientAuthentication = privateKeyJwt({ key });
-    await definitionOf(
-      clientCredentialsGrant({ issuer: attacker, clientId: "client", clientAuthentication, fetch }),
-    ).mint({
-      signal,
-    });
+    await mintOnce(clientCredentialsGrant({ issuer: attacker, clientId: "client", clientAuthentication, fetch }));
     expect(sent[0]?.url).toBe(`${honest}/token`);
     expect(decodeJwt(sent[0]?.form.get("client_assertion") ?? "").aud).toBe(attacker);
   });

@@ -159,9 +159,10 @@ class SimulatedProcess {
     this.cache = createTokenCache({
       grant: grantOf({
         key: "orders",
+        isRepeatable: true,
         mint: async () => {
           const access_token = await servers.mint().finally(() => this.#running());
-          return { access_token, expires_in: plan.expiresIn };
+          return { response: { access_token, expires_in: plan.expiresIn } };
         },
       }),
       origins: ["https://api.example"],

@@ -1,11 +1,16 @@
 import { policyHalf, policyKey } from "../../src/core/types.ts";
 import type {
   AccessToken,
+  CloseOptions,
+  CloseReport,
   PolicyHalf,
   Renewal,
   RequestRules,
   RequestTarget,
+  SignInResponse,
+  SignOutOptions,
   SkipReason,
+  TargetOptions,
   TokenCache,
 } from "../../src/core/types.ts";
 import type { AuthorizationServer } from "./world.ts";
@@ -88,12 +93,24 @@ export class ObservedCache implements TokenCache {
     return this.#cache.invalidate(value);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  signIn(response: SignInResponse): Promise<void> {
+    return this.#cache.signIn(response);
   }
 
-  close(): Promise<void> {
-    return this.#cache.close();
+  signOut(options?: SignOutOptions): Promise<void> {
+    return this.#cache.signOut(options);
+  }
+
+  for(target: TargetOptions): TokenCache {
+    return this.#cache.for(target);
+  }
+
+  close(options?: CloseOptions): Promise<CloseReport> {
+    return this.#cache.close(options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   accepted(token: AccessToken, target: RequestTarget): void {

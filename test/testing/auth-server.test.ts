@@ -144,6 +144,13 @@ describe("startAuthServer", () => {
     expect([server.issued, server.mints, server.isLive("custom")]).toEqual([["custom"], 1, true]);
   });
 
+  test("the token of a scripted error answer is not issued", async () => {
+    const server = await start();
+    server.respond({ status: 400, body: { access_token: "custom" } });
+    await ask(server);
+    expect([server.mints, server.isLive("custom")]).toEqual([0, false]);
+  });
+
   test("reset destroys the connection, and the error of a script that throws is in the answer", async () => {
     const server = await start();
     server.respond({ reset: true }, () => {
@@ -176,5 +183,11 @@ describe("startAuthServer", () => {
     await expect(startAuthServer({ latency: -1 })).rejects.toThrow(/"latency"/);
     // @ts-expect-error a string is no number of seconds
     await expect(startAuthServer({ expiresIn: "60" })).rejects.toThrow(/"expiresIn"/);
+    await expect(startAuthServer({ gracePeriod: -1 })).rejects.toThrow(/"gracePeriod"/);
+    // @ts-expect-error a string is neither true nor false
+    await expect(startAuthServer({ rotation: "false" })).rejects.toThrow(/"rotation"/);
+    await expect(startAuthServer({ user: "" })).rejects.toThrow(/"user"/);
+    // @ts-expect-error a Date is no clock
+    await expect(startAuthServer({ clock: new Date() })).rejects.toThrow(/"clock"/);
   });
 });

@@ -6,26 +6,31 @@ import {
   customGrant,
   findRemintError,
   isRemintError,
+  refreshTokenGrant,
   RemintError,
   TokenEndpointError,
 } from "remint";
 import type {
   AccessToken,
   Clock,
+  CloseReport,
   CustomGrantOptions,
   EventListener,
   Grant,
   InitialToken,
   MintContext,
   Origins,
+  PoolCloseReport,
   RemintErrorCode,
   RemintEvent,
+  StatefulCustomGrantOptions,
   TokenCache,
   TokenCacheOptions,
   TokenPool,
   TokenResponse,
   TokenSource,
 } from "remint";
+import type { TokenEndpointResponse } from "oauth4webapi";
 import { fromEnvironment, known, same } from "./expect.ts";
 
 declare const signal: AbortSignal | undefined;
@@ -110,8 +115,13 @@ createTokenCache({ grant: async () => ({ access_token: "a" }), origins, refreshB
 createTokenCache({ grant: async () => ({ access_token: "a" }), origin: "https://api.example" });
 // @ts-expect-error a token response must have a token
 createTokenCache({ grant: async () => ({ expires_in: 3600 }), origins });
-// @ts-expect-error a grant is asynchronous
+// A function may answer synchronously, with the token as a string, and with nobody.
 createTokenCache({ grant: () => ({ access_token: "a" }), origins });
+createTokenCache({ grant: () => "a", origins });
+createTokenCache({ grant: async () => fromEnvironment, origins });
+createTokenCache({ grant: () => null, origins });
+// @ts-expect-error a number is no token
+createTokenCache({ grant: () => 7, origins });
 
 // Origins: a list, every https origin, or a function of the token.
 createTokenCache({ grant: async () => ({ access_token: "a" }), origins: "any" });
@@ -147,12 +157,79 @@ const rotating: Grant = customGrant<Rotation>({
     return { access_token: "a", state: { refreshToken: `${state?.refreshToken}+` } };
   },
 });
-same<Parameters<CustomGrantOptions<Rotation>["mint"]>[0], MintContext<Rotation>>(true);
+same<Parameters<StatefulCustomGrantOptions<Rotation>["mint"]>[0], MintContext<Rotation>>(true);
+same<Parameters<CustomGrantOptions["mint"]>[0], MintContext<undefined>>(true);
 // @ts-expect-error a grant is opaque
 void rotating.mint;
 createTokenCache({ grant: rotating, origins });
-// @ts-expect-error the state of a result must have the type of the grant's state
-const confused = customGrant<Rotation>({ mint: async () => ({ access_token: "a", state: { refreshToken: 1 } }) });
+const confused = customGrant<Rotation>({
+  state: { refreshToken: "first" },
+  // @ts-expect-error the state of a result must have the type of the grant's state
+  mint: async () => ({ access_token: "a", state: { refreshToken: 1 } }),
+});
+// Without a state of its own, a member of that name is a member of the server's answer.
+export const stateless = customGrant({
+  mintRetries: 2,
+  mint: async () => ({ access_token: "a", state: "of the server" }),
+});
+// The state may be a function, sync or async, and `onState` is told what it replaces.
+export const loaded = customGrant<Rotation>({
+  state: async ({ signal: limit }) => (same<typeof limit, AbortSignal>(true), null),
+  onState: (next, { replaced, signal: limit }) => {
+    same<typeof next, Rotation>(true);
+    same<typeof replaced, Rotation | undefined>(true);
+    same<typeof limit, AbortSignal>(true);
+  },
+  mint: ({ state }) => (same<typeof state, Rotation | undefined>(true), undefined),
+});
+
+// A refresh token: a string, or a function, sync or async, that may say that nobody is signed in.
+declare const sessions: {
+  find(id: string): Promise<{ readonly refreshToken: string | null } | undefined>;
+  save(id: string, refreshToken: string): Promise<boolean>;
+};
+const portal = { tokenEndpoint: "https://auth.example/token", clientId: "portal", clientSecret: fromEnvironment };
+refreshTokenGrant({ ...portal, refreshToken: "first" });
+refreshTokenGrant({ ...portal, refreshToken: () => fromEnvironment, onRotate: () => {} });
+refreshTokenGrant({
+  ...portal,
+  refreshToken: async () => (await sessions.find("id"))?.refreshToken,
+  onRotate: (next, { replaced, response, signal: limit }) => {
+    same<typeof next, string>(true);
+    same<typeof replaced, string | undefined>(true);
+    same<typeof response, Readonly<Record<string, unknown>>>(true);
+    same<typeof limit, AbortSignal>(true);
+    return sessions.save("id", next);
+  },
+});
+// @ts-expect-error a session is no refresh token
+refreshTokenGrant({ ...portal, refreshToken: () => sessions.find("id"), onRotate: () => {} });
+// @ts-expect-error a string of the environment may be missing
+refreshTokenGrant({ ...portal, refreshToken: fromEnvironment });
+
+// A sign-in: the response of openid-client as it is, which has an index signature and branded members.
+declare const tokens: TokenEndpointResponse & { claims(): object | undefined; expiresIn(): number | undefined };
+void bare.signIn(tokens);
+void bare.signIn({ access_token: "a", refresh_token: undefined, expires_in: "60" });
+same<ReturnType<TokenCache["signIn"]>, Promise<void>>(true);
+// @ts-expect-error no response, as of a login that failed
+void bare.signIn(undefined);
+// @ts-expect-error an access token is needed
+void bare.signIn({ refresh_token: "r" });
+// @ts-expect-error a misspelt member is an error
+void bare.signIn({ access_token: "a", refreshToken: "r" });
+void bare.signOut();
+void bare.signOut({ revoke: maybe.flag });
+
+// A target, and what a close reports.
+same<ReturnType<TokenCache["for"]>, TokenCache>(true);
+void bare.for({ resource: origins, scope: fromEnvironment, audience: "billing", origins: maybe.origins }).get();
+// @ts-expect-error there is no such parameter
+void bare.for({ resources: "https://api.example" });
+same<Awaited<ReturnType<TokenCache["close"]>>, CloseReport>(true);
+void bare.close({ within: maybe.number });
+// @ts-expect-error signOut revokes
+void bare.close({ revoke: true });
 
 // Further members of a token response are reachable, as `unknown`.
 declare const response: TokenResponse;
@@ -181,6 +258,8 @@ same<ReturnType<typeof findRemintError>, RemintError | undefined>(true);
 export const count: EventListener = (event) => {
   if (event.name === "minted") same<typeof event.expiresAt, number>(true);
   if (event.name === "mint-failed") same<typeof event.error, RemintError>(true);
+  if (event.name === "state-unsaved") same<typeof event.error, RemintError>(true);
+  if (event.name === "session-replaced") same<typeof event.isEnded, boolean>(true);
   // @ts-expect-error there is no such event
   if (event.name === "nonsense") return;
 };
@@ -189,7 +268,10 @@ same<Extract<RemintEvent, { name: "skipped" }>["url"], string>(true);
 // A pool gives caches by key.
 const pool: TokenPool = createTokenPool({ create: (key) => (same<typeof key, string>(true), bare) });
 same<ReturnType<TokenPool["get"]>, TokenCache>(true);
-same<ReturnType<TokenPool["release"]>, Promise<boolean>>(true);
+same<ReturnType<TokenPool["release"]>, Promise<CloseReport | undefined>>(true);
+same<Awaited<ReturnType<TokenPool["close"]>>, PoolCloseReport>(true);
+void pool.signIn("id", { access_token: "a" });
+void pool.signOut("id", { revoke: false });
 
 // A source: a cache, several, or a function.
 export const sources: TokenSource<[url: string]>[] = [

@@ -1,6 +1,6 @@
 /** A fleet of real processes whose Redis fails, or has foreign data in place of the record. No caller may get an error. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { FAULTS, FOREIGN, plant } from "./fleet-faults.ts";
+import { FAULTS, FOREIGN, OF_ANOTHER_KEY, plant } from "./fleet-faults.ts";
 import { Stage, START_LIMIT, type Outcome } from "./fleet-stage.ts";
 import { redisAvailable } from "./redis-server.ts";
 
@@ -54,8 +54,22 @@ describe.skipIf(!redisAvailable())("a fleet of processes", () => {
       expect(await stage.redis.command("GET", key)).toEqual(planted);
       expect(await stage.revocation()).toMatchObject({ ...good, mints: 1 });
       expect(await stage.revocation()).toMatchObject({ ...good, mints: 1 });
-      expect(await stage.record()).toMatch(/^T/);
+      expect(await stage.record()).toMatch(/^1T/);
       expect((await stage.fleet.events())["store-failed"]).toBe(undefined);
+    });
+
+    it("S6: a record sealed by another key: it stays, and the processes mint for themselves until it is deleted", async () => {
+      const key = await plant(stage, OF_ANOTHER_KEY);
+      const planted = await stage.redis.command("GET", key);
+      expect(await stage.burst()).toMatchObject({ ...good, mints: 0 });
+      expectDegraded(await stage.revocation());
+      expectDegraded(await stage.revocation());
+      expect(await stage.redis.command("GET", key)).toEqual(planted);
+      expect((await stage.fleet.events())["store-failed"]).toBeGreaterThan(0);
+      await stage.redis.command("DEL", key);
+      const outcomes = await stage.recovery();
+      for (const outcome of outcomes) expectDegraded(outcome);
+      expect(outcomes.at(-1)?.mints).toBe(1);
     });
 
     it("a list: it stays, and the processes mint for themselves until it is deleted", async () => {

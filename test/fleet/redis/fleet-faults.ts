@@ -43,15 +43,21 @@ export interface Foreign {
   readonly make: (record: string, other: string) => string | Buffer;
 }
 
+/** The record of the same token as a fleet with another encryption key writes it. */
+export const OF_ANOTHER_KEY: Foreign = {
+  name: "a record sealed by another key",
+  other: { encryptionKey: anyKey() },
+  make: (_, other) => other,
+};
+
 export const FOREIGN: readonly Foreign[] = [
   { name: "text", make: () => "somebody else's" },
-  { name: "garbage that begins like a token record", make: () => `T${randomBytes(200).toString("base64url")}` },
-  { name: "garbage that begins like a lease", make: () => `L${randomBytes(200).toString("base64url")}` },
+  { name: "garbage that begins like a token record", make: (record) => withOtherEnd(record, "T") },
+  { name: "garbage that begins like a lease", make: (record) => withOtherEnd(record, "L") },
   { name: "bytes that are not text", make: () => Buffer.from([0x00, 0xff, 0xfe, 0x01]) },
   { name: "an empty value", make: () => "" },
   { name: "the record with a flipped bit", make: (record) => withFlippedBit(record) },
   { name: "the record of another token", other: {}, make: (_, other) => other },
-  { name: "a record sealed by another key", other: { encryptionKey: anyKey() }, make: (_, other) => other },
 ];
 
 /**
@@ -70,6 +76,11 @@ async function openRecord(stage: Stage, options?: Partial<Opening>): Promise<str
   await stage.open(options);
   await stage.share();
   return stage.record();
+}
+
+/** Garbage that has the version and the key id of a record. */
+function withOtherEnd(record: string, phase: string): string {
+  return `1${phase}${record.slice(2, record.indexOf("."))}.${randomBytes(200).toString("base64url")}`;
 }
 
 function withFlippedBit(record: string): Buffer {

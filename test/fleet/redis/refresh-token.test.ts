@@ -188,6 +188,37 @@ describe.skipIf(!redisAvailable())("a rotating refresh token in a fleet of proce
     await expectAlive(again);
   });
 
+  test("C14: the lease holder is stopped before it sends, until another process has taken over: it does not send", async () => {
+    const holder = start("leased");
+    const other = start();
+    const first = holder.ask("get");
+    await holder.reached;
+    holder.signal("SIGSTOP");
+    const value = await other.ask("get");
+    expect(provider.outcomes).toEqual(["ok"]);
+    holder.signal("SIGCONT");
+    void holder.ask("go");
+    // It adopts what the other one has published.
+    expect(await first).toBe(value);
+    expect(provider.outcomes).toEqual(["ok"]);
+    await expectAlive(holder, other);
+  });
+
+  test("C14: the lease holder is stopped with the answer, for less than its lease: the others wait for it, and nothing is lost", async () => {
+    const holder = start("answered", seed, 60_000);
+    const other = start(undefined, seed, 60_000);
+    const first = holder.ask("get");
+    await holder.reached;
+    holder.signal("SIGSTOP");
+    const second = other.ask("get");
+    while (((await other.ask("swaps")) as number) < 5);
+    holder.signal("SIGCONT");
+    void holder.ask("go");
+    expect(await second).toBe(await first);
+    expect(provider.outcomes).toEqual(["ok"]);
+    await expectAlive(holder, other);
+  });
+
   test("the lease holder is stopped before it sends, for less than its lease: one request, and one token for all", async () => {
     const holder = start("sending", seed, 60_000);
     const other = start(undefined, seed, 60_000);

@@ -7,8 +7,11 @@ import { redisStore } from "../../../src/fleet/redis.ts";
 import { createTokenCache, isRemintError, refreshTokenGrant, type TokenEndpointError } from "../../../src/index.ts";
 import { PORTAL } from "./session-provider.ts";
 
-/** The steps at which the process can wait: before it takes the lease, sends or publishes; after an answer or a publish. */
-export type Step = "taking the lease" | "sending" | "answered" | "publishing" | "published";
+/**
+ * The steps at which the process can wait: before it takes the lease, sends or publishes; when it has the lease; after an
+ * answer or a publish.
+ */
+export type Step = "taking the lease" | "leased" | "sending" | "answered" | "publishing" | "published";
 
 export interface SessionProcessOptions {
   readonly redisPort: number;
@@ -51,10 +54,11 @@ async function reach(step: Step): Promise<void> {
 
 async function evaluate(script: string, key: string, args: string[]): Promise<unknown> {
   swaps++;
-  const phase = args[1]?.[0];
+  const phase = args[1]?.[1];
   if (phase === "L") await reach("taking the lease");
   if (phase === "T") await reach("publishing");
   const reply: unknown = await redis.eval(script, 1, key, ...args);
+  if (phase === "L") await reach("leased");
   if (phase === "T") await reach("published");
   return reply;
 }

@@ -1,0 +1,52 @@
+/**
+ * The target of an access token: what `TokenCache.for` asks for.
+ *
+ * @module
+ */
+import { digest } from "../base/digest.ts";
+import { assertOptions, kindOf } from "../base/options.ts";
+import type { Target } from "./grant.ts";
+import type { TargetParameters } from "./types.ts";
+
+/** RFC 3986 section 4.3: a URI with a scheme and without a fragment. */
+const ABSOLUTE_URI = /^[a-z][a-z\d+.-]*:[^\s#]+$/i;
+/** Hexadecimal digits: 96 bits. */
+const DIGITS = 24;
+
+/**
+ * Checks what `TokenCache.for` was given. Two targets with the same parameters, in any order, have the same fingerprint.
+ *
+ * @throws {TypeError} When a parameter is wrong, or when there is none.
+ */
+export function targetOf(given: TargetParameters): Target {
+  assertOptions("for", given);
+  const scope = listOf("scope", given.scope)
+    .flatMap((part) => part.split(" "))
+    .filter((part) => part !== "");
+  const resource = listOf("resource", given.resource);
+  const audience = listOf("audience", given.audience);
+  if (resource.some((uri) => !ABSOLUTE_URI.test(uri))) {
+    throw new TypeError(`"resource" must be absolute URIs without a fragment (RFC 8707), got a string that is not one`);
+  }
+  if (scope.length + resource.length + audience.length === 0) {
+    throw new TypeError(`for() must be given "resource", "scope" or "audience": what the token is for`);
+  }
+  const sorted = [scope, resource, audience].map((list) => [...new Set(list)].sort());
+  return {
+    fingerprint: digest(JSON.stringify(sorted)).slice(0, DIGITS),
+    parameters: Object.freeze({
+      ...(resource.length > 0 && { resource: Object.freeze(resource) }),
+      ...(scope.length > 0 && { scope: scope.join(" ") }),
+      ...(audience.length > 0 && { audience: Object.freeze(audience) }),
+    }),
+  };
+}
+
+function listOf(name: string, value: unknown): readonly string[] {
+  const items: readonly unknown[] = Array.isArray(value) ? value : value === undefined || value === null ? [] : [value];
+  return items.map((item) => {
+    if (typeof item === "string" && item !== "") return item;
+    const found = Array.isArray(value) ? `a list with ${kindOf(item)} in it` : kindOf(item);
+    throw new TypeError(`"${name}" must be a non-empty string or a list of them, got ${found}`);
+  });
+}

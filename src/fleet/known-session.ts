@@ -1,0 +1,501 @@
+/**
+ * What this process knows of one record of the fleet: what it held when it was read last, which sign-in the process serves,
+ * and how a record that is read now relates to that.
+ *
+ * It takes no lease and starts no mint. A flight (flight.ts) reads the record and acts; a sign-in and a sign-out (sign.ts)
+ * replace it. What a record contains is in record.ts, the state of this process in `core/state.ts`.
+ *
+ * @module
+ */
+import { RemintError, safeCause } from "../base/errors.ts";
+import { AccessTokenRecord } from "../core/access-token.ts";
+import { Failure } from "../core/failures.ts";
+import { runRevocation } from "../core/mint.ts";
+import { digestOf, remembered, SessionState } from "../core/state.ts";
+import { newSession, stateSettings } from "../core/supply.ts";
+import { Lease } from "./lease.ts";
+import { hasSessions } from "./record-name.ts";
+import { decode, EMPTY, encode, targetIn, withTargetRecord } from "./record.ts";
+import type { Target } from "../core/grant.ts";
+import type { LoadedState, Minted } from "../core/mint.ts";
+import type { FleetCache, Obtained, SupplyMember } from "../core/supply.ts";
+import type { Session } from "../core/types.ts";
+import type { Fleet } from "./link.ts";
+import type { FleetRecord, SeenRecord, StoredToken } from "./record.ts";
+import type { StoreEntry, SwapResult } from "./store.ts";
+
+/** A record as this process last knew it. */
+interface Known {
+  readonly record: FleetRecord;
+  /** `undefined`: the process has minted without the store, or the version is not known. */
+  readonly version: string | undefined;
+}
+
+/** How a record relates to what this process serves. */
+export type Relation =
+  /** It is of the session that the process serves, or of a newer one that it serves from now on. */
+  | "ours"
+  /** The session was signed out. */
+  | "ended"
+  /** It is of an earlier session than the one that the process serves: an old copy, or a sign-in that came too late. */
+  | "older"
+  /** The last sign-in could not be stored: neither the session before it is served nor the new one. */
+  | "void";
+
+/** What this process knows of one record. */
+export class KnownSession {
+  readonly fleet: Fleet;
+  readonly settings: FleetCache;
+  /** The key of the record in the store. */
+  readonly key: string;
+  /** Identifies this process among the holders of leases. */
+  readonly holder: string = newSession(0).id;
+  /** The tokens of the record come of a sign-in. */
+  readonly hasSessions: boolean;
+  /** A mint uses something up: it must not run in two processes, and not without the store. */
+  readonly isStateful: boolean;
+  /** What this process knows of the state. Absent for a grant without a state. */
+  readonly state: SessionState | undefined;
+  #members: WeakRef<SupplyMember>[] = [];
+  #known: Known | undefined;
+  /** The session as the record names it. `undefined` until a record was read or written. */
+  #identity: Session | undefined;
+  /**
+   * The session as the caches of this process know it. It is there before the record was looked at, so that a sign-in ends
+   * also what waits for the first look.
+   */
+  #session: Session = newSession(0);
+  #isEnded = false;
+  #isVoid = false;
+  /** The grant has said that there is no user. */
+  #isNobody = false;
+  /** The record that says that the server refuses the state. Kept here, because the store keeps it for a while only. */
+  #refusal: FleetRecord | undefined;
+  /** When the record was read or written last, by both clocks. */
+  #seenAt: { readonly wall: number; readonly monotonic: number } | undefined;
+  /** The version that was read last, and the monotonic time at which this process first read it. */
+  #lastRead: { readonly version: string; readonly since: number } | undefined;
+  /** A rejected token that the record may still hold, because this process replaced it while the store failed. */
+  #rejectedInRecord: string | undefined;
+  /** A state that this process has minted and that could not be written to the store yet. */
+  isUnpublished = false;
+  /** The failure with which callers have left a mint that is still in progress. */
+  leftWith: Failure | undefined;
+  /** Mints, writes and revocations in progress. */
+  readonly #work = new Set<Promise<unknown>>();
+
+  constructor(fleet: Fleet, settings: FleetCache, key: string) {
+    const { source } = settings.grant;
+    this.fleet = fleet;
+    this.settings = settings;
+    this.key = key;
+    this.hasSessions = hasSessions(settings.grant);
+    this.isStateful = !settings.grant.isRepeatable;
+    this.state = source && new SessionState(source, stateSettings(settings, true));
+  }
+
+  /** `undefined` while nobody is signed in, and after a refusal: whoever comes next belongs to the one that then is. */
+  get session(): Session | undefined {
+    return this.#isEnded || this.#isNobody || this.#refusal !== undefined ? undefined : this.#session;
+  }
+
+  /** Whether the process must look at the record before it may write one: it serves no session. */
+  get isBarred(): boolean {
+    return this.#isEnded || this.#isVoid;
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  join(member: SupplyMember): void {
+    this.#members = [...this.#members.filter((reference) => reference.deref() !== undefined), new WeakRef(member)];
+  }
+
+  tell(what: (member: SupplyMember) => void): void {
+    for (const reference of this.#members) {
+      const member = reference.deref();
+      if (member !== undefined) what(member);
+    }
+  }
+
+  /** Something is in progress that must not be forgotten. */
+  get isBusy(): boolean {
+    return this.#work.size > 0 || this.state?.isUnsaved === true;
+  }
+
+  /** Keeps work in mind until it is done. */
+  track<T>(work: Promise<T>): Promise<T> {
+    const done = (): void => void this.#work.delete(work);
+    this.#work.add(work);
+    work.then(done, done);
+    return work;
+  }
+
+  /** Waits until nothing is in progress. @returns `false` when that takes longer than so many milliseconds. */
+  async settled(within: number): Promise<boolean> {
+    const { clock } = this.fleet;
+    let timer: { cancel(): void } | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      const started = clock.setTimeout(() => resolve(false), Math.max(0, within));
+      started.hold(true);
+      timer = started;
+    });
+    const all = async (): Promise<boolean> => {
+      while (this.#work.size > 0) await Promise.allSettled(this.#work);
+      return true;
+    };
+    const isDone = await Promise.race([all(), late]);
+    timer?.cancel();
+    return isDone;
+  }
+
+  /** The callers of a mint have left it: until it has landed, others fail at once. */
+  leave(failure: Failure, landing: Promise<unknown>): void {
+    this.leftWith = failure;
+    const end = (): void => {
+      if (this.leftWith === failure) this.leftWith = undefined;
+    };
+    landing.then(end, end);
+  }
+
+  /** A token has arrived for which no caller waits. */
+  landed(target: Target | undefined, token: Obtained): void {
+    this.tell((member) => {
+      if (member.target?.fingerprint === target?.fingerprint) member.landed(token);
+    });
+  }
+
+  /** Revokes what a session that is over has got, where the grant can. */
+  revoke(minted: Minted | undefined, state: unknown): void {
+    const { grant } = this.settings;
+    if (grant.revoke === undefined || (minted === undefined && state === undefined)) return;
+    const tokens = minted === undefined ? [] : [new AccessTokenRecord(minted.response, minted.expiresAt, 0)];
+    void this.track(runRevocation(this.settings, tokens, state).catch(() => {}));
+  }
+
+  /** What the process last knew of the record. */
+  get known(): Known | undefined {
+    return this.#known;
+  }
+
+  get rejectedInRecord(): string | undefined {
+    return this.#rejectedInRecord;
+  }
+
+  /** Milliseconds for which the record has not changed, as far as this process has seen. */
+  get unchangedFor(): number {
+    return this.#lastRead === undefined ? 0 : this.fleet.clock.monotonic() - this.#lastRead.since;
+  }
+
+  /** The highest generation of a session that this process has seen. */
+  get generation(): number {
+    return Math.max(this.#identity?.generation ?? 0, this.#refusal?.session?.generation ?? 0);
+  }
+
+  /** Keeps what this process has read or written. */
+  remember(record: FleetRecord, version: string | undefined): void {
+    this.#known = { record, version };
+    this.#isNobody = false;
+    if (version !== undefined) this.#noteSeen();
+    this.#rejectedInRecord = undefined;
+  }
+
+  /** Records that this process mints without the store, to replace the token `rejected` if there is one. */
+  noteMintWithoutStore(rejected: string | undefined): void {
+    this.#rejectedInRecord = rejected ?? this.#rejectedInRecord;
+  }
+
+  /** Decrypts what was read. @param readAt When the read began: monotonic milliseconds. */
+  async read(entry: StoreEntry, readAt: number): Promise<SeenRecord> {
+    const { clock, seals } = this.fleet;
+    if (this.#lastRead?.version !== entry.version)
+      this.#lastRead = { version: entry.version, since: clock.monotonic() };
+    const seen = await decode(this.key, seals, entry, { clock, readAt });
+    if (seen.kind === "record" && !this.#isState(seen.record.state)) return { ...seen, kind: "rubbish" };
+    return seen;
+  }
+
+  /** Writes a record, if the one that is stored has this version. @throws {StoreFault} When the store fails. */
+  async swap(version: string | undefined, record: FleetRecord): Promise<SwapResult> {
+    const { link, seals, clock, ttls } = this.fleet;
+    const next = await encode(this.key, seals[0]!, record, { clock, ttls });
+    return link.swap(this.key, version, next, { ignoresPause: true });
+  }
+
+  /** How a record relates to the session that the process serves. Changes nothing. */
+  relationOf(record: FleetRecord): Relation {
+    if (!this.hasSessions) return "ours";
+    const { session, phase } = record;
+    const own = this.#identity;
+    const isSame = this.#isIdentity(session);
+    const isLower = own !== undefined && !isSame && (session?.generation ?? -1) < own.generation;
+    const isOlder = isLower && !this.#isContinuedBy(record);
+    if (this.#isVoid) return isSame || !isOlder ? (phase === "E" ? "ended" : "ours") : "void";
+    // What was signed out is not served again, also where the store does not know of it.
+    if (this.#isEnded && (isOlder || isSame)) return "ended";
+    if (isOlder) return "older";
+    return phase === "E" ? "ended" : "ours";
+  }
+
+  /**
+   * Takes over what a record says of the session: a newer sign-in, a later state, its end.
+   *
+   * @returns The record, with the state that this process knows to be later than the record's.
+   */
+  meet(record: FleetRecord): { readonly relation: Relation; readonly record: FleetRecord } {
+    this.#noteSeen();
+    const relation = this.relationOf(record);
+    if (!this.hasSessions || relation === "older" || relation === "void") return { relation, record };
+    const { session } = record;
+    const own = this.#identity;
+    const isSame = this.#isIdentity(session);
+    if (relation === "ended") {
+      if (session !== undefined && (own === undefined || session.generation >= own.generation))
+        this.#identity = session;
+      if (!this.#isEnded) this.end(own !== undefined);
+      return { relation, record };
+    }
+    if (session !== undefined && !isSame) {
+      if (own === undefined) {
+        // A session that was refused before this process looked has served nothing here: callers belong to the next one.
+        if (record.phase !== "R") this.#identity = session;
+      } else if (this.#isContinuedBy(record)) {
+        this.#identity = session;
+      } else {
+        this.begin(session);
+        this.settings.notify?.({ name: "session-replaced", isEnded: false });
+      }
+    }
+    this.#isVoid = false;
+    this.#isEnded = false;
+    this.#refusal = record.phase === "R" ? record : undefined;
+    return { relation, record: this.#withLatestState(record) };
+  }
+
+  /** This process has written a record: it serves the session of that. */
+  accept({ session }: FleetRecord): void {
+    if (session === undefined || this.#isIdentity(session)) return;
+    if (this.#identity === undefined) this.#identity = session;
+    else this.begin(session);
+  }
+
+  /** Whether a token of a mint that began under this session may still be served. */
+  isCurrent(session: Session | undefined): boolean {
+    return !this.isBarred && session === this.#session;
+  }
+
+  /** The session as the caches of this process know it, also while the server refuses its state. */
+  get served(): Session {
+    return this.#session;
+  }
+
+  /** A session begins: of a sign-in here, of one that the record tells of, or of a state after a refusal. */
+  begin(identity: Session): void {
+    this.#identity = identity;
+    this.#session = { ...identity };
+    this.#isEnded = false;
+    this.#isVoid = false;
+    this.#isNobody = false;
+    this.#refusal = undefined;
+    this.tell((member) => member.sessionOver("replaced"));
+  }
+
+  /** No session is served until a sign-in is stored. */
+  suspend(identity: Session): void {
+    this.begin(identity);
+    this.state?.forget();
+    this.#known = undefined;
+    this.#isVoid = true;
+  }
+
+  /** The session was signed out, here or elsewhere. */
+  end(isNews: boolean): void {
+    this.#isEnded = true;
+    this.#isVoid = false;
+    this.#refusal = undefined;
+    this.state?.forget();
+    this.#known = undefined;
+    this.tell((member) => member.sessionOver("ended"));
+    if (isNews) this.settings.notify?.({ name: "session-replaced", isEnded: true });
+  }
+
+  /** The grant has said that nobody is signed in: the tokens of before are served no more. */
+  noteNobody(): void {
+    if (this.#isNobody) return;
+    this.#isNobody = true;
+    this.#session = newSession(0);
+    this.tell((member) => member.sessionOver("nobody"));
+  }
+
+  /** The server has refused the state. */
+  noteRefusal(record: FleetRecord): void {
+    this.#refusal = record;
+  }
+
+  /**
+   * What a new record begins with where there is none, or where the one that is there is rubbish or of an older session. The
+   * state of a record that this process saw too long ago is not brought back: the session may have been signed out.
+   */
+  base(): FleetRecord {
+    if (!this.hasSessions) return EMPTY;
+    if (this.#refusal !== undefined) return { ...this.#refusal, tokens: {} };
+    const record: FleetRecord = { ...EMPTY, session: this.#identity ?? newSession(0), used: this.state?.used ?? [] };
+    const state = this.#mayPresentFirst() ? this.state?.current : undefined;
+    return state === undefined ? record : { ...record, state };
+  }
+
+  /**
+   * Returns the state that a mint presents: the record's. A record without a state gets one from the user's function, or else
+   * from the memory of this process.
+   *
+   * @throws {RemintError} When the function fails. Nothing is presented then.
+   */
+  async load(record: FleetRecord, signal: AbortSignal): Promise<LoadedState> {
+    if (record.state !== undefined) return { state: record.state };
+    const { state } = this;
+    if (state === undefined) return { isNobody: true };
+    const own = state.current;
+    if (state.source.load !== undefined) {
+      const asked = await state.ask(signal);
+      if (asked === undefined) return { isNobody: true };
+      const isUsed = state.hasUsed(asked) || record.used.includes(digestOf(asked));
+      if (!isUsed) {
+        state.adopt(asked);
+        return { state: asked };
+      }
+    }
+    const isFresh = own !== undefined && this.#isRecent() && !record.used.includes(digestOf(own));
+    return isFresh ? { state: own } : { isNobody: true };
+  }
+
+  /** Returns a state of the user's that the record of a refused session does not know, if there is one. */
+  async otherState({ used, refused }: FleetRecord, signal: AbortSignal): Promise<unknown> {
+    const { state } = this;
+    const other = await state?.ask(signal);
+    if (state === undefined || other === undefined) return undefined;
+    const digest = digestOf(other);
+    return digest === refused?.digest || used.includes(digest) || state.hasUsed(other) ? undefined : other;
+  }
+
+  /** Whether this process has used up the state of a record, as far as it knows. */
+  hasUsed(record: FleetRecord): boolean {
+    return record.state !== undefined && this.state?.hasUsed(record.state) === true;
+  }
+
+  /** Ends the row of rejections of a token: the APIs that rejected the token before it have accepted it (C8). */
+  async resetStrikes(value: string): Promise<void> {
+    const known = this.#known;
+    const found = known === undefined ? undefined : tokenIn(known.record, value);
+    if (known?.version === undefined || found === undefined) return;
+    const { fingerprint, token } = found;
+    const target = targetIn(known.record, fingerprint);
+    if (target.strikes === 0 || this.fleet.clock.monotonic() >= token.until) return;
+    const calm = { ...target, strikes: 0, token: { ...token, quietUntil: -Infinity } };
+    const record = withTargetRecord(known.record, fingerprint, calm);
+    // The version of the record that is written below is not kept. The next flight reads the record instead.
+    this.#known = { record, version: undefined };
+    await this.swap(known.version, record).catch(() => {});
+  }
+
+  /** Until when the fleet declines to replace this token, after several rejections in a row (C8). */
+  refuses(value: string): boolean {
+    const known = this.#known;
+    const found = known?.version === undefined ? undefined : tokenIn(known.record, value);
+    return found !== undefined && this.fleet.clock.monotonic() < found.token.quietUntil;
+  }
+
+  /** Makes a lease of this process on a record. */
+  lease(record: FleetRecord): Lease {
+    return new Lease(this.fleet, this.key, this.holder, record);
+  }
+
+  /** Reports a failure of the store to `onEvent`. @returns The failure for callers that cannot get a token without it. */
+  reportStoreFailure(fault: unknown): Failure {
+    const { message, cause } = fault as Error;
+    const consequence = this.isStateful
+      ? "so no token is available: the state of this grant (a refresh token) can be used once, and only the store knows " +
+        "whether it was used"
+      : "so this process mints for itself until the store works again";
+    const text = "no token is available: the store through which processes share tokens failed";
+    const facts = { code: "ERR_STORE", message: text, hint: `${message}, ${consequence}`, retryable: true } as const;
+    const failure = Failure.of(new RemintError(facts.code, text, { ...facts, cause: safeCause(cause) }), "key");
+    this.settings.notify?.({ name: "store-failed", error: failure.toError() });
+    return failure;
+  }
+
+  /** Whether the grant can present this, as far as it can tell. */
+  #isState(state: unknown): boolean {
+    try {
+      if (state !== undefined) this.state?.source.check(state);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #isIdentity(session: Session | undefined): boolean {
+    return this.#identity !== undefined && isSameSession(this.#identity, session);
+  }
+
+  /**
+   * Whether a record goes on from the state of this process, though it has another identity: while the store had lost the
+   * record, another process has begun it anew from the source. A sign-in is never that: its generation is not 0.
+   */
+  #isContinuedBy({ session, used }: FleetRecord): boolean {
+    const current = this.state?.current;
+    return session?.generation === 0 && current !== undefined && used.includes(digestOf(current));
+  }
+
+  #noteSeen(): void {
+    const { clock } = this.fleet;
+    this.#seenAt = { wall: clock.now(), monotonic: clock.monotonic() };
+  }
+
+  #mayPresentFirst(): boolean {
+    const { state } = this;
+    if (state === undefined) return false;
+    if (this.isUnpublished || state.isUnsaved) return true;
+    return state.source.load === undefined && this.#isRecent();
+  }
+
+  /** Whether the record was never seen, or so lately that it would still be there if the session had been signed out. */
+  #isRecent(): boolean {
+    const seen = this.#seenAt;
+    if (seen === undefined) return true;
+    const { clock, ttls } = this.fleet;
+    return Math.max(clock.now() - seen.wall, clock.monotonic() - seen.monotonic) < ttls.endedTtl;
+  }
+
+  #withLatestState(record: FleetRecord): FleetRecord {
+    const { state } = this;
+    // A state that is refused is not gone on from. What this process was started with may be of a later sign-in.
+    if (state === undefined || record.state === undefined || record.phase === "R") return record;
+    if (!state.hasUsed(record.state)) {
+      state.adopt(record.state, record.used);
+      return record;
+    }
+    const { state: _spent, ...rest } = record;
+    const used = remembered(record.used, state.used);
+    return state.current === undefined ? { ...rest, used } : { ...rest, state: state.current, used };
+  }
+}
+
+/**
+ * Whether two records are of one session. Generation 0 is that of a record which was begun from the source of the grant: two
+ * of them, of which the store has lost one, are of the same sign-in.
+ */
+export function isSameSession(one: Session | undefined, other: Session | undefined): boolean {
+  return one?.generation === other?.generation && (one?.id === other?.id || one?.generation === 0);
+}
+
+/** Finds a token in a record by its value. */
+export function tokenIn(
+  { tokens }: FleetRecord,
+  value: string,
+): { readonly fingerprint: string; readonly token: StoredToken } | undefined {
+  for (const [fingerprint, { token }] of Object.entries(tokens)) {
+    if (token?.response.access_token === value) return { fingerprint, token };
+  }
+  return undefined;
+}

@@ -1,0 +1,169 @@
+/**
+ * Sign-in and sign-out in a fleet: both replace the record whatever it holds, also one that this process cannot read.
+ *
+ * A record has one session at a time. A sign-in writes a session with a higher generation than any that was seen; whoever
+ * holds the lease then finds that its mint is of an earlier one. A sign-out writes the end. Until the revocation has
+ * succeeded, the record of an ended session keeps what is to be revoked, so that another call can finish it.
+ *
+ * How processes find out is in known-session.ts.
+ *
+ * @module
+ */
+import { RemintError, safeCause } from "../base/errors.ts";
+import { AccessTokenRecord } from "../core/access-token.ts";
+import { minted as mintedToken, runRevocation } from "../core/mint.ts";
+import { newSession, readSignIn } from "../core/supply.ts";
+import { digestOf, remembered } from "../core/state.ts";
+import { StoreFault } from "./link.ts";
+import { EMPTY, NO_TARGET, storedToken, withTargetRecord } from "./record.ts";
+import type { AccessToken, Session, SignInResponse } from "../core/types.ts";
+import type { KnownSession } from "./known-session.ts";
+import type { FleetRecord, SeenRecord } from "./record.ts";
+import type { StoreEntry } from "./store.ts";
+
+/** Other processes may write to the record at the same time: heartbeats, for example. */
+const MOST_TURNS = 16;
+
+/**
+ * Stores a sign-in, and serves its session.
+ *
+ * @throws {TypeError} When it is no token response.
+ * @throws {RemintError} `ERR_STORE` when the store fails. Neither session is served then.
+ */
+export async function signIn(session: KnownSession, response: SignInResponse, fingerprint: string): Promise<void> {
+  const { settings, fleet } = session;
+  const { grant, defaultTtl, maxTtl, notify } = settings;
+  const { clock } = fleet;
+  const given = readSignIn(grant, response);
+  const token = mintedToken(given.response, { sentAt: clock.now(), defaultTtl, maxTtl, seeded: true, isOwn: true });
+  const replaced = session.state?.current;
+  const known = session.known?.record;
+  // At once: whatever becomes of the store, nothing of the session before is served any more.
+  let identity = nextSession(session.generation, clock.now());
+  session.suspend(identity);
+  const isUsable = token.expiresAt > clock.now() && token.lifetime.ms > 0;
+  const compose = (seen: FleetRecord | undefined): FleetRecord => {
+    const before = seen ?? known;
+    identity = nextSession(Math.max(session.generation - 1, before?.session?.generation ?? 0), clock.now(), identity);
+    const used = remembered(before?.used ?? [], before?.state === undefined ? [] : [digestOf(before.state)]);
+    const state = given.next?.state;
+    const digest = state === undefined ? undefined : digestOf(state);
+    const record: FleetRecord = {
+      ...EMPTY,
+      ...(before?.unknown && { unknown: before.unknown }),
+      session: identity,
+      ...(state !== undefined && { state }),
+      used: used.filter((each) => each !== digest),
+    };
+    const stored = { now: clock.monotonic(), clock, renews: false, quiet: 0 };
+    return isUsable
+      ? withTargetRecord(record, fingerprint, { ...NO_TARGET, token: storedToken(token, stored), mints: 1 })
+      : record;
+  };
+  const { record, version } = await replace(session, "the sign-in could not be stored", compose);
+  session.begin(record.session!);
+  session.remember(record, version);
+  if (given.next !== undefined) {
+    session.state?.begin({ state: given.next.state, replaced, response: given.response });
+  }
+  if (isUsable) session.landed(undefined, { ...token, session: session.served, seeded: true });
+  notify?.({ name: "signed-in" });
+  await session.state?.save();
+}
+
+/**
+ * Ends the session: in the store, in this process, and at the authorization server.
+ *
+ * @throws {RemintError} When the store failed, or the revocation: the session is over in this process nevertheless.
+ */
+export async function signOut(
+  session: KnownSession,
+  { revoke, tokens }: { readonly revoke: boolean; readonly tokens: readonly AccessToken[] },
+): Promise<void> {
+  const { settings, fleet } = session;
+  const { clock } = fleet;
+  const state = session.state?.current;
+  const wasEnded = session.isEnded;
+  session.end(false);
+  if (!wasEnded) settings.notify?.({ name: "signed-out" });
+  let left: FleetRecord | undefined;
+  const { record, version } = await replace(session, "the sign-out could not be stored", (seen) => {
+    left = seen;
+    const identity = nextSession(Math.max(session.generation, seen?.session?.generation ?? 0), clock.now());
+    const ended = seen?.phase === "E" ? seen : { ...seen, ...endedRecord(seen, identity, state) };
+    // What is to be revoked stays in the record until it is.
+    return revoke ? ended : withoutSecrets(ended);
+  });
+  session.meet(record);
+  // What a mint in progress brings is revoked when it lands.
+  await session.settled(settings.mintTimeout);
+  if (!revoke || settings.grant.revoke === undefined) return;
+  const last = left?.state ?? state;
+  const unrevoked = [...tokens, ...tokensOf(left, clock.now() - clock.monotonic(), tokens)];
+  if (last !== undefined || unrevoked.length > 0) {
+    await session.track(runRevocation(settings, unrevoked, last));
+  }
+  await session.swap(version, withoutSecrets(record)).catch(() => {});
+}
+
+/** The record of an ended session, with what is to be revoked. */
+function endedRecord(seen: FleetRecord | undefined, identity: Session, state: unknown): FleetRecord {
+  const last = seen?.state ?? state;
+  const digests = last === undefined ? [] : [digestOf(last)];
+  return {
+    ...EMPTY,
+    ...(seen?.unknown && { unknown: seen.unknown }),
+    phase: "E",
+    session: identity,
+    ...(last !== undefined && { state: last }),
+    used: remembered(seen?.used ?? [], digests),
+    tokens: seen?.tokens ?? {},
+  };
+}
+
+function withoutSecrets({ state: _state, ...record }: FleetRecord): FleetRecord {
+  return { ...record, tokens: {} };
+}
+
+/** The access tokens of a record that are not among those that the process has. */
+function tokensOf(
+  record: FleetRecord | undefined,
+  wallOffset: number,
+  known: readonly AccessToken[],
+): readonly AccessToken[] {
+  const stored = Object.values(record?.tokens ?? {}).flatMap(({ token }) => token ?? []);
+  return stored
+    .filter(({ response }) => !known.some(({ value }) => value === response.access_token))
+    .map(({ response, until }) => new AccessTokenRecord(response, Math.floor(until + wallOffset), 0));
+}
+
+/** Replaces whatever is stored. @throws {RemintError} `ERR_STORE` when the store fails. */
+async function replace(
+  session: KnownSession,
+  what: string,
+  compose: (seen: FleetRecord | undefined) => FleetRecord,
+): Promise<{ readonly record: FleetRecord; readonly version: string | undefined }> {
+  const { link, clock } = session.fleet;
+  try {
+    let { current } = (await link.read(session.key, { ignoresPause: true })) as { current: StoreEntry | undefined };
+    for (let turns = 0; turns < MOST_TURNS; turns++) {
+      const seen: SeenRecord | undefined = current && (await session.read(current, clock.monotonic()));
+      const record = compose(seen?.kind === "record" ? seen.record : undefined);
+      const result = await session.swap(seen?.version, record);
+      if (result.ok) return { record, version: result.version };
+      current = result.current;
+    }
+    throw new StoreFault("the record changed with every try to replace it");
+  } catch (fault) {
+    if (!(fault instanceof StoreFault)) throw fault;
+    const hint = `${fault.message}: ${what}, so no session is served`;
+    const message = "the store through which processes share sessions failed";
+    throw new RemintError("ERR_STORE", message, { hint, retryable: true, cause: safeCause(fault.cause) });
+  }
+}
+
+/** A session with a higher generation than any that was seen. The same one again, where that is high enough. */
+function nextSession(highest: number, now: number, same?: Session): Session {
+  if (same !== undefined && same.generation > highest) return same;
+  return newSession(Math.max(highest + 1, Math.floor(now)));
+}
