@@ -47,7 +47,18 @@ const inspectHook = Symbol.for("nodejs.util.inspect.custom");
  * The two methods it adds are enumerable, so that a copy made by spreading (`{ ...object }`) has them too.
  */
 export function redacted<T extends object>(object: T, name: string): T {
-  return Object.assign(object, { [inspectHook]: () => `${name} [redacted]`, toJSON: () => "[redacted]" });
+  return Object.assign(object, hooksOf(name));
+}
+
+/** By name: objects of one kind share the two methods. */
+const hooks = new Map<string, object>();
+
+function hooksOf(name: string): object {
+  let found = hooks.get(name);
+  if (found === undefined) {
+    hooks.set(name, (found = { [inspectHook]: () => `${name} [redacted]`, toJSON: () => "[redacted]" }));
+  }
+  return found;
 }
 
 /** Does the same as {@link redacted} for every object of a class, given the prototype of the class. */

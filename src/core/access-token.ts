@@ -46,9 +46,10 @@ export class AccessTokenRecord implements AccessToken {
       session,
     }: { readonly freshness?: Freshness | undefined; readonly session?: Session | undefined } = {},
   ) {
-    this.#value = usableValue(response.access_token);
     this.#scheme = schemeOf(response.token_type);
-    this.#header = `${this.#scheme} ${this.#value}`;
+    this.#header = `${this.#scheme} ${usableValue(response.access_token)}`;
+    // A part of the header, so that a token of a kilobyte is in memory once.
+    this.#value = this.#header.slice(this.#scheme.length + 1);
     this.#expiresAt = expiresAt;
     this.#scope = typeof response.scope === "string" ? response.scope : undefined;
     this.#response = withoutCredentials(response);

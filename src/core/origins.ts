@@ -7,6 +7,7 @@
  * @module
  */
 import { RemintError } from "../base/errors.ts";
+import { LruMap } from "../base/lru.ts";
 import { kindOf } from "../base/options.ts";
 import { hasCredentials, originOf, parseUrl, SELF } from "../base/url.ts";
 import type { GrantDefinition } from "./grant.ts";
@@ -29,6 +30,8 @@ export function requestRules(own: unknown, grant: GrantDefinition, allowHttp: bo
   };
 }
 
+const MOST_LISTS = 64;
+
 type OriginMatcher = Pick<RequestRules, "originsFromToken" | "allows">;
 
 function originMatcher(origins: Origins | undefined, allowHttp: boolean): OriginMatcher {
@@ -40,7 +43,7 @@ function originMatcher(origins: Origins | undefined, allowHttp: boolean): Origin
         `(or "any" for every https origin), got ${kindOf(origins)}. Without it a token could reach any host a URL names`,
     );
   }
-  return { originsFromToken: false, allows: listMatcher(origins.map(normalOrigin)) };
+  return { originsFromToken: false, allows: sharedMatcher(origins.map(normalOrigin)) };
 }
 
 /** For origins that depend on the token: some providers name their hosts in the token response. */
@@ -67,6 +70,16 @@ function originsOf(token: AccessToken, origins: (token: AccessToken) => readonly
   } catch {
     throw new RemintError("ERR_ORIGIN", `the function given as "origins" did not return a list of absolute URLs`);
   }
+}
+
+/** The matchers of the lists that were used last: the caches of a pool mostly have the same list. */
+const matchers = new LruMap<string, (url: string) => boolean>(MOST_LISTS);
+
+function sharedMatcher(list: readonly string[]): (url: string) => boolean {
+  const name = list.join(" ");
+  let matcher = matchers.use(name);
+  if (matcher === undefined) matchers.set(name, (matcher = listMatcher(list)));
+  return matcher;
 }
 
 /** Returns a function that tells whether a URL's origin is on the list. */

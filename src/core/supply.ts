@@ -153,6 +153,14 @@ interface Refusal {
   askedAt: number;
 }
 
+/** What is left of a session that is over. */
+interface Unrevoked {
+  readonly state: Promise<unknown>;
+  readonly tokens: readonly AccessToken[];
+  /** `false`: a sign-out has said not to revoke it. */
+  isDue: boolean;
+}
+
 /** By the source of the state, which copies of a grant have in common. */
 const owners = new WeakMap<StateSource, Owned>();
 
@@ -179,6 +187,13 @@ export function sharedGrantError(): TypeError {
   );
 }
 
+/** Most supplies have nothing in progress most of the time: they share the list. */
+const NONE: readonly never[] = [];
+
+function without<T>(list: readonly T[], item: T): readonly T[] {
+  return list.length === 1 && list[0] === item ? NONE : list.filter((each) => each !== item);
+}
+
 class OwnSupply implements TokenSupply {
   readonly #settings: SupplySettings;
   #members: WeakRef<SupplyMember>[] = [];
@@ -192,13 +207,13 @@ class OwnSupply implements TokenSupply {
   /** The mint that must not be doubled. */
   #running: SerialMint | undefined;
   /** Every mint in progress that must not be doubled, also those of sessions that are over. */
-  readonly #landing = new Set<SerialMint>();
+  #landing: readonly SerialMint[] = NONE;
   /** The mints in progress that may be doubled. */
-  readonly #mints = new Set<RunningMint>();
+  #mints: readonly RunningMint[] = NONE;
   #revocation: Promise<void> | undefined;
   #isClosed = false;
   /** What is to be revoked, also what could not be revoked yet. */
-  readonly #unrevoked: { readonly state: Promise<unknown>; readonly tokens: readonly AccessToken[] }[] = [];
+  readonly #unrevoked: Unrevoked[] = [];
 
   constructor(settings: SupplySettings) {
     this.#settings = settings;
@@ -219,7 +234,7 @@ class OwnSupply implements TokenSupply {
   }
 
   get isBusy(): boolean {
-    return this.#landing.size > 0 || this.#owned?.state.isUnsaved === true || this.#revocation !== undefined;
+    return this.#landing.length > 0 || this.#owned?.state.isUnsaved === true || this.#revocation !== undefined;
   }
 
   for(): TokenSupply {
@@ -281,7 +296,7 @@ class OwnSupply implements TokenSupply {
       const current = owned?.state.current;
       // Another process may have replaced the state: the user's function is asked.
       const state = revokes ? this.#stateToRevoke(current) : Promise.resolve(current);
-      this.#unrevoked.push({ state, tokens });
+      this.#unrevoked.push({ state, tokens, isDue: revokes });
       owned?.state.forget();
       if (owned !== undefined) owned.isEnded = true;
       this.#tell((member) => member.sessionOver("ended"));
@@ -289,7 +304,9 @@ class OwnSupply implements TokenSupply {
     }
     // What a mint in progress brings is revoked with the rest.
     await this.#landed(mintTimeout);
-    if (revokes) await this.#revokeAll();
+    if (!revokes) return;
+    for (const left of this.#unrevoked) left.isDue = true;
+    await this.#revokeAll();
   }
 
   /** Revokes what is left of sessions that are over. Calls at the same time share the outcome. */
@@ -299,7 +316,7 @@ class OwnSupply implements TokenSupply {
   }
 
   async #revokeEach(): Promise<void> {
-    for (const left of this.#unrevoked.slice()) {
+    for (const left of this.#unrevoked.filter(({ isDue }) => isDue)) {
       await runRevocation(this.#settings, left.tokens, await left.state);
       this.#unrevoked.splice(this.#unrevoked.indexOf(left), 1);
     }
@@ -339,14 +356,14 @@ class OwnSupply implements TokenSupply {
       if (owned.user?.deref() === this) owned.user = undefined;
     };
     // Another cache must not present the state while a mint with it is in progress.
-    if (inFlight) void Promise.all([...this.#landing].map((mint) => mint.done)).then(release);
+    if (inFlight) void Promise.all(this.#landing.map((mint) => mint.done)).then(release);
     else release();
     return { inFlight, unsaved: owned.state.isUnsaved };
   }
 
   /** Waits until no mint is in progress that must not be aborted. @returns `false` when that takes longer. */
   async #landed(within: number): Promise<boolean> {
-    const landed = await Promise.all([...this.#landing].map((mint) => mint.settled(within)));
+    const landed = await Promise.all(this.#landing.map((mint) => mint.settled(within)));
     return !landed.includes(false);
   }
 
@@ -374,9 +391,9 @@ class OwnSupply implements TokenSupply {
   #obtainFreely(need: TokenNeed): Obtaining {
     const session = this.#session;
     const mint = startMint(this.#settings, need);
-    this.#mints.add(mint);
+    this.#mints = [...this.#mints, mint];
     const promise = mint.result.then((result) => {
-      this.#mints.delete(mint);
+      this.#mints = without(this.#mints, mint);
       if (this.#session !== session || this.#isEnded) {
         this.#revokeLanded(result);
         throw this.#isEnded ? ENDED : REPLACED;
@@ -447,7 +464,9 @@ class OwnSupply implements TokenSupply {
       // The turn of the next mint comes when the state is known, and not before.
       const settled = this.#settle(result, session, mint, isLeft);
       if (this.#running === running) this.#running = undefined;
-      const token = await settled.finally(() => this.#landing.delete(running));
+      const token = await settled.finally(() => {
+        this.#landing = without(this.#landing, running);
+      });
       if (isLeft && token !== undefined) {
         const late = { cause: need.cause, duration: clock.monotonic() - startedAt };
         this.#tell((member) => {
@@ -456,7 +475,7 @@ class OwnSupply implements TokenSupply {
       }
       return token;
     });
-    this.#landing.add(running);
+    this.#landing = [...this.#landing, running];
     return (this.#running = running);
   }
 
@@ -541,7 +560,7 @@ class OwnSupply implements TokenSupply {
     const { grant } = this.#settings;
     if (grant.revoke === undefined || (token === undefined && next === undefined)) return;
     const tokens = token === undefined ? [] : [new AccessTokenRecord(token.response, token.expiresAt, 0)];
-    this.#unrevoked.push({ state: Promise.resolve(next?.state), tokens });
+    this.#unrevoked.push({ state: Promise.resolve(next?.state), tokens, isDue: true });
     // If it fails, the next sign-out tries again.
     this.#revokeAll().catch(() => {});
   }

@@ -122,17 +122,25 @@ function refreshTokenSource({ refreshToken, onRotate }: RefreshTokenGrantOptions
     throw optionError("refreshToken", refreshToken, "a non-empty string, or a function that returns one or null");
   }
   return {
-    names: { load: "refreshToken", save: "onRotate" },
+    names: NAMES,
     ...(typeof refreshToken === "function" ? { load: refreshToken } : { initial: refreshToken }),
     ...(onRotate && { save: onRotate }),
-    check(value) {
-      if (typeof value === "string" && value !== "") return value;
-      // For example a session object instead of its refresh token. The server could end the session if it were sent.
-      const expected = "a function that returns a refresh token, or null when nobody is signed in";
-      throw optionError("refreshToken", value, `${expected}; it returned ${kindOf(value)}`);
-    },
-    causeOf: (error, states) => redactedCause(error, redactor([...states])),
+    check: checkedToken,
+    causeOf: causeWithout,
   };
+}
+
+const NAMES: StateSource["names"] = { load: "refreshToken", save: "onRotate" };
+
+function checkedToken(value: unknown): string {
+  if (typeof value === "string" && value !== "") return value;
+  // For example a session object instead of its refresh token. The server could end the session if it were sent.
+  const expected = "a function that returns a refresh token, or null when nobody is signed in";
+  throw optionError("refreshToken", value, `${expected}; it returned ${kindOf(value)}`);
+}
+
+function causeWithout(error: unknown, refreshTokens: readonly string[]): unknown {
+  return redactedCause(error, redactor([...refreshTokens]));
 }
 
 /** Reads the response of a sign-in: what a token endpoint answers to the code flow, for example. */

@@ -8,6 +8,7 @@
  * @module
  */
 import { assertFunction, assertString, optionError } from "../base/options.ts";
+import { LruMap } from "../base/lru.ts";
 import { endpointUrl } from "../base/url.ts";
 import { authenticatorOf } from "./client-authentication.ts";
 import { Discovery, issuerUrl } from "./discovery.ts";
@@ -109,6 +110,47 @@ interface Server {
  * @throws {TypeError} When one of them is wrong. The message names the option.
  */
 export function tokenClient(options: TokenEndpointOptions): TokenClient {
+  const name = nameOf(options);
+  let client = clients.use(name);
+  if (client === undefined) clients.set(name, (client = newClient(options)));
+  return client;
+}
+
+/** The clients that were used last. The grants of a pool's users have one client, with one look-up of its endpoints. */
+const clients = new LruMap<string, TokenClient>(64);
+/** Numbers for functions and objects, which only are themselves. */
+const numbers = new WeakMap<object, number>();
+let lastNumber = 0;
+
+/** The same for two sets of options that say the same. */
+function nameOf(options: TokenEndpointOptions): string {
+  const { tokenEndpoint, issuer, revocationEndpoint, clientId, clientSecret, clientAuthentication } = options;
+  const { dpop, headers, fetch, allowHttp } = options;
+  const parts = [
+    tokenEndpoint,
+    issuer,
+    revocationEndpoint,
+    clientId,
+    clientSecret,
+    clientAuthentication,
+    dpop,
+    fetch,
+    allowHttp,
+  ];
+  const pairs = headers === undefined || headers === null ? headers : Object.entries(headers);
+  return JSON.stringify([parts.map(partOf), pairs?.map((pair) => pair.map(partOf))]);
+}
+
+function partOf(part: unknown): unknown {
+  if (part instanceof URL) return part.href;
+  if ((typeof part !== "object" || part === null) && typeof part !== "function")
+    return `${typeof part} ${String(part)}`;
+  let number = numbers.get(part);
+  if (number === undefined) numbers.set(part, (number = ++lastNumber));
+  return number;
+}
+
+function newClient(options: TokenEndpointOptions): TokenClient {
   const { clientId, clientSecret, fetch } = options;
   const address = addressOf(options);
   assertString("clientId", clientId);

@@ -7,6 +7,7 @@
  * @module
  */
 import { digest } from "../base/digest.ts";
+import { LruMap } from "../base/lru.ts";
 import { assertString, duration, kindOf, optionError } from "../base/options.ts";
 import { CREDENTIAL_NAME } from "./redaction.ts";
 import type { TokenServer } from "../core/grant.ts";
@@ -158,7 +159,16 @@ export function grantKey({ grantType, client, form, key = "", tokens = [] }: Key
  */
 export function tokenServer({ endpoint, url, clientId, headers }: TokenClient, form: URLSearchParams): TokenServer {
   const pairs = [url.searchParams, withoutScope(form), Object.entries(headers)].map((each) => allPairs(each));
-  return { endpoint, client: clientId, target: digest(JSON.stringify([scopesOf(form), pairs])) };
+  return { endpoint, client: clientId, target: targetDigest(JSON.stringify([scopesOf(form), pairs])) };
+}
+
+/** The digests that were made last: the grants of a pool's users mostly ask for the same. */
+const digests = new LruMap<string, string>(64);
+
+function targetDigest(text: string): string {
+  let found = digests.use(text);
+  if (found === undefined) digests.set(text, (found = digest(text)));
+  return found;
 }
 
 function scopesOf(form: URLSearchParams): string[] {

@@ -349,6 +349,8 @@ describe("a mint in progress in another process", () => {
     await clock.advance(1000);
     expect(signedOut.state).toBe("fulfilled");
     expect(server.revoked.toSorted()).toEqual(["at-1-1", "at-1-2", "rt-1-1", "rt-1-2"]);
+    // Nothing of it is saved later either.
+    expect(await during(clock, a.cache.close())).toEqual({ inFlight: false, unsaved: false });
     expect(saved).toEqual([]);
     expect(await shelf.record()).toMatchObject({ phase: "E", tokens: {} });
     expect((await shelf.record())!.state).toBeUndefined();

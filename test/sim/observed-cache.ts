@@ -30,6 +30,7 @@ export class ObservedCache implements TokenCache {
   #steps = 0;
   #mintBegun = 0;
   #failing = false;
+  #isLeft = false;
 
   constructor(cache: TokenCache, server: AuthorizationServer, violations: string[]) {
     this.#cache = cache;
@@ -43,8 +44,16 @@ export class ObservedCache implements TokenCache {
     return ++this.#steps;
   }
 
+  /** The callers of a mint have left it. */
+  callersLeft(): void {
+    this.#isLeft = true;
+  }
+
   mintEnded(failed: boolean): void {
     this.#failing = failed;
+    // No flight was there to note that its token was discarded before it landed.
+    if (!failed && this.#isLeft) this.#discardedAt.delete(this.#server.lastIssued!);
+    if (!failed) this.#isLeft = false;
     if (!failed) this.#minted.set(this.#server.lastIssued!, { begun: this.#mintBegun, landed: this.step() });
   }
 

@@ -85,6 +85,7 @@ class Race {
       clock: this.#clock,
       onEvent: (event) => {
         this.#events.push(event);
+        if (event.name === "mint-failed" && event.error.code === "ERR_TOKEN_TIMEOUT") this.#cache.callersLeft();
         if (event.name === "minted" || event.name === "mint-failed") this.#cache.mintEnded(event.name !== "minted");
       },
     };

@@ -8,11 +8,12 @@ import type { Chances, Process, World } from "./session-state.ts";
 /** Returns every step of a state that no process makes. */
 export function* environment(world: World, { source }: Scenario): Generator<Transition<World>> {
   const { store, copy, left, processes, families, row } = world;
-  if (store?.phase === "L" && !store.lapsed) yield* lease(world);
+  if (store?.phase === "L" && !store.lapsed) yield* timeOfLease(world);
   if (left.expiries > 0 && (processes.some(hasToken) || store?.tokens.some((family) => family !== 0) === true)) {
     yield canHappen(world, "the access tokens expire", "expiries", expire);
   }
-  if (left.losses > 0 && store !== undefined) yield canHappen(world, "the store loses the record", "losses", (next) => lose(next, source));
+  if (left.losses > 0 && store !== undefined)
+    yield canHappen(world, "the store loses the record", "losses", (next) => lose(next, source));
   if (left.replays > 0 && store !== undefined && copy === undefined) {
     yield canHappen(world, "somebody copies the record", undefined, (next) => (next.copy = copyOfRecord(next.store!)));
   }
@@ -24,7 +25,10 @@ export function* environment(world: World, { source }: Scenario): Generator<Tran
   }
   if (left.ticks > 0) yield canHappen(world, "the clock moves on", "ticks", (next) => next.time++);
   if (row !== 0 && families[familyOf(row)]?.ended === true) {
-    yield { ...canHappen(world, "the table forgets the session", undefined, (next) => (next.row = 0)), optional: false };
+    yield {
+      ...canHappen(world, "the table forgets the session", undefined, (next) => (next.row = 0)),
+      optional: false,
+    };
   }
   const isSignedOut = row === 0 || families[familyOf(row)]?.dead === true;
   if (left.rowSignIns > 0 && isSignedOut && source === "function") {
@@ -48,12 +52,15 @@ function canHappen(
   return { label, next, optional: true, breaks: [] };
 }
 
+function lapse(next: World): void {
+  next.store!.lapsed = true;
+}
+
 /** A lease lapses when its holder is gone, or is held up for so long. */
-function* lease(world: World): Generator<Transition<World>> {
+function* timeOfLease(world: World): Generator<Transition<World>> {
   const lease = world.store!.lease;
   const holds = ({ mint, pending }: Process): boolean => mint?.lease === lease || pending?.lease === lease;
   const isHeld = world.processes.some(holds);
-  const lapse = (next: World): void => void (next.store!.lapsed = true);
   if (!isHeld) {
     yield { ...canHappen(world, "an abandoned lease lapses", undefined, lapse), optional: false };
   } else if (world.left.pauses > 0) {
@@ -72,7 +79,7 @@ function* lease(world: World): Generator<Transition<World>> {
 
 function expire(next: World): void {
   next.store?.tokens.fill(0);
-  next.copy?.tokens.fill(0);
+  if (next.copy !== undefined) next.copy = { ...next.copy, tokens: next.copy.tokens.map(() => 0) };
   for (const { tokens } of next.processes) tokens.fill(undefined);
 }
 

@@ -24,7 +24,11 @@ function broken({ violations }: Exploration): Record<string, readonly string[]> 
 const FLEET: Scenario = { processes: 2, requests: [1, 0], store: true, source: "function", saves: true, chances: {} };
 const OWN: Scenario = { ...FLEET, store: false, processes: 1 };
 
-const fleet = (chances: Scenario["chances"], more: Partial<Scenario> = {}): Scenario => ({ ...FLEET, ...more, chances });
+const fleet = (chances: Scenario["chances"], more: Partial<Scenario> = {}): Scenario => ({
+  ...FLEET,
+  ...more,
+  chances,
+});
 const own = (chances: Scenario["chances"], more: Partial<Scenario> = {}): Scenario => ({ ...OWN, ...more, chances });
 
 const STRING = { source: "string", saves: false } as const;
@@ -99,8 +103,14 @@ const LARGE: readonly (readonly [name: string, scenario: Scenario])[] = [
   ["a pause, a kill and a renewal", fleet({ pauses: 1, kills: 1, expiries: 1 })],
   ["two targets in two processes", fleet({}, BOTH_TARGETS)],
   ["three processes", fleet({ expiries: 1, pauses: 1 }, { processes: 3 })],
-  ["without a store: sign-in, sign-out, close", own({ signIns: 1, signOuts: 1, rejections: 1, closes: 1 }, { requests: [2, 1] })],
-  ["without a store: two processes and a failing save", own({ expiries: 2, saveFaults: 1 }, { processes: 2, ...TWICE })],
+  [
+    "without a store: sign-in, sign-out, close",
+    own({ signIns: 1, signOuts: 1, rejections: 1, closes: 1 }, { requests: [2, 1] }),
+  ],
+  [
+    "without a store: two processes and a failing save",
+    own({ expiries: 2, saveFaults: 1 }, { processes: 2, ...TWICE }),
+  ],
 ];
 
 describe("sessions in every interleaving", () => {
@@ -139,14 +149,31 @@ const MUTANTS: readonly (readonly [string, SessionMutant, string, Scenario])[] =
   ["C14: the state of the record is presented", "memoryBeforeTheRecord", usedStates, PAUSES],
   ["C14: where the record is absent, the function comes before memory", "memoryBeforeTheSource", lost, LOSS],
   ["C14: what the function answers is sent under a lease that still holds", "answersAreSentWithoutALook", lost, LOSS],
-  ["C14: memory that is older than the note of a sign-out is not brought back", "oldMemoryIsBroughtBack", ended, SIGN_OUT_DAY],
+  [
+    "C14: memory that is older than the note of a sign-out is not brought back",
+    "oldMemoryIsBroughtBack",
+    ended,
+    SIGN_OUT_DAY,
+  ],
   ["C14: an empty record says nothing of a sign-out", "emptyRecordsTell", ended, SIGN_OUT_DAY],
   ["C14: a record whose state is known as used is not followed", "usedRecordsAreFollowed", lost, REPLAY],
   ["C14: a state is published also when the lease was lost", "owedStateIsDropped", kept, PAUSE_UNSAVED],
   ["C14: a state that could not be published is published later", "unpublishedIsForgotten", kept, FAULT_UNSAVED],
   ["C14: a refused state is not presented again", "refusedStateIsPresentedAgain", usedStates, OWN_REFUSED],
   ["C15: a request that waits is not sent under the next session", "waitersGetTheNextSession", person, OWN_SIGN_IN],
-  ["C15: a request that was sent is not resent under the next session", "resendsUnderTheNextSession", person, OWN_SIGN_IN],
+  ["C15: what follows a refusal is another session", "otherStateContinuesTheSession", person, SIGN_IN_FAULT],
+  [
+    "C15: another answer where the record was lost is another session",
+    "otherAnswerContinuesTheSession",
+    person,
+    SIGN_IN_LOSS,
+  ],
+  [
+    "C15: a request that was sent is not resent under the next session",
+    "resendsUnderTheNextSession",
+    person,
+    OWN_SIGN_IN,
+  ],
   ["C15: a token ends with its session", "tokensOutliveTheirSession", person, TARGETS_SIGN],
   ["C15: what a mint of an old session brings is not cached", "overIsCached", over, SIGN_IN],
   ["C15: what a mint of an old session brings is not saved", "overIsSaved", over, SIGN_IN],

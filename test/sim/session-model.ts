@@ -111,7 +111,7 @@ export class SessionModel implements Model<World> {
   }
 
   #transition(world: World, index: number, { label, optional = false, chance, happen }: Step): Transition<World> {
-    const next = copyOf(world);
+    const next = copyOf(world, index);
     if (chance !== undefined) next.left[chance]--;
     const act = new Actor(next, index, this.#scenario);
     happen(act);
@@ -152,8 +152,14 @@ export class SessionModel implements Model<World> {
     }
     const token = me.tokens[target];
     if (token !== undefined) {
-      yield { label: `served${name}`, happen: (act) => act.serve(target, act.me.requests[target]!, act.me.tokens[target]!) };
-    } else if (me.mint === undefined || (this.#scenario.mutant === "mintsOfASessionRunTogether" && me.second === undefined)) {
+      yield {
+        label: `served${name}`,
+        happen: (act) => act.serve(target, act.me.requests[target]!, act.me.tokens[target]!),
+      };
+    } else if (
+      me.mint === undefined ||
+      (this.#scenario.mutant === "mintsOfASessionRunTogether" && me.second === undefined)
+    ) {
       yield* this.#look(world, target, name);
     }
   }
@@ -283,7 +289,10 @@ export class SessionModel implements Model<World> {
     const isReplayed = before?.replayed === true;
     act.breaks("ends", before?.phase === "E" && !isReplayed);
     if (before?.phase === "R" && !isReplayed) {
-      act.breaks("ends", record.state === before.refused || before.used.includes(record.state) || record.gen <= before.gen);
+      act.breaks(
+        "ends",
+        record.state === before.refused || before.used.includes(record.state) || record.gen <= before.gen,
+      );
     }
     const lease = act.newNumber();
     const tokens = [...record.tokens];
@@ -330,7 +339,10 @@ export class SessionModel implements Model<World> {
     } else if (mint.step === "landed") {
       // It waits for the save.
     } else {
-      yield { label: mint.step === "refused" ? "refused" : "the answer arrives", happen: on((act, its) => this.#lands(act, its, over)) };
+      yield {
+        label: mint.step === "refused" ? "refused" : "the answer arrives",
+        happen: on((act, its) => this.#lands(act, its, over)),
+      };
       if (left.badAnswers > 0 && mint.step === "committed") {
         const bad = on((act, its) => {
           its.bad = true;
@@ -338,7 +350,8 @@ export class SessionModel implements Model<World> {
         });
         yield { label: "the answer has no usable token", chance: "badAnswers", happen: bad };
       }
-      const canPublish = this.#scenario.store && mint.session === me.session && me.standing !== "ended" && me.standing !== "void";
+      const canPublish =
+        this.#scenario.store && mint.session === me.session && me.standing !== "ended" && me.standing !== "void";
       if (left.storeFaults > 0 && canPublish && mint.step === "committed" && me.unpublished === 0) {
         const kept = on((act, its) => this.#cannotPublish(act, its));
         yield { label: "the answer arrives, and cannot be published", chance: "storeFaults", happen: kept };
@@ -353,7 +366,11 @@ export class SessionModel implements Model<World> {
       }
     }
     if (left.lateAnswers > 0 && isOnTheWire(mint) && !mint.left) {
-      yield { label: "the callers leave", chance: "lateAnswers", happen: on((act, its) => this.#callersLeave(act, its, over)) };
+      yield {
+        label: "the callers leave",
+        chance: "lateAnswers",
+        happen: on((act, its) => this.#callersLeave(act, its, over)),
+      };
     }
   }
 
@@ -397,7 +414,10 @@ export class SessionModel implements Model<World> {
 
   #presents(act: Actor, mint: Mint, over: (act: Actor) => void, fails: boolean): void {
     const { me, scenario, world } = act;
+    const before = me.state;
     const state = act.load(mint, fails);
+    // While the record was lost, somebody may have signed in.
+    const isOther = scenario.store && before !== 0 && state !== 0 && state === mint.answer && state !== before;
     // What the source returned may belong to a sign-in that has taken the lease away: the holder looks before it sends.
     const isAsked = mint.record?.state === 0 && !act.is("answersAreSentWithoutALook");
     if (isAsked && world.store?.lease !== mint.lease) {
@@ -405,6 +425,7 @@ export class SessionModel implements Model<World> {
       return;
     }
     if (state !== 0) {
+      if (isOther && !act.is("otherAnswerContinuesTheSession")) this.#beginsAnother(act, mint);
       act.present(mint, state);
       return;
     }
@@ -415,6 +436,14 @@ export class SessionModel implements Model<World> {
       act.begin(me.gen, act.newNumber());
       me.standing = "nobody";
     }
+  }
+
+  /** The table has another state than the session had: whoever waits under that must not get what it brings. */
+  #beginsAnother(act: Actor, mint: Mint): void {
+    const { me } = act;
+    act.begin(act.nextGeneration(me.gen), act.newNumber());
+    mint.session = me.session;
+    if (mint.record !== undefined) mint.record = { ...mint.record, gen: me.gen, sid: me.sid };
   }
 
   /** Gives the lease back, with the record as it was. */
@@ -487,11 +516,14 @@ export class SessionModel implements Model<World> {
     const { me, world, scenario } = act;
     const { row } = world;
     me.refusal = mint.state;
-    const isOther = row !== 0 && row !== mint.state && !me.used.includes(row) && mint.record?.used.includes(row) !== true;
+    const isOther =
+      row !== 0 && row !== mint.state && !me.used.includes(row) && mint.record?.used.includes(row) !== true;
     if (scenario.source === "function" && isOther) {
       act.adopt(row);
       mint.step = "due";
-      if (mint.record !== undefined) mint.record = { ...mint.record, state: row, used: [...mint.record.used, mint.state] };
+      if (mint.record !== undefined)
+        mint.record = { ...mint.record, state: row, used: [...mint.record.used, mint.state] };
+      if (!act.is("otherStateContinuesTheSession")) this.#beginsAnother(act, mint);
       mint.state = 0;
       mint.answer = row;
       return;
@@ -513,7 +545,9 @@ export class SessionModel implements Model<World> {
     let isOver = false;
     if (before?.lease === mint.lease && mint.lease !== 0) {
       world.store = record;
-      const dropped = before.tokens.some((family, target) => family !== 0 && target !== mint.target && record.tokens[target] === 0);
+      const dropped = before.tokens.some(
+        (family, target) => family !== 0 && target !== mint.target && record.tokens[target] === 0,
+      );
       act.breaks("targets", dropped);
     } else isOver = this.#writesOver(act, mint, record, next);
     if (!isOver) act.cache(mint);
@@ -539,7 +573,10 @@ export class SessionModel implements Model<World> {
     const { world, me } = act;
     const there = world.store;
     if (there === undefined || act.is("publishesOverAnything")) {
-      act.breaks("over", there?.phase === "E" || (there !== undefined && act.userOf(familyOf(there.state)) > act.userOf(familyOf(next))));
+      act.breaks(
+        "over",
+        there?.phase === "E" || (there !== undefined && act.userOf(familyOf(there.state)) > act.userOf(familyOf(next))),
+      );
       world.store = record;
       return false;
     }
@@ -551,7 +588,10 @@ export class SessionModel implements Model<World> {
     }
     const isBehind = there.state === 0 || me.used.includes(there.state);
     const isOwed = next !== 0 && (!isSame || isBehind) && !act.is("owedStateIsDropped");
-    if (isOwed) world.store = isSame ? { ...record, tokens: there.tokens.with(mint.target, record.tokens[mint.target]!) } : record;
+    if (isOwed)
+      world.store = isSame
+        ? { ...record, tokens: there.tokens.with(mint.target, record.tokens[mint.target]!) }
+        : record;
     else act.meet(copyOfRecord(there));
     return false;
   }
@@ -639,9 +679,16 @@ export class SessionModel implements Model<World> {
       const { kind } = me.signing;
       if (kind === "revoke") yield* this.#revocation(world);
       else {
-        yield { label: `stores the sign-${kind}`, happen: (act) => (kind === "in" ? this.#storesSignIn(act) : this.#storesSignOut(act)) };
+        yield {
+          label: `stores the sign-${kind}`,
+          happen: (act) => (kind === "in" ? this.#storesSignIn(act) : this.#storesSignOut(act)),
+        };
         if (left.storeFaults > 0 && this.#scenario.store) {
-          yield { label: `cannot store the sign-${kind}`, chance: "storeFaults", happen: (act) => this.#cannotSign(act) };
+          yield {
+            label: `cannot store the sign-${kind}`,
+            chance: "storeFaults",
+            happen: (act) => this.#cannotSign(act),
+          };
         }
       }
       return;
@@ -678,7 +725,8 @@ export class SessionModel implements Model<World> {
     if (before !== undefined && before.gen >= signing.gen) {
       Object.assign(signing, { gen: act.nextGeneration(before.gen), sid: act.newNumber() });
     }
-    const used = before === undefined || before.state === 0 ? (before?.used ?? []) : sorted([...before.used, before.state]);
+    const used =
+      before === undefined || before.state === 0 ? (before?.used ?? []) : sorted([...before.used, before.state]);
     const { gen, sid, state } = signing;
     const tokens = [familyOf(state), ...NO_RECORD.tokens.slice(1)];
     world.store = { ...NO_RECORD, gen, sid, state, used, tokens };
@@ -705,7 +753,8 @@ export class SessionModel implements Model<World> {
     world.wantsOut = true;
     act.end();
     // At once: whatever becomes of the store, no record of the session that was is served here.
-    if (!act.is("signOutHoldsWhenItIsStored")) Object.assign(me, { gen: act.nextGeneration(me.gen), sid: act.newNumber() });
+    if (!act.is("signOutHoldsWhenItIsStored"))
+      Object.assign(me, { gen: act.nextGeneration(me.gen), sid: act.newNumber() });
     me.signing = { kind: "out", gen: me.gen, sid: me.sid, state };
     if (this.#scenario.store) return;
     const family = world.families[familyOf(state)];
@@ -733,26 +782,15 @@ export class SessionModel implements Model<World> {
       const used = sorted([...(before?.used ?? []), ...(state === 0 ? [] : [state])]);
       world.store = { ...NO_RECORD, phase: "E", gen, sid, state, used, owes };
     }
-    if (world.store.state !== 0) Object.assign(world.families[familyOf(world.store.state)]!, { ended: true, noted: true });
+    if (world.store.state !== 0)
+      Object.assign(world.families[familyOf(world.store.state)]!, { ended: true, noted: true });
     Object.assign(me, { gen: world.store.gen, sid: world.store.sid, seen: "recently" });
     me.knowsEnded = endedIn(world);
     me.signing = { ...signing, kind: "revoke", state: world.store.owes ? world.store.state : 0 };
   }
 
   *#revocation(world: World): Generator<Step> {
-    const happen = (act: Actor): void => {
-      const { me, world: now } = act;
-      const { state } = me.signing!;
-      const family = now.families[familyOf(state)];
-      if (state !== 0 && family !== undefined) family.dead = true;
-      const isLeft = now.families.some(({ ended, dead }) => ended && !dead);
-      const isLanding = now.processes.some(({ mint }) => mint !== undefined);
-      act.breaks("over", isLeft && !isLanding);
-      if (now.store?.phase === "E" && now.store.sid === me.sid) Object.assign(now.store, { owes: false, state: 0 });
-      me.signing = undefined;
-      now.wantsOut = false;
-    };
-    yield { label: "revokes", happen };
+    yield { label: "revokes", happen: revokeWhatIsLeft };
     if (world.left.revocationFaults === 0) return;
     yield { label: "cannot revoke", chance: "revocationFaults", happen: ({ me }) => void (me.signing = undefined) };
   }
@@ -801,7 +839,8 @@ export class SessionModel implements Model<World> {
     if (isSettled || this.#scenario.mutant === "closeDoesNotSave") {
       yield { label: "has closed", happen: (act) => this.#hasClosed(act, true) };
     }
-    if (!isSettled) yield { label: "the time to close is up", optional: true, happen: (act) => this.#hasClosed(act, false) };
+    if (!isSettled)
+      yield { label: "the time to close is up", optional: true, happen: (act) => this.#hasClosed(act, false) };
   }
 
   #closes(act: Actor): void {
@@ -819,7 +858,10 @@ export class SessionModel implements Model<World> {
 
   #hasClosed(act: Actor, isInTime: boolean): void {
     const { me } = act;
-    act.breaks("targets", me.tokens.some((token) => token !== undefined) || me.requests.some((each) => each?.phase === "waits"));
+    act.breaks(
+      "targets",
+      me.tokens.some((token) => token !== undefined) || me.requests.some((each) => each?.phase === "waits"),
+    );
     act.breaks("kept", isInTime && me.unsaved !== 0 && !me.told);
     const isLost = this.#losesWhatItHas(act);
     act.breaks("kept", isLost && !isInTime && act.is("closeReportsNothing"));
@@ -830,6 +872,20 @@ export class SessionModel implements Model<World> {
 /** A process that knew no session begins the record anew at this moment. */
 function isBeingBegun({ gen, phase, lapsed }: SharedRecord): boolean {
   return gen === 0 && phase === "L" && !lapsed;
+}
+
+/** The sign-out is done. */
+function revokeWhatIsLeft(act: Actor): void {
+  const { me, world } = act;
+  const { state } = me.signing!;
+  const family = world.families[familyOf(state)];
+  if (state !== 0 && family !== undefined) family.dead = true;
+  const isLeft = world.families.some(({ ended, dead }) => ended && !dead);
+  const isLanding = world.processes.some(({ mint }) => mint !== undefined);
+  act.breaks("over", isLeft && !isLanding);
+  if (world.store?.phase === "E" && world.store.sid === me.sid) Object.assign(world.store, { owes: false, state: 0 });
+  me.signing = undefined;
+  world.wantsOut = false;
 }
 
 /** The families whose sign-out is stored. */

@@ -163,7 +163,8 @@ export class Actor {
     // A record that was begun anew without a state says nothing of a sign-out.
     const isTelling = record.state !== 0 || record.phase === "E" || record.phase === "R";
     if (isTelling || me.seen === "never" || this.is("emptyRecordsTell")) me.seen = "recently";
-    const relation = this.is("newerRecordsAreIgnored") && me.sid !== 0 && record.gen > me.gen ? "older" : this.relationOf(record);
+    const relation =
+      this.is("newerRecordsAreIgnored") && me.sid !== 0 && record.gen > me.gen ? "older" : this.relationOf(record);
     if (relation === "older" || relation === "void") return { relation, record };
     if (relation === "ended") {
       if (record.gen >= me.gen) Object.assign(me, { gen: record.gen, sid: record.sid });
@@ -222,7 +223,8 @@ export class Actor {
     const mayPresent = this.isRecent && (isOwed || (scenario.source === "string" && me.refusal === 0));
     const state = mayPresent || this.is("memoryBeforeTheSource") ? me.state : 0;
     const identity = me.sid === 0 ? { gen: 0, sid: this.newNumber() } : { gen: me.gen, sid: me.sid };
-    const used = older === undefined ? me.used : [...new Set([...me.used, ...older.used])].toSorted((one, other) => one - other);
+    const used =
+      older === undefined ? me.used : [...new Set([...me.used, ...older.used])].toSorted((one, other) => one - other);
     const isLater = older !== undefined && this.world.row !== 0 && older.used.includes(this.world.row);
     return { ...NO_RECORD, ...identity, state: state === 0 && isLater ? older.state : state, used };
   }

@@ -28,7 +28,10 @@ interface Options {
 /** Generates plans of calls with these events among them. */
 function plans(extra: readonly fc.Arbitrary<SessionEvent>[], options: Options = {}): fc.Arbitrary<SessionPlan> {
   const { processes = fc.integer({ min: 2, max: 3 }), store = true, source = fc.constant("function") } = options;
-  const calls = fc.array(fc.oneof({ weight: 4, arbitrary: call }, { weight: 1, arbitrary: callOther }), { minLength: 2, maxLength: 10 });
+  const calls = fc.array(fc.oneof({ weight: 4, arbitrary: call }, { weight: 1, arbitrary: callOther }), {
+    minLength: 2,
+    maxLength: 10,
+  });
   const others = fc.array(fc.oneof(...extra), { minLength: 1, maxLength: 7 });
   const events = fc
     .tuple(calls, others)
@@ -73,43 +76,47 @@ async function hold(name: string, runs: number, plan: fc.Arbitrary<SessionPlan>)
 describe("races of sessions, each process for itself", () => {
   const steady = "C14: renewals, two targets and failing saves: every state is presented once and saved";
   test(steady, async () => {
-    const seen = await hold(steady, 150, plans([revoke, tableFault, wait], { processes: one, store: false }));
+    const seen = await hold(steady, 100, plans([revoke, tableFault, wait], { processes: one, store: false }));
     expect(seen.get("state-unsaved")).toBeGreaterThan(0);
   });
 
   const late = "C14: slow, lost and unusable answers: a session is lost only where an answer was";
   test(late, async () => {
-    const seen = await hold(late, 150, plans([slow, answerFault, wait, revoke], { processes: one, store: false, source: either }));
+    const seen = await hold(
+      late,
+      100,
+      plans([slow, answerFault, wait, revoke], { processes: one, store: false, source: either }),
+    );
     expect(seen.get("state-in-doubt")).toBeGreaterThan(0);
   });
 
   const signs = "C15, C16: sign-ins and sign-outs at any moment: no request gets the token of another session";
   test(signs, async () => {
     const plan = plans([signIn, signIn, signOut, slow, revoke, tableFault], { processes: one, store: false });
-    const seen = await hold(signs, 200, plan);
+    const seen = await hold(signs, 150, plan);
     expect(seen.get("session over")).toBeGreaterThan(0);
   });
 
   const closes = "C16: closes at any moment: the process that comes next goes on";
   test(closes, async () => {
-    await hold(closes, 150, plans([close, close, slow, revoke, tableFault], { processes: one, store: false }));
+    await hold(closes, 80, plans([close, close, slow, revoke, tableFault], { processes: one, store: false }));
   });
 });
 
 describe("races of sessions in a fleet", () => {
   const steady = "C14: renewals, two targets, closes and kills: every state is presented once";
   test(steady, async () => {
-    await hold(steady, 100, plans([revoke, kill, close, wait], { source: either }));
+    await hold(steady, 50, plans([revoke, kill, close, wait], { source: either }));
   });
 
   const faults = "C14: a store that fails or forgets, saves and sources that fail, slow and lost answers";
   test(faults, async () => {
-    await hold(faults, 150, plans([cut, flush, slow, answerFault, tableFault, revoke, wait], { source: either }));
+    await hold(faults, 60, plans([cut, flush, slow, answerFault, tableFault, revoke, wait], { source: either }));
   });
 
   const signs = "C15, C16: sign-ins and sign-outs at any moment in any process";
   test(signs, async () => {
-    const seen = await hold(signs, 150, plans([signIn, signIn, signOut, revoke, slow, wait], { source: either }));
+    const seen = await hold(signs, 60, plans([signIn, signIn, signOut, revoke, slow, wait], { source: either }));
     expect(seen.get("session over")).toBeGreaterThan(0);
     expect(seen.get("session-replaced")).toBeGreaterThan(0);
   });
@@ -117,6 +124,6 @@ describe("races of sessions in a fleet", () => {
   const chaos = "C14 to C17: everything at once";
   test(chaos, async () => {
     const all = [signIn, signOut, kill, close, cut, flush, slow, answerFault, tableFault, revoke, wait];
-    await hold(chaos, 150, plans(all, { source: either }));
+    await hold(chaos, 60, plans(all, { source: either }));
   });
 });

@@ -31,6 +31,8 @@ export type SessionMutant =
   | "unpublishedIsForgotten"
   | "refusedStateIsPresentedAgain"
   // C15: a request belongs to its session
+  | "otherStateContinuesTheSession"
+  | "otherAnswerContinuesTheSession"
   | "waitersGetTheNextSession"
   | "resendsUnderTheNextSession"
   | "tokensOutliveTheirSession"

@@ -202,27 +202,31 @@ export function newFamily(newest: number, user: number): Family {
   return { newest, user, dead: false, rejected: false, ended: false, noted: false, excused: false, stale: false };
 }
 
-/** Copies a world deeply. */
-export function copyOf(world: World): World {
+/** Copies a world, with one process or with all of them. What is not copied must not be changed. */
+export function copyOf(world: World, index?: number): World {
   return {
     ...world,
     store: world.store && copyOfRecord(world.store),
-    copy: world.copy && copyOfRecord(world.copy),
     families: world.families.map((family) => ({ ...family })),
-    processes: world.processes.map((process) => ({
-      ...process,
-      used: [...process.used],
-      saving: [...process.saving],
-      tokens: process.tokens.map((token) => token && { ...token }),
-      requests: process.requests.map((request) => request && { ...request }),
-      due: [...process.due],
-      mint: process.mint && { ...process.mint },
-      second: process.second && { ...process.second },
-      pending: process.pending && { ...process.pending },
-      signing: process.signing && { ...process.signing },
-      knowsEnded: [...process.knowsEnded],
-    })),
+    processes: world.processes.map((process, place) => {
+      return index === undefined || index === place ? copyOfProcess(process) : process;
+    }),
     left: { ...world.left },
+  };
+}
+
+function copyOfProcess(process: Process): Process {
+  const { mint, second, pending, signing } = process;
+  return {
+    ...process,
+    saving: [...process.saving],
+    tokens: process.tokens.map((token) => token && { ...token }),
+    requests: process.requests.map((request) => request && { ...request }),
+    due: [...process.due],
+    mint: mint && { ...mint },
+    second: second && { ...second },
+    pending: pending && { ...pending },
+    signing: signing && { ...signing },
   };
 }
 
@@ -235,13 +239,13 @@ export function copyOfRecord(record: SharedRecord): SharedRecord {
  * sessions only equality matters, so they are renamed in the order in which they are found.
  */
 export function keyOf({ store, copy, row, families, processes, left, wantsOut, time }: World): string {
-  const texts = processes.map((process) => ({ process, text: JSON.stringify([values(process), ranked(process)]) }));
+  const texts = processes.map((process) => ({ process, text: textOf(process) }));
   texts.sort((one, other) => (one.text < other.text ? -1 : one.text > other.text ? 1 : 0));
   const names = new Map<number, number>([[0, 0]]);
   const name = (number: number): number => {
-    let known = names.get(number);
-    if (known === undefined) names.set(number, (known = names.size));
-    return known;
+    let place = names.get(number);
+    if (place === undefined) names.set(number, (place = names.size));
+    return place;
   };
   const named = (record: SharedRecord | undefined): unknown =>
     record && [record.phase, record.gen, name(record.sid), name(record.lease), rest(record)];
@@ -263,18 +267,36 @@ function rest({ state, used, refused, tokens, lapsed, owes, replayed }: SharedRe
   return [state, used, refused, tokens, flags(lapsed, owes, replayed)];
 }
 
+/** Processes do not change once their step is over. */
+const known = new WeakMap<Process, string>();
+
+function textOf(process: Process): string {
+  let text = known.get(process);
+  if (text === undefined) known.set(process, (text = JSON.stringify([values(process), ranked(process)])));
+  return text;
+}
+
+const ELSEWHERE = new Set(["sid", "session", "mint", "second", "pending", "signing", "tokens", "requests"]);
+
 /** What a process remembers, without the numbers that are renamed. */
 function values(part: object): unknown[] {
-  return Object.entries(part).flatMap(([name, value]) =>
-    ["sid", "session", "mint", "second", "pending", "signing", "tokens", "requests"].includes(name) ? [] : [value],
-  );
+  return Object.entries(part).flatMap(([name, value]) => (ELSEWHERE.has(name) ? [] : [value]));
 }
 
 /** The sessions of a process, each by its distance from the present one. */
 function ranked({ session, mint, second, pending, signing, tokens, requests }: Process): unknown {
   const age = (other: number): number | string => (other === 0 ? "-" : session - other);
   const flights = [mint, second, pending].map(
-    (each) => each && [each.step, each.target, age(each.session), each.answer, each.state, each.next, flags(each.bad, each.left, each.late)],
+    (each) =>
+      each && [
+        each.step,
+        each.target,
+        age(each.session),
+        each.answer,
+        each.state,
+        each.next,
+        flags(each.bad, each.left, each.late),
+      ],
   );
   return [
     session === 0,

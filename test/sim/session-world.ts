@@ -8,7 +8,7 @@
 import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
 import { createTokenCache, customGrant, isRemintError, TokenEndpointError } from "../../src/index.ts";
 import { withToken } from "../../src/policy/request-policy.ts";
-import { manualClock, type ManualClock } from "../../src/testing/index.ts";
+import { manualClock } from "../../src/testing/index.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { MintContext } from "../../src/core/grant.ts";
 import type { Store } from "../../src/fleet/index.ts";
@@ -193,7 +193,14 @@ class SessionRun {
   /** A user signs in. */
   signUp(): { readonly family: Family; readonly state: string } {
     const number = this.families.length + 1;
-    const family: Family = { number, newest: 1, isDead: false, excuse: undefined, endedAt: undefined, signingIn: undefined };
+    const family: Family = {
+      number,
+      newest: 1,
+      isDead: false,
+      excuse: undefined,
+      endedAt: undefined,
+      signingIn: undefined,
+    };
     this.families.push(family);
     return { family, state: `f${number}-1` };
   }
@@ -215,7 +222,8 @@ class SessionRun {
     if (place !== family.newest) {
       family.isDead = true;
       this.count("reuse");
-      if (family.excuse === undefined && family.endedAt === undefined) this.violated(`C14: ${state} was used twice, and f${family.number} is lost`);
+      if (family.excuse === undefined && family.endedAt === undefined)
+        this.violated(`C14: ${state} was used twice, and f${family.number} is lost`);
       return undefined;
     }
     return `f${family.number}-${++family.newest}`;
@@ -391,7 +399,12 @@ class Instance {
 
   /** It has something that nobody else has. */
   get isBusy(): boolean {
-    return this.#inFlight > 0 || this.#calls > 0 || this.isSigningOut || this.#run.families.some(({ signingIn }) => signingIn === this);
+    return (
+      this.#inFlight > 0 ||
+      this.#calls > 0 ||
+      this.isSigningOut ||
+      this.#run.families.some(({ signingIn }) => signingIn === this)
+    );
   }
 
   cut(ms: number): void {
@@ -445,7 +458,8 @@ class Instance {
     const family = run.familyOf(value);
     const before = sends.at(-1);
     sends.push({ value } as AccessToken);
-    if (before !== undefined && run.familyOf(before.value) !== family) run.violated(`C15: resent with ${value} after ${before.value}`);
+    if (before !== undefined && run.familyOf(before.value) !== family)
+      run.violated(`C15: resent with ${value} after ${before.value}`);
     if (before === undefined && begun.known !== undefined && begun.known !== family) {
       run.violated(`C15: began under f${begun.known.number}, sent with ${value}`);
     }
@@ -466,9 +480,14 @@ class Instance {
     if (run.isSigningElsewhere(this)) run.excuse("two processes signed in or out at the same time", [family]);
     family.signingIn = this;
     try {
-      await this.cache.signIn({ access_token: run.accessToken(family, "own"), refresh_token: state, expires_in: run.plan.expiresIn });
+      await this.cache.signIn({
+        access_token: run.accessToken(family, "own"),
+        refresh_token: state,
+        expires_in: run.plan.expiresIn,
+      });
     } catch (error) {
-      if (!isRemintError(error) || error.code !== "ERR_STORE") run.violated(`C16: signIn rejected with ${String(error)}`);
+      if (!isRemintError(error) || error.code !== "ERR_STORE")
+        run.violated(`C16: signIn rejected with ${String(error)}`);
       // Neither session is served. The write may have been done nevertheless.
       run.excuse("the sign-in was not stored", [family]);
       this.#known = undefined;
@@ -521,7 +540,11 @@ class Instance {
 
   // --- what the cache of the process uses
 
-  async #mint({ state, target, signal }: MintContext<string>): Promise<{ access_token: string; expires_in: number; state: string }> {
+  async #mint({
+    state,
+    target,
+    signal,
+  }: MintContext<string>): Promise<{ access_token: string; expires_in: number; state: string }> {
     const run = this.#run;
     const { failing } = run;
     const family = run.familyOf(state!);
@@ -599,5 +622,3 @@ function cycle(values: readonly number[]): () => number {
   let next = 0;
   return () => values[next++ % values.length] ?? 0;
 }
-
-export type { ManualClock };
