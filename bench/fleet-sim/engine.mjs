@@ -84,7 +84,7 @@ export class Engine {
     this.#servedAt = startsAt;
     const result = await this.#store.swap(...swap);
     const [, , next] = swap;
-    if (result.ok && next?.startsWith("T")) this.published.push(this.#idleAt);
+    if (result.ok && next?.startsWith("1T")) this.published.push(this.#idleAt);
     await this.#sleep(this.#idleAt - arrivedAt + half);
     return result;
   }

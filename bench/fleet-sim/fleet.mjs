@@ -1,5 +1,5 @@
 // A simulated fleet: one cache per process, one engine, one virtual clock. The caches are the built package, unchanged.
-import { createTokenCache } from "remint";
+import { createTokenCache, customGrant } from "remint";
 import { fleetStore } from "remint/fleet";
 import { Engine } from "./engine.mjs";
 import { VirtualClock } from "./virtual-clock.mjs";
@@ -62,11 +62,9 @@ export class SimulatedFleet {
     const process = { cache: undefined, servedAt: undefined, isDead: false };
     const connection = this.engine.connect();
     process.cache = createTokenCache({
-      grant: { key: "orders", mint: () => this.#mint(process, connection) },
+      grant: customGrant({ key: "orders", mintRetries: 0, mint: () => this.#mint(process, connection) }),
       origins: [SITE.origin],
       clock,
-      // No retries, because p-retry pauses in real time.
-      mintRetries: 0,
       onEvent: ({ name }) => {
         if (name === "store-failed") this.storeFailures++;
         if (name === "minted" || name === "adopted") process.servedAt = clock.monotonic();

@@ -214,7 +214,7 @@ export function grantDefinition(value: unknown): GrantDefinition {
     assertFunction("grant.prove", value.prove);
     assertFunction("grant.isRejected", value.isRejected);
     assertStatuses("grant.inspectStatuses", value.inspectStatuses);
-    assertFunction("grant.revoke", value.revoke);
+    assertFunction("grant.revoke", (value as { readonly revoke?: unknown }).revoke);
     return value;
   }
   if (typeof value === "function") return customDefinition({ mint: value as MintFunction });

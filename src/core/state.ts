@@ -71,6 +71,8 @@ export class SessionState {
   #unsaved: Rotated | undefined;
   /** The save in progress. Saves of one session are made one after another. */
   #saving: Promise<void> | undefined;
+  /** Changes when another session begins or this one ends: what was asked before is not for the one that now is. */
+  #epoch = 0;
   /** Aborts the save in progress. */
   #stopSave: (() => void) | undefined;
   #failedSaves = 0;
@@ -103,6 +105,10 @@ export class SessionState {
     return this.#unsaved !== undefined;
   }
 
+  get epoch(): number {
+    return this.#epoch;
+  }
+
   /** Whether this process has used this state up. */
   hasUsed(state: unknown): boolean {
     return this.#used.length > 0 && this.#used.includes(digestOf(state));
@@ -117,8 +123,9 @@ export class SessionState {
   async load(signal: AbortSignal): Promise<LoadedState> {
     if (this.#unsaved !== undefined) void this.save();
     if (this.source.load === undefined || this.#unsaved !== undefined) return stateOrNobody(this.#current);
+    const { epoch } = this;
     const asked = await this.ask(signal);
-    if (this.#unsaved !== undefined || (asked !== undefined && this.hasUsed(asked)))
+    if (this.#unsaved !== undefined || epoch !== this.#epoch || (asked !== undefined && this.hasUsed(asked)))
       return stateOrNobody(this.#current);
     if (asked === undefined) this.#current = undefined;
     else this.adopt(asked);
@@ -131,8 +138,10 @@ export class SessionState {
    */
   async loadOther(refused: unknown, signal: AbortSignal): Promise<LoadedState | undefined> {
     if (this.source.load === undefined) return undefined;
+    const { epoch } = this;
     const asked = await this.ask(signal);
-    if (asked === undefined || digestOf(asked) === digestOf(refused) || this.hasUsed(asked)) return undefined;
+    if (asked === undefined || epoch !== this.#epoch || digestOf(asked) === digestOf(refused) || this.hasUsed(asked))
+      return undefined;
     this.adopt(asked);
     return { state: asked };
   }
@@ -168,6 +177,7 @@ export class SessionState {
 
   /** Forgets the session: what was not saved is not saved any more. */
   forget(): void {
+    this.#epoch++;
     if (this.#current !== undefined) this.#use(this.#current);
     this.#current = undefined;
     this.#unsaved = undefined;
@@ -179,7 +189,9 @@ export class SessionState {
   /** Keeps the state of a sign-in, to be presented and saved. */
   begin(rotated: Rotated): void {
     this.#present(rotated.state);
-    if (this.source.save !== undefined) this.#unsaved = rotated;
+    if (this.source.save === undefined) return;
+    // The state before this one may never have reached the user's table.
+    this.#unsaved = { ...rotated, replaced: this.#unsaved === undefined ? rotated.replaced : this.#unsaved.replaced };
   }
 
   /** Keeps the state that a mint returned, to be presented and saved. The state before it is used up. */
@@ -278,8 +290,8 @@ export class SessionState {
   /** The state is presented from now on. A server may hand out one that it has handed out before. */
   #present(state: unknown): void {
     this.#current = state;
-    const digest = digestOf(state);
-    this.#used = this.#used.filter((each) => each !== digest);
+    const mark = digestOf(state);
+    this.#used = this.#used.filter((each) => each !== mark);
   }
 
   #use(state: unknown): void {
@@ -287,10 +299,10 @@ export class SessionState {
   }
 
   #causeOf(...more: readonly unknown[]): ((error: unknown) => unknown) | undefined {
-    const { causeOf } = this.source;
-    if (causeOf === undefined) return undefined;
+    const { source } = this;
+    if (source.causeOf === undefined) return undefined;
     const states = [this.#current, ...more].filter((state) => state !== undefined);
-    return (error) => (isRemintError(error) ? error : causeOf(error, states));
+    return (error) => (isRemintError(error) ? error : source.causeOf!(error, states));
   }
 
   #warnOnce(): void {

@@ -295,9 +295,9 @@ class OwnSupply implements TokenSupply {
       this.#isEnded = true;
       const current = owned?.state.current;
       // Another process may have replaced the state: the user's function is asked.
+      owned?.state.forget();
       const state = revokes ? this.#stateToRevoke(current) : Promise.resolve(current);
       this.#unrevoked.push({ state, tokens, isDue: revokes });
-      owned?.state.forget();
       if (owned !== undefined) owned.isEnded = true;
       this.#tell((member) => member.sessionOver("ended"));
       notify?.({ name: "signed-out" });
@@ -326,13 +326,16 @@ class OwnSupply implements TokenSupply {
   async #stateToRevoke(current: unknown): Promise<unknown> {
     const { clock, mintTimeout } = this.#settings;
     const state = this.#owned?.state;
-    if (state?.source.load === undefined || state.isUnsaved) return current;
+    if (state?.source.load === undefined) return current;
+    const { epoch } = state;
     const controller = new AbortController();
     const timer = clock.setTimeout(() => controller.abort(new Error("the function took too long")), mintTimeout);
     timer.hold(true);
     try {
       const asked = await state.ask(controller.signal);
-      return asked === undefined || (asked !== current && state.hasUsed(asked)) ? current : asked;
+      // Another sign-in may have come meanwhile: what the function has then is that one's.
+      const isOther = epoch !== state.epoch || (asked !== current && state.hasUsed(asked));
+      return asked === undefined || isOther ? current : asked;
     } catch {
       return current;
     } finally {
@@ -456,6 +459,8 @@ class OwnSupply implements TokenSupply {
           if (!this.serves(session)) return Promise.reject(REPLACED);
           return refusal === undefined ? owned.state.load(signal) : this.#loadAfter(refusal, owned.state, signal);
         },
+        // Asked directly before a state is sent: a sign-in may have come while the function was asked for it.
+        mayStart: () => this.serves(session),
         loadOther: (refused, signal) => owned.state.loadOther(refused, signal),
       }),
     });
@@ -486,7 +491,9 @@ class OwnSupply implements TokenSupply {
     if (now - refusal.askedAt < ASK_AGAIN) throw refusal.failure.asKnown();
     refusal.askedAt = now;
     if (state.source.load === undefined) throw refusal.failure.asKnown();
+    const { epoch } = state;
     const asked = await state.ask(signal);
+    if (epoch !== state.epoch) throw REPLACED;
     if (asked === undefined) return { isNobody: true };
     if (digestOf(asked) === refusal.digest || state.hasUsed(asked)) throw refusal.failure.asKnown();
     // The user has signed in again elsewhere.
@@ -636,7 +643,9 @@ export function readSignIn(
   try {
     checkResponse(given.response);
   } catch (error) {
-    throw new TypeError(`"response" must be the token response of the sign-in: ${(error as Error).message}`);
+    throw new TypeError(`"response" must be the token response of the sign-in: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
   return given;
 }

@@ -31,7 +31,7 @@ export function targetOf(given: TargetParameters): Target {
   if (scope.length + resource.length + audience.length === 0) {
     throw new TypeError(`for() must be given "resource", "scope" or "audience": what the token is for`);
   }
-  const sorted = [scope, resource, audience].map((list) => [...new Set(list)].sort());
+  const sorted = [scope, resource, audience].map((list) => [...new Set(list)].toSorted());
   return {
     fingerprint: digest(JSON.stringify(sorted)).slice(0, DIGITS),
     parameters: Object.freeze({

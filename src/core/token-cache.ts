@@ -10,7 +10,7 @@
 import { abortReason } from "../base/abort.ts";
 import { isRemintError, RemintError } from "../base/errors.ts";
 import { LruMap } from "../base/lru.ts";
-import { assertOptions, duration, optionError } from "../base/options.ts";
+import { assertOptions, duration as durationOf, optionError } from "../base/options.ts";
 import { printableUrl } from "../base/url.ts";
 import { AccessTokenRecord } from "./access-token.ts";
 import { CachedToken } from "./expiry.ts";
@@ -121,6 +121,8 @@ export class CacheState implements PolicyHalf, SupplyMember {
    * The rejected token whose replacement is charged and has not begun. Other requests rejected with it are not charged.
    */
   #charged: TokenIdentity | undefined;
+  /** Token values that were rejected while the last flight was in progress: its token may still land. */
+  #rejectedBefore: Set<string> | undefined;
   /** How the session of before has ended. */
   #overWith: Failure = REPLACED;
   /** How many flights have begun. */
@@ -221,7 +223,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
 
   async close(options: CloseOptions = {}): Promise<CloseReport> {
     assertOptions("close", options);
-    const within = duration("within", options.within, this.#settings.mintTimeout);
+    const within = durationOf("within", options.within, this.#settings.mintTimeout);
     // The supply shuts every cache that is joined to it.
     return this.#settings.supply.close({ within });
   }
@@ -254,7 +256,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     const { late, seeded } = obtained;
     let token: AccessTokenRecord;
     try {
-      token = this.#cacheToken(obtained, ++this.#flightCount, this.#flight?.rejected);
+      token = this.#cacheToken(obtained, ++this.#flightCount, seeded === true ? undefined : this.#rejectedBefore);
     } catch {
       return;
     }
@@ -513,6 +515,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
   #endFlight(flight: Flight<AccessTokenRecord>): void {
     if (this.#flight !== flight) return;
     this.#flight = undefined;
+    this.#rejectedBefore = flight.rejected;
     // It holds on to the mint and its controller.
     this.#abandon = undefined;
   }
@@ -555,6 +558,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
 
   #forget(value: string): void {
     this.#flight?.rejected.add(value);
+    this.#rejectedBefore?.add(value);
     if (this.#entry?.token.value !== value) return;
     this.#forgotten = value;
     this.#entry = undefined;

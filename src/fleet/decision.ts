@@ -63,7 +63,7 @@ const GRACE = 2500;
  * A lease on a state counts as held for some time after its end. Its holder may be alive with the next state while the
  * store is only just back, and writes as soon as it can.
  */
-function isHeld({ phase, leaseUntil, state }: FleetRecord, demand: TokenDemand): boolean {
+export function isHeld({ phase, leaseUntil, state }: FleetRecord, demand: TokenDemand): boolean {
   const { now, unchangedFor, stuckAfter, isStateful } = demand;
   if (phase !== "L" || unchangedFor > stuckAfter) return false;
   return now < leaseUntil || (isStateful && state !== undefined && unchangedFor < GRACE);

@@ -14,7 +14,7 @@ import { isRemintError, RemintError, safeCause } from "../base/errors.ts";
 import { Failure } from "../core/failures.ts";
 import { ENDED, newSession } from "../core/supply.ts";
 import { remembered } from "../core/state.ts";
-import { decide } from "./decision.ts";
+import { decide, isHeld } from "./decision.ts";
 import { lead, mintAlone, PREEMPTED } from "./lead.ts";
 import { StoreFault } from "./link.ts";
 import { adopted, targetIn, withTargetRecord } from "./record.ts";
@@ -90,6 +90,7 @@ class FleetFlight {
   }
 
   async #obtain(): Promise<Obtained | undefined> {
+    await this.#session.unchanging();
     let claim = this.#firstClaim();
     let polls = 0;
     for (let swaps = 0; swaps < MOST_SWAPS_IN_A_ROW; swaps++) {
@@ -98,31 +99,32 @@ class FleetFlight {
       const { token, seen } = await this.#tryClaim(claim, readAt);
       if (token !== undefined) return token;
       const roundTrip = this.#now() - readAt;
-      if (seen === undefined) {
-        if (this.#session.isBarred) throw this.#barred();
-        claim = await this.#claimOver(undefined);
-        continue;
+      // Another flight of this process mints. Its answer comes first, whatever has become of its lease.
+      let waits = this.#session.isMinting;
+      if (seen === undefined && this.#session.isBarred) throw this.#barred();
+      if (seen?.kind === "unreadable") throw new StoreFault(seen.why);
+      const met = seen?.kind === "record" ? this.#session.meet(seen.record) : undefined;
+      if (met?.relation === "ended" || met?.relation === "void") throw this.#barred();
+      if (seen === undefined || met === undefined || met.relation === "older") {
+        claim = await this.#claimOver(seen?.version);
+        // Whoever has begun the record anew, because it was lost, may be presenting what this process would.
+        if (met !== undefined && isHeld(met.record, this.#demand(undefined))) {
+          claim = { ...claim, expected: undefined };
+          waits = true;
+        }
+      } else {
+        const { record } = met;
+        const decision = decide(record, this.#demand(this.#knownToken()));
+        if (decision === "claim") claim = { expected: seen.version, record: this.#claimed(record) };
+        else if (decision === "wait") {
+          claim = { expected: undefined, record: this.#claimed(record) };
+          waits = true;
+        } else if (decision === "refused") claim = await this.#claimAfterRefusal(seen.version, record);
+        else return this.#outcomeOf(decision, record, seen);
       }
-      if (seen.kind === "unreadable") throw new StoreFault(seen.why);
-      if (seen.kind === "rubbish") {
-        claim = await this.#claimOver(seen.version);
-        continue;
-      }
-      const { relation, record } = this.#session.meet(seen.record);
-      if (relation === "ended" || relation === "void") throw this.#barred();
-      if (relation === "older") {
-        claim = await this.#claimOver(seen.version);
-        continue;
-      }
-      const known = this.#knownToken();
-      const decision = decide(record, this.#demand(known));
-      if (decision === "claim") claim = { expected: seen.version, record: this.#claimed(record) };
-      else if (decision === "wait") {
-        await this.#waits.sleep(Math.min(pollDelay(polls++, roundTrip), this.#until - this.#now()));
-        claim = { expected: undefined, record: this.#claimed(record) };
-        swaps = 0;
-      } else if (decision === "refused") claim = await this.#claimAfterRefusal(seen.version, record);
-      else return this.#outcomeOf(decision, record, seen);
+      if (!waits) continue;
+      await this.#waits.sleep(Math.min(pollDelay(polls++, roundTrip), this.#until - this.#now()));
+      swaps = 0;
     }
     throw new StoreFault("the record changed with every try to replace it");
   }
@@ -133,8 +135,8 @@ class FleetFlight {
     readAt: number,
   ): Promise<{ readonly token?: Obtained; readonly seen?: SeenRecord | undefined }> {
     const { link } = this.#session.fleet;
-    // Nothing is presented before the record says that it may be.
-    if (this.#session.isBarred || record.phase === "R") {
+    // Nothing is presented before the record says that it may be, and not beside a mint of this process.
+    if (this.#session.isBarred || this.#session.isMinting || record.phase === "R") {
       const { current } = await link.read(this.#session.key);
       return { seen: current && (await this.#session.read(current, readAt)) };
     }

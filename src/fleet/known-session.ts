@@ -12,7 +12,7 @@ import { AccessTokenRecord } from "../core/access-token.ts";
 import { Failure } from "../core/failures.ts";
 import { runRevocation } from "../core/mint.ts";
 import { digestOf, remembered, SessionState } from "../core/state.ts";
-import { newSession, stateSettings } from "../core/supply.ts";
+import { newSession, REPLACED, stateSettings } from "../core/supply.ts";
 import { Lease } from "./lease.ts";
 import { hasSessions } from "./record-name.ts";
 import { decode, EMPTY, encode, targetIn, withTargetRecord } from "./record.ts";
@@ -81,6 +81,12 @@ export class KnownSession {
   isUnpublished = false;
   /** The failure with which callers have left a mint that is still in progress. */
   leftWith: Failure | undefined;
+  /** The sign-in or sign-out of this process that was called last. */
+  #lastChange: object | undefined;
+  /** Resolves when the sign-ins and sign-outs that were called so far are stored. `undefined` when they are. */
+  #changing: Promise<unknown> | undefined;
+  /** The mint of the session that must not be made twice. */
+  #mint: Promise<unknown> | undefined;
   /** Mints, writes and revocations in progress. */
   readonly #work = new Set<Promise<unknown>>();
 
@@ -119,6 +125,36 @@ export class KnownSession {
     }
   }
 
+  /**
+   * Stores a sign-in or a sign-out. Those of one process are stored in the order in which they were called.
+   *
+   * @returns The result, and whether it still counts: no other one was called meanwhile.
+   */
+  async change<T>(store: () => Promise<T>): Promise<{ readonly stored: T; readonly counts: boolean }> {
+    const change = {};
+    this.#lastChange = change;
+    const before = this.#changing;
+    const work = (async () => {
+      await before;
+      return store();
+    })();
+    const changing = work.then(nothing, nothing);
+    this.#changing = changing;
+    const end = (): void => {
+      if (this.#changing === changing) this.#changing = undefined;
+    };
+    try {
+      return { stored: await work, counts: this.#lastChange === change };
+    } finally {
+      end();
+    }
+  }
+
+  /** Waits until no sign-in and no sign-out of this process is being stored. */
+  async unchanging(): Promise<void> {
+    while (this.#changing !== undefined) await this.#changing;
+  }
+
   /** Something is in progress that must not be forgotten. */
   get isBusy(): boolean {
     return this.#work.size > 0 || this.state?.isUnsaved === true;
@@ -130,6 +166,22 @@ export class KnownSession {
     this.#work.add(work);
     work.then(done, done);
     return work;
+  }
+
+  /** Whether this process is minting what must not be minted twice, whatever has become of its lease. */
+  get isMinting(): boolean {
+    return this.#mint !== undefined;
+  }
+
+  /** Keeps a mint in mind until it has landed. */
+  mints<T>(landing: Promise<T>): Promise<T> {
+    if (!this.isStateful) return this.track(landing);
+    const end = (): void => {
+      if (this.#mint === landing) this.#mint = undefined;
+    };
+    this.#mint = landing;
+    landing.then(end, end);
+    return this.track(landing);
   }
 
   /** Waits until nothing is in progress. @returns `false` when that takes longer than so many milliseconds. */
@@ -226,9 +278,11 @@ export class KnownSession {
   /** How a record relates to the session that the process serves. Changes nothing. */
   relationOf(record: FleetRecord): Relation {
     if (!this.hasSessions) return "ours";
+    // What is stored now is replaced in a moment.
+    if (this.#changing !== undefined && this.isBarred) return this.#isEnded ? "ended" : "void";
     const { session, phase } = record;
     const own = this.#identity;
-    const isSame = this.#isIdentity(session);
+    const isSame = this.isOf(own, record);
     const isLower = own !== undefined && !isSame && (session?.generation ?? -1) < own.generation;
     const isOlder = isLower && !this.#isContinuedBy(record);
     if (this.#isVoid) return isSame || !isOlder ? (phase === "E" ? "ended" : "ours") : "void";
@@ -244,12 +298,13 @@ export class KnownSession {
    * @returns The record, with the state that this process knows to be later than the record's.
    */
   meet(record: FleetRecord): { readonly relation: Relation; readonly record: FleetRecord } {
-    this.#noteSeen();
+    // A record without a state, which was begun anew, says nothing of whether the session was signed out.
+    if (record.state !== undefined || record.phase === "E") this.#noteSeen();
     const relation = this.relationOf(record);
     if (!this.hasSessions || relation === "older" || relation === "void") return { relation, record };
     const { session } = record;
     const own = this.#identity;
-    const isSame = this.#isIdentity(session);
+    const isSame = this.isOf(own, record);
     if (relation === "ended") {
       if (session !== undefined && (own === undefined || session.generation >= own.generation))
         this.#identity = session;
@@ -274,10 +329,24 @@ export class KnownSession {
   }
 
   /** This process has written a record: it serves the session of that. */
-  accept({ session }: FleetRecord): void {
-    if (session === undefined || this.#isIdentity(session)) return;
+  accept(record: FleetRecord): void {
+    const { session } = record;
+    if (session === undefined || this.isOf(this.#identity, record)) return;
     if (this.#identity === undefined) this.#identity = session;
     else this.begin(session);
+  }
+
+  /**
+   * Whether a record is of this session. Generation 0 is that of a record which was begun from the source: when the store has
+   * lost one, another process begins another. Their states tell whether it is the same sign-in.
+   */
+  isOf(own: Session | undefined, { session, state, used }: FleetRecord): boolean {
+    if (own?.id === session?.id) return own?.generation === session?.generation;
+    if (own?.generation !== 0 || session?.generation !== 0 || this.state === undefined) return false;
+    const { current } = this.state;
+    if (current === undefined || state === undefined) return true;
+    const digest = digestOf(current);
+    return digestOf(state) === digest || used.includes(digest) || this.state.hasUsed(state);
   }
 
   /** Whether a token of a mint that began under this session may still be served. */
@@ -298,19 +367,33 @@ export class KnownSession {
     this.#isVoid = false;
     this.#isNobody = false;
     this.#refusal = undefined;
+    this.#mint = undefined;
     this.tell((member) => member.sessionOver("replaced"));
   }
 
-  /** No session is served until a sign-in is stored. */
-  suspend(identity: Session): void {
+  /** No session is served until a sign-in is stored. @returns The session of the sign-in, for {@link resume}. */
+  suspend(identity: Session): Session {
     this.begin(identity);
     this.state?.forget();
     this.#known = undefined;
     this.#isVoid = true;
+    return this.#session;
   }
 
-  /** The session was signed out, here or elsewhere. */
-  end(isNews: boolean): void {
+  /** The sign-in is stored. Who has come since belongs to its session. */
+  resume(suspended: Session, identity: Session): void {
+    if (this.#session !== suspended) return this.begin(identity);
+    this.#identity = identity;
+    this.#isVoid = false;
+  }
+
+  /**
+   * The session was signed out, here or elsewhere.
+   *
+   * @param identity What a sign-in has to be newer than to be served. @defaultValue the session before
+   */
+  end(isNews: boolean, identity: Session | undefined = this.#identity): void {
+    this.#identity = identity;
     this.#isEnded = true;
     this.#isVoid = false;
     this.#refusal = undefined;
@@ -350,6 +433,7 @@ export class KnownSession {
    * from the memory of this process.
    *
    * @throws {RemintError} When the function fails. Nothing is presented then.
+   * @throws {Failure} When the function has a state that is not known to be of this session.
    */
   async load(record: FleetRecord, signal: AbortSignal): Promise<LoadedState> {
     if (record.state !== undefined) return { state: record.state };
@@ -357,11 +441,20 @@ export class KnownSession {
     if (state === undefined) return { isNobody: true };
     const own = state.current;
     if (state.source.load !== undefined) {
+      const { epoch } = state;
       const asked = await state.ask(signal);
+      // A sign-in or a sign-out has come meanwhile: what the function had is not for this mint.
+      if (epoch !== state.epoch) throw REPLACED;
       if (asked === undefined) return { isNobody: true };
       const isUsed = state.hasUsed(asked) || record.used.includes(digestOf(asked));
       if (!isUsed) {
+        const isOther = own !== undefined && digestOf(own) !== digestOf(asked) && this.session !== undefined;
         state.adopt(asked);
+        // It may be of another sign-in, of which the store has lost the record: it is not for those who wait already.
+        if (isOther) {
+          this.begin(newSession(0));
+          throw REPLACED;
+        }
         return { state: asked };
       }
     }
@@ -372,8 +465,9 @@ export class KnownSession {
   /** Returns a state of the user's that the record of a refused session does not know, if there is one. */
   async otherState({ used, refused }: FleetRecord, signal: AbortSignal): Promise<unknown> {
     const { state } = this;
+    const epoch = state?.epoch;
     const other = await state?.ask(signal);
-    if (state === undefined || other === undefined) return undefined;
+    if (state === undefined || other === undefined || epoch !== state.epoch) return undefined;
     const digest = digestOf(other);
     return digest === refused?.digest || used.includes(digest) || state.hasUsed(other) ? undefined : other;
   }
@@ -434,10 +528,6 @@ export class KnownSession {
     }
   }
 
-  #isIdentity(session: Session | undefined): boolean {
-    return this.#identity !== undefined && isSameSession(this.#identity, session);
-  }
-
   /**
    * Whether a record goes on from the state of this process, though it has another identity: while the store had lost the
    * record, another process has begun it anew from the source. A sign-in is never that: its generation is not 0.
@@ -454,9 +544,8 @@ export class KnownSession {
 
   #mayPresentFirst(): boolean {
     const { state } = this;
-    if (state === undefined) return false;
-    if (this.isUnpublished || state.isUnsaved) return true;
-    return state.source.load === undefined && this.#isRecent();
+    if (state === undefined || !this.#isRecent()) return false;
+    return this.isUnpublished || state.isUnsaved || state.source.load === undefined;
   }
 
   /** Whether the record was never seen, or so lately that it would still be there if the session had been signed out. */
@@ -481,13 +570,7 @@ export class KnownSession {
   }
 }
 
-/**
- * Whether two records are of one session. Generation 0 is that of a record which was begun from the source of the grant: two
- * of them, of which the store has lost one, are of the same sign-in.
- */
-export function isSameSession(one: Session | undefined, other: Session | undefined): boolean {
-  return one?.generation === other?.generation && (one?.id === other?.id || one?.generation === 0);
-}
+function nothing(): void {}
 
 /** Finds a token in a record by its value. */
 export function tokenIn(

@@ -13,11 +13,10 @@ import { MAY_NOT_START, NOBODY, startMint } from "../core/mint.ts";
 import { pauseAfter } from "../core/storm-guard.ts";
 import { ENDED, REPLACED } from "../core/supply.ts";
 import { digestOf, remembered } from "../core/state.ts";
-import { isSameSession } from "./known-session.ts";
 import { StoreFault } from "./link.ts";
 import { adopted, storedToken, targetIn, withTargetRecord } from "./record.ts";
 import { storedFailure } from "./shared-failure.ts";
-import type { MintResult, RunningMint } from "../core/mint.ts";
+import type { LoadedState, MintResult, RunningMint } from "../core/mint.ts";
 import type { Obtained, TokenNeed } from "../core/supply.ts";
 import type { Session } from "../core/types.ts";
 import type { KnownSession } from "./known-session.ts";
@@ -63,18 +62,28 @@ export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
   }
   const startedAt = clock.monotonic();
   const { served, state } = session;
+  // What the user's function returns may be of a sign-in that came between. The record tells.
+  const confirmed = async <T extends LoadedState | undefined>(loaded: T): Promise<T> => {
+    if (loaded !== undefined && "state" in loaded && digestOf(loaded.state) !== digestOf(lease.record.state)) {
+      await lease.renew({ ...lease.record, state: loaded.state });
+    }
+    return loaded;
+  };
   const mint = start(leader, {
     // A sign-in may have come between: its state is not for this mint.
     load:
       state &&
-      ((signal: AbortSignal) =>
-        session.isCurrent(served) ? session.load(lease.record, signal) : Promise.reject(REPLACED)),
-    loadOther: state && ((refused: unknown, signal: AbortSignal) => state.loadOther(refused, signal)),
-    mayStart: () => lease.mayStart(),
+      (async (signal: AbortSignal) => {
+        if (!session.isCurrent(served)) throw REPLACED;
+        return confirmed(await session.load(lease.record, signal));
+      }),
+    loadOther:
+      state && (async (refused: unknown, signal: AbortSignal) => confirmed(await state.loadOther(refused, signal))),
+    mayStart: () => lease.mayStart() && session.isCurrent(served),
   });
   waits.follow(mint, !session.isStateful);
   let hasLeft = false;
-  const landing = session.track(
+  const landing = session.mints(
     mint.result.then(async (result) => {
       const token = await new Landing(leader, lease, result, served).land();
       const late = { cause: need.cause, duration: clock.monotonic() - startedAt };
@@ -252,7 +261,7 @@ class Landing {
       if (seen?.kind === "unreadable") throw new StoreFault(seen.why);
       let next = record;
       if (seen?.kind === "record") {
-        const isSame = isSameSession(seen.record.session, this.#lease.record.session);
+        const isSame = session.isOf(this.#lease.record.session, seen.record);
         const relation = isSame ? "ours" : session.relationOf(seen.record);
         if (!isSame && this.#hasPresented(seen.record)) {
           const result = await session.swap(seen.version, this.#continued(seen.record));

@@ -21,6 +21,8 @@ import type { SwapResult } from "./store.ts";
  * mint would run past the end of the lease.
  */
 const TOO_LATE = 0.8;
+/** Milliseconds after a heartbeat that failed before the next one. */
+const AFTER_FAILURE = 1000;
 
 /** The lease of one process. */
 export class Lease {
@@ -70,9 +72,14 @@ export class Lease {
     return !this.#isEnded && Math.max(now.wall - wall, now.monotonic - monotonic) < this.#fleet.duration * TOO_LATE;
   }
 
-  /** Changes what the record holds, from the next heartbeat on. */
-  update(record: FleetRecord): void {
+  /** Renews the lease at once, with another content. It finds out whether another process has replaced it. */
+  async renew(record: FleetRecord): Promise<void> {
     this.#record = record;
+    await this.#heartbeat;
+    this.#timer?.cancel();
+    if (this.#isEnded) return;
+    this.#heartbeat = this.#sendHeartbeat().catch(() => this.#scheduleHeartbeat(true));
+    await this.#heartbeat;
   }
 
   /** Ends the lease with a record. The swap is refused if another process has taken the lease. */
@@ -122,12 +129,14 @@ export class Lease {
     return encode(this.#key, seals[0]!, record, { clock, ttls });
   }
 
-  #scheduleHeartbeat(): void {
+  #scheduleHeartbeat(hasFailed = false): void {
     if (this.#isEnded) return;
     const { clock, duration } = this.#fleet;
+    // A store that was away for a moment must not cost the lease.
+    const delay = hasFailed ? Math.min(AFTER_FAILURE, duration / 3) : duration / 3;
     this.#timer = clock.setTimeout(() => {
-      this.#heartbeat = this.#sendHeartbeat().catch(() => this.#scheduleHeartbeat());
-    }, duration / 3);
+      this.#heartbeat = this.#sendHeartbeat().catch(() => this.#scheduleHeartbeat(true));
+    }, delay);
   }
 
   async #sendHeartbeat(): Promise<void> {

@@ -40,12 +40,17 @@ export async function signIn(session: KnownSession, response: SignInResponse, fi
   const known = session.known?.record;
   // At once: whatever becomes of the store, nothing of the session before is served any more.
   let identity = nextSession(session.generation, clock.now());
-  session.suspend(identity);
+  const suspended = session.suspend(identity);
   const isUsable = token.expiresAt > clock.now() && token.lifetime.ms > 0;
   const compose = (seen: FleetRecord | undefined): FleetRecord => {
     const before = seen ?? known;
     identity = nextSession(Math.max(session.generation - 1, before?.session?.generation ?? 0), clock.now(), identity);
-    const used = remembered(before?.used ?? [], before?.state === undefined ? [] : [digestOf(before.state)]);
+    // Also what only this process knows: it must not present one of them again after others have signed in and out.
+    const own = session.state?.used ?? [];
+    const used = remembered(
+      [...(before?.used ?? []), ...own],
+      before?.state === undefined ? [] : [digestOf(before.state)],
+    );
     const state = given.next?.state;
     const digest = state === undefined ? undefined : digestOf(state);
     const record: FleetRecord = {
@@ -60,8 +65,11 @@ export async function signIn(session: KnownSession, response: SignInResponse, fi
       ? withTargetRecord(record, fingerprint, { ...NO_TARGET, token: storedToken(token, stored), mints: 1 })
       : record;
   };
-  const { record, version } = await replace(session, "the sign-in could not be stored", compose);
-  session.begin(record.session!);
+  const { stored, counts } = await session.change(() => replace(session, "the sign-in could not be stored", compose));
+  // Another sign-in or a sign-out was called meanwhile. That one counts.
+  if (!counts) return;
+  const { record, version } = stored;
+  session.resume(suspended, record.session!);
   session.remember(record, version);
   if (given.next !== undefined) {
     session.state?.begin({ state: given.next.state, replaced, response: given.response });
@@ -84,17 +92,20 @@ export async function signOut(
   const { clock } = fleet;
   const state = session.state?.current;
   const wasEnded = session.isEnded;
-  session.end(false);
+  let identity = nextSession(session.generation, clock.now());
+  session.end(false, identity);
   if (!wasEnded) settings.notify?.({ name: "signed-out" });
   let left: FleetRecord | undefined;
-  const { record, version } = await replace(session, "the sign-out could not be stored", (seen) => {
+  const compose = (seen: FleetRecord | undefined): FleetRecord => {
     left = seen;
-    const identity = nextSession(Math.max(session.generation, seen?.session?.generation ?? 0), clock.now());
+    identity = nextSession(Math.max(session.generation - 1, seen?.session?.generation ?? 0), clock.now(), identity);
     const ended = seen?.phase === "E" ? seen : { ...seen, ...endedRecord(seen, identity, state) };
     // What is to be revoked stays in the record until it is.
     return revoke ? ended : withoutSecrets(ended);
-  });
-  session.meet(record);
+  };
+  const { stored, counts } = await session.change(() => replace(session, "the sign-out could not be stored", compose));
+  const { record, version } = stored;
+  if (counts) session.end(false, record.session);
   // What a mint in progress brings is revoked when it lands.
   await session.settled(settings.mintTimeout);
   if (!revoke || settings.grant.revoke === undefined) return;

@@ -51,7 +51,7 @@ export function customGrant<State>(options: StatefulCustomGrantOptions<State>): 
 export function customGrant(options: CustomGrantMembers<never> & Repeating): Grant {
   assertOptions("customGrant", options);
   const { mintRetries, ...members } = options;
-  const definition = customDefinition(members as CustomGrantMembers<never>);
+  const definition = customDefinition(members);
   if (mintRetries === undefined) return grantOf(definition);
   const isRepeatable = definition.source === undefined;
   return grantOf({ ...definition, isRepeatable, retry: retrying, mintRetries: count("mintRetries", mintRetries, 0) });

@@ -191,5 +191,5 @@ function isInvalidGrant(error: unknown): error is TokenEndpointError {
 function terminal({ endpointStatus, message, hint, error, errorDescription }: TokenEndpointError): TokenEndpointError {
   const meaning = "the refresh token is expired, revoked or used up, and there is no other: sign in again";
   const more = { hint: hint === undefined ? meaning : `${hint}: ${meaning}`, retryable: false, terminal: true };
-  return new TokenEndpointError(endpointStatus!, message, { error, errorDescription, ...more });
+  return new TokenEndpointError(endpointStatus, message, { error, errorDescription, ...more });
 }

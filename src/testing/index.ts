@@ -2,7 +2,7 @@
  * Tools for tests of code that uses this package: an authorization server and an API on loopback that answer as a test
  * says, a grant without a server, a table of sessions whose saves fail on demand, and a clock that a test moves.
  *
- * They need Node.js and no other package.
+ * They need Node.js, and no package that `remint` itself does not need.
  *
  * @module
  */

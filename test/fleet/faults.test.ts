@@ -272,10 +272,14 @@ describe("damaged records", () => {
   );
 
   test("the store is emptied during a mint: a second process mints, and the first token is not published", async () => {
-    const fleet = fleetUnderTest({ size: 1 });
-    const { processes, clock, grant, store } = fleet;
-    const [second] = processes as [Process];
-    const first = withOwnGrant(fleet, "unpublished");
+    const fleet = fleetUnderTest({ size: 0 });
+    const { clock, store, join } = fleet;
+    // Grants without a user, like client credentials.
+    const [second, first] = [fakeGrant({ key: "orders" }), fakeGrant({ key: "orders" })].map((each) => {
+      Object.defineProperty(each, "signIn", { value: undefined });
+      return join({ grant: each });
+    }) as [Process, Process];
+    const { grant } = second;
     const key = keyOf(first);
     const hold = first.grant.hold();
     const one = first.cache.get();

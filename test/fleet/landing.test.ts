@@ -160,6 +160,26 @@ async function overtaken(
   return { ...fleet, a, b, caller, go: () => gate.resolve() };
 }
 
+test("C14: everything is lost while a process mints for one API: its own mint for another API waits for that answer", async () => {
+  const fleet = sessionFleet(1);
+  const shelf = shelfOf(fleet);
+  const { clock, server, processes } = fleet;
+  const [a] = processes as [SessionProcess];
+  const gate = deferred();
+  a.grant.beforeAnswering = () => gate.promise;
+  const first = watch(a.cache.get());
+  await clock.advance(100);
+  await shelf.clear();
+  const second = watch(a.cache.for({ resource: "https://billing.example" }).get());
+  await clock.advance(2000);
+  expect(server.presented).toEqual(["rt-1-0"]);
+  gate.resolve();
+  await clock.advance(1000);
+  expect([first.state, second.state]).toEqual(["fulfilled", "fulfilled"]);
+  expect(server.presented).toEqual(["rt-1-0", "rt-1-1"]);
+  expect(await shelf.record()).toMatchObject({ phase: "T", state: "rt-1-2" });
+});
+
 describe("the lease is lost", () => {
   test("C14: before anything is sent: nothing is sent, and the process adopts what the other one has published", async () => {
     const { clock, server, a, caller, go } = await overtaken("source");

@@ -377,6 +377,28 @@ describe("a mint in progress in another process", () => {
   });
 });
 
+test("C15: a function returns what a sign-in elsewhere has saved meanwhile: the mint of the session before does not send it", async () => {
+  const fleet = sessionFleet(0);
+  const { clock, server, join, during: wait } = fleet;
+  const table: { saved: string | null } = { saved: fleet.seed };
+  const gate = deferred();
+  const save = (next: string): void => void (table.saved = next);
+  const a = join({ source: () => gate.promise.then(() => table.saved), members: { save } });
+  const b = join({ source: () => table.saved, members: { save } });
+  const alice = watch(a.cache.get());
+  await clock.advance(100);
+  await wait(b.cache.signIn(server.signInResponse()));
+  expect(table.saved).toBe("rt-2-0");
+  gate.resolve();
+  await clock.advance(1000);
+  expect(server.presented).toEqual([]);
+  expect(alice).toMatchObject({ state: "rejected", reason: { code: "ERR_SESSION", status: 503 } });
+  await clock.advance(LIFE);
+  expect((await wait(b.cache.get())).value).toBe("at-2-1");
+  expect((await wait(a.cache.get())).value).toBe("at-2-1");
+  expect(server.presented).toEqual(["rt-2-0"]);
+});
+
 describe("the store fails at a sign-in or a sign-out", () => {
   test("C16: the sign-in rejects, this process serves neither session, and the others serve the one of before", async () => {
     const { clock, server, processes, askAll, during: wait } = sessionFleet(2);
@@ -449,6 +471,23 @@ async function bobSignedIn(size = 2): Promise<SessionFleet & { shelf: Shelf; a: 
   await askAll();
   return { ...fleet, shelf, a, b };
 }
+
+test("C16: a sign-out that could not be stored ends what was signed in before it, and not what is signed in later", async () => {
+  const { clock, server, processes, askAll, during: wait } = sessionFleet(2);
+  const [a, b] = processes as [SessionProcess, SessionProcess];
+  await askAll();
+  a.store.fault = down;
+  // Process a does not know of this sign-in.
+  await wait(b.cache.signIn(server.signInResponse()));
+  await clock.advance(1000);
+  await rejectionOf(wait(a.cache.signOut()));
+  a.store.fault = undefined;
+  await clock.advance(20_000);
+  expect(await rejectionOf(wait(a.cache.get()))).toMatchObject({ code: "ERR_SESSION", status: 401 });
+  await wait(b.cache.signIn(server.signInResponse()));
+  await clock.advance(1100);
+  expect((await wait(a.cache.get())).value).toBe("at-3-0");
+});
 
 describe("a record that was lost, or is there again", () => {
   test("C16: everything is lost, and a fresh process begins with Alice's refresh token: Bob's session takes its place", async () => {
@@ -561,6 +600,28 @@ describe("a record that was lost, or is there again", () => {
     expect(server.presented).toEqual(["rt-1-0"]);
   });
 
+  test("C15: two records that were begun from the source, with states of which neither follows the other, are of two sessions", async () => {
+    const fleet = sessionFleet(0);
+    const shelf = shelfOf(fleet);
+    const { clock, server, join, during: wait } = fleet;
+    const a = join();
+    await wait(a.cache.get());
+    // Another process has signed Bob in and has saved that, and the store has lost it.
+    await shelf.clear();
+    await clock.advance(LIFE);
+    const bob = server.signIn();
+    expect((await wait(join({ source: () => bob }).cache.get())).value).toBe("at-2-1");
+    expect(await shelf.record()).toMatchObject({ gen: 0, state: "rt-2-1" });
+    const alice = [send(a.cache), send(a.cache)];
+    await clock.advance(1000);
+    for (const { tokens, outcome } of alice) {
+      expect(tokens).toEqual([]);
+      expect(outcome).toMatchObject({ state: "rejected", reason: { code: "ERR_SESSION", status: 503 } });
+    }
+    expect((await wait(a.cache.get())).value).toBe("at-2-1");
+    expect(server.presented).toEqual(["rt-1-0", "rt-2-0"]);
+  });
+
   test("C14: two records that were begun from the source, of which one was lost, are of one session", async () => {
     const { clock, server, store, processes, during: wait } = sessionFleet(2);
     const shelf = shelfOf({ store });
@@ -661,7 +722,31 @@ describe("an absent record", () => {
     saved = "rt-1-3";
     await shelf.clear();
     await clock.advance(LIFE);
+    // It may be of another sign-in as well: who waits for the session before does not get what it brings.
+    expect(await rejectionOf(wait(a.cache.get()))).toMatchObject({ code: "ERR_SESSION", retryable: true });
+    expect(server.presented).toEqual(["rt-1-0", "rt-1-1", "rt-1-2"]);
     expect((await wait(a.cache.get())).value).toBe("at-1-4");
+    expect(server.reused).toEqual([]);
+  });
+
+  test("C15: it was lost after a sign-in elsewhere, which the function knows: no request of before carries the new token", async () => {
+    const fleet = sessionFleet(0);
+    const shelf = shelfOf(fleet);
+    const { clock, server, join, during: wait } = fleet;
+    const table = { saved: "rt-1-0" };
+    const members = { save: (next: string) => void (table.saved = next) };
+    const [a, b] = [1, 2].map(() => join({ source: () => table.saved, members })) as [SessionProcess, SessionProcess];
+    await wait(a.cache.get());
+    await clock.advance(LIFE);
+    await wait(b.cache.signIn(server.signInResponse()));
+    await shelf.clear();
+    const alice = [send(a.cache), send(a.cache.for({ resource: "https://billing.example" }))];
+    await clock.advance(1000);
+    for (const { tokens, outcome } of alice) {
+      expect(tokens).toEqual([]);
+      expect(outcome).toMatchObject({ state: "rejected", reason: { code: "ERR_SESSION", status: 503 } });
+    }
+    expect((await wait(a.cache.get())).value).toBe("at-2-1");
     expect(server.reused).toEqual([]);
   });
 
@@ -697,6 +782,115 @@ describe("an absent record", () => {
     fails = false;
     await clock.advance(5000);
     expect((await wait(cache.get())).value).toBe("at-1-1");
+  });
+});
+
+/** Makes the calls of a process to the store take so many milliseconds, in turn. */
+function slow({ clock }: SessionFleet, { store }: SessionProcess, delays: readonly number[]): void {
+  let calls = 0;
+  store.fault = async (swap) => {
+    const delay = delays[calls++ % delays.length]!;
+    await new Promise<void>((resolve) => void clock.setTimeout(resolve, delay));
+    return swap();
+  };
+}
+
+describe("sign-ins and sign-outs of one process at the same time", () => {
+  test("C16: a request that comes while a sign-in is being stored waits for it, and carries its token", async () => {
+    const fleet = sessionFleet(1);
+    const { clock, server, processes, askAll } = fleet;
+    const [a] = processes as [SessionProcess];
+    await askAll();
+    slow(fleet, a, [50]);
+    const signedIn = watch(a.cache.signIn(server.signInResponse()));
+    const bob = send(a.cache);
+    await clock.advance(60);
+    const later = send(a.cache);
+    await clock.advance(1000);
+    expect(signedIn.state).toBe("fulfilled");
+    expect([bob.tokens, later.tokens]).toEqual([["at-2-0"], ["at-2-0"]]);
+  });
+
+  test.each([
+    ["take as long", [50]],
+    ["are slow at first", [200, 10, 10, 10]],
+    ["are slow later", [10, 10, 200, 10]],
+    ["are slow in turn", [200, 10]],
+  ])("C15: two sign-ins, and calls to the store %s: the later one counts, here and elsewhere", async (_, delays) => {
+    const fleet = sessionFleet(2);
+    const { clock, server, processes, askAll, during: wait } = fleet;
+    const [a, b] = processes as [SessionProcess, SessionProcess];
+    await askAll();
+    slow(fleet, a, delays);
+    const bob = watch(a.cache.signIn(server.signInResponse()));
+    await clock.advance(5);
+    const carol = watch(a.cache.signIn(server.signInResponse()));
+    for (let steps = 0; steps < 200; steps++) {
+      // Nobody is served for Bob, who was signed in no more when the second call returned.
+      expect(a.cache.peek()?.value ?? "at-3-0").toBe("at-3-0");
+      await clock.advance(10);
+    }
+    expect([bob.state, carol.state]).toEqual(["fulfilled", "fulfilled"]);
+    a.store.fault = undefined;
+    expect((await wait(a.cache.get())).value).toBe("at-3-0");
+    await clock.advance(LIFE);
+    expect((await wait(a.cache.get())).value).toBe("at-3-1");
+    await rejectionOf(wait(b.cache.get()));
+    expect((await wait(b.cache.get())).value).toBe("at-3-1");
+    expect(server.presented).toEqual(["rt-1-0", "rt-3-0"]);
+  });
+
+  test.each([
+    ["take as long", [50]],
+    ["are slow at first", [200, 10, 10, 10]],
+    ["are slow later", [10, 10, 200, 10]],
+    ["are slow in turn", [200, 10]],
+  ])("C16: a sign-in and then a sign-out, and calls to the store %s: the session is over", async (_, delays) => {
+    const fleet = sessionFleet(2);
+    const { clock, server, processes, askAll, during: wait } = fleet;
+    const [a, b] = processes as [SessionProcess, SessionProcess];
+    await askAll();
+    slow(fleet, a, delays);
+    const bob = watch(a.cache.signIn(server.signInResponse()));
+    await clock.advance(5);
+    const out = watch(a.cache.signOut());
+    for (let steps = 0; steps < 200; steps++) {
+      expect(a.cache.peek()).toBeUndefined();
+      await clock.advance(10);
+    }
+    expect([bob.state, out.state]).toEqual(["fulfilled", "fulfilled"]);
+    a.store.fault = undefined;
+    expect(server.revoked).toContain("rt-2-0");
+    await clock.advance(LIFE);
+    for (const { cache } of [a, b]) {
+      expect(await rejectionOf(wait(cache.get()))).toMatchObject({ code: "ERR_SESSION", status: 401 });
+    }
+  });
+
+  test.each([
+    ["take as long", [50]],
+    ["are slow at first", [200, 10, 10, 10]],
+    ["are slow later", [10, 10, 200, 10]],
+    ["are slow in turn", [200, 10]],
+  ])("C16: a sign-out and then a sign-in, and calls to the store %s: the new session is served", async (_, delays) => {
+    const fleet = sessionFleet(2);
+    const { clock, server, processes, askAll, during: wait } = fleet;
+    const [a] = processes as [SessionProcess];
+    await askAll();
+    slow(fleet, a, delays);
+    const out = watch(a.cache.signOut());
+    await clock.advance(5);
+    const bob = watch(a.cache.signIn(server.signInResponse()));
+    for (let steps = 0; steps < 200; steps++) {
+      expect(a.cache.peek()?.value ?? "at-2-0").toBe("at-2-0");
+      await clock.advance(10);
+    }
+    expect([out.state, bob.state]).toEqual(["fulfilled", "fulfilled"]);
+    a.store.fault = undefined;
+    expect((await wait(a.cache.get())).value).toBe("at-2-0");
+    expect(server.revoked.toSorted()).toEqual(["at-1-1", "rt-1-1"]);
+    await clock.advance(LIFE);
+    expect((await wait(a.cache.get())).value).toBe("at-2-1");
   });
 });
 

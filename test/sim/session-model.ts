@@ -288,7 +288,8 @@ export class SessionModel implements Model<World> {
     const before = world.store;
     const isReplayed = before?.replayed === true;
     act.breaks("ends", before?.phase === "E" && !isReplayed);
-    if (before?.phase === "R" && !isReplayed) {
+    // The refusal of an earlier session says nothing of this one.
+    if (before?.phase === "R" && !isReplayed && before.gen >= me.gen) {
       act.breaks(
         "ends",
         record.state === before.refused || before.used.includes(record.state) || record.gen <= before.gen,

@@ -220,12 +220,14 @@ export class Actor {
   base(older?: SharedRecord): SharedRecord {
     const { me, scenario } = this;
     const isOwed = me.unpublished !== 0 || me.unsaved !== 0;
-    const mayPresent = this.isRecent && (isOwed || (scenario.source === "string" && me.refusal === 0));
+    const isRefused = me.state === me.refusal && me.refusal !== 0;
+    const mayPresent = this.isRecent && !isRefused && (isOwed || scenario.source === "string");
     const state = mayPresent || this.is("memoryBeforeTheSource") ? me.state : 0;
     const identity = me.sid === 0 ? { gen: 0, sid: this.newNumber() } : { gen: me.gen, sid: me.sid };
     const used =
       older === undefined ? me.used : [...new Set([...me.used, ...older.used])].toSorted((one, other) => one - other);
-    const isLater = older !== undefined && this.world.row !== 0 && older.used.includes(this.world.row);
+    const isKnown = older !== undefined && this.world.row !== 0 && older.used.includes(this.world.row);
+    const isLater = isKnown && older.state !== me.refusal;
     return { ...NO_RECORD, ...identity, state: state === 0 && isLater ? older.state : state, used };
   }
 
@@ -363,7 +365,7 @@ export class Actor {
     this.breaks("ended", me.knowsEnded.includes(token.family) || me.standing === "ended");
     this.breaks("person", me.standing === "void" || this.world.families[token.family]?.rejected === true);
     const { signing } = me;
-    this.breaks("ended", signing !== undefined && signing.kind !== "in");
+    this.breaks("ended", signing?.kind === "out");
     this.breaks("person", signing?.kind === "in" && token.family !== familyOf(signing.state));
   }
 

@@ -89,6 +89,8 @@ class SessionRun {
   row: string | undefined;
   store: Store;
   failing = { save: 0, hang: 0, source: 0, lost: 0, bad: 0 };
+  /** How often the store has lost the record. */
+  losses = 0;
   slow = 0;
   mints = 0;
   /** Access tokens up to this number are rejected by the API. */
@@ -322,6 +324,7 @@ class SessionRun {
     if (version !== undefined) await this.store.swap(this.#key, version, undefined, 1);
     // The note of a sign-out is gone too.
     for (const family of this.families) family.endedAt = undefined;
+    this.losses++;
     this.count("flush");
   }
 
@@ -517,11 +520,13 @@ class Instance {
     const ended = this.#end("the user wants it to end");
     this.isSigningOut = true;
     run.count("sign-out");
+    const { losses } = run;
     try {
       await this.cache.signOut();
       // The user's program forgets the session.
       if (run.row !== undefined && ended.includes(run.familyOf(run.row))) run.row = undefined;
-      for (const family of ended) family.endedAt ??= run.clock.monotonic();
+      // Unless the store has lost the note of it meanwhile.
+      if (run.losses === losses) for (const family of ended) family.endedAt ??= run.clock.monotonic();
     } catch (error) {
       if (!isRemintError(error)) run.violated(`C16: signOut rejected with ${String(error)}`);
       run.count("sign-out failed");
