@@ -371,7 +371,8 @@ export class CacheState implements PolicyHalf, SupplyMember {
       timer.cancel();
       signal?.removeEventListener("abort", leave);
     }
-    if (this.#isOfOtherSession(entry.token)) throw REPLACED.toError();
+    const { session } = entry.token;
+    if (session !== undefined && !this.#supply.serves(session)) throw this.#overWith.toError();
     if (token === undefined || this.#isRejected(flight, token)) return this.peek() ?? this.get({ signal });
     // A new token serves those who waited for it, also when it is not to be cached. `peek` would begin the next mint then.
     const cached = this.#validEntry()?.token;

@@ -436,8 +436,10 @@ export class KnownSession {
    * @throws {Failure} When the function has a state that is not known to be of this session.
    */
   async load(record: FleetRecord, signal: AbortSignal): Promise<LoadedState> {
-    if (record.state !== undefined) return { state: record.state };
     const { state } = this;
+    // Another mint of this process may have used the state up since the lease was asked for.
+    if (record.state !== undefined && !this.hasUsed(record)) return { state: record.state };
+    if (record.state !== undefined && state?.current !== undefined) return { state: state.current };
     if (state === undefined) return { isNobody: true };
     const own = state.current;
     if (state.source.load !== undefined) {
@@ -453,6 +455,7 @@ export class KnownSession {
         // It may be of another sign-in, of which the store has lost the record: it is not for those who wait already.
         if (isOther) {
           this.begin(newSession(0));
+          this.settings.notify?.({ name: "session-replaced", isEnded: false });
           throw REPLACED;
         }
         return { state: asked };

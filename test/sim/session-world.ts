@@ -574,6 +574,8 @@ class Instance {
       if (isLost) throw Object.assign(new Error("connection reset"), { code: "ECONNRESET" });
       if (next === undefined) {
         run.count("refused");
+        // Whoever comes next belongs to the session that then is, also if no caller was told of the refusal.
+        this.#known = undefined;
         throw new TokenEndpointError(400, "the refresh token is used up", { error: "invalid_grant", terminal: true });
       }
       // After the cut nobody reads the answer.
