@@ -1,19 +1,21 @@
 /**
  * The token pool: one cache per user, tenant or scope, in a bounded number (C13).
  *
- * What the caches of a pool share is in `pool-guard.ts`, one cache in `token-cache.ts`.
+ * What the caches of a pool share is in `rejections.ts`, `failures.ts` and `mint-queue.ts`, one cache in `token-cache.ts`.
  *
  * @module
  */
 import { systemClock } from "../base/clock.ts";
 import { RemintError } from "../base/errors.ts";
 import { assertClock, assertFunction, assertOptions, count, duration, optionError } from "../base/options.ts";
+import { PoolFailures } from "./failures.ts";
 import { withPoolKey } from "./options.ts";
-import { PoolGuard } from "./pool-guard.ts";
+import { MintQueue } from "./mint-queue.ts";
+import { EvidenceAccounts } from "./rejections.ts";
 import { isPooledCache } from "./token-cache.ts";
 import { policyHalf } from "./types.ts";
 import type { Clock } from "../base/clock.ts";
-import type { PooledCache } from "./token-cache.ts";
+import type { PooledCache, PoolShare } from "./token-cache.ts";
 import type { CloseOptions, CloseReport, SignInResponse, SignOutOptions, TokenCache } from "./types.ts";
 
 /** The options of `createTokenPool`. */
@@ -126,7 +128,7 @@ class LruTokenPool implements TokenPool {
   readonly #maxSize: number;
   readonly #idleTtl: number;
   readonly #clock: Clock;
-  readonly #share: PoolGuard;
+  readonly #share: PoolShare;
   /** In order of use: the first is the least recently used. */
   readonly #entries = new Map<string, Entry>();
   /**
@@ -145,7 +147,11 @@ class LruTokenPool implements TokenPool {
     this.#maxSize = maxSize;
     this.#idleTtl = idleTtl;
     this.#clock = clock;
-    this.#share = new PoolGuard(clock);
+    this.#share = {
+      accounts: new EvidenceAccounts(clock),
+      failures: new PoolFailures(clock),
+      mints: new MintQueue(),
+    };
   }
 
   get size(): number {

@@ -2,7 +2,7 @@
  * The token cache: the current token of one grant, the callers that wait for it, and what a rejection of it means.
  *
  * Not here: how a token is obtained (`supply.ts`, `mint.ts`), when it expires (`expiry.ts`), what one rejected request
- * does next (`renewal.ts`), whether a rejection may cost a mint (`storm-guard.ts`). Nothing in this file knows an HTTP
+ * does next (`renewal.ts`), whether a rejection may cost a mint (`rejections.ts`). Nothing in this file knows an HTTP
  * client: those go through `policy/request-policy.ts`.
  *
  * @module
@@ -19,7 +19,7 @@ import { isRunning, mintedBefore, NOBODY } from "./mint.ts";
 import { cacheSettings } from "./options.ts";
 import { TokenRenewal } from "./renewal.ts";
 import { Flight } from "./single-flight.ts";
-import { isSameToken, StormGuard } from "./storm-guard.ts";
+import { EvidenceAccounts, isSameToken, Rejections } from "./rejections.ts";
 import { CLOSED, ENDED, noSessionError, REPLACED } from "./supply.ts";
 import { targetOf } from "./target.ts";
 import { policyKey } from "./types.ts";
@@ -27,8 +27,9 @@ import type { FailurePhase, PoolFailures } from "./failures.ts";
 import type { Target } from "./grant.ts";
 import type { CacheSettings, TokenCacheOptions } from "./options.ts";
 import type { RenewalHost } from "./renewal.ts";
-import type { SharedGuard, TokenIdentity } from "./storm-guard.ts";
-import type { Obtained, SupplyMember, TokenNeed, TokenSupply } from "./supply.ts";
+import type { MintQueue } from "./mint-queue.ts";
+import type { Answer, Place, TokenIdentity } from "./rejections.ts";
+import type { Obtained, Obtaining, SupplyMember, TokenNeed, TokenSupply } from "./supply.ts";
 import type {
   AccessToken,
   CloseOptions,
@@ -69,8 +70,11 @@ export function createTokenCache(options: TokenCacheOptions): TokenCache {
 
 /** What the caches of a pool share (C13). */
 export interface PoolShare {
-  readonly guard: SharedGuard;
+  /** The evidence about the APIs. */
+  readonly accounts: EvidenceAccounts;
   readonly failures: PoolFailures;
+  /** The mints that wait for their turn, by endpoint and client. */
+  readonly mints: MintQueue;
 }
 
 /**
@@ -108,7 +112,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
   #share: PoolShare | undefined;
   #poolKey = "";
   #failures: FailureMemory;
-  #guard: StormGuard;
+  #rejections: Rejections;
   #entry: CachedToken | undefined;
   /** The last token that was obtained, cached or not. */
   #lastToken: AccessTokenRecord | undefined;
@@ -140,7 +144,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     this.rules = targeted?.rules ?? settings.rules;
     this.#supply = targeted === undefined ? settings.supply : settings.supply.for(targeted.target);
     this.#failures = new FailureMemory(clock);
-    this.#guard = new StormGuard(clock);
+    this.#rejections = this.#newRejections(new EvidenceAccounts(clock));
     // The user's token is for the grant's own target.
     this.#seed = targeted === undefined ? settings.seed : undefined;
     this.#supply.join(this);
@@ -233,6 +237,8 @@ export class CacheState implements PolicyHalf, SupplyMember {
     this.#closed = true;
     this.#entry = undefined;
     this.#lastToken = undefined;
+    // Its mint has no outcome any more. The other caches of the pool must not wait for it.
+    this.#rejections.uncharge(false);
     this.#abandon?.(CLOSED);
   }
 
@@ -244,6 +250,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     this.#charged = undefined;
     this.#failures.clear(false);
     this.#overWith = how === "ended" ? ENDED : how === "nobody" ? NOBODY : REPLACED;
+    if (this.#flight === undefined || this.#flight.session !== undefined) this.#rejections.uncharge(false);
     // Callers that wait under no known session belong to the one that now is.
     if (this.#flight?.session === undefined) return;
     const abandon = this.#abandon;
@@ -270,26 +277,36 @@ export class CacheState implements PolicyHalf, SupplyMember {
   }
 
   get onTrial(): boolean {
-    return this.#guard.onTrial;
+    return this.#rejections.onTrial(this.#entry?.token);
   }
 
   accepted(token: AccessToken, target: RequestTarget): void {
-    this.#guard.accepted(token as AccessTokenRecord, target);
-    if (this.#guard.isClear) this.#supply.accepted?.(token.value);
+    const wasClear = this.#rejections.isClear;
+    this.#rejections.accepted(token as AccessTokenRecord, target);
+    // A process that was not charged knows nothing about the APIs that rejected the tokens of others.
+    if (!wasClear && this.#rejections.isClear) this.#supply.accepted?.(token.value);
   }
 
   rejected(rejected: AccessToken, target: RequestTarget): Renewal | undefined {
     if (this.#closed) return undefined;
     const token = rejected as AccessTokenRecord;
+    const host = this.#renewalHost();
     const flightsBefore = this.#flightCount;
     const entry = this.#validEntry();
-    const hasOther = entry !== undefined && entry.token.value !== token.value;
-    // A renewal costs nothing when there is another token, a flight, or a remembered failure. It is then not charged
-    // (C8).
-    if (this.#isOfOtherSession(token)) return new TokenRenewal(this.#renewalHost(), token, target, flightsBefore);
-    const costsMint = !hasOther && this.#flight === undefined && this.#activeFailure() === undefined;
-    if (!hasOther && !this.#reject(token, target, costsMint)) return undefined;
-    return new TokenRenewal(this.#renewalHost(), token, target, flightsBefore);
+    const hasOther = entry !== undefined && entry.token.value !== token.value && !this.#isBeingReplaced(entry);
+    if (hasOther || this.#isOfOtherSession(token)) return new TokenRenewal(host, token, target, flightsBefore);
+    // A renewal costs nothing when there is a flight or a remembered failure. It is then not charged (C8).
+    if (this.#flight !== undefined || this.#activeFailure() !== undefined) {
+      if (entry?.token.value === token.value) this.#setAside(token, target, this.#flight !== undefined);
+      return new TokenRenewal(host, token, target, flightsBefore);
+    }
+    const answer = this.#ask(token, target);
+    if (answer === "refused") return undefined;
+    return new TokenRenewal(host, token, target, flightsBefore, answer === "granted" ? undefined : answer);
+  }
+
+  rejectedAgain(token: AccessToken, target: RequestTarget): void {
+    this.#rejections.rejectedAgain(token as AccessTokenRecord, target);
   }
 
   skipped(reason: SkipReason, url: string): void {
@@ -314,7 +331,11 @@ export class CacheState implements PolicyHalf, SupplyMember {
       target: [grant.server.target, this.target?.fingerprint ?? ""].join(" "),
     };
     this.#failures = new FailureMemory(clock, server && share.failures.viewOf(server, key));
-    this.#guard = new StormGuard(clock, share.guard);
+    this.#rejections = this.#newRejections(share.accounts);
+  }
+
+  #newRejections(accounts: EvidenceAccounts): Rejections {
+    return new Rejections(this.#settings.clock, accounts, (token, site) => this.#granted(token, site));
   }
 
   /** Whether a token belongs to a session in whose place there is another. */
@@ -393,9 +414,9 @@ export class CacheState implements PolicyHalf, SupplyMember {
     const need = { ...this.#need(cause, unwanted, rejected), mustBeFresh };
     this.#seed = undefined;
     this.#charged = undefined;
-    this.#guard.begun();
+    this.#rejections.begun();
     const { session } = this.#supply;
-    const obtaining = this.#supply.obtain(need);
+    const obtaining = this.#obtain(need);
     const promise: Promise<AccessTokenRecord> = obtaining.promise.then(
       (obtained) =>
         obtained === undefined ? this.#onUnchanged(flight, begin) : this.#onObtained(flight, obtained, begin),
@@ -407,6 +428,18 @@ export class CacheState implements PolicyHalf, SupplyMember {
     this.#flight = flight;
     this.#abandon = (reason) => obtaining.abandon(reason);
     return flight;
+  }
+
+  /** In a pool, mints at one endpoint take turns. */
+  #obtain(need: TokenNeed): Obtaining {
+    const { server } = this.#settings.grant;
+    if (server === undefined || this.#share === undefined) return this.#supply.obtain(need);
+    return this.#share.mints.run(server, (hasWaited) => {
+      // The server may have been found to be down while this mint waited for its turn.
+      const failure = hasWaited && need.seed === undefined ? this.#activeFailure() : undefined;
+      if (failure === undefined) return this.#supply.obtain(need);
+      return { promise: Promise.reject(failure.asKnown()), hold: () => {}, abandon: () => {} };
+    });
   }
 
   #need(cause: MintCause, unwanted: readonly string[], rejected: ReadonlySet<string>): Omit<TokenNeed, "mustBeFresh"> {
@@ -459,8 +492,9 @@ export class CacheState implements PolicyHalf, SupplyMember {
     this.#endFlight(flight);
     this.#failures.clear(obtained.adopted !== true && obtained.seeded !== true);
     const { expiresAt } = token;
+    if (obtained.adopted) this.#rejections.uncharge(false);
+    this.#rejections.landed(token);
     if (obtained.adopted) {
-      this.#guard.refund();
       this.#settings.notify?.({ name: "adopted", cause, duration, expiresAt });
     } else {
       this.#settings.notify?.({ name: "minted", cause, duration, expiresAt, repeated: last === token.value });
@@ -478,7 +512,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     // Callers that waited under no known session belong to the one that has begun.
     if (failure === REPLACED && flight.session === undefined) return this.#startNextFlight(flight, begin);
     if (this.#closed || isOver || failure === REPLACED || failure === CLOSED) throw failure;
-    this.#guard.failed();
+    this.#rejections.uncharge(failure.retryable);
     const servedStale = this.#phase() !== "expired";
     this.#failures.remember(failure, begin.phase, begin.at);
     // Nothing has failed: there is nobody for whom a token could be had, or nothing was tried.
@@ -566,37 +600,49 @@ export class CacheState implements PolicyHalf, SupplyMember {
     this.#settings.notify?.({ name: "invalidated" });
   }
 
-  /**
-   * Forgets a rejected token by value. The token is kept until the next flight ends if its origin has uncleared
-   * charges, or if nothing can be minted now: one broken API must not take the token from the others (C6).
-   *
-   * @returns `false` when the storm guard refuses. The token is kept then.
-   */
-  #reject(token: TokenIdentity, target: RequestTarget, costsMint: boolean): boolean {
-    const keep = this.#guard.doubts(target) || (!costsMint && this.#flight === undefined);
-    if (costsMint && !this.#charge(token, target)) return false;
-    if (!keep) this.#forget(token.value);
-    else if (this.#entry?.token.value === token.value) this.#entry.keepAfterRejection();
-    return true;
+  /** Asks for a mint that replaces a rejected token, once for all requests that were rejected with it (C8). */
+  #ask(token: AccessTokenRecord, { origin, path }: RequestTarget): Answer {
+    if (isSameToken(this.#charged, token)) return "granted";
+    const isQuiet = this.#supply.refuses?.(token.value) === true;
+    const answer = isQuiet ? "refused" : this.#rejections.ask(token, { origin, path });
+    if (answer === "refused") this.#settings.notify?.({ name: "renewal-refused", origin, path });
+    if (answer === "granted") this.#granted(token, { origin, path });
+    return answer;
   }
 
-  /** Charges the storm guard for replacing a token, once for all requests that were rejected with it. */
-  #charge(token: TokenIdentity, { origin, path }: RequestTarget): boolean {
-    if (isSameToken(this.#charged, token)) return true;
-    const refused = this.#supply.refuses?.(token.value) === true;
-    const charged = !refused && this.#guard.charge(token, { origin, path });
-    if (charged) this.#charged = { value: token.value, flight: token.flight };
-    this.#settings.notify?.({ name: charged ? "rejected" : "renewal-refused", origin, path });
-    return charged;
+  /** A mint may replace this token. The next call for a token begins it, if no request does so before. */
+  #granted(token: TokenIdentity, { origin, path }: RequestTarget): void {
+    this.#charged = { value: token.value, flight: token.flight };
+    this.#settings.notify?.({ name: "rejected", origin, path });
+    if (this.#entry?.token.value === token.value) this.#setAside(token, { origin, path }, true);
+  }
+
+  /**
+   * Takes a rejected token away by value. It is kept until the next flight ends where its API is in doubt, or where nothing
+   * can be minted now: one broken API must not take the token from the others (C6).
+   */
+  #setAside(token: TokenIdentity, target: RequestTarget, canMint: boolean): void {
+    if (!canMint || this.#rejections.doubts(target)) this.#entry?.keepAfterRejection();
+    else this.#forget(token.value);
+  }
+
+  /** Whether a token is known to be rejected and another is on its way: it is offered to nobody who was rejected. */
+  #isBeingReplaced(entry: CachedToken): boolean {
+    return entry.keptAfterRejection && this.#flight !== undefined;
   }
 
   #renewalHost(): RenewalHost {
     return {
-      current: () => this.#validEntry(),
+      clock: this.#settings.clock,
+      mintTimeout: this.#settings.mintTimeout,
+      current: () => {
+        const entry = this.#validEntry();
+        return entry === undefined || this.#isBeingReplaced(entry) ? undefined : entry;
+      },
       flight: () => this.#flight,
       begin: (values, mustBeFresh) => this.#startFlight("rejected", values, mustBeFresh),
-      charge: (token, target) => this.#charge(token, target),
-      reject: (token, target, costsMint) => this.#reject(token, target, costsMint),
+      ask: (token, target) => this.#ask(token, target),
+      leave: (place: Place) => this.#rejections.leave(place),
       failure: () => this.#activeFailure(),
       isOfOtherSession: (token) => this.#isOfOtherSession(token),
     };

@@ -378,6 +378,8 @@ export interface PolicyHalf {
    * @returns `undefined` when the storm guard refuses: nothing has changed, and the answer goes to the caller.
    */
   rejected(token: AccessToken, target: RequestTarget): Renewal | undefined;
+  /** Reports a 401 for a token that was minted after the request's first rejection. The answer goes to the caller. */
+  rejectedAgain(token: AccessToken, target: RequestTarget): void;
   /** Reports that a request was sent without a token. */
   skipped(reason: SkipReason, url: string): void;
 }

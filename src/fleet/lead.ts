@@ -10,7 +10,7 @@
  */
 import { delayAfter, Failure } from "../core/failures.ts";
 import { MAY_NOT_START, NOBODY, startMint } from "../core/mint.ts";
-import { pauseAfter } from "../core/storm-guard.ts";
+import { pauseAfter } from "../core/rejections.ts";
 import { ENDED, REPLACED } from "../core/supply.ts";
 import { digestOf, remembered } from "../core/state.ts";
 import { StoreFault } from "./link.ts";

@@ -9,7 +9,7 @@
  * asks for a DPoP nonce (`dpop-sends.ts`).
  *
  * Not here: what a client implements (`client-seam.ts`), which cache a request uses (`choose-cache.ts`), and whether a
- * rejection may cost a mint (`core/storm-guard.ts`).
+ * rejection may cost a mint (`core/rejections.ts`).
  *
  * @module
  */
@@ -210,14 +210,17 @@ class PossibleRejection<Request extends PolicyRequest, Answer> {
 
   async #lastOutcome(token: AccessToken, outcome: Outcome<Answer>): Promise<Outcome<Answer>> {
     let renewal: Renewal | undefined;
-    for (let isFinal = false; ;) {
+    for (let isFinal = false, isNew = false; ;) {
       const verdict = await this.#judge(outcome.answer);
       if (verdict === "accepted" && this.#half.onTrial) this.#half.accepted(token, targetOf(this.#request.url));
+      // The token that was rejected before has proved nothing by being rejected once more.
+      if (verdict === "rejected" && isFinal && isNew) this.#half.rejectedAgain(token, targetOf(this.#request.url));
       if (verdict !== "rejected" || isFinal) return outcome;
       // The rejection is reported even if the request cannot be sent again (Q6).
       renewal = this.#reportRejection(renewal, token);
       if (renewal === undefined || !mayResend(this.#request, this.#client)) return outcome;
       const renewed = await this.#renew(renewal, outcome.answer);
+      isNew = renewed.token !== token;
       token = renewed.token;
       isFinal = renewed.final;
       outcome = await this.#resend(token);

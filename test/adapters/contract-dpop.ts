@@ -99,6 +99,7 @@ export const dpopCases: readonly Case[] = [
     name: "RFC 9449 section 9: a server that asks for a new nonce every time gets two sends, and its 401 goes to the caller",
     async run(world) {
       const { api, tokens, call } = await boundClient(world);
+      policyHalf(tokens).accepted(await tokens.get(), { origin: world.api.origin, path: "/" });
       let nonces = 0;
       world.api.respondAlways(() => ({
         status: 401,

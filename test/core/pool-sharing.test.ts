@@ -6,12 +6,21 @@ import {
   RemintError,
   TokenEndpointError,
   type InitialToken,
+  type TokenCache,
 } from "../../src/index.ts";
+import { withToken } from "../../src/policy/request-policy.ts";
 import { manualClock } from "../../src/testing/index.ts";
-import { fakeServerGrant, ORIGIN, rejectionOf, TARGET } from "./cache-under-test.ts";
+import { client } from "../policy/hand-made-client.ts";
+import { fakeServerGrant, ORIGIN, rejectionOf, settle, TARGET } from "./cache-under-test.ts";
 import { poolUnderTest, rejectedRequest } from "./pool-under-test.ts";
 
 const down = (): TokenEndpointError => new TokenEndpointError(503, "down");
+
+/** Sends a request to an API that accepts only some tokens, and returns the last status. */
+async function statusOf(cache: TokenCache, accepts: (value: string) => boolean): Promise<number> {
+  const { seam } = client((value) => ({ status: accepts(value!) ? 200 : 401 }));
+  return (await withToken(cache, { url: ORIGIN + TARGET.path }, seam)).status;
+}
 
 const storedToken = async (): Promise<InitialToken> => ({ access_token: "stored", expires_in: 60 });
 
@@ -159,41 +168,67 @@ describe("C13: what the caches of a pool share", () => {
     expect((await pool.get("d").get()).value).toBe("fake-1");
   });
 
-  test("C13: 10,000 users of an API that rejects every token get three renewals, then one a second for the pool", async () => {
+  test("C13: 10,000 users of an API that rejects every token: eight renewals, then one a second for the pool", async () => {
     const { pool, clock, mints } = poolUnderTest();
     const users = 10_000;
-    let renewed = 0;
-    for (let user = 0; user < users; user++) {
-      if ((await rejectedRequest(pool.get(`user ${user}`))) === "renewed") renewed++;
-    }
-    expect(renewed).toBe(3);
-    expect(mints()).toBe(users + 3);
-    for (let second = 0; second < 5; second++) {
+    const statuses: Promise<number>[] = [];
+    const caches = Array.from({ length: users }, (_, user) => pool.get(`user ${user}`));
+    for (const cache of caches) await cache.get();
+    for (const cache of caches) statuses.push(statusOf(cache, () => false));
+    await settle();
+    expect(mints()).toBe(users + 8);
+    for (let second = 1; second <= 5; second++) {
       await clock.advance(1000);
-      for (let user = 0; user < 20; user++) {
-        if ((await rejectedRequest(pool.get(`user ${9000 + user}`))) === "renewed") renewed++;
-      }
+      for (const cache of caches.slice(9000, 9020)) statuses.push(statusOf(cache, () => false));
+      await settle();
+      expect(mints()).toBeGreaterThan(users + 8);
+      expect(mints()).toBeLessThanOrEqual(users + 8 + second);
     }
-    expect(renewed).toBe(3 + 5);
+    await clock.advance(10_000);
+    expect(new Set(await Promise.all(statuses))).toEqual(new Set([401]));
+    expect(mints()).toBeLessThanOrEqual(users + 8 + 15);
   });
 
-  test("C13: one accepted token opens the origin again for all keys", async () => {
-    const { pool } = poolUnderTest();
-    for (const key of ["a", "b", "c"]) expect(await rejectedRequest(pool.get(key))).toBe("renewed");
-    expect(await rejectedRequest(pool.get("d"))).toBe("refused");
+  test("C13: one accepted renewal lets eight more begin; a token that was accepted without one does not", async () => {
+    const { pool, clock, mints } = poolUnderTest();
+    const caches = Array.from({ length: 30 }, (_, user) => pool.get(`user ${user}`));
+    for (const cache of caches) await cache.get();
+    for (const cache of caches.slice(0, 8)) expect(await statusOf(cache, () => false)).toBe(401);
     const healthy = pool.get("healthy");
-    const token = await healthy.get();
-    expect(policyHalf(healthy).onTrial).toBe(true);
-    policyHalf(healthy).accepted(token, TARGET);
-    expect(await rejectedRequest(pool.get("d"))).toBe("renewed");
+    policyHalf(healthy).accepted(await healthy.get(), TARGET);
+    const before = mints();
+    const waiting = caches.slice(8).map((cache) => statusOf(cache, (value) => value !== "fake-1"));
+    await settle();
+    expect(mints()).toBe(before);
+    await clock.advance(1000);
+    await settle();
+    expect(mints()).toBe(before + waiting.length);
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set([200]));
+  });
+
+  test("C13: caches that are closed while they renew take no place from the others", async () => {
+    const { pool, clock, grants } = poolUnderTest();
+    for (let user = 0; user < 100; user++) {
+      const cache = pool.get(`closed ${user}`);
+      const token = await cache.get();
+      grants.get(`closed ${user}`)!.hold();
+      const renewed = rejectionOf(policyHalf(cache).rejected(token, TARGET)!.next());
+      await cache.close();
+      expect(await renewed).toMatchObject({ code: "ERR_CLOSED" });
+    }
+    await clock.advance(10_000);
+    expect(await statusOf(pool.get("open"), () => true)).toBe(200);
+    policyHalf(pool.get("open")).accepted(await pool.get("open").get(), TARGET);
+    expect(policyHalf(pool.get("open")).onTrial).toBe(false);
+    expect(await rejectedRequest(pool.get("open"))).toBe("renewed");
   });
 
   test("C13: another origin is not limited", async () => {
     const { pool } = poolUnderTest();
-    for (const key of ["a", "b", "c", "d"]) await rejectedRequest(pool.get(key));
+    for (let user = 0; user < 8; user++) expect(await rejectedRequest(pool.get(`${user}`))).toBe("renewed");
     const cache = pool.get("e");
     const renewal = policyHalf(cache).rejected(await cache.get(), { origin: `${ORIGIN}:8443`, path: "/" });
-    expect(renewal).toBeDefined();
+    expect((await renewal!.next()).token.value).toBe("fake-2");
   });
 
   test("C13: a single key has the storm guard of a lone cache: three renewals for 20 rejected requests", async () => {

@@ -183,6 +183,8 @@ describe("C15: a request that waits", () => {
     expect(await rejectionOf(renewal.next())).toMatchObject(REPLACED);
     expect(cache.peek()?.value).toBe("bob");
     expect([eventsNamed("rejected").length, eventsNamed("invalidated").length]).toEqual([0, 0]);
+    // Until an API has accepted Bob's token for the first time.
+    policyHalf(cache).accepted(cache.peek()!, TARGET);
     expect(policyHalf(cache).onTrial).toBe(false);
   });
 

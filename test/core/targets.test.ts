@@ -147,6 +147,7 @@ describe("C17: two APIs, each with a token of its own", () => {
     const [orders, billing] = [cache.for({ resource: ORDERS }), cache.for({ resource: BILLING })];
     const rejected = await orders.get();
     const kept = await billing.get();
+    policyHalf(billing).accepted(kept, { origin: BILLING, path: "/" });
     const renewal = policyHalf(orders).rejected(rejected, { origin: ORDERS, path: "/" })!;
     expect((await renewal.next()).token.value).toBe(`${ORDERS}#3`);
     expect(billing.peek()).toBe(kept);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { policyHalf } from "../../src/core/types.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { cacheUnderTest, settle, TARGET } from "./cache-under-test.ts";
+import { cacheUnderTest, settle, TARGET, watch } from "./cache-under-test.ts";
 
 const OTHER = { origin: "https://other.example", path: "/" } as const;
 
@@ -38,7 +38,7 @@ describe("C6: what a renewal does to the cache", () => {
     expect([grant.mints, eventsNamed("rejected").length]).toEqual([2, 1]);
   });
 
-  test("C6: while the origin is on trial, the rejected token stays for other callers until the flight lands", async () => {
+  test("C6: while the path is on trial, the rejected token stays for other callers until the flight lands", async () => {
     const { cache, grant } = cacheUnderTest();
     const first = await cache.get();
     const { token } = await policyHalf(cache).rejected(first, TARGET)!.next();
@@ -55,14 +55,14 @@ describe("C6: what a renewal does to the cache", () => {
     expect(grant.mints).toBe(3);
   });
 
-  test("C6: another path of an origin on trial is on trial too", async () => {
+  test("C6: another path of the origin is not on trial: its rejection removes the token", async () => {
     const { cache, grant } = cacheUnderTest();
     const { token } = await policyHalf(cache)
       .rejected(await cache.get(), TARGET)!
       .next();
     grant.hold();
     policyHalf(cache).rejected(token, { ...TARGET, path: "/another" });
-    expect(cache.peek()).toBe(token);
+    expect(cache.peek()).toBeUndefined();
   });
 
   test("C6: a rejection by an origin that is not on trial removes the token, also while another origin is on trial", async () => {
@@ -105,6 +105,7 @@ describe("C6: what a renewal does to the cache", () => {
   test("C6: while a failed mint is remembered, the rejected token stays, and its caller gets the failure", async () => {
     const { cache, grant, clock } = cacheUnderTest();
     const token = await cache.get();
+    policyHalf(cache).accepted(token, TARGET);
     await clock.advance(3_600_000 - 30_000);
     grant.fail(new Error("down"), Infinity);
     cache.peek();
@@ -113,5 +114,23 @@ describe("C6: what a renewal does to the cache", () => {
     await expect(renewal.next()).rejects.toMatchObject({ code: "ERR_GRANT" });
     expect(cache.peek()).toBe(token);
     expect([grant.mints, policyHalf(cache).onTrial]).toEqual([2, false]);
+  });
+
+  test("C6: a late 401 of an older token waits for the mint that replaces a token which is known to be rejected", async () => {
+    const { cache, grant } = cacheUnderTest();
+    const first = await cache.get();
+    const second = await policyHalf(cache).rejected(first, TARGET)!.next();
+    policyHalf(cache).rejectedAgain(second.token, OTHER);
+    const hold = grant.hold();
+    const third = policyHalf(cache).rejected(second.token, TARGET)!.next();
+    // The path is on trial, so the second token stays for those who were not rejected.
+    expect(cache.peek()).toBe(second.token);
+    const late = watch(policyHalf(cache).rejected(first, TARGET)!.next());
+    await settle();
+    expect([late.state, grant.mints]).toEqual(["pending", 3]);
+    hold.release();
+    await settle();
+    expect(late.value).toEqual({ token: (await third).token, final: false });
+    expect((await third).token.value).toBe("fake-3");
   });
 });

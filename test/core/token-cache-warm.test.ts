@@ -37,8 +37,9 @@ describe("C1: the warm path", () => {
   test("C1: onTrial, accepted and skipped start no mint", async () => {
     const { cache, grant } = await cacheOfAge(0);
     const token = cache.peek()!;
-    expect(policyHalf(cache).onTrial).toBe(false);
+    expect(policyHalf(cache).onTrial).toBe(true);
     policyHalf(cache).accepted(token, TARGET);
+    expect(policyHalf(cache).onTrial).toBe(false);
     policyHalf(cache).skipped("opted-out", "https://api.example/x?secret=1");
     await settle();
     expect(grant.mints).toBe(1);

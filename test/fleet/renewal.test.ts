@@ -89,7 +89,10 @@ describe("a token that another process minted", () => {
         if (cache === b.cache) policyHalf(b.cache).accepted((await renewed).token, TARGET);
       }
     }
+    // Elsewhere: there it would not take away a charge.
+    policyHalf(a.cache).accepted(a.cache.peek()!, { ...TARGET, path: "/elsewhere" });
     expect(policyHalf(a.cache).onTrial).toBe(false);
+    expect(a.events.filter(({ name }) => name === "renewal-refused")).toEqual([]);
     expect(grant.mints).toBe(7);
   });
 });

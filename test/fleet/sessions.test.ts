@@ -904,5 +904,6 @@ test("C16: anything but a token response is refused by signIn before the session
   }
   expect(a.cache.peek()?.value).toBe("at-1-1");
   expect(a.store.calls).toBe(calls);
+  policyHalf(a.cache).accepted(a.cache.peek()!, { origin: "https://api.example", path: "/" });
   expect(policyHalf(a.cache).onTrial).toBe(false);
 });

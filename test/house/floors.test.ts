@@ -78,7 +78,7 @@ const FLOORS: Readonly<Record<string, Floor>> = {
       "core/access-token.ts",
       "core/expiry.ts",
       "core/failures.ts",
-      "core/storm-guard.ts",
+      "core/rejections.ts",
       ...CORE_TYPES,
       "base",
     ],

@@ -190,10 +190,17 @@ describe("clients that throw on a 401", () => {
 
   test("C8: a thrown 404 is an acceptance", async () => {
     const { cache } = await warmCache();
-    await rejectionOf(withToken(cache, { url: ORDERS }, throwing(() => unauthorized).seam));
     expect(policyHalf(cache).onTrial).toBe(true);
     await rejectionOf(withToken(cache, { url: ORDERS }, throwing(() => ({ status: 404 })).seam));
     expect(policyHalf(cache).onTrial).toBe(false);
+    // Also as the answer to a renewed token.
+    const renewing = throwing((_, send) => (send === 1 ? unauthorized : { status: 404 }));
+    await rejectionOf(withToken(cache, { url: ORDERS }, renewing.seam));
+    expect([renewing.sent.length, policyHalf(cache).onTrial]).toEqual([2, false]);
+    // The token that was rejected proves nothing.
+    await rejectionOf(withToken(cache, { url: ORDERS }, throwing(() => unauthorized).seam));
+    await rejectionOf(withToken(cache, { url: ORDERS }, throwing(() => ({ status: 404 })).seam));
+    expect(policyHalf(cache).onTrial).toBe(true);
   });
 
   test("Q5: an error without an answer, of the first send or the resend, goes to the caller", async () => {
@@ -261,6 +268,8 @@ describe("what the policy calls of a client", () => {
   test("Q13: a request with one cache does not affect another cache", async () => {
     const [one, two] = [await warmCache(), await warmCache({ origins: ["https://two.example"] })];
     const caches: TokenCache[] = [one.cache, two.cache];
+    await withToken(caches[0]!, { url: ORDERS }, client(() => ok).seam);
+    await withToken(caches[1]!, { url: "https://two.example/" }, client(() => ok).seam);
     const { seam } = client(() => unauthorized);
     await withToken(caches[1]!, { url: "https://two.example/" }, seam);
     expect([one.grant.mints, two.grant.mints, policyHalf(one.cache).onTrial, policyHalf(two.cache).onTrial]).toEqual([

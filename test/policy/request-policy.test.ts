@@ -71,13 +71,41 @@ describe("from a request to its answer", () => {
   });
 
   test("C8: while the guard is closed, the 401 goes to the caller untouched, and nothing is discarded", async () => {
-    const { cache, grant } = await warmCache();
-    for (let call = 0; call < 20; call++) {
-      const { seam, log } = client(() => unauthorized);
-      expect(await withToken(cache, { url: ORDERS }, seam)).toBe(unauthorized);
-      if (call >= 3) expect(log).toEqual([expect.stringMatching(/^send/), "finish 401"]);
+    const { cache, grant, clock } = await warmCache();
+    for (let mints = 2; mints < 5; mints++) {
+      for (let call = 0; call < 20; call++) {
+        const { seam, log } = client(() => unauthorized);
+        expect(await withToken(cache, { url: ORDERS }, seam)).toBe(unauthorized);
+        if (call >= 1) expect(log).toEqual([`send fake-${mints}`, "finish 401"]);
+      }
+      expect([grant.mints, cache.peek()?.value]).toEqual([mints, `fake-${mints}`]);
+      await clock.advance(1000 * 2 ** (mints - 2));
     }
-    expect(grant.mints).toBe(4);
+  });
+
+  test("C8: the 401 for a renewed token is reported: it closes the path, and no other", async () => {
+    const { cache, grant } = await warmCache();
+    for (const path of ["/a", "/b", "/a", "/b"]) {
+      await withToken(cache, { url: ORIGIN + path }, client(() => unauthorized).seam);
+    }
+    expect(grant.mints).toBe(3);
+  });
+
+  test("C8: the 401 of a token that is sent once more after a wait is not reported as that of a new one", async () => {
+    const { cache, clock, grant } = await warmCache({ mintTimeout: 500 });
+    for (let time = 0; time < 10; time++) {
+      const current = cache.peek()!.value;
+      await withToken(cache, { url: ORDERS }, client((token) => (token === current ? unauthorized : ok)).seam);
+    }
+    // The cache's limit is used up: the request waits as long as it may, and sends its token once more.
+    const { seam, log } = client(() => unauthorized);
+    const answer = withToken(cache, { url: ORDERS }, seam);
+    await clock.advance(500);
+    expect(await answer).toBe(unauthorized);
+    expect([log, grant.mints]).toEqual([["send fake-11", "discard 401", "send fake-11", "finish 401"], 11]);
+    await clock.advance(500);
+    await withToken(cache, { url: ORDERS }, client(acceptOnly("fake-12")).seam);
+    expect(grant.mints).toBe(12);
   });
 
   test("C8: any answer that is no rejection clears the trial: 200, 403, 404 and 500", async () => {

@@ -135,6 +135,10 @@ export class ObservedCache implements TokenCache {
     return renewal;
   }
 
+  rejectedAgain(token: AccessToken, target: RequestTarget): void {
+    policyHalf(this.#cache).rejectedAgain(token, target);
+  }
+
   skipped(reason: SkipReason, url: string): void {
     policyHalf(this.#cache).skipped(reason, url);
   }

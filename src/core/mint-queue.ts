@@ -1,0 +1,74 @@
+/**
+ * The mints of a pool at one endpoint: at most so many at a time for each client, in the order in which they came (C13).
+ *
+ * The time in the queue is no time of the mint. Callers that leave meanwhile leave their place too, with their flight.
+ *
+ * @module
+ */
+import type { Failure } from "./failures.ts";
+import type { TokenServer } from "./grant.ts";
+import type { Obtained, Obtaining } from "./supply.ts";
+
+/** How many mints of one client run at an endpoint at a time. */
+const MOST_AT_A_TIME = 256;
+
+/** One client at one endpoint. */
+interface Lane {
+  running: number;
+  readonly waiting: (() => void)[];
+}
+
+/** Lets mints take turns. */
+export class MintQueue {
+  readonly #lanes = new Map<string, Lane>();
+
+  /** Starts work, at once or when it is its turn. @param start Is told whether it has waited. */
+  run({ endpoint, client }: TokenServer, start: (hasWaited: boolean) => Obtaining): Obtaining {
+    const name = JSON.stringify([endpoint, client]);
+    const lane = this.#lanes.get(name) ?? { running: 0, waiting: [] };
+    this.#lanes.set(name, lane);
+    const begin = (hasWaited: boolean): Obtaining => {
+      lane.running++;
+      const work = start(hasWaited);
+      const end = (): void => {
+        lane.running--;
+        const next = lane.waiting.shift();
+        if (next !== undefined) next();
+        else if (lane.running === 0) this.#lanes.delete(name);
+      };
+      work.promise.then(end, end);
+      return work;
+    };
+    return lane.running < MOST_AT_A_TIME ? begin(false) : queued(lane, () => begin(true));
+  }
+}
+
+/** Work that waits for its turn. */
+function queued(lane: Lane, begin: () => Obtaining): Obtaining {
+  let work: Obtaining | undefined;
+  let isHeld = false;
+  let settle!: (promise: Promise<Obtained | undefined>) => void;
+  const promise = new Promise<Obtained | undefined>((resolve) => (settle = resolve));
+  const turn = (): void => {
+    work = begin();
+    work.hold(isHeld);
+    settle(work.promise);
+  };
+  lane.waiting.push(turn);
+  return {
+    promise,
+    hold(awaited) {
+      isHeld = awaited;
+      work?.hold(awaited);
+    },
+    abandon(reason: Failure) {
+      if (work !== undefined) {
+        work.abandon(reason);
+        return;
+      }
+      const at = lane.waiting.indexOf(turn);
+      if (at >= 0) lane.waiting.splice(at, 1);
+      settle(Promise.reject(reason));
+    },
+  };
+}
