@@ -69,6 +69,8 @@ export const answerCases: readonly Case[] = [
           expect(leakIn(part)).toBeUndefined();
         }
         (error.response?.data as Readable | undefined)?.destroy?.();
+        // The final 401 has closed the path for a moment.
+        await stage.clock.advance(5000);
       }
       expect(stage.sends).toEqual(["fake-1", "fake-2", "fake-2", "fake-3"]);
     },
@@ -105,6 +107,8 @@ export const answerCases: readonly Case[] = [
         const error = (await failureOf(client.request(config))) as AxiosError;
         config = error.config as object;
         expect([error.response?.status, stage.sends.length]).toEqual([401, sends]);
+        // The final 401 has closed the path for a moment.
+        await stage.clock.advance(5000);
       }
       stage.api.respondAlways(undefined);
       expect((await client.request(config)).status).toBe(200);

@@ -5,11 +5,13 @@
 import { inspect } from "node:util";
 import { expect } from "vitest";
 import { createTokenCache, type RemintEvent, type TokenCache, type TokenCacheOptions } from "remint";
-import { type Api, type FakeGrant, fakeGrant, manualClock, startApi } from "remint/testing";
+import { type Api, type FakeGrant, fakeGrant, type ManualClock, manualClock, startApi } from "remint/testing";
 
 export class Stage implements AsyncDisposable {
   readonly grant: FakeGrant;
   readonly api: Api;
+  /** The clock of the caches. It stands still until a test moves it. */
+  readonly clock: ManualClock = manualClock();
   readonly tokens: TokenCache;
   readonly events: RemintEvent[] = [];
   readonly #revoked: Set<string>;
@@ -34,7 +36,7 @@ export class Stage implements AsyncDisposable {
     return createTokenCache({
       grant: this.grant,
       origins: [this.api.origin],
-      clock: manualClock(),
+      clock: this.clock,
       mintRetries: 0,
       onEvent: (event) => this.events.push(event),
       ...options,
