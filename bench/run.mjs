@@ -2,6 +2,7 @@
 // missed. Ratios are medians of this run. Nanoseconds are those of the best round, because on a shared machine the
 // other rounds measure the load of other programs too.
 import os from "node:os";
+import * as guard from "./guard.mjs";
 import * as herd from "./herd.mjs";
 import * as loopback from "./loopback.mjs";
 import { spread } from "./measure.mjs";
@@ -9,7 +10,7 @@ import * as revocation from "./revocation.mjs";
 import * as warmAxios from "./warm-axios.mjs";
 import * as warmFetch from "./warm-fetch.mjs";
 
-const claims = { "warm-axios": warmAxios, "warm-fetch": warmFetch, loopback, herd, revocation };
+const claims = { "warm-axios": warmAxios, "warm-fetch": warmFetch, guard, loopback, herd, revocation };
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !(name in claims));
 if (unknown.length > 0) {
