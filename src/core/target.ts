@@ -31,7 +31,7 @@ export function targetOf(given: TargetParameters): Target {
   if (scope.length + resource.length + audience.length === 0) {
     throw new TypeError(`for() must be given "resource", "scope" or "audience": what the token is for`);
   }
-  const sorted = [scope, resource, audience].map((list) => [...new Set(list)].toSorted());
+  const sorted = [scope, resource, audience].map(sortedSet);
   return {
     fingerprint: digest(JSON.stringify(sorted)).slice(0, DIGITS),
     parameters: Object.freeze({
@@ -40,6 +40,12 @@ export function targetOf(given: TargetParameters): Target {
       ...(audience.length > 0 && { audience: Object.freeze(audience) }),
     }),
   };
+}
+
+function sortedSet(list: readonly string[]): readonly string[] {
+  const copy = [...new Set(list)];
+  copy.sort();
+  return copy;
 }
 
 function listOf(name: string, value: unknown): readonly string[] {
