@@ -297,7 +297,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     if (hasOther || this.#isOfOtherSession(token)) return new TokenRenewal(host, token, target, flightsBefore);
     // A renewal costs nothing when there is a flight or a remembered failure. It is then not charged (C8).
     if (this.#flight !== undefined || this.#activeFailure() !== undefined) {
-      if (entry?.token.value === token.value) this.#setAside(token, target, this.#flight !== undefined);
+      this.#setAside(token, target, this.#flight !== undefined);
       return new TokenRenewal(host, token, target, flightsBefore);
     }
     const answer = this.#ask(token, target);
@@ -614,7 +614,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
   #granted(token: TokenIdentity, { origin, path }: RequestTarget): void {
     this.#charged = { value: token.value, flight: token.flight };
     this.#settings.notify?.({ name: "rejected", origin, path });
-    if (this.#entry?.token.value === token.value) this.#setAside(token, { origin, path }, true);
+    this.#setAside(token, { origin, path }, true);
   }
 
   /**
@@ -622,8 +622,10 @@ export class CacheState implements PolicyHalf, SupplyMember {
    * can be minted now: one broken API must not take the token from the others (C6).
    */
   #setAside(token: TokenIdentity, target: RequestTarget, canMint: boolean): void {
-    if (!canMint || this.#rejections.doubts(target)) this.#entry?.keepAfterRejection();
-    else this.#forget(token.value);
+    const stays = !canMint || this.#rejections.doubts(target);
+    // Also a token that the cache does not hold: the flight in progress may yield it again.
+    if (!stays) this.#forget(token.value);
+    else if (this.#entry?.token.value === token.value) this.#entry.keepAfterRejection();
   }
 
   /** Whether a token is known to be rejected and another is on its way: it is offered to nobody who was rejected. */
