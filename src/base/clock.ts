@@ -57,3 +57,20 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
   setTimeout: setSystemTimeout,
 };
+
+/**
+ * Waits for work, for so many milliseconds at most. The process stays alive meanwhile.
+ *
+ * @param work Does not reject.
+ * @returns `false` when the work takes longer. It goes on.
+ */
+export async function settledWithin(clock: Clock, work: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: Timer | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = clock.setTimeout(() => resolve(false), Math.max(0, ms));
+    timer.hold(true);
+  });
+  const isSettled = await Promise.race([work.then(() => true), late]);
+  timer?.cancel();
+  return isSettled;
+}

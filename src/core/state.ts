@@ -8,6 +8,7 @@
  * @module
  */
 import { leaveOnAbort } from "../base/abort.ts";
+import { settledWithin } from "../base/clock.ts";
 import { digest } from "../base/digest.ts";
 import { isRemintError } from "../base/errors.ts";
 import { awaitUnder } from "../base/pending.ts";
@@ -211,18 +212,9 @@ export class SessionState {
     this.#timer?.cancel();
     const isNew = this.#saving === undefined;
     this.#saving ??= this.#saveNewest(Math.max(1, longest)).finally(() => (this.#saving = undefined));
-    return isNew ? this.#saving : this.#within(this.#saving, longest);
-  }
-
-  /** Waits for a save that another has begun, and that may take longer. */
-  async #within(saving: Promise<void>, longest: number): Promise<void> {
-    let timer: Timer | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = this.#settings.clock.setTimeout(resolve, Math.max(1, longest));
-      timer.hold(true);
-    });
-    await Promise.race([saving, late]);
-    timer?.cancel();
+    if (isNew) return this.#saving;
+    // Another has begun it, and it may take longer.
+    return settledWithin(this.#settings.clock, this.#saving, Math.max(1, longest)).then(() => {});
   }
 
   /** Lets the timer of a repeated save go. */

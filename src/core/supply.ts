@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { settledWithin } from "../base/clock.ts";
 import { optionError } from "../base/options.ts";
 import { AccessTokenRecord } from "./access-token.ts";
 import { dataOf } from "./custom-grant.ts";
@@ -618,16 +619,8 @@ class SerialMint {
   }
 
   /** Waits until nothing is in progress any more. @returns `false` when that takes longer. */
-  async settled(within: number): Promise<boolean> {
-    let timer: { cancel(): void } | undefined;
-    const late = new Promise<boolean>((resolve) => {
-      const started = this.#clock.setTimeout(() => resolve(false), Math.max(0, within));
-      started.hold(true);
-      timer = started;
-    });
-    const done = await Promise.race([this.done as Promise<boolean>, late]);
-    timer?.cancel();
-    return done;
+  settled(within: number): Promise<boolean> {
+    return settledWithin(this.#clock, this.done, within);
   }
 }
 

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { settledWithin } from "../base/clock.ts";
 import { RemintError, safeCause } from "../base/errors.ts";
 import { AccessTokenRecord } from "../core/access-token.ts";
 import { Failure } from "../core/failures.ts";
@@ -185,21 +186,11 @@ export class KnownSession {
   }
 
   /** Waits until nothing is in progress. @returns `false` when that takes longer than so many milliseconds. */
-  async settled(within: number): Promise<boolean> {
-    const { clock } = this.fleet;
-    let timer: { cancel(): void } | undefined;
-    const late = new Promise<boolean>((resolve) => {
-      const started = clock.setTimeout(() => resolve(false), Math.max(0, within));
-      started.hold(true);
-      timer = started;
-    });
-    const all = async (): Promise<boolean> => {
+  settled(within: number): Promise<boolean> {
+    const all = async (): Promise<void> => {
       while (this.#work.size > 0) await Promise.allSettled(this.#work);
-      return true;
     };
-    const isDone = await Promise.race([all(), late]);
-    timer?.cancel();
-    return isDone;
+    return settledWithin(this.fleet.clock, all(), within);
   }
 
   /** The callers of a mint have left it: until it has landed, others fail at once. */
