@@ -129,3 +129,20 @@ export async function stringOf<Context extends readonly unknown[]>(
     throw optionError(name, value, STRING_SOURCE);
   });
 }
+
+/** RFC 3986 section 4.3: a URI with a scheme and without a fragment. */
+export const ABSOLUTE_URI: RegExp = /^[a-z][a-z\d+.-]*:[^\s#]+$/i;
+
+/**
+ * Returns an option as a list of strings. An option that is not set is an empty list.
+ *
+ * @throws {TypeError} When `value` is neither a non-empty string nor a list of them.
+ */
+export function stringList(name: string, value: unknown): string[] {
+  const items: readonly unknown[] = Array.isArray(value) ? value : value === undefined ? [] : [value];
+  return items.map((item) => {
+    if (typeof item === "string" && item !== "") return item;
+    const found = Array.isArray(value) ? `a list with ${kindOf(item)} in it` : kindOf(item);
+    throw new TypeError(`"${name}" must be a non-empty string or a list of them, got ${found}`);
+  });
+}

@@ -4,12 +4,10 @@
  * @module
  */
 import { digest } from "../base/digest.ts";
-import { assertOptions, kindOf } from "../base/options.ts";
+import { ABSOLUTE_URI, assertOptions, stringList } from "../base/options.ts";
 import type { Target } from "./grant.ts";
 import type { TargetParameters } from "./types.ts";
 
-/** RFC 3986 section 4.3: a URI with a scheme and without a fragment. */
-const ABSOLUTE_URI = /^[a-z][a-z\d+.-]*:[^\s#]+$/i;
 /** Hexadecimal digits: 96 bits. */
 const DIGITS = 24;
 
@@ -20,11 +18,11 @@ const DIGITS = 24;
  */
 export function targetOf(given: TargetParameters): Target {
   assertOptions("for", given);
-  const scope = listOf("scope", given.scope)
+  const scope = stringList("scope", given.scope ?? undefined)
     .flatMap((part) => part.split(" "))
     .filter((part) => part !== "");
-  const resource = listOf("resource", given.resource);
-  const audience = listOf("audience", given.audience);
+  const resource = stringList("resource", given.resource ?? undefined);
+  const audience = stringList("audience", given.audience ?? undefined);
   if (resource.some((uri) => !ABSOLUTE_URI.test(uri))) {
     throw new TypeError(`"resource" must be absolute URIs without a fragment (RFC 8707), got a string that is not one`);
   }
@@ -46,13 +44,4 @@ function sortedSet(list: readonly string[]): readonly string[] {
   const copy = [...new Set(list)];
   copy.sort();
   return copy;
-}
-
-function listOf(name: string, value: unknown): readonly string[] {
-  const items: readonly unknown[] = Array.isArray(value) ? value : value === undefined || value === null ? [] : [value];
-  return items.map((item) => {
-    if (typeof item === "string" && item !== "") return item;
-    const found = Array.isArray(value) ? `a list with ${kindOf(item)} in it` : kindOf(item);
-    throw new TypeError(`"${name}" must be a non-empty string or a list of them, got ${found}`);
-  });
 }

@@ -8,10 +8,10 @@
  */
 import { systemClock } from "../base/clock.ts";
 import { signingKey } from "../base/keys.ts";
-import { assertOptions, assertString, duration, optionError, stringOf } from "../base/options.ts";
+import { assertOptions, assertString, duration, optionError, stringOf, stringList } from "../base/options.ts";
 import { signedJwt } from "../oauth/client-authentication.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
-import { grantForm, grantKey, stringList } from "../oauth/parameters.ts";
+import { grantForm, grantKey } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
 import { endpointGrant } from "./generic.ts";
 import type { JsonValue } from "oauth4webapi";

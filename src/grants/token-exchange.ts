@@ -7,11 +7,11 @@
  */
 import { isRemintError, tokenResponseError } from "../base/errors.ts";
 import { jwtTimes } from "../base/jwt.ts";
-import { assertOptions, assertString, assertStringSource, optionError, stringOf } from "../base/options.ts";
+import { assertOptions, assertString, assertStringSource, optionError, stringOf, stringList } from "../base/options.ts";
 import { callUserFunction } from "../base/user-function.ts";
 import { UNUSABLE_ANSWER } from "../oauth/answer.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
-import { grantForm, grantKey, stringList } from "../oauth/parameters.ts";
+import { grantForm, grantKey } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
 import { endpointGrant } from "./generic.ts";
 import type { StringSource } from "../base/options.ts";

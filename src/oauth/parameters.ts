@@ -8,7 +8,7 @@
  */
 import { digest } from "../base/digest.ts";
 import { LruMap } from "../base/lru.ts";
-import { assertString, duration, kindOf, optionError } from "../base/options.ts";
+import { ABSOLUTE_URI, assertString, duration, optionError, stringList } from "../base/options.ts";
 import { CREDENTIAL_NAME } from "./redaction.ts";
 import type { TokenServer } from "../core/grant.ts";
 import type { Origins, TargetParameters } from "../core/types.ts";
@@ -102,23 +102,6 @@ const RESERVED: readonly string[] = [
   "scope",
   "resource",
 ];
-
-/** RFC 3986 section 4.3: a URI with a scheme and without a fragment. */
-const ABSOLUTE_URI = /^[a-z][a-z\d+.-]*:[^\s#]+$/i;
-
-/**
- * Returns an option as a list of strings. An option that is not set is an empty list.
- *
- * @throws {TypeError} When `value` is neither a non-empty string nor a list of them.
- */
-export function stringList(name: string, value: unknown): string[] {
-  const items: readonly unknown[] = Array.isArray(value) ? value : value === undefined ? [] : [value];
-  return items.map((item) => {
-    if (typeof item === "string" && item !== "") return item;
-    const found = Array.isArray(value) ? `a list with ${kindOf(item)} in it` : kindOf(item);
-    throw new TypeError(`"${name}" must be a non-empty string or a list of them, got ${found}`);
-  });
-}
 
 /** What tells a grant's token from other tokens. */
 interface KeyParts {
