@@ -44,7 +44,7 @@ const redirects: readonly Case[] = [
       run: (io: Io) => io.send(`/redirect/${status}?to=OTHERPREFIX/landed`),
     },
   ]),
-  gets("a redirect to a relative path", "/redirect/302?to=landed"),
+  gets("a redirect to a relative path", "/redirect/302?to=../landed"),
   gets("a redirect without a location", "/redirect/302"),
   gets("two redirects", "/redirect/302?to=PREFIX/redirect/307?to=PREFIX/landed"),
   gets("a redirect to itself without an end", "/redirect/302?to=PREFIX/redirect/302", {
@@ -92,6 +92,7 @@ const failures: readonly Case[] = [
     ["answer headers that are too large", "/oversized"],
   ].map(([what, route]) => ({
     name: `Q15, Q11: ${what}`,
+    ...(route === "/reset" && { looseWire: "browsers and Bun repeat the request by themselves" }),
     run: (io: Io) => io.send(String(route), { own: io.client.once }),
   })),
 ];

@@ -309,8 +309,20 @@ export const axiosCases: readonly Case[] = [
     families,
     run(io) {
       const controller = new AbortController();
-      const onDownloadProgress = (): void => controller.abort();
+      const onDownloadProgress = ({ loaded }: { loaded: number }): void => {
+        if (loaded === "half".length) controller.abort();
+      };
       return io.outcome(io.axios().get(io.url("/half"), { signal: controller.signal, onDownloadProgress }));
+    },
+  },
+  {
+    name: "Q9: progress of a download is that of the answer that the caller gets",
+    families,
+    async run(io) {
+      const seen = new Set<number>();
+      const onDownloadProgress = ({ loaded }: { loaded: number }): unknown => seen.add(loaded);
+      const answer = await io.outcome(io.axios().get(io.url("/echo"), { onDownloadProgress }));
+      return { answer, seen: [...seen] };
     },
   },
   {

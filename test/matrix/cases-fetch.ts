@@ -216,7 +216,6 @@ export const fetchCases: readonly Case[] = [
     unfit: () => (typeof location === "undefined" ? undefined : "a page has relative URLs: test/browser"),
   }),
   calls("Q15: a data URL", (io) => io.fetch("data:text/plain,hello"), { bare: "it has no host" }),
-  calls("Q15: no argument at all", (io) => (io.fetch as () => unknown)(), { bare: "nothing is sent" }),
   calls("Q15: a symbol as the URL", (io) => io.fetch(Symbol("x") as never), { bare: "nothing is sent" }),
   reads("json() of JSON", "/body/json", (response) => response.json()),
   reads("json() of JSON that breaks off", "/body/broken", (response, io) =>

@@ -101,7 +101,9 @@ export const globalKind: FetchKind = { Request, Headers, FormData };
 export function fetchClient<Name extends string>(name: Name, kind: FetchKind = globalKind): TestClient<Name> {
   const open = (source: Source | undefined, setup: Setup = {}): Opened => {
     const own = setup.through?.fetch ?? kind.fetch;
-    if (source === undefined) return { fetch: (own ?? globalThis.fetch) as typeof globalThis.fetch };
+    // Called as a function: pages and workerd refuse a fetch that is called as a method of something else.
+    const send = (own ?? globalThis.fetch) as (...args: unknown[]) => Promise<Response>;
+    if (source === undefined) return { fetch: (...args: unknown[]) => send(...args) };
     const fetch = createAuthFetch(source, fetchOptions(setup, beneathFetch(setup, own) ?? own));
     return { fetch: fetch as typeof globalThis.fetch };
   };

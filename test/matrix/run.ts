@@ -7,7 +7,9 @@ import type { $Fetch } from "ofetch";
 import { clientCredentialsGrant, createTokenCache, type TokenCache } from "remint";
 import type { Family, Opened, Reply, Sent, Setup, TestClient } from "./clients.ts";
 import { describe, printed } from "./describe.ts";
-import { type Arrival, comparable, differences, type Log, REFUSING, REJECTING, SECRET } from "./wire.ts";
+import { type Arrival, comparable, differences, type Log, REFUSING, REJECTING, SECRET, WAITING } from "./wire.ts";
+
+type DpopOption = Parameters<typeof clientCredentialsGrant>[0]["dpop"];
 
 /**
  * - `warm`: the cache holds a token that the API accepts.
@@ -17,10 +19,18 @@ import { type Arrival, comparable, differences, type Log, REFUSING, REJECTING, S
 export type Mode = "warm" | "waits" | "rejected";
 export const MODES: readonly Mode[] = ["warm", "waits", "rejected"];
 
+const LETTERS: Record<Mode, string> = { warm: "w", waits: WAITING, rejected: REJECTING };
+
 /** What the runtime of a run brings. */
 export interface Ground {
   /** The servers (server.ts). */
-  readonly servers: { readonly api: string; readonly other: string; readonly closed: string };
+  readonly servers: {
+    readonly api: string;
+    readonly other: string;
+    readonly closed: string;
+    /** Where the servers are in this process. */
+    readonly log?: (run: string, total: number) => Promise<Log>;
+  };
   /** Prints a value as the runtime's own `util.inspect` does, in a depth of 10. */
   readonly inspect: (value: unknown) => string;
   /** What only runtimes with Node's modules have. */
@@ -145,7 +155,9 @@ export class Io {
   }
 }
 
-async function logOf({ servers }: Ground, run: string, total: number): Promise<Log> {
+/** Returns what arrived in a run, once so many requests that were not answered with 401 have. */
+export async function logOf({ servers }: Ground, run: string, total: number): Promise<Log> {
+  if (servers.log !== undefined) return servers.log(run, total);
   const response = await globalThis.fetch(`${servers.api}/log/${run}?${total}`);
   return (await response.json()) as Log;
 }
@@ -158,16 +170,20 @@ export function unfitFor(entry: Case, client: TestClient, ground: Ground, mode: 
 
 let runs = 0;
 
+/** Returns a number that no other run has, also not of another process. All are of one length, as are URLs with them. */
+export function newRun(): number {
+  return 1e13 + ++runs + Math.floor(Math.random() * 1e9) * 1e4;
+}
+
 /** Runs a case in a mode. Returns what is wrong, each fault in one line. */
 export async function runCase(ground: Ground, client: TestClient, entry: Case, mode: Mode): Promise<string[]> {
-  const number = ++runs + Math.floor(Math.random() * 1e9) * 1e4;
   const isRefused = mode === "rejected" && entry.oneShot === true;
-  const alone = await runOnce(ground, client, entry, `${isRefused ? REFUSING : "b"}run${number}`, undefined);
-  const name = `${{ warm: "w", waits: "q", rejected: REJECTING }[mode]}run${number}`;
-  const tokens = cacheOf(ground, name, mode);
+  const alone = await runAlone(ground, client, entry, isRefused ? REFUSING : "b");
+  const name = `${LETTERS[mode]}run${newRun()}`;
+  const tokens = cacheOf(ground, name, mode === "waits");
   try {
     if (mode !== "waits" && entry.bare === undefined) await tokens.get();
-    const through = await runOnce(ground, client, entry, name, tokens, alone.arrivals.length);
+    const through = await runOnce(ground, client, entry, name, tokens, isRefused ? 0 : alone.arrivals.length);
     const accepted = isRefused ? through.arrivals : through.arrivals.filter(({ isRejected }) => !isRejected);
     return [
       ...fault("the caller sees", differences(alone.seen, through.seen)),
@@ -181,6 +197,10 @@ export async function runCase(ground: Ground, client: TestClient, entry: Case, m
   }
 }
 
+/** What workerd calls an error of its own, which is new in every error. */
+const REFERENCE = /reference = \w+/g;
+/** The client's end of a connection, in errors of Deno. */
+const LOCAL = /from 127\.0\.0\.1:\d+/g;
 /** A boundary in a header, which is new in every run. */
 const BOUNDARY = /boundary=[^"\\;]+/g;
 
@@ -190,6 +210,18 @@ interface Ran {
   readonly arrivals: readonly Arrival[];
   readonly mints: number;
   readonly errors: readonly unknown[];
+}
+
+const known = new WeakMap<TestClient, Map<string, Promise<Ran>>>();
+
+/** Runs a case with the client alone, once for all modes. */
+function runAlone(ground: Ground, client: TestClient, entry: Case, letter: string): Promise<Ran> {
+  let ran = known.get(client);
+  if (ran === undefined) known.set(client, (ran = new Map()));
+  const key = letter + entry.name;
+  let alone = ran.get(key);
+  if (alone === undefined) ran.set(key, (alone = runOnce(ground, client, entry, `${letter}run${newRun()}`, undefined)));
+  return alone;
 }
 
 async function runOnce(
@@ -212,19 +244,25 @@ async function runOnce(
     await new Promise((resolve) => setTimeout(resolve, 10));
     log = await logOf(ground, name, 0);
   }
-  const text = (JSON.stringify(seen) ?? "null").replaceAll(name, "RUN").replaceAll(BOUNDARY, "boundary=BOUNDARY");
+  const text = (JSON.stringify(seen) ?? "null")
+    .replaceAll(name, "RUN")
+    .replaceAll(BOUNDARY, "boundary=BOUNDARY")
+    .replaceAll(REFERENCE, "reference = REFERENCE")
+    .replaceAll(LOCAL, "from LOCAL");
   return { seen: JSON.parse(text), ...log, errors: io.errors };
 }
 
-function cacheOf({ servers }: Ground, run: string, mode: Mode): TokenCache {
+/** Creates the cache of a run. */
+export function cacheOf({ servers }: Ground, run: string, keepsNoToken: boolean, dpop?: DpopOption): TokenCache {
   return createTokenCache({
     grant: clientCredentialsGrant({
+      ...(dpop && { dpop }),
       tokenEndpoint: `${servers.api}/${run}/token`,
       clientId: "matrix",
       clientSecret: `${SECRET}-of-the-client`,
     }),
     origins: [servers.api],
-    ...(mode === "waits" && { maxTtl: 0 }),
+    ...(keepsNoToken && { maxTtl: 0 }),
   });
 }
 
@@ -272,32 +310,4 @@ function leaks({ inspect }: Ground, { errors }: Ran): string[] {
     const at = text.indexOf(SECRET);
     return at === -1 ? [] : [`a secret is printed with an error: ...${text.slice(Math.max(0, at - 80), at + 20)}`];
   });
-}
-
-/** What came of one case with one client in one mode: its faults, or why it does not apply. */
-export interface Result {
-  readonly client: string;
-  readonly mode: Mode;
-  readonly name: string;
-  readonly unfit?: string | undefined;
-  readonly faults: readonly string[];
-}
-
-/** Runs cases with a client in every mode, a few at once. */
-export async function runAll(
-  ground: Ground,
-  client: TestClient,
-  cases: readonly Case[],
-  told: (result: Result) => void,
-): Promise<void> {
-  const left = MODES.flatMap((mode) => cases.map((entry) => ({ mode, entry })));
-  const work = async (): Promise<void> => {
-    for (let next = left.shift(); next !== undefined; next = left.shift()) {
-      const { mode, entry } = next;
-      const unfit = unfitFor(entry, client, ground, mode);
-      const faults = unfit === undefined ? await runCase(ground, client, entry, mode) : [];
-      told({ client: client.name, mode, name: entry.name, unfit, faults });
-    }
-  };
-  await Promise.all(Array.from({ length: 8 }, work));
 }

@@ -2,14 +2,14 @@
  * The servers of the matrix: an API with the token endpoint, and a second host that no cache lists. Both answer by the
  * path alone, so that a client in another process or in a page needs no other connection to them.
  *
- * A path is `/<run>/<call>/<route>`. A run is one case with one client in one mode. Its first letter says what the API
- * does with it: {@link REJECTING} answers the first request of every call that carries our token with 401, and
- * {@link REFUSING} the first request of every call, with or without a token.
+ * A path is `/<run>/<call>/<route>`. A run is one case with one client in one mode. The letters that its name begins with
+ * say what the servers do with it (wire.ts).
  */
+import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
-import { REFUSING, REJECTING, TOKEN, type Arrival, type Log } from "./wire.ts";
+import { HELD, NONCE, REFUSING, REJECTING, TOKEN, WAITING, type Arrival, type Log } from "./wire.ts";
 
 export interface Servers {
   /** The origin that the caches list. */
@@ -18,6 +18,8 @@ export interface Servers {
   readonly other: string;
   /** An origin at which nothing listens. */
   readonly closed: string;
+  /** Returns what arrived in a run, as soon as so many requests have that were not answered with 401. */
+  log(run: string, total: number): Promise<Log>;
   close(): Promise<void>;
 }
 
@@ -29,6 +31,8 @@ interface Run {
   readonly refused: Set<string>;
   /** Called at every arrival. */
   readonly waiting: Set<() => void>;
+  /** Of a held run: what holds back the answer. */
+  readonly hold: { readonly begun: Signal; readonly ended: Signal } | undefined;
 }
 
 /** @param page The document and the script of the page, by path. */
@@ -36,7 +40,10 @@ export async function startServers(page: Readonly<Record<string, string>> = {}):
   const runs = new Map<string, Run>();
   const runOf = (name: string): Run => {
     let run = runs.get(name);
-    if (run === undefined) runs.set(name, (run = { arrivals: [], mints: 0, refused: new Set(), waiting: new Set() }));
+    if (run === undefined) {
+      const hold = name[1] === HELD ? { begun: new Signal(), ended: new Signal() } : undefined;
+      runs.set(name, (run = { arrivals: [], mints: 0, refused: new Set(), waiting: new Set(), hold }));
+    }
     return run;
   };
   const api = await listen((request, response) => serveApi(request, response));
@@ -47,6 +54,7 @@ export async function startServers(page: Readonly<Record<string, string>> = {}):
     api: api.origin,
     other: other.origin,
     closed: closed.origin,
+    log: (run, total) => logOf(runOf(run), total),
     close: async () => void (await Promise.all([api.close(), other.close()])),
   };
 
@@ -59,14 +67,29 @@ export async function startServers(page: Readonly<Record<string, string>> = {}):
       return;
     }
     const [, name = "", total] = /^\/log\/(\w+)\?(\d+)$/.exec(url) ?? [];
-    if (total !== undefined) return answerLog(response, runOf(name), Number(total));
+    if (total !== undefined) {
+      const log = await logOf(runOf(name), Number(total));
+      response.setHeader("content-type", "application/json");
+      response.end(JSON.stringify(log));
+      return;
+    }
+    const [, held = "", step] = /^\/hold\/(\w+)\/(begun|ended)$/.exec(url) ?? [];
+    if (step !== undefined) {
+      const { hold } = runOf(held);
+      if (step === "begun") await hold?.begun.given;
+      else hold?.ended.give();
+      response.end();
+      return;
+    }
     const [, minting] = /^\/(\w+)\/token$/.exec(url) ?? [];
     if (minting === undefined) return serve("api", request, response);
     await bodyOf(request);
     const run = runOf(minting);
+    if (minting.startsWith(WAITING)) await heldBack(run);
+    const token_type = minting.startsWith(NONCE) ? "DPoP" : "Bearer";
     // A turn of the event loop, so that every caller that comes meanwhile waits.
     setImmediate(() => {
-      const body = { access_token: `${TOKEN}${minting}-${++run.mints}`, token_type: "Bearer", expires_in: 3600 };
+      const body = { access_token: `${TOKEN}${minting}-${++run.mints}`, token_type, expires_in: 3600 };
       response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
     });
   }
@@ -88,7 +111,7 @@ export async function startServers(page: Readonly<Record<string, string>> = {}):
       host === "api" &&
       !isPreflight(request) &&
       !run.refused.has(call) &&
-      (name.startsWith(REFUSING) || (name.startsWith(REJECTING) && carriesToken));
+      (name.startsWith(REFUSING) || ((name.startsWith(REJECTING) || name.startsWith(NONCE)) && carriesToken));
     run.arrivals.push({
       host,
       call,
@@ -96,7 +119,7 @@ export async function startServers(page: Readonly<Record<string, string>> = {}):
       url: route,
       headers,
       authorization,
-      body: body.toString("latin1"),
+      body: body.length > LONGEST_BODY ? digestOf(body) : body.toString("latin1"),
       whole,
       isRejected,
     });
@@ -104,9 +127,12 @@ export async function startServers(page: Readonly<Record<string, string>> = {}):
     const count = run.arrivals.filter((each) => each.call === call && !each.isRejected).length;
     if (isRejected) {
       run.refused.add(call);
+      await heldBack(run);
       const challenge = {
         date: DATE,
-        "www-authenticate": 'Bearer error="invalid_token"',
+        ...(name.startsWith(NONCE)
+          ? { "www-authenticate": 'DPoP error="use_dpop_nonce"', "dpop-nonce": "of-the-server" }
+          : { "www-authenticate": 'Bearer error="invalid_token"' }),
         "content-type": "application/json",
       };
       response.writeHead(401, challenge).end('{"ok":false}');
@@ -114,18 +140,35 @@ export async function startServers(page: Readonly<Record<string, string>> = {}):
   }
 }
 
-/** Answers with the log of a run, as soon as so many requests that were not answered with 401 have arrived. */
-function answerLog(response: ServerResponse, run: Run, total: number): void {
-  const tell = (): void => {
-    if (run.arrivals.filter(({ isRejected }) => !isRejected).length < total) return;
-    run.waiting.delete(tell);
-    const log: Log = { arrivals: run.arrivals, mints: run.mints };
-    response.setHeader("content-type", "application/json");
-    response.end(JSON.stringify(log));
-  };
-  run.waiting.add(tell);
-  response.once("close", () => run.waiting.delete(tell));
-  tell();
+/** Bytes of a body that are logged as they came. Of a longer one the log has the length and a digest. */
+const LONGEST_BODY = 16 * 1024;
+
+function digestOf(body: Buffer): string {
+  return `${body.length} bytes: ${createHash("sha256").update(body).digest("hex")}`;
+}
+
+/** Something that happens once, and can be waited for. */
+class Signal {
+  give: () => void = () => {};
+  readonly given: Promise<void> = new Promise((resolve) => (this.give = resolve));
+}
+
+/** In a held run: tells that the answer is held back, and waits until the client wants it. */
+async function heldBack({ hold }: Run): Promise<void> {
+  hold?.begun.give();
+  await hold?.ended.given;
+}
+
+function logOf(run: Run, total: number): Promise<Log> {
+  return new Promise((resolve) => {
+    const tell = (): void => {
+      if (run.arrivals.filter(({ isRejected }) => !isRejected).length < total) return;
+      run.waiting.delete(tell);
+      resolve({ arrivals: [...run.arrivals], mints: run.mints });
+    };
+    run.waiting.add(tell);
+    tell();
+  });
 }
 
 interface Asked {
@@ -174,7 +217,8 @@ function answer(request: IncomingMessage, response: ServerResponse, asked: Asked
     case "headers":
       return send(200, {
         "Content-Type": "text/plain; charset=utf-8",
-        "Set-Cookie": ["a=1; Path=/", "b=2; HttpOnly"],
+        // Kept by a browser, and not sent in any other run.
+        "Set-Cookie": [`a=1; Path=${asked.prefix}/`, `b=2; Path=${asked.prefix}/; HttpOnly`],
         "X-Twice": ["one", "two"],
         "X-Empty": "",
         "X-Latin1": "caf\u00e9",

@@ -4,10 +4,19 @@
 export const SECRET = "s3cret";
 /** The beginning of every token. */
 export const TOKEN = `${SECRET}-token-`;
-/** The first letter of a run whose calls are each answered with 401 if they carry our token. */
+/** The first letter of a run whose requests wait for the token endpoint. */
+export const WAITING = "q";
+/** The first letter of a run in which the first request of every call is answered with 401 if it carries our token. */
 export const REJECTING = "r";
-/** The first letter of a run whose calls are each answered with 401, whatever they carry. */
+/** The first letter of a run in which that 401 asks for a nonce, and the tokens are bound to a key (DPoP). */
+export const NONCE = "n";
+/** The first letter of a run in which the first request of every call is answered with 401, whatever it carries. */
 export const REFUSING = "x";
+/**
+ * The second letter of a run in which the token endpoint ({@link WAITING}) or the 401 (the others) is held back:
+ * `GET /hold/<run>/begun` is answered when it is, `GET /hold/<run>/ended` ends it.
+ */
+export const HELD = "h";
 
 /** One request, as it arrived. */
 export interface Arrival {
@@ -20,7 +29,7 @@ export interface Arrival {
   /** All headers but `Authorization`, as they came: upper and lower case, order, repetitions. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly authorization: string | undefined;
-  /** The bytes of the body, one character each. */
+  /** The bytes of the body, one character each; of a long body its length and a digest. */
   readonly body: string;
   /** Whether the body arrived to its end. */
   readonly whole: boolean;
@@ -33,11 +42,17 @@ export interface Log {
   readonly mints: number;
 }
 
-/** Returns the arrivals as they are compared, in the order of calls. */
+/** Returns the arrivals as they are compared, in the order of calls. The order of headers of different names says nothing. */
 export function comparable(arrivals: readonly Arrival[]): object[] {
   return [...arrivals]
     .sort((one, other) => Number(one.call) - Number(other.call))
-    .map(({ authorization: _, isRejected: _rejected, ...arrival }) => withoutBoundary(arrival));
+    .map(({ authorization: _, isRejected: _rejected, ...arrival }) => withoutBoundary(arrival))
+    .map((arrival) => ({ ...arrival, headers: arrival.headers.toSorted(([one], [other]) => compare(one, other)) }));
+}
+
+function compare(one: string, other: string): number {
+  const [left, right] = [one.toLowerCase(), other.toLowerCase()];
+  return left < right ? -1 : left > right ? 1 : 0;
 }
 
 /** A boundary is new in every send. Its length is not, so `content-length` is compared. */
