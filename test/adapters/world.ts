@@ -110,7 +110,7 @@ export class World {
     else {
       return (token) => {
         const listed = origins(token);
-        note(listed as readonly string[]);
+        note(listed);
         return listed;
       };
     }

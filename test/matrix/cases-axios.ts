@@ -178,7 +178,7 @@ export const axiosCases: readonly Case[] = [
       const seen: string[] = [];
       const axios = io.axios();
       axios.interceptors.request.use((config) => {
-        seen.push(`first ${config.headers.get("x-set")}`);
+        seen.push(`first ${String(config.headers.get("x-set"))}`);
         config.headers.set("x-interceptor", "1");
         return config;
       });
@@ -360,9 +360,9 @@ export const axiosCases: readonly Case[] = [
     async run(io) {
       const seen: unknown[] = [];
       const config = {
-        beforeRedirect: (options: Record<string, any>) => {
+        beforeRedirect: (options: { [name: string]: unknown; headers?: unknown }) => {
           seen.push(options["path"]);
-          options["headers"]["x-redirected"] = "1";
+          Object.assign(options.headers as object, { "x-redirected": "1" });
         },
       };
       const answer = await io.outcome(io.axios().get(io.url("/redirect/302?to=PREFIX/landed"), config));

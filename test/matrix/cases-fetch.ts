@@ -94,7 +94,7 @@ const requests: readonly Case[] = [
   ),
   calls("Q15: a Request as the init of another URL", (io) => {
     const request = new io.client.kind.Request(io.url("/other"), { method: "POST", body: "proxied", headers: text });
-    return io.fetch(io.url("/echo"), request as RequestInit & Request);
+    return io.fetch(io.url("/echo"), request);
   }),
   calls("Q15: an init that inherits its members", (io) =>
     io.fetch(
@@ -102,9 +102,7 @@ const requests: readonly Case[] = [
       Object.create({ method: "POST", body: "inherited", headers: { ...text, "x-inherited": "1" } }),
     ),
   ),
-  calls("Q15: an init whose members are getters of a class", (io) =>
-    io.fetch(io.url("/echo"), new Init() as RequestInit),
-  ),
+  calls("Q15: an init whose members are getters of a class", (io) => io.fetch(io.url("/echo"), new Init())),
   calls(
     "Q15: a Request whose body was read before",
     async (io) => {
@@ -130,7 +128,9 @@ const requests: readonly Case[] = [
   calls("Q15: members of init that are undefined", (io) =>
     io.fetch(io.url("/echo"), { method: undefined, headers: undefined, body: undefined, signal: undefined } as object),
   ),
-  calls("Q15: an init that is null", (io) => io.fetch(io.url("/echo"), null as never)),
+  calls("Q15: an init that is null", (io) => io.fetch(io.url("/echo"), null as never), {
+    unfit: ({ name }) => (/node-fetch|cross-fetch/.test(name) ? "the client alone refuses it" : undefined),
+  }),
   calls("Q15: credentials, cache, mode, referrer, referrerPolicy, keepalive and priority", (io) =>
     io.fetch(io.url("/echo"), {
       credentials: "omit",
@@ -254,9 +254,9 @@ export const fetchCases: readonly Case[] = [
     async run(io) {
       const controller = new AbortController();
       const response = await io.fetch(io.url("/half"), { signal: controller.signal });
-      const text = io.outcome(response.text());
+      const read = io.outcome(response.text());
       controller.abort(new DOMException("the user has left", "AbortError"));
-      return [response.status, await text];
+      return [response.status, await read];
     },
   },
   reads("the body of a 204", "/status/204", async (response) => [response.body === null, await response.text()]),

@@ -21,8 +21,9 @@ function hooks(seen: unknown[], more: (context: FetchContext) => void = () => {}
     (context: FetchContext): void => {
       const { request, options, response, error } = context;
       const headers = [...new Headers(options.headers)];
-      const data = (response as { _data?: unknown } | undefined)?._data;
-      seen.push([name, String(request), options.method, headers, response?.status, data, error && String(error)]);
+      const { _data: data } = (response ?? {}) as { _data?: unknown };
+      const url = typeof request === "string" ? request : request.url;
+      seen.push([name, url, options.method, headers, response?.status, data, error && String(error)]);
       if (name === "onRequest") more(context);
     };
   return Object.fromEntries(

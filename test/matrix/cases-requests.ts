@@ -132,7 +132,7 @@ export const requestCases: readonly Case[] = [
   sends("a method in lower case", () => ({ method: "post", body: "x", headers: text })),
   sends("DELETE with a body", () => ({ method: "DELETE", body: "gone", headers: text })),
   ...urls.map(([what, route]) => sends(`a URL with ${what}`, () => ({}), {}, route)),
-  { name: "Q15: a URL without a path behind its port", run: (io) => io.sendTo(`${io.base()}`) },
+  { name: "Q15: a URL without a path behind its port", run: (io) => io.sendTo(io.base()) },
   ...headers.map(([what, own]) => sends(`headers with ${what}`, () => ({ headers: own }))),
   sends("headers with a value that is undefined", () => ({ headers: { "x-none": undefined, "x-some": "1" } })),
   sends("headers with a value that is a number", () => ({ headers: { "x-number": 5, "x-zero": 0 } })),

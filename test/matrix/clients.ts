@@ -105,7 +105,7 @@ export function fetchClient<Name extends string>(name: Name, kind: FetchKind = g
     const send = (own ?? globalThis.fetch) as (...args: unknown[]) => Promise<Response>;
     if (source === undefined) return { fetch: (...args: unknown[]) => send(...args) };
     const fetch = createAuthFetch(source, fetchOptions(setup, beneathFetch(setup, own) ?? own));
-    return { fetch: fetch as typeof globalThis.fetch };
+    return { fetch };
   };
   return {
     name,

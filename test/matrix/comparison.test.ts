@@ -25,7 +25,7 @@ function wrong(
     ...right,
     open(source, setup) {
       if (source === undefined) return right.open(source, setup);
-      const authFetch = createAuthFetch(source) as Fetch;
+      const authFetch = createAuthFetch(source);
       const fetch = (url: string, init: RequestInit): unknown => change(authFetch, url, init, source);
       return { fetch: fetch as Fetch };
     },

@@ -76,7 +76,14 @@ function describeResponse(response: Response): object {
   const body = response.body === null ? "none" : "there";
   return {
     class: classOf(response),
-    ...{ status, statusText, ok, url, redirected, type, bodyUsed, body },
+    status,
+    statusText,
+    ok,
+    url,
+    redirected,
+    type,
+    bodyUsed,
+    body,
     headers: describe(headers),
     data: describe(data),
   };

@@ -83,7 +83,7 @@ for (const [name, { cells, text }] of faults) {
   console.log(`\n${name}\n    ${text}\n    in ${cells.size} cells: ${[...cells].join("; ")}`);
 }
 console.log("\nWhy a case does not apply (and how often):");
-for (const [reason, times] of [...reasons].toSorted(([, one], [, other]) => other - one))
+for (const [reason, times] of [...reasons].toSorted(([, left], [, right]) => right - left))
   console.log(`  ${reason}: ${times}`);
 console.log("\nWhy a cell is empty:");
 for (const reason of new Set([...table.values()].map((cell) => cell.reason ?? ""))) {

@@ -63,13 +63,16 @@ export async function runRow(
   return undefined;
 }
 
+function failure(error: unknown): string[] {
+  return [`the run itself failed: ${String((error as Error).stack)}`];
+}
+
 async function bounded(run: Promise<string[]>): Promise<string[]> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<string[]>((resolve) => {
     timer = setTimeout(() => resolve([`nothing came of it in ${LONGEST / 1000} seconds`]), LONGEST);
   });
-  const failed = (error: unknown): string[] => [`the run itself failed: ${String((error as Error).stack)}`];
-  const faults = await Promise.race([run.catch(failed), late]);
+  const faults = await Promise.race([run.catch(failure), late]);
   clearTimeout(timer);
   return faults;
 }

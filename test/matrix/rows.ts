@@ -55,24 +55,24 @@ export const rows: readonly Row[] = [
   { name: "fetch, global", load: () => Promise.resolve(fetchClient("fetch, global", globalKind)) },
   fetchRow(
     "undici 7",
-    () => import("undici") as Promise<Module>,
+    () => import("undici"),
     (module) => module,
   ),
   fetchRow(
     "undici 6",
-    () => import("undici-6") as Promise<Module>,
+    () => import("undici-6"),
     (module) => module,
     true,
   ),
   fetchRow(
     "node-fetch 3",
-    () => import("node-fetch") as Promise<Module>,
+    () => import("node-fetch"),
     (module) => ({ ...module, fetch: module["default"] }),
     true,
   ),
   fetchRow(
     "cross-fetch 4",
-    () => import("cross-fetch") as Promise<Module>,
+    () => import("cross-fetch"),
     (module) => ({ ...module, fetch: module["default"], FormData }),
     true,
   ),

@@ -186,7 +186,7 @@ export async function runCase(ground: Ground, client: TestClient, entry: Case, m
   try {
     if (mode !== "waits" && entry.bare === undefined) await tokens.get();
     const through = await runOnce(ground, client, entry, name, tokens, isRefused ? 0 : alone.arrivals.length);
-    const accepted = isRefused ? through.arrivals : through.arrivals.filter(({ isRejected }) => !isRejected);
+    const accepted = isRefused ? through.arrivals : acceptedIn(through);
     return [
       ...fault("the caller sees", differences(alone.seen, through.seen)),
       ...(entry.looseWire ? [] : fault("on the wire", differences(comparable(alone.arrivals), comparable(accepted)))),
@@ -245,11 +245,7 @@ async function runOnce(
   const seen = await run(io).catch((error: unknown) => ({ "the case itself failed": describe(error) }));
   let log = await logOf(ground, name, 0);
   // A request whose caller has left may arrive a moment later.
-  for (
-    let turn = 0;
-    !looseWire && turn < 20 && log.arrivals.filter(({ isRejected }) => !isRejected).length < arrivals;
-    turn++
-  ) {
+  for (let turns = looseWire === undefined ? 20 : 0; turns > 0 && acceptedIn(log).length < arrivals; turns--) {
     await new Promise((resolve) => setTimeout(resolve, 10));
     log = await logOf(ground, name, 0);
   }
@@ -259,6 +255,10 @@ async function runOnce(
     .replaceAll(REFERENCE, "reference = REFERENCE")
     .replaceAll(LOCAL, "from LOCAL");
   return { seen: JSON.parse(text), ...log, errors: io.errors };
+}
+
+function acceptedIn({ arrivals }: Pick<Log, "arrivals">): readonly Arrival[] {
+  return arrivals.filter(({ isRejected }) => !isRejected);
 }
 
 /** Creates the cache of a run. */

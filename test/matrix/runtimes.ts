@@ -207,7 +207,7 @@ const page: Runtime = {
           await opened.goto(`${servers.api}/page`);
           await opened.waitForFunction("typeof run === 'function'");
           const call = `run(${JSON.stringify(servers)}, ${JSON.stringify(row)})`;
-          return (await opened.evaluate(call)) as string | undefined;
+          return await opened.evaluate<string | undefined>(call);
         } finally {
           await opened.close();
         }

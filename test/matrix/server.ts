@@ -268,6 +268,8 @@ function answer(request: IncomingMessage, response: ServerResponse, asked: Asked
       const to = parameter("to").replace("OTHER", asked.other).replace("PREFIX", asked.prefix);
       return send(Number(argument), to === "" ? {} : { location: to }, "moved");
     }
+    case "loop":
+      return send(302, { location: `${asked.prefix}/loop` });
     case "flaky":
       if (asked.count <= Number(argument)) return send(503, json, `{"count":${asked.count}}`);
       return send(200, json, '{"ok":true}');

@@ -44,13 +44,14 @@ export interface Log {
 
 /** Returns the arrivals as they are compared, in the order of calls. The order of headers of different names says nothing. */
 export function comparable(arrivals: readonly Arrival[]): object[] {
-  return [...arrivals]
-    .sort((one, other) => Number(one.call) - Number(other.call))
-    .map(({ authorization: _, isRejected: _rejected, ...arrival }) => withoutBoundary(arrival))
-    .map((arrival) => ({ ...arrival, headers: arrival.headers.toSorted(([one], [other]) => compare(one, other)) }));
+  return arrivals
+    .toSorted((one, other) => Number(one.call) - Number(other.call))
+    .map(({ host, call, method, url, headers, body, whole }) =>
+      withoutBoundary({ host, call, method, url, headers: headers.toSorted(compare), body, whole }),
+    );
 }
 
-function compare(one: string, other: string): number {
+function compare([one]: readonly [string, string], [other]: readonly [string, string]): number {
   const [left, right] = [one.toLowerCase(), other.toLowerCase()];
   return left < right ? -1 : left > right ? 1 : 0;
 }
