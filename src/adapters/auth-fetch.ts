@@ -7,20 +7,14 @@
  */
 import { assertFunction, assertOptions, assertStatuses } from "../base/options.ts";
 import { policyHalf } from "../core/types.ts";
-import {
-  assertTokenSource,
-  chooseCache,
-  createdBody,
-  isTokenCache,
-  overrideOptions,
-  overridingCache,
-} from "../policy/choose-cache.ts";
+import { assertTokenSource, checkedOverride, chooseCache, createdBody, isTokenCache } from "../policy/choose-cache.ts";
 import { PROOF_HEADER } from "../policy/client-seam.ts";
-import { sendBare, withToken } from "../policy/request-policy.ts";
+import { sendBare, sendSkipped, sendWith, withToken } from "../policy/request-policy.ts";
+import { isThenable } from "../policy/bounded-wait.ts";
 import { drain, isOneShot, readText } from "./body.ts";
-import type { AccessToken, RejectionRule } from "../core/types.ts";
-import type { RequestOverride, RequestOverrideOptions, TokenSource } from "../policy/choose-cache.ts";
-import type { ClientSeam, ExtraHeaders, PolicyRequest } from "../policy/client-seam.ts";
+import type { RejectionRule } from "../core/types.ts";
+import type { CheckedOverride, RequestOverride, RequestOverrideOptions, TokenSource } from "../policy/choose-cache.ts";
+import type { ClientSeam, PolicyRequest, TokenHeaders } from "../policy/client-seam.ts";
 
 /** The first argument of fetch. */
 export type FetchInput = string | URL | Request;
@@ -70,30 +64,18 @@ export function authFetchOf(where: string, source: FetchTokenSource, options: Au
   return function authFetch(input, init) {
     try {
       const request = new FetchRequest(input, init);
-      const override = init?.remint;
-      if (override === false) {
-        if (onlyCache !== undefined) policyHalf(onlyCache).skipped("opted-out", request.url);
-        return sendBare(request, client);
+      if (request.override === false) {
+        if (onlyCache === undefined) return sendBare(request, client);
+        return sendSkipped(policyHalf(onlyCache), "opted-out", request, client);
       }
-      const requestCache = override === undefined ? undefined : overridingCache(override);
-      const cache = requestCache ?? onlyCache;
+      const cache = request.override?.cache ?? onlyCache;
       if (cache !== undefined) return withToken(cache, request, client);
       if (client.isAuthorized(request)) return sendBare(request, client);
-      return sendWithChosenCache(source, request, client);
+      return sendWith(chooseCache(source, request, [request.url, request.init]), request, client);
     } catch (error) {
       return Promise.reject(error); // fetch never throws synchronously; nothing has been sent yet
     }
   };
-}
-
-async function sendWithChosenCache(
-  source: FetchTokenSource,
-  request: FetchRequest,
-  client: FetchClient,
-): Promise<Response> {
-  // When this fails, nothing has been sent, and there is nothing to finish.
-  const cache = await chooseCache(source, request, [request.url, request.init]);
-  return cache === undefined ? sendBare(request, client) : withToken(cache, request, client);
 }
 
 /** One call of fetch, as the request policy sees it. */
@@ -103,7 +85,7 @@ class FetchRequest implements PolicyRequest {
   readonly url: string;
   /** The input, if it is a `Request`. */
   readonly request: Request | undefined;
-  readonly override: RequestOverrideOptions<FetchBody> | undefined;
+  readonly override: CheckedOverride<FetchBody>;
   /** A clone of {@link FetchRequest.request} for a later send, because a send uses up the body. */
   unsentClone: Request | undefined;
 
@@ -113,7 +95,7 @@ class FetchRequest implements PolicyRequest {
     this.request = typeof input === "string" || !isRequest(input) ? undefined : input;
     // oxlint-disable-next-line typescript/no-base-to-string -- a URL, or whatever else fetch itself would stringify
     this.url = typeof input === "string" ? input : (this.request?.url ?? String(input));
-    this.override = init?.remint === undefined ? undefined : overrideOptions(init.remint);
+    this.override = checkedOverride(init?.remint);
     this.unsentClone = undefined;
   }
 
@@ -122,13 +104,22 @@ class FetchRequest implements PolicyRequest {
   }
 
   get retry(): boolean {
-    return this.override?.retry !== false;
+    return this.override === undefined || (this.override !== false && this.override.retry !== false);
   }
 
   /** The method as fetch sends it: fetch changes these six names to upper case and no others. */
   get method(): string {
     const method = this.init?.method ?? this.request?.method ?? "GET";
     return /^(?:delete|get|head|options|post|put)$/i.test(method) ? method.toUpperCase() : method;
+  }
+
+  get createBody(): RequestOverrideOptions<FetchBody>["body"] {
+    return this.override === false ? undefined : this.override?.body;
+  }
+
+  /** The body, if the caller gave one that is not created for every send. */
+  get body(): unknown {
+    return this.createBody === undefined ? this.init?.body : undefined;
   }
 
   get headers(): HeadersInit | undefined {
@@ -143,7 +134,7 @@ class FetchRequest implements PolicyRequest {
     const { request, init } = this;
     if (request === undefined) return this.input;
     const current = this.unsentClone ?? request;
-    const isBodyReplaced = this.override?.body !== undefined || (init?.body !== undefined && init.body !== null);
+    const isBodyReplaced = this.createBody !== undefined || (init?.body !== undefined && init.body !== null);
     if (!this.retry || isBodyReplaced || current.body === null || current.bodyUsed) return current;
     this.unsentClone = current.clone();
     return current;
@@ -162,27 +153,26 @@ class FetchClient implements ClientSeam<FetchRequest, Response> {
     this.inspectStatuses = options.inspectStatuses;
   }
 
-  send(
-    request: FetchRequest,
-    token: AccessToken | undefined,
-    extra: ExtraHeaders | undefined,
-  ): Promise<Response> | undefined {
-    const { init, override } = request;
-    if (init === undefined && token !== undefined && request.request === undefined && extra === undefined) {
-      return this.#fetch(request.input, { headers: { authorization: token.header } });
+  send(request: FetchRequest, tokenHeaders: TokenHeaders | undefined): Promise<Response> | undefined {
+    const { init, createBody } = request;
+    if (init === undefined && tokenHeaders !== undefined && request.request === undefined) {
+      return this.#fetch(request.input, { headers: tokenHeaders });
     }
-    if (token === undefined && override?.body === undefined) return this.#fetch(request.input, init);
-    const headers = token === undefined ? request.headers : withHeaders(request.headers, token.header, extra);
-    if (token !== undefined && headers === undefined) return undefined;
+    if (tokenHeaders === undefined && createBody === undefined) return this.#fetch(request.input, init);
+    const headers = tokenHeaders === undefined ? request.headers : withHeaders(request.headers, tokenHeaders);
+    if (tokenHeaders !== undefined && headers === undefined) return undefined;
     // `headers` stands before the spread and is assigned after it: adding a key to a spread copy is 50 times slower on
     // Node 20.
     const copy: RequestInit & { duplex?: "half" } = { headers: undefined as never, ...init };
     if (headers !== undefined) copy.headers = headers;
-    if (override?.body !== undefined) {
-      copy.body = createdBody(override.body);
-      if (isOneShot(copy.body)) copy.duplex = "half";
-    }
-    return this.#fetch(request.nextInput(), copy);
+    if (createBody === undefined) return this.#fetch(request.nextInput(), copy);
+    const sendBody = (body: FetchBody): Promise<Response> => {
+      copy.body = body;
+      if (isOneShot(body)) copy.duplex = "half";
+      return this.#fetch(request.nextInput(), copy);
+    };
+    const body = createdBody(createBody, request);
+    return isThenable(body) ? body.then(sendBody) : sendBody(body);
   }
 
   isAuthorized(request: FetchRequest): boolean {
@@ -201,8 +191,8 @@ class FetchClient implements ClientSeam<FetchRequest, Response> {
     return answer.redirected ? answer.url : undefined;
   }
 
-  canResend({ override, init }: FetchRequest): boolean {
-    return override?.body !== undefined || !isOneShot(init?.body);
+  canResend({ createBody, init }: FetchRequest): boolean {
+    return createBody !== undefined || !isOneShot(init?.body);
   }
 
   discard(answer: Response): Promise<void> {
@@ -245,44 +235,23 @@ function hasAuthorization(headers: HeadersInit | undefined): boolean {
 }
 
 /**
- * Returns a copy of the caller's headers with the token and the extra headers. The caller's object is not changed
- * (Q10). An extra header does not replace the caller's, except a proof: only this library's proof fits the token, and a
- * request with two proofs is refused.
+ * Returns a copy of the caller's headers with those of the token. The caller's object is not changed (Q10). A header of the
+ * token does not replace the caller's, except a proof: only this library's proof fits the token, and a request with two
+ * proofs is refused.
  *
- * @returns `undefined` when the caller set `Authorization` (Q1). Found while copying, so that a plain object is read
- *   once.
+ * @returns `undefined` when the caller set `Authorization` (Q1).
  */
-function withHeaders(
-  headers: HeadersInit | undefined,
-  authorization: string,
-  extra: ExtraHeaders | undefined,
-): HeadersInit | undefined {
-  if (headers === undefined || headers === null) return { authorization, ...extra };
-  if (extra !== undefined || isIterable(headers)) {
-    return hasAuthorization(headers) ? undefined : withCopiedHeaders(headers, authorization, extra);
-  }
-  // A loop that adds the new key last, because `{ ...headers, authorization }` is 20 times slower on Node 20.
-  const copy: Record<string, string> = {};
-  for (const name in headers) {
-    const value = headers[name];
-    if (!isAuthorization(name)) copy[name] = value as string;
-    else if (value !== undefined) return undefined;
-  }
-  copy["authorization"] = authorization;
-  return copy;
-}
-
-function withCopiedHeaders(headers: HeadersInit, authorization: string, extra: ExtraHeaders | undefined): HeadersInit {
-  if (extra === undefined && Array.isArray(headers)) return [...headers, ["authorization", authorization]];
+function withHeaders(headers: HeadersInit | undefined, added: TokenHeaders): HeadersInit | undefined {
+  if (headers === undefined || headers === null) return { ...added };
+  if (hasAuthorization(headers)) return undefined;
   const pairs =
     isIterable(headers) && !(headers instanceof Headers)
       ? [...headers].map(([name, value]): [string, string] => [name, value])
       : undefined;
   const copy = new Headers(headers instanceof Headers ? headers : (pairs ?? withoutUndefined(headers as never)));
-  for (const [name, value] of Object.entries(extra ?? {})) {
-    if (name === PROOF_HEADER || !copy.has(name)) copy.set(name, value);
+  for (const [name, value] of Object.entries(added)) {
+    if (name === PROOF_HEADER || name === "authorization" || !copy.has(name)) copy.set(name, value);
   }
-  copy.set("authorization", authorization);
   return copy;
 }
 

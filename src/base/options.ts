@@ -24,9 +24,43 @@ export function optionError(name: string, value: unknown, expected: string): Typ
   return new TypeError(`"${name}" must be ${expected}, got ${kindOf(value)}`);
 }
 
-/** @throws {TypeError} When `options` is not an object. */
-export function assertOptions(where: string, options: unknown): asserts options is object {
+/**
+ * Checks the options of a public function as a whole.
+ *
+ * @param where The public function that was called, for the message.
+ * @param known The names of all options that it has.
+ * @throws {TypeError} When `options` is not an object, or when one of its members is no option. The message names the
+ *   option that is meant most likely.
+ */
+export function assertOptions(where: string, options: unknown, known?: readonly string[]): asserts options is object {
   if (typeof options !== "object" || options === null) throw optionError(`${where} options`, options, "an object");
+  if (known === undefined) return;
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined && !known.includes(name)) throw unknownOptionError(where, name, known);
+  }
+}
+
+function unknownOptionError(where: string, name: string, known: readonly string[]): TypeError {
+  const distances = known.map((other) => editDistance(name.toLowerCase(), other.toLowerCase()));
+  const least = Math.min(...distances);
+  const nearest = known[distances.indexOf(least)];
+  const isNear = nearest !== undefined && least <= Math.max(name.length, nearest.length) / 2;
+  const advice = isNear ? `did you mean "${nearest}"?` : `it has ${known.map((other) => `"${other}"`).join(", ")}`;
+  return new TypeError(`${where} has no option "${name}": ${advice}`);
+}
+
+/** How many characters have to be inserted, deleted or replaced to make one text of the other (Levenshtein). */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= to.length; j++) {
+      const replaced = row[j - 1]! + (from[i - 1] === to[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[to.length]!;
 }
 
 /** @throws {TypeError} When `value` is not a non-empty string. */

@@ -61,6 +61,18 @@ function hooksOf(name: string): object {
   return found;
 }
 
+/** What an access token is as text. A header made of it is refused: {@link isTokenText}. */
+export const TOKEN_TEXT = "[AccessToken: use .header]";
+
+/** Whether a header's value was made from an access token as text, as in `Bearer ${token}`. */
+export function isTokenText(value: unknown): boolean {
+  if (typeof value === "string") return value.includes(TOKEN_TEXT);
+  return typeof value === "object" && value !== null && tokenTextOf in value;
+}
+
+/** Marks access tokens, also those of another copy of this package. */
+export const tokenTextOf: unique symbol = Symbol.for("remint.access-token") as typeof tokenTextOf;
+
 /** Does the same as {@link redacted} for every object of a class, given the prototype of the class. */
 export function redactedClass(prototype: object, name: string): void {
   for (const [key, value] of [

@@ -11,6 +11,7 @@ import { redacted } from "../base/redacted.ts";
 import type { Clock } from "../base/clock.ts";
 import type {
   AccessToken,
+  GrantHeaders,
   Opaque,
   Origins,
   Prove,
@@ -120,8 +121,11 @@ export interface GrantTraits {
   readonly isRejected?: RejectionRule | undefined;
   /** Further statuses about which `isRejected` is asked. */
   readonly inspectStatuses?: readonly number[] | undefined;
-  /** Headers to send beside `Authorization`, unless the caller set them. */
-  readonly headers?: ((token: AccessToken) => Readonly<Record<string, string>>) | undefined;
+  /**
+   * Headers to send with the token, unless the caller set them. An `authorization` among them is sent in place of the
+   * token's; `null` there means that no `Authorization` is sent, for a session in a cookie or in a header of its own.
+   */
+  readonly headers?: ((token: AccessToken) => GrantHeaders) | undefined;
   /** Makes the proof that its tokens need with every send: `dpop({ ... }).prove`. */
   readonly prove?: Prove | undefined;
 }

@@ -151,6 +151,7 @@ class LruTokenPool implements TokenPool {
       accounts: new EvidenceAccounts(clock),
       failures: new PoolFailures(clock),
       mints: new MintQueue(),
+      toldReasons: new Set(),
     };
   }
 

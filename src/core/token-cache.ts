@@ -11,7 +11,8 @@ import { abortReason } from "../base/abort.ts";
 import { isRemintError, RemintError } from "../base/errors.ts";
 import { LruMap } from "../base/lru.ts";
 import { assertOptions, duration as durationOf, optionError } from "../base/options.ts";
-import { printableUrl } from "../base/url.ts";
+import { printableUrl, targetOf as siteOf } from "../base/url.ts";
+import { warn } from "../base/warn.ts";
 import { AccessTokenRecord } from "./access-token.ts";
 import { CachedToken } from "./expiry.ts";
 import { Failure, FailureMemory } from "./failures.ts";
@@ -75,6 +76,8 @@ export interface PoolShare {
   readonly failures: PoolFailures;
   /** The mints that wait for their turn, by endpoint and client. */
   readonly mints: MintQueue;
+  /** Why requests went out without a token, for each reason that was told. */
+  readonly toldReasons: Set<SkipReason>;
 }
 
 /**
@@ -134,6 +137,8 @@ export class CacheState implements PolicyHalf, SupplyMember {
   /** The user's `initial` function, until it was called. */
   #seed: CacheSettings["seed"];
   #closed = false;
+  /** Why requests went out without a token, for each reason that was told. */
+  #toldReasons: Set<SkipReason> | undefined;
 
   /** @param targeted The cache on which this one hangs, and what its token is for. */
   constructor(settings: CacheSettings, targeted?: Targeted) {
@@ -311,6 +316,15 @@ export class CacheState implements PolicyHalf, SupplyMember {
 
   skipped(reason: SkipReason, url: string): void {
     this.#settings.notify?.({ name: "skipped", reason, url: printableUrl(url) });
+  }
+
+  rejectedBare(reason: SkipReason, url: string): void {
+    const told = this.#share?.toldReasons ?? (this.#toldReasons ??= new Set());
+    if (!this.#settings.warns || told.has(reason)) return;
+    const advice = bareRequestAdvice(reason, url, this.rules);
+    if (advice === undefined) return;
+    told.add(reason);
+    warn(`${advice}. The option "warnings: false" of the token cache turns this warning off.`);
   }
 
   /** Whether a mint, a save or a revocation is outstanding. A pool does not evict the cache then. */
@@ -728,6 +742,36 @@ class SharedTokenCache implements TokenCache {
   }
   get [policyKey](): PolicyHalf {
     return this.#state;
+  }
+}
+
+/**
+ * What to do about a request that went out without a token and was answered 401; `undefined` when it was meant to go
+ * without.
+ */
+function bareRequestAdvice(reason: SkipReason, url: string, rules: RequestRules): string | undefined {
+  const { origin, path } = siteOf(url);
+  switch (reason) {
+    case "origin-not-allowed":
+      if (rules.resembles?.(url) !== true) return undefined;
+      return (
+        `A request to ${origin} was sent without a token and answered 401, because the token cache does not allow ` +
+        `that origin. If the token is meant for it, add it to "origins"`
+      );
+    case "relative-url":
+      return (
+        `A request to the relative URL ${path} was sent without a token and answered 401, because a relative URL is ` +
+        `allowed only by "self". If the token is meant for it, add "self" to "origins", or use an absolute URL`
+      );
+    case "authorization-set":
+      if (!rules.allows(url)) return undefined;
+      return (
+        `A request to ${origin} already had an Authorization header, so it was sent without the token of the cache, and ` +
+        `answered 401. If that header is a default of the client, such as axios.defaults.headers.common.Authorization, ` +
+        `remove it`
+      );
+    default:
+      return undefined;
   }
 }
 

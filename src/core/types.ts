@@ -165,8 +165,11 @@ export interface ProofKey {
 /** Why a mint was started: there was no token, the token is about to expire, or an API rejected it. */
 export type MintCause = "cold" | "expiring" | "rejected";
 
-/** Why a request was sent without a token. */
-export type SkipReason = "authorization-set" | "origin-not-allowed" | "relative-url" | "opted-out";
+/**
+ * Why a request was sent without a token: it had an `Authorization` header, its origin is not allowed, its URL is relative
+ * and `"self"` is not allowed, it goes to an endpoint that the grant itself asks for tokens, or the caller said so.
+ */
+export type SkipReason = "authorization-set" | "origin-not-allowed" | "relative-url" | "own-endpoint" | "opted-out";
 
 /** Something that happened in a token cache. Events hold no token and no secret. */
 export type RemintEvent =
@@ -328,6 +331,12 @@ export interface RequestTarget {
   readonly path: string;
 }
 
+/**
+ * Headers that a grant adds to the requests with its token. An `authorization` among them takes the place of the token's
+ * own; `null` there says that no `Authorization` is sent, because another header or a cookie carries the token.
+ */
+export type GrantHeaders = Readonly<Record<string, string | null | undefined>>;
+
 /** What the request policy has to know about the tokens of a cache. */
 export interface RequestRules {
   /** The origins depend on the token: ask {@link RequestRules.allows} again when there is one. */
@@ -336,8 +345,15 @@ export interface RequestRules {
    * Whether a token may be sent to this URL (Q2). Without `token`, a list that depends on the token allows every URL.
    */
   allows(url: string, token?: AccessToken): boolean;
-  /** Headers beside `Authorization`. Absent when the grant has none, so that warm requests do not pay for it. */
-  readonly headers?: ((token: AccessToken) => Readonly<Record<string, string>>) | undefined;
+  /**
+   * Whether the URL is one that the grant itself asks for tokens: its token, revocation or discovery URL. Absent when the
+   * grant names none.
+   */
+  isOwn?(url: string): boolean;
+  /** Whether a URL that is not allowed looks as if it was meant, for example because only its port differs. */
+  resembles?(url: string): boolean;
+  /** Headers of the grant. Absent when it has none, so that warm requests do not pay for it. */
+  readonly headers?: ((token: AccessToken) => GrantHeaders) | undefined;
   /** Makes the proof for one send. Absent when the tokens need none, so that warm requests do not pay for it. */
   readonly prove?: Prove | undefined;
   readonly isRejected?: RejectionRule | undefined;
@@ -382,6 +398,8 @@ export interface PolicyHalf {
   rejectedAgain(token: AccessToken, target: RequestTarget): void;
   /** Reports that a request was sent without a token. */
   skipped(reason: SkipReason, url: string): void;
+  /** Reports that such a request was answered 401: its sender may have expected that it carries the token. */
+  rejectedBare(reason: SkipReason, url: string): void;
 }
 
 /**

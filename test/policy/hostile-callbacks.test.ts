@@ -144,7 +144,7 @@ describe("C12: what throws synchronously is a rejection", () => {
   test("without a token: a `send` that throws, or that returns undefined", async () => {
     const wrong: [send: () => undefined, message: string][] = [
       [throwing, "mine"],
-      [() => undefined, "client.send() returned undefined for a call without a token: it must send the request"],
+      [() => undefined, "client.send() returned undefined for a call without headers: it must send the request"],
     ];
     for (const [send, message] of wrong) {
       const { seam, log } = client(() => ok, { send });
@@ -277,7 +277,7 @@ describe("functions of the user's that never settle", () => {
     const { cache } = await warmCache({ grant: fakeGrant(options) });
     const { seam, log } = client(() => unauthorized, {
       ...more,
-      errorFor: (_call, { code }) => new Error(`of the client: ${code}`),
+      errorFor: (_call, error) => new Error(`of the client: ${isRemintError(error) && error.code}`),
     });
     const got = watch(withToken(cache, { url: ORDERS }, seam));
     await settle();

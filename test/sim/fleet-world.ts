@@ -289,7 +289,7 @@ async function revokeOnceMore(
 
 function clientOf(servers: Servers): ClientSeam<PolicyRequest, number> {
   return {
-    send: async (_, token) => servers.status(token?.value),
+    send: async (_, headers) => servers.status(headers?.["authorization"]?.split(" ")[1]),
     status: (answer) => answer,
     header: () => null,
     canResend: () => true,

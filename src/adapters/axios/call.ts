@@ -7,13 +7,14 @@
  * @module
  */
 import { systemClock } from "../../base/clock.ts";
+import { isRemintError } from "../../base/errors.ts";
+import type { RemintError } from "../../base/errors.ts";
 import { targetOf, withoutTrailingSlashes } from "../../base/url.ts";
 import { createdBody } from "../../policy/choose-cache.ts";
 import { PROOF_HEADER } from "../../policy/client-seam.ts";
-import type { RemintError } from "../../base/errors.ts";
-import type { AccessToken } from "../../core/types.ts";
-import type { RequestOverrideOptions } from "../../policy/choose-cache.ts";
-import type { ExtraHeaders, PolicyRequest } from "../../policy/client-seam.ts";
+
+import type { CheckedOverride, RequestOverrideOptions } from "../../policy/choose-cache.ts";
+import type { PolicyRequest, TokenHeaders } from "../../policy/client-seam.ts";
 
 /**
  * The members of an axios config that are read or changed. Declared here, because axios' own type differs between
@@ -84,7 +85,7 @@ const ABSOLUTE = /^([a-z][a-z\d+\-.]*:)?\/\//i;
 
 /** One request of axios. */
 export class AxiosCall implements PolicyRequest {
-  readonly override: RequestOverrideOptions | undefined;
+  readonly override: CheckedOverride<unknown>;
   readonly #config: AxiosCallConfig;
   readonly #adapter: ResolvedAdapter;
   readonly #traits: AxiosTraits;
@@ -102,7 +103,7 @@ export class AxiosCall implements PolicyRequest {
     config: AxiosCallConfig,
     adapter: ResolvedAdapter,
     traits: AxiosTraits,
-    override: RequestOverrideOptions | undefined,
+    override: CheckedOverride<unknown>,
   ) {
     this.#config = config;
     this.#adapter = adapter;
@@ -144,11 +145,15 @@ export class AxiosCall implements PolicyRequest {
   }
 
   get retry(): boolean {
-    return this.override?.retry !== false;
+    return this.override === undefined || (this.override !== false && this.override.retry !== false);
   }
 
   get body(): unknown {
-    return this.#config.data;
+    return this.createBody === undefined ? this.#config.data : undefined;
+  }
+
+  get createBody(): RequestOverrideOptions["body"] {
+    return this.override === false ? undefined : this.override?.body;
   }
 
   /**
@@ -162,28 +167,30 @@ export class AxiosCall implements PolicyRequest {
   }
 
   /** Sends the request once. After a wait, the send gets only what is left of the timeout. */
-  send(token: AccessToken | undefined, extra: ExtraHeaders | undefined): Promise<unknown> {
+  async send(headers: TokenHeaders | undefined): Promise<unknown> {
     const config = this.#config;
-    if (this.override?.body !== undefined) this.#changeConfig("data", createdBody(this.override.body));
-    if (token === undefined) return this.#callAdapter();
+    const { createBody } = this;
+    if (createBody !== undefined) this.#changeConfig("data", await createdBody(createBody, this));
+    if (headers === undefined) return this.#callAdapter();
     if (this.#combinedAbort !== undefined && this.#timeout > 0) {
       const left = this.#timeLeft();
-      if (left <= 0) return Promise.reject(this.#timeoutError());
+      if (left <= 0) throw this.#timeoutError();
       this.#changeConfig("timeout", left);
     }
-    if (this.#traits.forwardsToSubdomains || extra?.[PROOF_HEADER] !== undefined) this.#removeTokenOnRedirects();
+    if (this.#traits.forwardsToSubdomains || headers[PROOF_HEADER] !== undefined) this.#removeTokenOnRedirects();
     // Not `headers.set()`, which takes 2 us: it checks the value, and the token was checked when it was minted.
-    config.headers["Authorization"] = token.header;
-    if (extra !== undefined) this.#setExtraHeaders(extra);
+    const { authorization, ...extra } = headers;
+    if (authorization !== undefined) config.headers["Authorization"] = authorization;
+    this.#setExtraHeaders(extra);
     return this.#callAdapter();
   }
 
   /** Sends the request as the caller made it (Q1). `withBody` says whether `remint.body` creates its body. */
   async sendAsIs(withBody: boolean): Promise<unknown> {
     const { data } = this.#config;
-    const createBody = withBody ? this.override?.body : undefined;
+    const createBody = withBody ? this.createBody : undefined;
     try {
-      if (createBody !== undefined) this.#config.data = createdBody(createBody);
+      if (createBody !== undefined) this.#config.data = await createdBody(createBody, this);
       return await this.#callAdapter();
     } finally {
       if (createBody !== undefined) this.#config.data = data;
@@ -191,7 +198,8 @@ export class AxiosCall implements PolicyRequest {
   }
 
   /** Returns the error that the caller gets in place of one of this package. */
-  errorFor(error: RemintError): Error {
+  errorFor(error: Error): Error {
+    if (!isRemintError(error)) return error;
     return this.#traits.errorFor(this.#config, error);
   }
 
@@ -226,7 +234,7 @@ export class AxiosCall implements PolicyRequest {
   }
 
   /** Sets the headers that the grant adds. The caller's own header stays, unless the added one is a proof. */
-  #setExtraHeaders(extra: ExtraHeaders): void {
+  #setExtraHeaders(extra: TokenHeaders): void {
     const { headers } = this.#config;
     const originals = (this.#originalHeaders ??= new Map<string, unknown>());
     for (const [name, value] of Object.entries(extra)) {

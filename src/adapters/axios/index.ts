@@ -9,23 +9,16 @@
  */
 import { assertFunction, assertOptions, assertStatuses } from "../../base/options.ts";
 import { policyHalf } from "../../core/types.ts";
-import {
-  assertTokenSource,
-  chooseCache,
-  isTokenCache,
-  overrideOptions,
-  overridingCache,
-} from "../../policy/choose-cache.ts";
+import { assertTokenSource, checkedOverride, chooseCache, isTokenCache } from "../../policy/choose-cache.ts";
 import { rejectWith } from "../../policy/client-seam.ts";
-import { sendBare, withToken } from "../../policy/request-policy.ts";
+import { sendWith } from "../../policy/request-policy.ts";
 import { drain, drainNodeStream, isNodeStream, isOneShot } from "../body.ts";
 import { AxiosCall } from "./call.ts";
 import { axiosOf, traitsOf } from "./copies.ts";
 import type { InternalAxiosRequestConfig } from "axios";
-import type { RemintError } from "../../base/errors.ts";
-import type { AccessToken, RejectionRule, TokenCache } from "../../core/types.ts";
+import type { RejectionRule, TokenCache } from "../../core/types.ts";
 import type { RequestOverride, TokenSource } from "../../policy/choose-cache.ts";
-import type { ClientSeam, ExtraHeaders } from "../../policy/client-seam.ts";
+import type { ClientSeam, TokenHeaders } from "../../policy/client-seam.ts";
 import type { AxiosCallConfig, AxiosTraits, ResolvedAdapter } from "./call.ts";
 import type { AxiosLike, TraitsByCopy } from "./copies.ts";
 
@@ -148,20 +141,19 @@ class AxiosClient implements ClientSeam<AxiosCall, Answer> {
       const { remint } = config as { remint?: RequestOverride };
       const isOwnConfig = config.headers instanceof this.#AxiosHeaders;
       const traits = isOwnConfig ? this.#traits.own : this.#traitsOfForeignConfig(adapter, originalAdapter);
-      call = new AxiosCall(config, adapter, traits, remint === undefined ? undefined : overrideOptions(remint));
+      call = new AxiosCall(config, adapter, traits, checkedOverride(remint));
       if (remint === false || config.auth || hasAuthorization(config.headers)) {
         return this.#sendUnchanged(call, config.headers, remint);
       }
-      const requestCache = remint === undefined ? undefined : overridingCache(remint);
-      const cache = requestCache ?? this.#onlyCache ?? chooseCache(this.#source, call, [config as never]);
-      return isTokenCache(cache) ? withToken(cache, call, this) : this.#sendWithChosenCache(cache, call);
+      const cache = call.override === false ? undefined : (call.override?.cache ?? this.#onlyCache);
+      return sendWith(cache ?? chooseCache(this.#source, call, [config as never]), call, this);
     } catch (error) {
       return call === undefined ? Promise.reject(error) : rejectWith(call, this, error);
     }
   }
 
-  send(call: AxiosCall, token: AccessToken | undefined, extra: ExtraHeaders | undefined): Promise<Answer> {
-    return call.send(token, extra) as Promise<Answer>;
+  send(call: AxiosCall, headers: TokenHeaders | undefined): Promise<Answer> {
+    return call.send(headers) as Promise<Answer>;
   }
 
   status(answer: Answer): number {
@@ -191,7 +183,7 @@ class AxiosClient implements ClientSeam<AxiosCall, Answer> {
   }
 
   canResend(call: AxiosCall): boolean {
-    return call.override?.body !== undefined || !isOneShot(call.body);
+    return call.createBody !== undefined || !isOneShot(call.body);
   }
 
   discard({ data }: Answer): Promise<void> | undefined {
@@ -203,24 +195,13 @@ class AxiosClient implements ClientSeam<AxiosCall, Answer> {
     return Promise.resolve(textOf(data).slice(0, maxBytes));
   }
 
-  errorFor(call: AxiosCall, error: RemintError): Error {
+  errorFor(call: AxiosCall, error: Error): Error {
     return call.errorFor(error);
   }
 
   finish(call: AxiosCall, outcome: unknown): void {
     call.finish(outcome);
     if (outcome instanceof Error) hideRequest(outcome);
-  }
-
-  /** Sends a request whose source returned a promise of a cache, or no cache. */
-  async #sendWithChosenCache(chosen: undefined | Promise<TokenCache | undefined>, call: AxiosCall): Promise<unknown> {
-    let cache: TokenCache | undefined;
-    try {
-      cache = await chosen;
-    } catch (error) {
-      return rejectWith(call, this, error);
-    }
-    return cache === undefined ? sendBare(call, this) : withToken(cache, call, this);
   }
 
   /** Sends a request as the caller made it, and reports why it gets no token (Q1). */
