@@ -95,7 +95,7 @@ describe("C15: a request that waits", () => {
       const { cache, grant, clock } = session;
       await cache.get();
       const hold = grant.hold();
-      const { seam, sent, log } = client(() => ({ status: 401 }));
+      const { seam, sent, log } = client(() => ({ status: 401 }), { failedRenewal: "throw" });
       const request = watch(withToken(cache, { url: ORDERS }, seam));
       await settle();
       expect(request.state).toBe("pending");
@@ -135,7 +135,8 @@ describe("C15: a request that waits", () => {
       const { cache, grant } = session;
       await cache.get();
       let answer!: (answer: Answer) => void;
-      const { seam, sent } = client(() => new Promise((resolve) => (answer = resolve)));
+      const throwing = { failedRenewal: "throw" } as const;
+      const { seam, sent } = client(() => new Promise((resolve) => (answer = resolve)), throwing);
       const request = watch(withToken(cache, { url: ORDERS }, seam));
       await settle();
       await session[ends]();
@@ -492,7 +493,7 @@ describe("C15: sources", () => {
         response["instance_url"] === undefined ? "https://other.example" : ORDERS,
       ],
     });
-    const { cache } = sessionUnderTest();
+    const { cache } = sessionUnderTest({ origins });
     await cache.get();
     const hold = first.grant.hold();
     const { seam, sent } = client(() => ({ status: 200 }));
