@@ -99,8 +99,11 @@ export interface InitialToken extends TokenResponse {
   readonly receivedAt?: number | string | Date | undefined;
 }
 
-/** Where a token may be sent: a list of origins, `"any"` for every https origin, or a function of the token. */
-export type Origins = "any" | readonly string[] | ((token: AccessToken) => readonly string[]);
+/**
+ * Where a token may be sent: a list of origins, `"any"` for every https origin, or a function of the token. `"self"` in a
+ * list stands for the page's own origin in a browser, and for relative URLs elsewhere.
+ */
+export type Origins = "any" | readonly (string | URL)[] | ((token: AccessToken) => readonly (string | URL)[]);
 
 /** An API's answer, as a rejection rule sees it. */
 export interface JudgedAnswer {
@@ -336,6 +339,17 @@ export interface RequestRules {
    * Whether a token may be sent to this URL (Q2). Without `token`, a list that depends on the token allows every URL.
    */
   allows(url: string, token?: AccessToken): boolean;
+  /**
+   * Whether a URL is one of the grant's own endpoints. Its token is never sent there, also where {@link RequestRules.allows}
+   * says that it may (Q2). Absent while the allowed origins have none of them. Read it anew for each use: endpoints may be
+   * found later.
+   */
+  readonly isOwn?: ((url: string) => boolean) | undefined;
+  /**
+   * Whether a URL that is not allowed looks as if it was meant to be: by another port, scheme or name of the same server, by
+   * a subdomain, or by being relative where there is no page.
+   */
+  resembles(url: string): boolean;
   /** Headers beside `Authorization`. Absent when the grant has none, so that warm requests do not pay for it. */
   readonly headers?: ((token: AccessToken) => Readonly<Record<string, string>>) | undefined;
   /** Makes the proof for one send. Absent when the tokens need none, so that warm requests do not pay for it. */
