@@ -97,8 +97,11 @@ function leadsTo(url: string, protocol: "https:" | "http:"): boolean {
   return target !== undefined && target.protocol === protocol && !hasCredentials(target);
 }
 
-/** Matches https URLs whose host can be recognized without a parser. All other URLs are parsed. */
-const PLAIN_HTTPS = /^https:\/\/[a-z\d.-]+(:\d+)?(?:[/?#]|$)/;
+/**
+ * Matches https URLs whose host and port a parser accepts for sure. All others are parsed, such as IPv4 addresses and names
+ * in Punycode.
+ */
+const PLAIN_HTTPS = /^https:\/\/(?:(?!xn--)[a-z\d-]+\.)*(?!xn--)[a-z][a-z\d-]*(?::\d{1,4})?(?:[/?#]|$)/;
 
 type OriginFunction = Exclude<Origins, string | readonly unknown[]>;
 
