@@ -184,29 +184,44 @@ const HOST = /^(?:[\w-]+(?:\.[\w-]+)*\.?|\[[\da-f:.]+\])$/;
 
 const NO_PATTERN = "wildcards and patterns do not work, every host has to be listed";
 
+/** An entry of a list of origins. */
+interface OriginEntry {
+  readonly value: unknown;
+  /** Its place in the list, for the message. */
+  readonly index: number;
+  /** It may be the URL of a service, with path and query. */
+  readonly mayHavePath: boolean;
+  /** Says in the message why there may be no value. */
+  readonly unset: string;
+}
+
 /**
- * Checks and parses an origin to which tokens may be sent, as a user or a server wrote it. A path and a query are left to
- * the caller.
+ * Checks and parses an origin to which tokens may be sent, as a user or a server wrote it.
  *
- * @param unset What may be the matter when the value is missing, for the message.
- * @throws {TypeError} When it is no http(s) URL, has a host that no server can have, or contains credentials. The message
- *   does not show the value.
+ * @throws {TypeError} When it is no http(s) URL, has a host that no server can have, credentials, or a path that it must
+ *   not have. The message does not show the value, except for its origin.
  */
-export function originUrl(name: string, value: unknown, unset = ""): URL {
-  const refused = (found: string, reason = ""): TypeError =>
-    new TypeError(`"${name}" must be an origin such as "https://api.example", got ${found}${reason && `: ${reason}`}`);
+export function originUrl({ value, index, mayHavePath, unset }: OriginEntry): URL {
+  const refused = (found: string, reason?: string): TypeError =>
+    new TypeError(
+      `"origins" must list http(s) origins such as "https://api.example", got ${found} as origins[${index}]` +
+        (reason === undefined ? "" : `: ${reason}`),
+    );
   if (value === undefined || value === "") throw refused(kindOf(value), unset);
-  if (typeof value !== "string") throw refused(kindOf(value), value instanceof RegExp ? NO_PATTERN : "");
+  if (typeof value !== "string") throw refused(kindOf(value), value instanceof RegExp ? NO_PATTERN : undefined);
   const url = parse(value, undefined);
   if (url === undefined || !isWeb(url)) {
     const found = /^\s*https?:/i.test(value) ? "a string that is no URL" : "a string that is no http(s) URL";
-    throw refused(found, value.includes("*") ? NO_PATTERN : "");
+    throw refused(found, value.includes("*") ? NO_PATTERN : undefined);
   }
-  const { hostname } = url;
+  const { origin, hostname, pathname, search, hash } = url;
   // What `https://${process.env.HOST}` becomes.
   if (hostname === "undefined" || hostname === "null") throw refused(`the host "${hostname}"`, unset);
   if (!HOST.test(hostname)) throw refused("a host that no server can have", NO_PATTERN);
-  if (hasCredentials(url)) throw refused("a URL with user:password@");
+  if (hasCredentials(url) || (!mayHavePath && pathname + search + hash !== "/")) {
+    const parts = mayHavePath ? "credentials" : "path, query or credentials";
+    throw new TypeError(`"origins" must list origins without ${parts}, origins[${index}] has some: write "${origin}"`);
+  }
   return url;
 }
 

@@ -74,12 +74,15 @@ const UNSET_VARIABLE = "an environment variable (process.env) may be unset";
 const UNSET_MEMBER = "the token response may not have what the function reads";
 
 /** Checks one origin of a list. Returns it as a URL's `origin` is written: in lower case, without a default port. */
-function listedOrigin(entry: unknown, index: number): string {
-  if (entry === SELF) return SELF;
-  const name = `origins[${index}]`;
-  const { origin, pathname, search, hash } = originUrl(name, entry, UNSET_VARIABLE);
-  if (pathname === "/" && search === "" && hash === "") return origin;
-  throw new TypeError(`"${name}" must be an origin without path and query: write "${origin}"`);
+function listedOrigin(value: unknown, index: number): string {
+  if (value === SELF) return SELF;
+  return originUrl({ value, index, mayHavePath: false, unset: UNSET_VARIABLE }).origin;
+}
+
+/** Checks one origin that a function returned. What a token response names is the URL of a service, with a path. */
+function returnedOrigin(value: unknown, index: number): string {
+  if (value === SELF) return SELF;
+  return originUrl({ value, index, mayHavePath: true, unset: UNSET_MEMBER }).origin;
 }
 
 function everywhere(allowHttp: boolean): Places {
@@ -137,10 +140,7 @@ function originsOf(token: AccessToken, origins: OriginFunction): readonly string
   }
   if (entries === undefined) throw originError(`it returned ${kindOf(list)}`);
   try {
-    // What a token response names may have a path: it is the URL of a service.
-    return entries.map((entry, index) =>
-      entry === SELF ? SELF : originUrl(`origins[${index}]`, entry, UNSET_MEMBER).origin,
-    );
+    return entries.map(returnedOrigin);
   } catch (error) {
     throw originError((error as TypeError).message);
   }

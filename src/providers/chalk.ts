@@ -217,10 +217,8 @@ function tokenOrigins(token: ChalkToken, apiServer: string, allowHttp: boolean):
   return urls.flatMap((url) => {
     try {
       // A gRPC engine may be a bare host and port.
-      const { origin, protocol, hostname } = originUrl(
-        "engine",
-        url?.includes("://") === false ? `https://${url}` : url,
-      );
+      const value = url?.includes("://") === false ? `https://${url}` : url;
+      const { origin, protocol, hostname } = originUrl({ value, index: 0, mayHavePath: true, unset: "" });
       const isSafe = protocol === "https:" || (protocol === "http:" && (allowHttp || isLoopback(hostname)));
       return isSafe ? [origin] : [];
     } catch {

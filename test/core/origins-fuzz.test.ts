@@ -225,7 +225,8 @@ const isNamed = (url: URL): boolean => url.username !== "" || url.password !== "
 /** Whether a server can have this host: no character and no label that a name cannot have. */
 function canBeHost(host: string): boolean {
   if (host.startsWith("[")) return true;
-  if ([...host].some((character) => !"abcdefghijklmnopqrstuvwxyz0123456789-_.".includes(character))) return false;
+  const letters = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
+  if (Array.from(host).some((character) => !letters.includes(character))) return false;
   const labels = host.split(".");
   if (labels.length > 1 && labels.at(-1) === "") labels.pop();
   return labels.every((label) => label !== "");
@@ -243,7 +244,7 @@ function originMeant(entry: unknown, mayHavePath: boolean): string | undefined {
 
 /** Where the oracle says that a URL leads: an origin, "self" for the application itself, or nowhere that a token may go. */
 function placeOf(url: string, page: PageGlobals | undefined): { origin: string; protocol: string } | undefined {
-  const base = page === undefined ? undefined : String(page.baseURI ?? page.href);
+  const base = page === undefined ? undefined : ((page.baseURI ?? page.href) as string);
   const target = parsed(url, base);
   if (target !== undefined) return isHttp(target) && !isNamed(target) ? target : undefined;
   if (base !== undefined) return undefined;

@@ -65,9 +65,7 @@ describe("Q16: URLs that look as if a token was meant for them", () => {
   });
 
   test("Q16: origins that depend on the token: the list of the token that was asked about last counts", async () => {
-    const grant = fakeGrant();
-    const origins = ({ value }: { readonly value: string }): string[] => [`https://${value}.example`];
-    const cache = createTokenCache({ grant, origins });
+    const cache = createTokenCache({ grant: fakeGrant(), origins: ({ value }) => [`https://${value}.example`] });
     const { rules } = policyHalf(cache);
     const urls = ["http://fake-1.example/", "http://fake-2.example/", "/x"];
     const judged = (): boolean[] => urls.map((url) => rules.resembles(url));
