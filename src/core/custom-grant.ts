@@ -112,7 +112,10 @@ type AnyCustomGrant = CustomTraits<unknown> & {
  */
 export function customDefinition(members: CustomGrantMembers<never>, where = ""): GrantDefinition {
   assertOptions("customGrant", members);
-  const { mint, state, onState, revoke, ...traits } = members as AnyCustomGrant;
+  const { mint, state, onState, revoke, ...others } = members as AnyCustomGrant;
+  // Only these: what else an object of the user's has would mean something to the library.
+  const { key, origins, defaultTtl, isRejected, inspectStatuses, headers, prove } = others;
+  const traits = { key, origins, defaultTtl, isRejected, inspectStatuses, headers, prove };
   if (typeof mint !== "function") assertFunction(`${where}mint`, mint ?? null);
   assertFunction(`${where}onState`, onState);
   assertFunction(`${where}revoke`, revoke);

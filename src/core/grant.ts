@@ -8,6 +8,7 @@
  * @module
  */
 import { redacted } from "../base/redacted.ts";
+import { copiedOrigins } from "../base/url.ts";
 import type { Clock } from "../base/clock.ts";
 import type {
   AccessToken,
@@ -144,6 +145,11 @@ export interface TokenServer {
 export interface GrantDefinition<State = unknown> extends GrantTraits {
   /** Absent for a function of the user's: its failures concern nobody else. */
   readonly server?: TokenServer | undefined;
+  /**
+   * Returns the names ({@link endpointName}) of the grant's own endpoints, which never get its token: where it asks for
+   * tokens, revokes them and looks up the others. The same list, until more are found.
+   */
+  readonly endpoints?: (() => readonly string[]) | undefined;
   /** The key that its tokens are bound to. Without a thumbprint, no other process can use the tokens. */
   readonly proofKey?: { readonly thumbprint: string | undefined } | undefined;
   /** Present when its mints use something up. */
@@ -184,7 +190,9 @@ const brand = Symbol.for("remint.grant/1");
  * names a client (S5). A copy (`{ ...grant, origins }`) prints the same.
  */
 export function grantOf<State>(definition: GrantDefinition<State>): Grant {
-  return redacted({ ...definition, [brand]: true }, "Grant") as unknown as Grant;
+  const { origins } = definition;
+  const taken = Array.isArray(origins) && { origins: copiedOrigins(origins) };
+  return redacted({ ...definition, ...taken, [brand]: true }, "Grant") as unknown as Grant;
 }
 
 /** Returns the definition behind a grant of this package. */

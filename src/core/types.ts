@@ -99,8 +99,11 @@ export interface InitialToken extends TokenResponse {
   readonly receivedAt?: number | string | Date | undefined;
 }
 
-/** Where a token may be sent: a list of origins, `"any"` for every https origin, or a function of the token. */
-export type Origins = "any" | readonly string[] | ((token: AccessToken) => readonly string[]);
+/**
+ * Where a token may be sent: a list of origins, `"any"` for every https origin, or a function of the token. `"self"` in a
+ * list stands for the page's own origin in a browser, and for relative URLs elsewhere.
+ */
+export type Origins = "any" | readonly (string | URL)[] | ((token: AccessToken) => readonly (string | URL)[]);
 
 /** An API's answer, as a rejection rule sees it. */
 export interface JudgedAnswer {
@@ -346,12 +349,16 @@ export interface RequestRules {
    */
   allows(url: string, token?: AccessToken): boolean;
   /**
-   * Whether the URL is one that the grant itself asks for tokens: its token, revocation or discovery URL. Absent when the
-   * grant names none.
+   * Whether a URL is one of the grant's own endpoints. Its token is never sent there, also where {@link RequestRules.allows}
+   * says that it may (Q2). Absent while the allowed origins have none of them. Read it anew for each use: endpoints may be
+   * found later.
    */
-  isOwn?(url: string): boolean;
-  /** Whether a URL that is not allowed looks as if it was meant, for example because only its port differs. */
-  resembles?(url: string): boolean;
+  readonly isOwn?: ((url: string) => boolean) | undefined;
+  /**
+   * Whether a URL that is not allowed looks as if it was meant to be: by another port, scheme or name of the same server, by
+   * a subdomain, or by being relative where there is no page.
+   */
+  resembles(url: string): boolean;
   /** Headers of the grant. Absent when it has none, so that warm requests do not pay for it. */
   readonly headers?: ((token: AccessToken) => GrantHeaders) | undefined;
   /** Makes the proof for one send. Absent when the tokens need none, so that warm requests do not pay for it. */

@@ -86,6 +86,7 @@ export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
     // Without the option `key` nothing tells one user's tokens from another's, so there is no key to share them by.
     key,
     server: tokenServer(client, form),
+    endpoints: client.endpoints,
     origins: options.origins,
     defaultTtl: options.defaultTtl,
     source,

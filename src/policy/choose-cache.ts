@@ -96,7 +96,7 @@ function firstCacheAllowing(
     const { rules } = policyHalf(cache);
     if (rules.originsFromToken) fromToken.push(cache);
     else if (mayCarryToken(rules, url)) return cache;
-    else if (resembling === undefined || rules.resembles?.(url)) resembling = cache;
+    else if (resembling === undefined || rules.resembles(url)) resembling = cache;
   }
   // A cache that does not allow the URL sends the request without a token, and reports it.
   const other = resembling ?? caches[0];
