@@ -11,7 +11,8 @@ import { assertOptions, optionError } from "../base/options.ts";
 import { authFetchOf } from "./auth-fetch.ts";
 import type { $Fetch, FetchOptions } from "ofetch";
 import type { RequestOverride } from "../policy/choose-cache.ts";
-import type { AuthFetchOptions, AuthRequestInit, FetchBody, FetchTokenSource } from "./auth-fetch.ts";
+import type { AuthFetchOptions, FetchTokenSource } from "./auth-fetch.ts";
+import type { AuthRequestInit, FetchBody } from "./fetch-call.ts";
 
 declare module "ofetch" {
   interface FetchOptions {
