@@ -131,6 +131,17 @@ export interface GrantTraits {
   readonly prove?: Prove | undefined;
 }
 
+/** The names of {@link GrantTraits}. */
+export const GRANT_TRAITS = [
+  "key",
+  "origins",
+  "defaultTtl",
+  "isRejected",
+  "inspectStatuses",
+  "headers",
+  "prove",
+] as const;
+
 /** Where a grant of ours asks for its tokens. It says with whom a failure of that server is shared in a pool (C9). */
 export interface TokenServer {
   /** The token endpoint, or the issuer. */

@@ -131,7 +131,23 @@ export interface CacheSettings extends SupplySettings {
  * @throws {TypeError} When an option is wrong. The message names the option and says what is expected.
  */
 export function cacheSettings(options: TokenCacheOptions): CacheSettings {
-  assertOptions("createTokenCache", options);
+  assertOptions("createTokenCache", options, [
+    "grant",
+    "origins",
+    "initial",
+    "store",
+    "clock",
+    "onEvent",
+    "refreshBuffer",
+    "minValidity",
+    "defaultTtl",
+    "maxTtl",
+    "mintTimeout",
+    "landingTimeout",
+    "mintRetries",
+    "allowHttp",
+    "warnings",
+  ]);
   const { initial, onEvent, clock = systemClock } = options;
   const grant = grantDefinition(options.grant);
   assertFunction("onEvent", onEvent);

@@ -12,7 +12,7 @@ import { PoolFailures } from "./failures.ts";
 import { withPoolKey } from "./options.ts";
 import { MintQueue } from "./mint-queue.ts";
 import { EvidenceAccounts } from "./rejections.ts";
-import { isPooledCache } from "./token-cache.ts";
+import { assertCloseOptions, isPooledCache } from "./token-cache.ts";
 import { policyHalf } from "./types.ts";
 import type { Clock } from "../base/clock.ts";
 import type { PooledCache, PoolShare } from "./token-cache.ts";
@@ -103,7 +103,7 @@ export interface TokenPool {
  * ```
  */
 export function createTokenPool(options: TokenPoolOptions): TokenPool {
-  assertOptions("createTokenPool", options);
+  assertOptions("createTokenPool", options, ["create", "maxSize", "idleTtl", "clock"]);
   if (options.create === undefined)
     throw optionError("create", options.create, "a function that returns a token cache");
   assertFunction("create", options.create);
@@ -182,14 +182,17 @@ class LruTokenPool implements TokenPool {
     await this.get(key).signOut(options);
   }
 
-  async release(key: string, options?: CloseOptions): Promise<CloseReport | undefined> {
+  async release(key: string, options: CloseOptions = {}): Promise<CloseReport | undefined> {
+    assertCloseOptions("release", options);
     const state = this.#entries.get(key)?.state ?? this.#evicted.get(key)?.deref();
     this.#entries.delete(key);
     this.#evicted.delete(key);
     return state?.close(options);
   }
 
-  async close(options?: CloseOptions): Promise<PoolCloseReport> {
+  async close(options: CloseOptions = {}): Promise<PoolCloseReport> {
+    // Before anything is closed.
+    assertCloseOptions("close", options);
     this.#closed = true;
     const states = [...this.#entries].map(([key, entry]) => ({ key, state: entry.state as PooledCache | undefined }));
     for (const [key, reference] of this.#evicted) states.push({ key, state: reference.deref() });

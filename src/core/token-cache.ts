@@ -85,6 +85,12 @@ export interface PoolShare {
  */
 export type PooledCache = Pick<CacheState, "handle" | "isBusy" | "close" | "joinPool">;
 
+/** @throws {TypeError} When an option of a close is wrong. `where` is the public function, for the message. */
+export function assertCloseOptions(where: string, options: CloseOptions): void {
+  assertOptions(where, options, ["within"]);
+  durationOf("within", options.within, 0);
+}
+
 /** Returns whether the half of a cache is that of a cache which a pool can take. No `instanceof`: see above. */
 export function isPooledCache(half: unknown): half is PooledCache {
   return typeof (Object(half) as Partial<PooledCache>).joinPool === "function";
@@ -166,15 +172,17 @@ export class CacheState implements PolicyHalf, SupplyMember {
     return now < entry.softAt ? entry.token : this.#peekInWindow(entry, now);
   }
 
-  get(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<AccessToken> {
-    const signal = options.signal ?? undefined;
-    if (signal !== undefined && typeof signal.addEventListener !== "function") {
-      return Promise.reject(optionError("signal", signal, "an AbortSignal, such as that of an AbortController"));
-    }
-    if (signal?.aborted) return Promise.reject(abortReason(signal));
-    const token = this.peek();
-    if (token !== undefined) return Promise.resolve(token);
+  get(options?: { readonly signal?: AbortSignal | undefined }): Promise<AccessToken> {
+    // Not async: a token that is there costs one promise.
     try {
+      if (options !== undefined) assertOptions("get", options, ["signal"]);
+      const signal = options?.signal ?? undefined;
+      if (signal !== undefined && typeof signal.addEventListener !== "function") {
+        throw optionError("signal", signal, "an AbortSignal, such as that of an AbortController");
+      }
+      if (signal?.aborted) throw abortReason(signal);
+      const token = this.peek();
+      if (token !== undefined) return Promise.resolve(token);
       if (isRunning(this.#settings.grant)) throw ownWaitError();
       const flight = this.#flight ?? this.#startFlight("cold");
       const entry = this.#validEntry();
@@ -201,7 +209,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
 
   async signOut(options: SignOutOptions = {}): Promise<void> {
     const { grant, supply } = this.#settings;
-    assertOptions("signOut", options);
+    assertOptions("signOut", options, ["revoke"]);
     const { revoke = grant.revoke !== undefined } = options;
     if (this.#closed) throw CLOSED.toError();
     if (grant.signIn === undefined) throw noSessionError("signOut");
@@ -212,7 +220,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
   }
 
   for(options: TargetOptions): TokenCache {
-    assertOptions("for", options);
+    assertOptions("for", options, ["resource", "scope", "audience", "origins"]);
     const { origins, ...parameters } = options;
     const target = targetOf(parameters);
     const root = this.#root;
@@ -231,8 +239,8 @@ export class CacheState implements PolicyHalf, SupplyMember {
   }
 
   async close(options: CloseOptions = {}): Promise<CloseReport> {
-    assertOptions("close", options);
-    const within = durationOf("within", options.within, this.#settings.mintTimeout);
+    assertCloseOptions("close", options);
+    const { within = this.#settings.mintTimeout } = options;
     // The supply shuts every cache that is joined to it.
     return this.#settings.supply.close({ within });
   }

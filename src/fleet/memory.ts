@@ -20,7 +20,7 @@ import type { Store, StoreEntry, SwapResult } from "./store.ts";
  * @throws {TypeError} When `clock` is not a clock.
  */
 export function memoryStore(options: MemoryStoreOptions = {}): Store {
-  assertOptions("memoryStore", options);
+  assertOptions("memoryStore", options, ["clock"]);
   const { clock = systemClock } = options;
   assertClock(clock);
   return new MemoryStore(clock);

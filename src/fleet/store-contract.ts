@@ -32,7 +32,7 @@ export function storeContract(
 ): StoreContractCase[] {
   if (createStore === undefined) throw optionError("createStore", createStore, "a function");
   assertFunction("createStore", createStore);
-  assertOptions("storeContract", options);
+  assertOptions("storeContract", options, ["patience"]);
   const patience = duration("patience", options.patience, 4000);
   return CASES.map(([clause, rule, prove]) => ({
     name: `${titleOf(clause)}: ${rule}`,

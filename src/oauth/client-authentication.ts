@@ -90,7 +90,9 @@ export interface ClientSecretBasicOptions {
  * @throws {TypeError} When an option is wrong.
  * @see [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749.html#section-2.3.1)
  */
-export function clientSecretBasic({ encoding = "form" }: ClientSecretBasicOptions = {}): ClientAuthentication {
+export function clientSecretBasic(options: ClientSecretBasicOptions = {}): ClientAuthentication {
+  assertOptions("clientSecretBasic", options, ["encoding"]);
+  const { encoding = "form" } = options;
   if (encoding === "form") return BY_NAME.client_secret_basic;
   if (encoding !== "raw") throw optionError("encoding", encoding, `"form" or "raw"`);
   return withSecret("client_secret_basic", rawBasic, (clientId) => {
@@ -131,7 +133,7 @@ export interface PrivateKeyJwtOptions extends SigningKeyOptions {
  * ```
  */
 export function privateKeyJwt(options: PrivateKeyJwtOptions): ClientAuthentication {
-  assertOptions("privateKeyJwt", options);
+  assertOptions("privateKeyJwt", options, ["key", "alg", "kid", "audience"]);
   const { audience } = options;
   if (audience !== undefined) assertString("audience", audience);
   const key = signingKey(options);

@@ -74,7 +74,15 @@ const ROLE = { name: "token endpoint", option: "apiServer" } as const;
  * ```
  */
 export function chalkGrant(options: ChalkGrantOptions = {}): Grant {
-  assertOptions("chalkGrant", options);
+  assertOptions("chalkGrant", options, [
+    "clientId",
+    "clientSecret",
+    "apiServer",
+    "environment",
+    "defaultTtl",
+    "fetch",
+    "allowHttp",
+  ]);
   const { fetch, allowHttp = false } = options;
   const clientId = setting("clientId", "CHALK_CLIENT_ID", options.clientId);
   const secret = clientSecret(options.clientSecret);

@@ -30,7 +30,7 @@ import type { Answer, ReceivedRequest, Scripted } from "./scripted-server.ts";
  * ```
  */
 export async function startApi(options: ApiOptions): Promise<Api> {
-  assertOptions("startApi", options);
+  assertOptions("startApi", options, ["accepts", "latency"]);
   return new LoopbackApi(options).listen();
 }
 

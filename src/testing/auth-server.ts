@@ -44,7 +44,16 @@ import type { Answer, Outcome, ReceivedRequest, Scripted } from "./scripted-serv
  * ```
  */
 export async function startAuthServer(options: AuthServerOptions = {}): Promise<AuthServer> {
-  assertOptions("startAuthServer", options);
+  assertOptions("startAuthServer", options, [
+    "clientId",
+    "clientSecret",
+    "expiresIn",
+    "latency",
+    "rotation",
+    "gracePeriod",
+    "user",
+    "clock",
+  ]);
   return new LoopbackAuthServer(options).listen();
 }
 
@@ -208,7 +217,7 @@ class LoopbackAuthServer extends ScriptedServer<TokenRequest> implements AuthSer
 
   signIn(subject: string = this.user ?? "user", options: SignInOptions = {}): SignInAnswer {
     assertString("subject", subject);
-    assertOptions("signIn", options);
+    assertOptions("signIn", options, ["scope", "resource", "audience", "clientId"]);
     const { scope, clientId = this.#clientId } = options;
     if (scope !== undefined) assertString("scope", scope);
     if (clientId !== undefined) assertString("clientId", clientId);

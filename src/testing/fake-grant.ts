@@ -5,8 +5,8 @@
  *
  * @module
  */
-import { assertOptions, count, optionError } from "../base/options.ts";
-import { grantOf } from "../core/grant.ts";
+import { assertObject, assertOptions, count, optionError } from "../base/options.ts";
+import { GRANT_TRAITS, grantOf } from "../core/grant.ts";
 import { retrying } from "../grants/retry.ts";
 import { Holds } from "./hold.ts";
 import type { Grant, GrantDefinition, GrantTraits, MintContext, RevokeContext, SaveContext } from "../core/grant.ts";
@@ -26,10 +26,10 @@ import type { Hold, HoldOptions } from "./hold.ts";
  * ```
  */
 export function fakeGrant(options: FakeGrantOptions = {}): FakeGrant {
-  assertOptions("fakeGrant", options);
+  assertOptions("fakeGrant", options, [...GRANT_TRAITS, "expiresIn", "response", "state", "onState", "revoke"]);
   const { expiresIn = 3600, response = {}, state, onState, revoke, ...members } = options;
   if (expiresIn !== null && typeof expiresIn !== "number") throw optionError("expiresIn", expiresIn, "seconds or null");
-  assertOptions("response", response);
+  assertObject("response", response);
   const usual = { token_type: "Bearer", ...(expiresIn === null ? {} : { expires_in: expiresIn }), ...response };
   const isStateful = state !== undefined || onState !== undefined;
   const contexts: MintContext[] = [];

@@ -20,7 +20,7 @@ import type { Clock, Timer } from "../base/clock.ts";
  * ```
  */
 export function manualClock(options: ManualClockOptions = {}): ManualClock {
-  assertOptions("manualClock", options);
+  assertOptions("manualClock", options, ["now"]);
   const { now = DEFAULT_NOW } = options;
   if (!Number.isFinite(now)) throw optionError("now", now, "a finite number of epoch milliseconds");
   return new SteppedClock(now);

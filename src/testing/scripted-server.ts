@@ -160,6 +160,23 @@ export interface Outcome {
 /** Tells what became of an answer: its status, or `undefined` if it is lost. Only the first call counts. */
 type Settle = (status: number | undefined) => void;
 
+/** @throws {TypeError} When a scripted answer has a member that means nothing. What a function returns is not checked. */
+function assertScript<Request>(where: string, script: Script<Request>): void {
+  if (typeof script === "function") return;
+  assertOptions(where, script, [
+    "status",
+    "headers",
+    "body",
+    "delay",
+    "processFirst",
+    "change",
+    "lost",
+    "hang",
+    "reset",
+    "path",
+  ]);
+}
+
 /** Some requests wait although their client has left. */
 const NEVER = new AbortController().signal;
 
@@ -212,15 +229,17 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
   }
 
   respond(...answers: readonly Script<Request>[]): void {
+    for (const answer of answers) assertScript("respond", answer);
     this.#queue.push(...answers);
   }
 
   respondAlways(answer: Script<Request> | undefined): void {
+    if (answer !== undefined) assertScript("respondAlways", answer);
     this.#standingAnswer = answer;
   }
 
   holdAnswers(options: HoldAnswersOptions = {}): () => void {
-    assertOptions("holdAnswers", options);
+    assertOptions("holdAnswers", options, ["processFirst"]);
     return (flag("processFirst", options.processFirst) ? this.#lateHolds : this.#holds).shut();
   }
 
