@@ -49,7 +49,7 @@ export interface AuthFetchOptions {
 }
 
 /** The names of the options of {@link AuthFetchOptions}. */
-export const FETCH_OPTIONS: readonly string[] = ["fetch", "failedRenewal", "isRejected", "inspectStatuses"];
+export const FETCH_OPTIONS = ["fetch", "failedRenewal", "isRejected", "inspectStatuses"] as const;
 
 /**
  * Creates the fetch of `remint/fetch` and `remint/ofetch`.

@@ -288,7 +288,8 @@ export class AxiosCall implements PolicyRequest {
       }
     }
     this.#sent = tokenHeaders;
-    if (this.#traits.forwardsToSubdomains || set !== undefined) this.#removeOnRedirect(["authorization", ...(set ?? [])]);
+    if (this.#traits.forwardsToSubdomains || set !== undefined)
+      this.#removeOnRedirect(["authorization", ...(set ?? [])]);
   }
 
   /** Returns the error that the caller gets in place of one that axios did not throw itself. */

@@ -139,9 +139,9 @@ function loadedAxios(AxiosHeaders: unknown): AxiosLike | undefined {
 /** The members of Node's `process` that are needed here. Declared, because Node's types are not available. */
 interface NodeProcess {
   readonly execPath: string;
-  getBuiltinModule?(name: "node:module"):
-    | { createRequire?(path: string): { cache?: Record<string, { exports?: unknown } | undefined> } }
-    | undefined;
+  getBuiltinModule?(
+    name: "node:module",
+  ): { createRequire?(path: string): { cache?: Record<string, { exports?: unknown } | undefined> } } | undefined;
 }
 
 type AxiosErrorClass = AxiosLike["AxiosError"];

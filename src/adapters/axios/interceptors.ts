@@ -103,12 +103,7 @@ export class Interceptor {
   }
 
   /** Sends a request for one of several interceptors, the latest registered of which is the first. */
-  #sendFor(
-    links: readonly Link[],
-    call: AxiosCall,
-    config: AxiosCallConfig,
-    copy: Copy | undefined,
-  ): Promise<unknown> {
+  #sendFor(links: readonly Link[], call: AxiosCall, config: AxiosCallConfig, copy: Copy | undefined): Promise<unknown> {
     const { override } = call;
     const seam = this.#seamOf(links[0]!);
     const cache = (override || undefined)?.cache;

@@ -103,7 +103,11 @@ export const bodyCases: readonly Case[] = [
       const types = [undefined, "application/json", "application/x-www-form-urlencoded"];
       for (const body of bodies) {
         for (const type of types) {
-          const request = { url: stage.url, method: "post", headers: type === undefined ? {} : { "content-type": type } };
+          const request = {
+            url: stage.url,
+            method: "post",
+            headers: type === undefined ? {} : { "content-type": type },
+          };
           await client.request({ ...request, remint: { body } });
           await failureOf(alone.request({ ...request, data: body() }));
           const [ours, expected] = stage.api.requests.slice(-2);
