@@ -9,8 +9,8 @@ import { leaveOnAbort } from "../base/abort.ts";
 import { isThenable, signalOf } from "../policy/bounded-wait.ts";
 import { checkedOverride, createdBody } from "../policy/choose-cache.ts";
 import { classOf, endUnsent, isOneShot, isWebStream } from "./body.ts";
-import { copyOfHeaders, hasAuthorization, withTokenHeaders } from "./header-copy.ts";
-import { copyOfInit, initForSend } from "./init-copy.ts";
+import { bareHeaders, copyOfHeaders, hasAuthorization, withTokenHeaders } from "./header-copy.ts";
+import { cloneOfInit, copyOfInit } from "./init-copy.ts";
 import type { CheckedOverride, RequestOverride, RequestOverrideOptions } from "../policy/choose-cache.ts";
 import type { PolicyRequest, TokenHeaders } from "../policy/client-seam.ts";
 import type { HeaderCopy } from "./header-copy.ts";
@@ -37,13 +37,18 @@ export class FetchCall implements PolicyRequest {
   /** A copy of init; what the caller gave if that is nothing. */
   readonly #init: RequestInit | null | undefined;
   readonly #headers: HeaderCopy | undefined;
+  /** Whether the caller set an `Authorization` header. */
+  readonly isAuthorized: boolean = false;
   #isSent = false;
   /** A clone of the `Request`, made before the first send, which uses up its body. */
   #clone: Request | undefined;
   /** The body of the clone, from the first resend on. */
   #bytes: Promise<ArrayBuffer> | undefined;
 
-  /** @throws {unknown} What a getter or an iterator of the caller's throws: fetch would fail with that too. */
+  /**
+   * @throws {unknown} What a getter or an iterator of the caller's throws: fetch would fail with that too.
+   * @throws {TypeError} When the option `remint` is wrong, or the header `Authorization` was made from a token as text.
+   */
   constructor(input: FetchInput, init: AuthRequestInit | null | undefined) {
     if (typeof input === "string") {
       this.url = input;
@@ -54,8 +59,13 @@ export class FetchCall implements PolicyRequest {
       this.url = `${input as unknown as string}`; // as fetch makes a text of it
     }
     this.#init = init === undefined || init === null ? init : copyOfInit(init);
-    this.#headers = copyOfHeaders(this.#init?.headers ?? this.#request?.headers);
-    this.override = checkedOverride(init?.remint);
+    const headers = this.#init?.headers ?? this.#request?.headers;
+    if (headers !== undefined && headers !== null) {
+      this.#headers = copyOfHeaders(headers);
+      this.isAuthorized = hasAuthorization(this.#headers);
+    }
+    const override = init?.remint;
+    if (override !== undefined) this.override = checkedOverride(override);
   }
 
   get signal(): AbortSignal | undefined {
@@ -79,10 +89,6 @@ export class FetchCall implements PolicyRequest {
     return this.#createBody === undefined ? (this.#init?.body ?? this.#request?.body) : undefined;
   }
 
-  get isAuthorized(): boolean {
-    return hasAuthorization(this.#headers);
-  }
-
   /** Whether the body can be sent again. It is known after the first send. */
   get canResend(): boolean {
     if (this.#createBody !== undefined) return true;
@@ -94,20 +100,28 @@ export class FetchCall implements PolicyRequest {
   /** Sends the request once. Returns `undefined` when headers are given and the caller set an `Authorization` header. */
   send(fetch: SendFetch, tokenHeaders: TokenHeaders | undefined): Promise<Response> | undefined {
     if (tokenHeaders !== undefined && this.isAuthorized) return undefined;
-    const input = this.#isSent ? this.#inputAgain() : this.#firstInput(tokenHeaders !== undefined);
+    const isFirst = !this.#isSent;
     this.#isSent = true;
-    const createBody = this.#createBody;
-    if (createBody !== undefined) return this.#sendCreated(fetch, input, tokenHeaders, createBody);
-    const init = this.#initFor(tokenHeaders);
-    if (isThenable(input)) return input.then((request) => fetch(request, init));
+    if (this.#request !== undefined || this.override !== undefined) return this.#send(fetch, tokenHeaders, isFirst);
     // Not every hand-made fetch returns a promise.
-    return Promise.resolve(fetch(input, init));
+    return Promise.resolve(fetch(this.url, this.#initFor(tokenHeaders, isFirst)));
+  }
+
+  /** Awaits only what is a promise: the first send is made during the call, if nothing has to be waited for. */
+  async #send(fetch: SendFetch, tokenHeaders: TokenHeaders | undefined, isFirst: boolean): Promise<Response> {
+    let input = this.#request === undefined ? this.url : this.#nextInput(this.#request, tokenHeaders !== undefined);
+    if (input instanceof Promise) input = await input;
+    const createBody = this.#createBody;
+    if (createBody === undefined) return fetch(input, this.#initFor(tokenHeaders, isFirst));
+    let body = createdBody(createBody, this);
+    if (isThenable(body)) body = await body;
+    return fetch(input, this.#initFor(tokenHeaders, isFirst, isOneShot(body) ? { body, duplex: "half" } : { body }));
   }
 
   /** Ends the bodies that were not sent. */
   finish(reason: unknown): void {
     if (!this.#isSent) endUnsent(this.body, reason);
-    if (this.#bytes === undefined) endUnsent(this.#clone?.body, reason);
+    if (this.#clone !== undefined && this.#bytes === undefined) endUnsent(this.#clone.body, reason);
   }
 
   get #createBody(): RequestOverrideOptions<FetchBody>["body"] {
@@ -119,16 +133,10 @@ export class FetchCall implements PolicyRequest {
   }
 
   /** The first send is that of the caller's own `Request`, which may hold what cannot be read, such as a dispatcher. */
-  #firstInput(hasToken: boolean): FetchInput {
-    const request = this.#request;
-    if (request === undefined) return this.url;
-    if (hasToken && this.retry && !this.#isBodyReplaced && isUsedUpBySend(request)) this.#clone = request.clone();
+  #nextInput(request: Request, mayBeRejected: boolean): Request | Promise<Request> {
+    if (this.#clone !== undefined) return this.#requestAgain(request, this.#clone);
+    if (mayBeRejected && this.retry && !this.#isBodyReplaced && isUsedUpBySend(request)) this.#clone = request.clone();
     return request;
-  }
-
-  #inputAgain(): FetchInput | Promise<Request> {
-    if (this.#request === undefined) return this.url;
-    return this.#clone === undefined ? this.#request : this.#requestAgain(this.#request, this.#clone);
   }
 
   /** Makes another `Request` of the caller's, which passes on more than a clone does, with the body of the clone. */
@@ -138,28 +146,28 @@ export class FetchCall implements PolicyRequest {
     return new (classOf(request, Request))(request, { body, ...referrerOf(request) });
   }
 
-  async #sendCreated(
-    fetch: SendFetch,
-    input: FetchInput | Promise<Request>,
-    tokenHeaders: TokenHeaders | undefined,
-    createBody: () => FetchBody | Promise<FetchBody>,
-  ): Promise<Response> {
-    const body = await createdBody(createBody, this);
-    return fetch(await input, this.#initFor(tokenHeaders, isOneShot(body) ? { body, duplex: "half" } : { body }));
+  /** Returns the init of a send; what the caller gave if there is nothing to add to it. */
+  #initFor(tokenHeaders: TokenHeaders | undefined, isFirst: boolean, created?: CreatedBody): RequestInit | undefined {
+    const init = this.#init;
+    const request = this.#request;
+    if (!init && tokenHeaders === undefined && created === undefined) return init as undefined;
+    const headers = this.#headersFor(tokenHeaders, isFirst);
+    if (!init && request === undefined && created === undefined) return { headers: headers! };
+    const isCopyFree = init && isFirst && request === undefined && created === undefined;
+    const sent = isCopyFree ? init : cloneOfInit(init, request && referrerOf(request), created);
+    if (headers === undefined) delete sent.headers;
+    else sent.headers = headers;
+    return sent;
   }
 
-  /** Returns the init of a send; what the caller gave if there is nothing to add to it. */
-  #initFor(tokenHeaders: TokenHeaders | undefined, changes?: InitChanges): RequestInit | undefined {
-    const headers = tokenHeaders === undefined ? this.#headers : withTokenHeaders(this.#headers, tokenHeaders);
-    if (this.#init || changes !== undefined || (this.#request !== undefined && tokenHeaders !== undefined)) {
-      const referrer = this.#request && referrerOf(this.#request);
-      return initForSend(this.#init, headers as HeadersInit | undefined, referrer, changes);
-    }
-    return tokenHeaders === undefined ? (this.#init as undefined) : { headers: headers as HeadersInit };
+  #headersFor(tokenHeaders: TokenHeaders | undefined, isFirst: boolean): HeadersInit | undefined {
+    const own = this.#headers;
+    if (own === undefined) return tokenHeaders;
+    return tokenHeaders === undefined ? bareHeaders(own) : withTokenHeaders(own, tokenHeaders, isFirst);
   }
 }
 
-type InitChanges = Pick<RequestInit, "body"> & { duplex?: "half" };
+type CreatedBody = Pick<RequestInit, "body"> & { duplex?: "half" };
 
 /** Whether the input is a `Request`. No `instanceof`: undici and test tools have classes of their own. */
 function isRequest(input: unknown): input is Request {

@@ -7,6 +7,7 @@
  */
 import { assertOptions } from "../base/options.ts";
 import { authFetchOf, FETCH_OPTIONS } from "./auth-fetch.ts";
+import { assertNotSwapped } from "./misuse.ts";
 import type { AuthFetch, AuthFetchOptions, FetchTokenSource } from "./auth-fetch.ts";
 
 export type { AuthFetch, AuthFetchOptions, FetchTokenSource } from "./auth-fetch.ts";
@@ -31,6 +32,7 @@ export type { AuthRequestInit, FetchBody, FetchInput } from "./fetch-call.ts";
  * ```
  */
 export function createAuthFetch(source: FetchTokenSource, options: AuthFetchOptions = {}): AuthFetch {
+  assertNotSwapped("createAuthFetch", "createAuthFetch(tokens, { fetch })", source, options);
   assertOptions("createAuthFetch", options, FETCH_OPTIONS);
   return authFetchOf("createAuthFetch", source, options);
 }

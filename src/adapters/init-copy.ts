@@ -37,7 +37,8 @@ const MEMBERS = [
  * @throws {unknown} What a getter throws.
  */
 export function copyOfInit(init: RequestInit): RequestInit {
-  const copy: Record<string, unknown> = { ...init };
+  // `headers` stands before the spread: adding a key to a spread copy is 50 times slower on Node 20.
+  const copy: Record<string, unknown> = { headers: undefined, ...init };
   if (!isPlain(init)) addInherited(copy, init as Record<string, unknown>);
   if (copy["body"] !== undefined) copy["body"] = copyOfBody(copy["body"]);
   return copy;
@@ -45,7 +46,7 @@ export function copyOfInit(init: RequestInit): RequestInit {
 
 function addInherited(copy: Record<string, unknown>, init: Record<string, unknown>): void {
   for (const name of MEMBERS) {
-    const value = name in copy ? undefined : init[name];
+    const value = copy[name] === undefined ? init[name] : undefined;
     if (value !== undefined) copy[name] = value;
   }
   // Through a proxy, so that a getter is called on the object that has it: that of a class may read private members.
@@ -59,21 +60,17 @@ function isPlain(init: object): boolean {
 }
 
 /**
- * Returns a new init for one send.
+ * Returns a clone of the copy for one send.
  *
- * @param fallback Members that init does not have.
- * @param changes Members that replace those of init.
+ * @param fallback Members for those that init does not have.
+ * @param changes Members in place of those that init has.
  */
-export function initForSend(
-  init: RequestInit | null | undefined,
-  headers: HeadersInit | undefined,
+export function cloneOfInit(
+  copy: RequestInit | null | undefined,
   fallback?: RequestInit,
   changes?: RequestInit,
 ): RequestInit {
-  // `headers` stands before the spread and is assigned after it: adding a key to a spread copy is 50 times slower on
-  // Node 20.
-  const copy: RequestInit = { headers: undefined as never, ...fallback, ...init, ...changes };
-  if (headers === undefined) delete copy.headers;
-  else copy.headers = headers;
-  return init && !isPlain(init) ? (Object.setPrototypeOf(copy, Object.getPrototypeOf(init) as object) as object) : copy;
+  const clone = { headers: undefined as never, ...fallback, ...copy, ...changes };
+  if (copy === undefined || copy === null || isPlain(copy)) return clone;
+  return Object.setPrototypeOf(clone, Object.getPrototypeOf(copy) as object) as RequestInit;
 }
