@@ -68,19 +68,23 @@ export interface TokenPool {
   /**
    * Ends the session of a key, in every process: {@link TokenCache.signOut}.
    *
-   * @throws {TypeError} When it is to revoke and the grant cannot, or when the grant stands for no user.
+   * @throws {TypeError} When an option is wrong, when it is to revoke and the grant cannot, or when the grant stands for no
+   *   user.
    * @throws {RemintError} When the revocation failed, or the store: the session is over in this process nevertheless.
    */
   signOut(key: string, options?: SignOutOptions): Promise<void>;
   /**
    * Closes the cache of a key and forgets it: this process lets go of it, and the session goes on. Resolves to what was
    * unfinished, or to `undefined` when the key had no cache.
+   *
+   * @throws {TypeError} When an option is wrong. The cache is kept then.
    */
   release(key: string, options?: CloseOptions): Promise<CloseReport | undefined>;
   /**
    * Closes every cache, including those that were removed from the pool and are still in use.
    *
    * @returns The keys for which something was unfinished when the time was up.
+   * @throws {TypeError} When an option is wrong. Nothing is closed then.
    */
   close(options?: CloseOptions): Promise<PoolCloseReport>;
 }
@@ -191,7 +195,6 @@ class LruTokenPool implements TokenPool {
   }
 
   async close(options: CloseOptions = {}): Promise<PoolCloseReport> {
-    // Before anything is closed.
     assertCloseOptions("close", options);
     this.#closed = true;
     const states = [...this.#entries].map(([key, entry]) => ({ key, state: entry.state as PooledCache | undefined }));

@@ -281,6 +281,7 @@ export interface TokenCache extends AsyncDisposable {
   /**
    * Returns the current token, and mints one if there is none.
    *
+   * @throws {TypeError} When an option is wrong.
    * @throws {RemintError} When no token could be minted. `ERR_SESSION` when another sign-in took the place of the session
    *   for which the caller was waiting, or when it was signed out; `ERR_NO_SESSION` when nobody is signed in. When `signal`
    *   aborts, the promise rejects with its reason.
@@ -307,7 +308,8 @@ export interface TokenCache extends AsyncDisposable {
    * Callers that wait, and requests that are sent later, get `ERR_SESSION` with the status 401. A refresh in progress lands,
    * and what it brings is revoked. Nothing is saved any more. A revocation that failed is repeated by another call.
    *
-   * @throws {TypeError} When it is to revoke and the grant cannot, or when the grant stands for no user. Nothing was done.
+   * @throws {TypeError} When an option is wrong, when it is to revoke and the grant cannot, or when the grant stands for no
+   *   user. Nothing was done.
    * @throws {RemintError} When the revocation failed, or the store: the session is over in this process nevertheless.
    */
   signOut(options?: SignOutOptions): Promise<void>;
@@ -324,6 +326,7 @@ export interface TokenCache extends AsyncDisposable {
    * that uses something up is waited for, a state that is not saved is saved.
    *
    * @returns What was unfinished when the time was up.
+   * @throws {TypeError} When an option is wrong. Nothing is closed then.
    */
   close(options?: CloseOptions): Promise<CloseReport>;
 }

@@ -49,7 +49,7 @@ export type StatefulCustomGrantOptions<State> = StatefulCustomGrant<State> & Rep
 export function customGrant(options: CustomGrantOptions): Grant;
 export function customGrant<State>(options: StatefulCustomGrantOptions<State>): Grant;
 export function customGrant(options: CustomGrantMembers<never> & Repeating): Grant {
-  assertOptions("customGrant", options, [...GRANT_TRAITS, "mint", "state", "onState", "revoke", "mintRetries"]);
+  assertOptions("customGrant", options, ["mint", "state", "onState", "revoke", "mintRetries", ...GRANT_TRAITS]);
   const { mintRetries } = options;
   const definition = customDefinition(options);
   if (mintRetries === undefined) return grantOf(definition);

@@ -193,9 +193,14 @@ export function clientAssertion(source: ClientAssertionSource): ClientAuthentica
  * With `issuer`, the endpoints in the metadata's `mtls_endpoint_aliases` are used. Tokens may be bound to the
  * certificate. An API then expects the same certificate, and the grant's `key` must name it.
  *
+ * @throws {TypeError} When it is given something, such as the certificate.
  * @see [RFC 8705 section 2](https://www.rfc-editor.org/rfc/rfc8705.html#section-2)
  */
-export function tlsClientAuth(): ClientAuthentication {
+export function tlsClientAuth(): ClientAuthentication;
+export function tlsClientAuth(options?: unknown): ClientAuthentication {
+  if (options !== undefined) {
+    throw new TypeError('tlsClientAuth takes no options: what presents the certificate is the grant\'s option "fetch"');
+  }
   return withoutSecret("tls_client_auth", TlsClientAuth(), true);
 }
 

@@ -31,7 +31,7 @@ import type { Answer, Outcome, ReceivedRequest, Scripted } from "./scripted-serv
  * An access token is live until it is revoked or its sign-in ends, whatever `expires_in` says, so no test has to wait
  * for a token to expire. A scripted answer whose body is an object with an `access_token` issues that token.
  *
- * @throws {TypeError} When an option is of the wrong kind, or `clientSecret` is given without `clientId`.
+ * @throws {TypeError} When an option is unknown or of the wrong kind, or `clientSecret` is given without `clientId`.
  * @see [RFC 6749 section 4.4](https://www.rfc-editor.org/rfc/rfc6749.html#section-4.4)
  * @see [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749.html#section-6)
  * @example
@@ -121,7 +121,7 @@ export interface AuthServer extends Scripted<TokenRequest>, AsyncDisposable {
    * Signs a user in without a browser, and returns what a token endpoint answers to it.
    *
    * @param subject The user. @defaultValue the option `user`
-   * @throws {TypeError} When the subject or an option is of the wrong kind.
+   * @throws {TypeError} When the subject is of the wrong kind, or an option is unknown or of the wrong kind.
    */
   signIn(subject?: string, options?: SignInOptions): SignInAnswer;
   /** Ends all sign-ins, or those of one user: their refresh tokens are refused, their access tokens are not live. */

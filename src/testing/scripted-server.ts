@@ -27,13 +27,21 @@ export interface Scripted<Request> {
   /**
    * Queues answers for the next requests, one for each request. They are used before the answer of `respondAlways`. An
    * answer with a `path` stays in the queue until a request for that path arrives.
+   *
+   * @throws {TypeError} When an answer has a member that {@link Answer} does not have.
    */
   respond(...answers: readonly Script<Request>[]): void;
-  /** Sets the answer to every request for which no answer is queued; `undefined` restores the normal answer. */
+  /**
+   * Sets the answer to every request for which no answer is queued; `undefined` restores the normal answer.
+   *
+   * @throws {TypeError} When the answer has a member that {@link Answer} does not have.
+   */
   respondAlways(answer: Script<Request> | undefined): void;
   /**
    * Holds back the answers to requests that arrive from now on, until the returned function is called. The content of
    * an answer is decided then, unless the hold has `processFirst`.
+   *
+   * @throws {TypeError} When an option is wrong.
    */
   holdAnswers(options?: HoldAnswersOptions): () => void;
   /**
