@@ -1,6 +1,5 @@
 /**
- * The request policy, and the entry point `remint/policy`: what happens to a request that needs a token. It is the same
- * for every client.
+ * The request policy: what happens to a request that needs a token. It is the same for every client.
  *
  * A token is attached only where the origins of its cache allow it (Q2). When an answer rejects the token, the answer
  * is discarded (Q7) and the request is sent again with another token (Q5). The other token is either minted after the
@@ -33,8 +32,6 @@ import type {
   TokenCache,
 } from "../core/types.ts";
 import type { ClientSeam, Outcome, PolicyRequest, TokenHeaders } from "./client-seam.ts";
-
-export type { ClientSeam, FailedRenewal, PolicyRequest, TokenHeaders } from "./client-seam.ts";
 
 /**
  * Sends a request with the cache's token, and sends it again with another token when an answer rejects the first one.
@@ -126,7 +123,7 @@ export function sendBare<Request extends PolicyRequest, Answer>(
   );
 }
 
-/** Sends a request without a token, and reports why. A 401 to it is reported too: it may be a mistake (Q16). */
+/** Sends a request without a token, and reports why. A 401 to it is reported too: it may be a mistake. */
 export function sendSkipped<Request extends PolicyRequest, Answer>(
   half: PolicyHalf,
   reason: SkipReason,

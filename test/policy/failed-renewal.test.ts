@@ -1,7 +1,8 @@
 /** What the caller gets when an answer rejected the token and no other one can be had. */
 import { describe, expect, test } from "vitest";
 import { createTokenCache, isRemintError, RemintError, type TokenCache } from "../../src/index.ts";
-import { withToken, type ClientSeam } from "../../src/policy/request-policy.ts";
+import { withToken } from "../../src/policy/request-policy.ts";
+import type { ClientSeam } from "../../src/policy/client-seam.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, ORIGIN, rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import { BOB, sessionUnderTest } from "../core/sessions-under-test.ts";

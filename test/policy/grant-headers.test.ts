@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { type AccessToken, customGrant, createTokenCache } from "../../src/index.ts";
 import { isSetAuthorization } from "../../src/policy/client-seam.ts";
-import { withToken, type PolicyRequest, type TokenHeaders } from "../../src/policy/request-policy.ts";
+import { withToken } from "../../src/policy/request-policy.ts";
+import type { PolicyRequest, TokenHeaders } from "../../src/policy/client-seam.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 
 /** Sends one request with the headers that a grant wants. Returns those that the client was given. */

@@ -1,5 +1,5 @@
 /** A client of the request policy that is made by hand and talks to a function instead of a server. */
-import type { ClientSeam, TokenHeaders } from "../../src/policy/request-policy.ts";
+import type { ClientSeam, TokenHeaders } from "../../src/policy/client-seam.ts";
 import { cacheUnderTest, ORIGIN, type CacheUnderTest } from "../core/cache-under-test.ts";
 
 export interface Call {

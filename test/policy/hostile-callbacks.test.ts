@@ -9,7 +9,7 @@ import { fakeGrant, type FakeGrantOptions } from "../../src/testing/index.ts";
 import { cacheUnderTest, rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import { acceptOnly, client, ok, ORDERS, thenable, unauthorized, warmCache } from "./hand-made-client.ts";
 import type { Proof, Prove } from "../../src/core/types.ts";
-import type { ClientSeam } from "../../src/policy/request-policy.ts";
+import type { ClientSeam } from "../../src/policy/client-seam.ts";
 import type { CacheUnderTest, CacheUnderTestOptions } from "../core/cache-under-test.ts";
 import type { Answer, Call, Server } from "./hand-made-client.ts";
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { policyHalf } from "../../src/core/types.ts";
-import { withToken, type ClientSeam } from "../../src/policy/request-policy.ts";
+import { withToken } from "../../src/policy/request-policy.ts";
+import type { ClientSeam } from "../../src/policy/client-seam.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, ORIGIN, rejectionOf } from "../core/cache-under-test.ts";
 import { type Call, type Answer, client, ORDERS, ok, unauthorized, acceptOnly, warmCache } from "./hand-made-client.ts";

@@ -2,7 +2,8 @@
 import { Readable } from "node:stream";
 import { createReadStream } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { withToken, sendWith, type ClientSeam, type PolicyRequest } from "../../src/policy/request-policy.ts";
+import { withToken, sendWith } from "../../src/policy/request-policy.ts";
+import type { ClientSeam, PolicyRequest } from "../../src/policy/client-seam.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import { ORDERS } from "./hand-made-client.ts";

@@ -13,7 +13,7 @@ import type { Clock } from "../../src/base/clock.ts";
 import type { MintContext } from "../../src/core/grant.ts";
 import type { Store } from "../../src/fleet/index.ts";
 import type { AccessToken, RemintEvent, TokenCache } from "../../src/index.ts";
-import type { ClientSeam, PolicyRequest } from "../../src/policy/request-policy.ts";
+import type { ClientSeam, PolicyRequest } from "../../src/policy/client-seam.ts";
 
 const ORIGIN = "https://api.example";
 const OTHER = { resource: "https://billing.example" } as const;

@@ -1,7 +1,7 @@
 /** The simulated authorization server and API of the races and storms. */
 import type { MintContext } from "../../src/core/grant.ts";
 import type { TokenResponse } from "../../src/core/types.ts";
-import type { ClientSeam } from "../../src/policy/request-policy.ts";
+import type { ClientSeam } from "../../src/policy/client-seam.ts";
 
 /** Waits: for virtual time in the storms, for a step of the scheduler in the races. */
 export type Pause = (label: string, ms: number) => Promise<void>;

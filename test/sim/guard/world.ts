@@ -6,7 +6,8 @@ import { grantOf, type Grant } from "../../../src/core/grant.ts";
 import { policyHalf } from "../../../src/core/types.ts";
 import { retrying } from "../../../src/grants/retry.ts";
 import { createTokenCache, createTokenPool, TokenEndpointError, type TokenCache } from "../../../src/index.ts";
-import { withToken, type ClientSeam } from "../../../src/policy/request-policy.ts";
+import { withToken } from "../../../src/policy/request-policy.ts";
+import type { ClientSeam } from "../../../src/policy/client-seam.ts";
 import { randomOf, VirtualTime } from "./virtual-time.ts";
 
 /** A span of virtual time: from, until. */
