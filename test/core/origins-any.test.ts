@@ -27,6 +27,11 @@ describe('Q2: origins: "any"', () => {
     "x",
     "",
     "https://",
+    "https://xn--.example/",
+    "https://a.xn--/",
+    "https://1.2.3.4.5/",
+    "https://a.example:99999/",
+    "https://a..b:x/",
     "ftp://a.example/",
     "file:///etc/passwd",
   ])("Q2: %j is not allowed", (url) => {

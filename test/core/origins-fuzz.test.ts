@@ -90,6 +90,10 @@ const ODD_HOSTS = [
   "a b",
   "a\u00adpi.example",
   "xn--",
+  "xn--.example",
+  "api.xn--",
+  "1.2.3.4.5",
+  "api.256",
   "",
 ];
 const SCHEMES = ["https://", "http://"];

@@ -65,6 +65,8 @@ describe("Q2: the grant's own endpoints get no token", () => {
     " https://auth.example/oauth/token\n",
     "ht\ttps://auth.example/oau\nth/token",
     "https://auth.example/./oauth/token",
+    "https://auth.example/oauth/./token",
+    "https://auth.example/oauth/x/../token",
     "https://auth.example/x/../oauth/%2e/token",
     "https://auth.example/oauth/%74oken",
     "https://auth.example/%6F%61uth/tok%65n",
@@ -130,8 +132,14 @@ describe("Q2: the grant's own endpoints get no token", () => {
     const cache = cacheOf(grantOf(), ["self"]);
     const urls = ["token", "/oauth/token", "./token?x", "../oauth/revoke", "userinfo", "/oauth/userinfo"];
     expect(urls.map((url) => isOwn(cache, url))).toEqual([true, true, true, true, false, false]);
-    becomePage(pageAt(`${AUTH}/oauth/`, `${AUTH}/other/`));
-    expect(["token", "../oauth/token"].map((url) => isOwn(cache, url))).toEqual([false, true]);
+    for (const [base, own] of [
+      ["other", false],
+      ["oauth", true],
+      ["other", false],
+    ] as const) {
+      becomePage(pageAt(`${AUTH}/oauth/`, `${AUTH}/${base}/`));
+      expect([base, isOwn(cache, "token"), isOwn(cache, "../oauth/token")]).toEqual([base, own, true]);
+    }
   });
 
   test("Q2: a URL that is the grant's own is not forgotten between other URLs, nor the other way round", () => {
