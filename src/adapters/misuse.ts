@@ -19,7 +19,9 @@ export function assertNotSwapped(where: string, line: string, source: unknown, s
     throw new TypeError(`${where} got an axios instance, which has no fetch to replace. Write ${axiosLine}`);
   }
   if (isTokenCache(second) || isClient(source)) {
-    throw new TypeError(`${where} takes the token cache first, and got an HTTP client or its options there. Write ${line}`);
+    throw new TypeError(
+      `${where} takes the token cache first, and got an HTTP client or its options there. Write ${line}`,
+    );
   }
 }
 

@@ -73,7 +73,10 @@ export function createAuthOfetch<Fetch extends OfetchLike = $Fetch>(
   if (typeof ofetch?.create !== "function") throw optionError("ofetch", ofetch, "a $fetch with a method create()");
   // Nitro's types do not have `native`.
   const { native } = ofetch as Partial<$Fetch>;
-  const fetchOptions = { ...options, fetch: options.fetch ?? (options.ofetch && (native as AuthFetchOptions["fetch"])) };
+  const fetchOptions = {
+    ...options,
+    fetch: options.fetch ?? (options.ofetch && (native as AuthFetchOptions["fetch"])),
+  };
   const authFetch = authFetchOf("createAuthOfetch", source, fetchOptions);
   let isTaken = false;
   const globalOptions = {
@@ -87,7 +90,8 @@ export function createAuthOfetch<Fetch extends OfetchLike = $Fetch>(
   };
   const created = (ofetch as $Fetch).create({ ...defaults, [calledByOfetch]: true } as FetchOptions, globalOptions);
   // Without it every request would go out without a token, and nothing would say so.
-  if (!isTaken) throw new TypeError('"ofetch" must be a $fetch of ofetch 1.4 or later: this one takes no fetch to send with');
+  if (!isTaken)
+    throw new TypeError('"ofetch" must be a $fetch of ofetch 1.4 or later: this one takes no fetch to send with');
   return created as unknown as Fetch;
 }
 
@@ -97,7 +101,9 @@ const OPTIONS = [...FETCH_OPTIONS, "ofetch"];
 function assertDefaults(defaults: unknown): void {
   if (typeof defaults !== "object" || defaults === null) {
     const line = 'createAuthOfetch(tokens, { baseURL: "https://api.example" }, { ofetch })';
-    throw new TypeError(`The second argument of createAuthOfetch must be ofetch's defaults, got ${kindOf(defaults)}. Write ${line}`);
+    throw new TypeError(
+      `The second argument of createAuthOfetch must be ofetch's defaults, got ${kindOf(defaults)}. Write ${line}`,
+    );
   }
   const misplaced = OPTIONS.find((name) => name in defaults);
   if (misplaced === undefined) return;
