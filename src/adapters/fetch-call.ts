@@ -9,7 +9,7 @@ import { leaveOnAbort } from "../base/abort.ts";
 import { isThenable, signalOf } from "../policy/bounded-wait.ts";
 import { checkedOverride, createdBody } from "../policy/choose-cache.ts";
 import { classOf, endUnsent, isOneShot, isWebStream } from "./body.ts";
-import { bareHeaders, copyOfHeaders, hasAuthorization, withTokenHeaders } from "./header-copy.ts";
+import { bareHeaders, copyOfHeaders, hasAuthorization, haveSameFields, withTokenHeaders } from "./header-copy.ts";
 import { cloneOfInit, copyOfInit } from "./init-copy.ts";
 import type { CheckedOverride, RequestOverride, RequestOverrideOptions } from "../policy/choose-cache.ts";
 import type { PolicyRequest, TokenHeaders } from "../policy/client-seam.ts";
@@ -150,7 +150,7 @@ export class FetchCall implements PolicyRequest {
   #initFor(tokenHeaders: TokenHeaders | undefined, isFirst: boolean, created?: CreatedBody): RequestInit | undefined {
     const init = this.#init;
     const request = this.#request;
-    if (!init && tokenHeaders === undefined && created === undefined) return init as undefined;
+    if (!init && tokenHeaders === undefined && created === undefined && !this.#wasChanged) return init as undefined;
     const headers = this.#headersFor(tokenHeaders, isFirst);
     if (!init && request === undefined && created === undefined) return { headers: headers! };
     const isCopyFree = init && isFirst && request === undefined && created === undefined;
@@ -158,6 +158,11 @@ export class FetchCall implements PolicyRequest {
     if (headers === undefined) delete sent.headers;
     else sent.headers = headers;
     return sent;
+  }
+
+  /** Whether the caller has changed the headers of the `Request` since the call. */
+  get #wasChanged(): boolean {
+    return this.#request !== undefined && !haveSameFields(this.#request.headers, this.#headers);
   }
 
   #headersFor(tokenHeaders: TokenHeaders | undefined, isFirst: boolean): HeadersInit | undefined {

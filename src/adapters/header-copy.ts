@@ -80,6 +80,11 @@ export function bareHeaders(headers: HeaderCopy): HeadersInit {
   return headers as HeadersInit;
 }
 
+/** Whether two `Headers` objects hold the same. What is none is not compared. */
+export function haveSameFields(one: unknown, other: unknown): boolean {
+  return !isIterable(one) || !isIterable(other) || String([...one]) === String([...other]);
+}
+
 function isTokenOnly(added: TokenHeaders): boolean {
   for (const name in added) if (name !== "authorization") return false;
   return true;
