@@ -268,6 +268,10 @@ describe("Q17: the advice of the message", () => {
     ["grant", "cert"],
     ["fleet", "namespace"],
     ["custom", "getToken"],
+    // Too much is left over.
+    ["grant", "clientName"],
+    ["grant", "tokenHost"],
+    ["grant", "keykey"],
     // Nothing to compare.
     ["pool", "x"],
     ["pool", "_"],
