@@ -27,7 +27,11 @@ export function optionError(name: string, value: unknown, expected: string): Typ
 
 /** @throws {TypeError} When `value` is not an object. Its members may have any names. */
 export function assertObject(name: string, value: unknown): asserts value is object {
-  if (typeof value !== "object" || value === null) throw optionError(name, value, "an object");
+  if (!isObject(value)) throw optionError(name, value, "an object");
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
 }
 
 /** The names of all options of a type; of a union, those of all its members. */
@@ -54,13 +58,20 @@ export function assertOptions<Options, const Known extends readonly OptionName<O
   options: Options,
   known?: Known & Complete<OptionName<Options>, Known[number]>,
 ): asserts options is Options & object {
-  assertObject(`${where} options`, options);
-  if (known === undefined || !isPlain(options)) return;
+  if (!isObject(options)) throw optionError(`${where} options`, options, "an object");
+  if (known === undefined) return;
   const names: readonly string[] = known;
-  const members = options as Readonly<Record<string, unknown>>;
-  // The value of a known option is not read here: it may come from a getter, which is asked once.
-  const unknown = Object.keys(members).find((name) => !names.includes(name) && members[name] !== undefined);
-  if (unknown !== undefined) throw unknownOptionError(where, unknown, names);
+  // A loop without a copy of the names, because `get({ signal })` comes here too (C1). The value of a known option is not
+  // read: it may come from a getter, which is asked once.
+  for (const name in options) {
+    if (!names.includes(name) && hasOwnValue(options, name) && isPlain(options)) {
+      throw unknownOptionError(where, name, names);
+    }
+  }
+}
+
+function hasOwnValue(object: object, name: string): boolean {
+  return Object.hasOwn(object, name) && (object as Readonly<Record<string, unknown>>)[name] !== undefined;
 }
 
 function unknownOptionError(where: string, name: string, known: readonly string[]): TypeError {
