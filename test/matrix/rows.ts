@@ -1,0 +1,88 @@
+/** The rows of the matrix: clients in all their versions. Runs everywhere: no `node:` imports. */
+import type { AxiosStatic } from "axios";
+import type { OfetchLike } from "remint/ofetch";
+import { axiosClient, type FetchKind, fetchClient, globalKind, ofetchClient, type TestClient } from "./clients.ts";
+
+export interface Row {
+  readonly name: string;
+  /** Loads the client; a text says why it cannot be had. Called in the runtime that it is for. */
+  readonly load: () => Promise<TestClient | string>;
+  /** Needs a package that only `npm run matrix` installs. */
+  readonly installed?: true;
+}
+
+type Module = Readonly<Record<string, unknown>>;
+
+const isNode = typeof process === "object" && process.versions?.node !== undefined && !("WebSocketPair" in globalThis);
+const NO_NODE = "needs Node's modules";
+
+function fetchRow(
+  name: string,
+  load: () => Promise<Module>,
+  kindOf: (module: Module) => unknown,
+  installed?: true,
+): Row {
+  return {
+    name: `fetch, ${name}`,
+    load: async () => (isNode ? fetchClient(name, kindOf(await load()) as FetchKind) : NO_NODE),
+    ...(installed && { installed }),
+  };
+}
+
+function ofetchRow(version: string, load: () => Promise<{ ofetch: unknown }>): Row {
+  const name = `ofetch ${version}`;
+  return { name, load: async () => ofetchClient(name, (await load()).ofetch as OfetchLike) };
+}
+
+function axiosRows(version: string, load: () => Promise<{ default: unknown }>): Row[] {
+  return (["http", "fetch", "xhr"] as const).map((adapter) => {
+    const name = `axios ${version}, ${adapter}`;
+    return {
+      name,
+      async load() {
+        if (adapter === "xhr" && typeof XMLHttpRequest === "undefined") return "no XMLHttpRequest";
+        if (adapter === "http" && !isNode) return NO_NODE;
+        const axios = (await load()).default as AxiosStatic;
+        if (adapter === "fetch" && Number(axios.VERSION.split(".")[1]) < 7)
+          return "axios before 1.7 has no fetch adapter";
+        return axiosClient(name, axios, adapter);
+      },
+    };
+  });
+}
+
+export const rows: readonly Row[] = [
+  { name: "fetch, global", load: () => Promise.resolve(fetchClient("fetch, global", globalKind)) },
+  fetchRow(
+    "undici 7",
+    () => import("undici") as Promise<Module>,
+    (module) => module,
+  ),
+  fetchRow(
+    "undici 6",
+    () => import("undici-6") as Promise<Module>,
+    (module) => module,
+    true,
+  ),
+  fetchRow(
+    "node-fetch 3",
+    () => import("node-fetch") as Promise<Module>,
+    (module) => ({ ...module, fetch: module["default"] }),
+    true,
+  ),
+  fetchRow(
+    "cross-fetch 4",
+    () => import("cross-fetch") as Promise<Module>,
+    (module) => ({ ...module, fetch: module["default"], FormData }),
+    true,
+  ),
+  ofetchRow("1.4.0", () => import("ofetch-1.4.0")),
+  ofetchRow("1.5.1", () => import("ofetch")),
+  ofetchRow("2.0.0-alpha.3", () => import("ofetch-2")),
+  ...axiosRows("1.5.0", () => import("axios-1.5.0")),
+  ...axiosRows("1.6.8", () => import("axios-1.6.8")),
+  ...axiosRows("1.7.9", () => import("axios-1.7.9")),
+  ...axiosRows("1.9.0", () => import("axios-1.9.0")),
+  ...axiosRows("1.13.0", () => import("axios-1.13.0")),
+  ...axiosRows("1.21.1", () => import("axios")),
+];
