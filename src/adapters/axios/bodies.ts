@@ -11,11 +11,11 @@ import type { AxiosCallConfig } from "./call.ts";
 /** The content type that axios gives to a POST, PUT or PATCH without one. */
 export const FORM_TYPE = "application/x-www-form-urlencoded";
 
-/** Returns a copy of a body that its owner can change, and every other body as it is. */
+/**
+ * Returns a copy of a body that its owner may add to, and every other body as it is. So are the bytes of a buffer: axios
+ * itself hands them to Node, which sends them later.
+ */
 export function copyOfBody(data: object): unknown {
-  // Of a Buffer this is a Buffer, unlike a clone of it.
-  if (data instanceof Uint8Array) return Uint8Array.prototype.slice.call(data);
-  if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) return structuredClone(data);
   if (tagOf(data) === "FormData" && "entries" in data) return copyOfForm(data as FormData);
   return copyOfParams(data);
 }
@@ -51,7 +51,7 @@ export class KeptForm {
 
   private constructor(form: FormDataPackage) {
     this.#form = form;
-    this.#parts = form._streams.map((part) => (part instanceof Uint8Array ? copyOfBody(part) : part));
+    this.#parts = [...form._streams];
   }
 
   /** Returns `undefined` for any other body. */

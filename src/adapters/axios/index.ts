@@ -82,9 +82,8 @@ export function createAuthInterceptor(
   options: AuthInterceptorOptions = {},
 ): <Config extends RequestConfig>(config: Config) => Config {
   const where = "createAuthInterceptor";
-  if ((source as { interceptors?: unknown } | null | undefined)?.interceptors !== undefined) {
-    throw new TypeError(`${where} takes the token cache, not axios. ${USAGE}`);
-  }
+  if (isAxios(source)) throw new TypeError(`${where} takes the token cache, not axios. ${USAGE}`);
+  if (isAxios(options)) throw new TypeError(`${where} takes axios as an option: ${where}(tokens, { axios })`);
   if (isTokenCache(options)) {
     throw new TypeError(`${where} takes several token caches as an array: ${where}([one, other])`);
   }
@@ -114,6 +113,11 @@ const USAGE = "Write axios.interceptors.request.use(createAuthInterceptor(tokens
 interface RequestConfig {
   headers: unknown;
   readonly status?: never;
+}
+
+/** Whether a value is axios or one of its instances. */
+function isAxios(value: unknown): boolean {
+  return (value as { interceptors?: unknown } | null | undefined)?.interceptors !== undefined;
 }
 
 function hasContentType(headers: unknown): boolean {

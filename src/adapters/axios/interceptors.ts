@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { targetOf } from "../../base/url.ts";
 import { warn } from "../../base/warn.ts";
 import { policyHalf } from "../../core/types.ts";
 import { isThenable } from "../../policy/bounded-wait.ts";
@@ -139,7 +140,7 @@ export class Interceptor {
     if (!isClaimed || !warns(cache)) return;
     this.#isConflictTold = true;
     warn(
-      `Several interceptors of remint/axios on one client have a token cache for ${new URL(url).origin}: the one that was ` +
+      `Several interceptors of remint/axios on one client have a token cache for ${targetOf(url).origin}: the one that was ` +
         "registered last is used. Remove the others with axios.interceptors.request.eject().",
     );
   }

@@ -5,9 +5,8 @@
  * @module
  */
 import { hide } from "../../base/errors.ts";
-import { redactedClass } from "../../base/redacted.ts";
+import { redacted } from "../../base/redacted.ts";
 import { isNodeStream } from "../body.ts";
-import { isWebStream } from "./bodies.ts";
 import type { AxiosCallConfig } from "./call.ts";
 
 /**
@@ -19,29 +18,26 @@ import type { AxiosCallConfig } from "./call.ts";
 export function hideSecrets(config: AxiosCallConfig, outcome: unknown): void {
   if (config.httpAgent !== undefined || config.httpsAgent !== undefined) hideAgents(config, outcome);
   if (outcome instanceof Error) hideRequests(outcome);
-  else {
-    const { data, request } = outcome as { data?: unknown; request?: unknown };
-    // An error that ends the stream later refers to the request.
-    if (typeof data === "object" && (isNodeStream(data) || isWebStream(data))) hideRequest(request);
-  }
+  // Errors may come of an answer too: of its stream, when it is aborted, and of what transforms it.
+  else hideRequest((Object(outcome) as { request?: unknown }).request);
 }
 
 function hideRequests(error: Error, depth = 0): void {
-  hideMember(error, "request");
+  hideRequestOf(error as { request?: unknown });
   // axios' fetch adapter wraps one AxiosError in another.
   if (error.cause instanceof Error && depth < 4) hideRequests(error.cause, depth + 1);
-  const { response } = error as { response?: { data?: unknown } };
+  const { response } = error as { response?: { data?: unknown; request?: unknown } };
   if (response === undefined) return;
-  hideMember(response, "request");
+  hideRequestOf(response);
   // A response that is a stream refers to the request and to its socket.
   if (isNodeStream(response.data)) {
     for (const name of ["req", "socket", "client"]) makeNonEnumerable(response.data, name);
   }
 }
 
-function hideMember(holder: object, name: "request"): void {
-  makeNonEnumerable(holder, name);
-  hideRequest((holder as { request?: unknown }).request);
+function hideRequestOf(holder: { readonly request?: unknown }): void {
+  makeNonEnumerable(holder, "request");
+  hideRequest(holder.request);
 }
 
 function makeNonEnumerable(holder: object, name: string): void {
@@ -49,11 +45,11 @@ function makeNonEnumerable(holder: object, name: string): void {
   if (Object.hasOwn(holder, name)) Reflect.defineProperty(holder, name, { enumerable: false });
 }
 
-/** Makes a request print as `[redacted]`, whatever refers to it. */
+/** Makes a request print as `[redacted]`, whatever refers to it; also the one of `follow-redirects` around it. */
 function hideRequest(request: unknown): void {
-  for (const each of [request, (Object(request) as { _redirectable?: unknown })._redirectable]) {
-    if (typeof each === "object" && each !== null && Object.isExtensible(each)) redactedClass(each, "Request");
-  }
+  if (typeof request !== "object" || request === null) return;
+  if (Object.isExtensible(request)) redacted(request, "Request");
+  hideRequest((request as { _redirectable?: unknown })._redirectable);
 }
 
 /**
@@ -69,7 +65,7 @@ function hideAgents(config: AxiosCallConfig, outcome: unknown): void {
   const withoutAgents = (): object => ({ ...config, httpAgent: undefined, httpsAgent: undefined });
   hide(config, { toJSON: withoutAgents });
   const { toJSON } = Object(outcome) as { toJSON?: () => object };
-  if (!(outcome instanceof Error) || typeof toJSON !== "function") return;
+  if (!(outcome instanceof Error) || typeof toJSON !== "function" || !Object.isExtensible(outcome)) return;
   const printed = Object.create(outcome, { config: { get: withoutAgents } }) as object;
   hide(outcome, { toJSON: () => toJSON.call(printed) });
 }

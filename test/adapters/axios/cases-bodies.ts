@@ -178,26 +178,6 @@ export const bodyCases: readonly Case[] = [
     },
   },
   {
-    name: "Q14: a buffer that the caller fills while a token is awaited, or after a 401, is sent as it was",
-    async run(scene) {
-      const { stage, client } = scene;
-      const headers = { "content-type": "application/octet-stream" };
-      const data = Buffer.from("before");
-      await meanwhile(
-        scene,
-        () => client.post(stage.url, data, { headers }),
-        () => data.fill("x"),
-      );
-      stage.revoke();
-      stage.api.respond(() => {
-        data.fill("y");
-        return undefined;
-      });
-      await client.post(stage.url, data, { headers });
-      expect(stage.bodies).toEqual(["before", "xxxxxx", "xxxxxx"]);
-    },
-  },
-  {
     name: "Q14: a URL object and URLSearchParams that change while a token is awaited, or after a 401, count as they were",
     async run(scene) {
       const { stage, client } = scene;

@@ -1,5 +1,5 @@
 /**
- * Runs cases.ts, cases-answers.ts and cases-bodies.ts with all supported versions of axios, and with all copies of axios the interceptor
+ * Runs cases.ts, cases-answers.ts, cases-bodies.ts and cases-secrets.ts with all supported versions of axios, and with all copies of axios the interceptor
  * may use.
  */
 import { createAuthInterceptor } from "remint/axios";
@@ -7,6 +7,7 @@ import { describe, test } from "vitest";
 import { adaptersOf, type Copy, copies, type AdapterChoice } from "./copies.ts";
 import { answerCases } from "./cases-answers.ts";
 import { bodyCases } from "./cases-bodies.ts";
+import { secretCases } from "./cases-secrets.ts";
 import { type Case, cases } from "./cases.ts";
 import { Stage } from "./stage.ts";
 
@@ -22,7 +23,7 @@ for (const copy of copies) {
 }
 
 function casesFor({ name, essential }: AdapterChoice): Case[] {
-  return [...cases, ...answerCases, ...bodyCases].filter(
+  return [...cases, ...answerCases, ...bodyCases, ...secretCases].filter(
     (entry) => (entry.adapters?.includes(name) ?? true) && (!essential || entry.essential),
   );
 }
