@@ -6,7 +6,7 @@
 import { dpop } from "remint/dpop";
 import type { Family, Sent, TestClient } from "../matrix/clients.ts";
 import { cacheOf, type Ground, Io, logOf, newRun } from "../matrix/run.ts";
-import { type Arrival, comparable, differences, HELD, NONCE, REJECTING, WAITING } from "../matrix/wire.ts";
+import { type Arrival, comparable, differences, HELD, NONCE, REFUSING, REJECTING, WAITING } from "../matrix/wire.ts";
 
 /** When a body is sent. In `rejected` and `nonce` it is sent twice. */
 export const SENDS = {
@@ -363,10 +363,18 @@ export async function runCell(ground: Ground, client: TestClient, { body, send, 
     const { arrivals } = await logOf(ground, run, 0);
     const expected = expectedOf(body, client.family);
     if (expected === "TypeError" || refused !== undefined)
-      return refusalFaults(refused?.name ?? "TypeError", seen, arrivals);
+      return refusalFaults(refused?.name ?? "TypeError", seen, arrivals, 0);
+    if (send.startsWith("resend")) {
+      const hidden = (await sentAlone(ground, client, body, REFUSING))[0]!.seen.rejected?.name;
+      if (hidden !== undefined) return refusalFaults(hidden, seen, arrivals, 1);
+    }
     const sends = send.startsWith("first") || expected === "once" ? 1 : 2;
     const status = expected === "once" && send.startsWith("resend") ? 401 : 200;
-    return faultsOf(status, sends, seen, arrivals, alone);
+    const faults = faultsOf(status, sends, seen, arrivals, alone);
+    // The rejection is reported, though the request is not sent again.
+    if (status === 401 && send === "resend after a 401" && tokens.peek() !== undefined)
+      faults.push("the token is kept");
+    return faults;
   } finally {
     await tokens.close();
   }
@@ -381,11 +389,16 @@ interface Seen {
   };
 }
 
-function refusalFaults(name: string, { resolved, rejected }: Seen, arrivals: readonly Arrival[]): string[] {
+function refusalFaults(
+  name: string,
+  { resolved, rejected }: Seen,
+  { length }: readonly Arrival[],
+  sends: number,
+): string[] {
   const names = [rejected?.name, rejected?.cause?.name];
-  if (names.includes(name) && arrivals.length === 0) return [];
+  if (names.includes(name) && length === sends) return [];
   return [
-    `expected a ${name} and no request, got ${names.join(" of ")}, status ${resolved?.status}, ${arrivals.length} requests`,
+    `expected ${name} and ${sends} requests, got ${names.join(" of ")}, status ${resolved?.status}, ${length} requests`,
   ];
 }
 
@@ -423,22 +436,27 @@ interface Sending {
   readonly arrivals: readonly Arrival[];
 }
 
-const known = new WeakMap<TestClient, Map<Body, Promise<readonly Sending[]>>>();
+const known = new WeakMap<TestClient, Map<string, Promise<readonly Sending[]>>>();
 
-/** Sends a body with the client alone: once, or for a factory once for each of its bodies. */
-function sentAlone(ground: Ground, client: TestClient, body: Body): Promise<readonly Sending[]> {
+/**
+ * Sends a body with the client alone: once, or for a factory once for each of its bodies.
+ *
+ * @param letter The first letter of the run: `b`, or {@link REFUSING}.
+ */
+function sentAlone(ground: Ground, client: TestClient, body: Body, letter: string = "b"): Promise<readonly Sending[]> {
   let bodies = known.get(client);
   if (bodies === undefined) known.set(client, (bodies = new Map()));
-  let sent = bodies.get(body);
-  if (sent === undefined) bodies.set(body, (sent = sendAlone(ground, client, body)));
+  const key = letter + body.kind;
+  let sent = bodies.get(key);
+  if (sent === undefined) bodies.set(key, (sent = sendAlone(ground, client, body, letter)));
   return sent;
 }
 
-async function sendAlone(ground: Ground, client: TestClient, body: Body): Promise<readonly Sending[]> {
+async function sendAlone(ground: Ground, client: TestClient, body: Body, letter: string): Promise<readonly Sending[]> {
   const { sends } = body.make(new Io(client, ground, "unused", undefined));
   const sent: Sending[] = [];
   for (const own of sends ?? [undefined]) {
-    const run = `brun${newRun()}`;
+    const run = `${letter}run${newRun()}`;
     const io = new Io(client, ground, run, undefined);
     const seen = (await request(io, own ?? body.make(io))) as Seen;
     sent.push({ seen, arrivals: (await logOf(ground, run, 0)).arrivals });

@@ -11,6 +11,7 @@ const ANSWER = ["status", "statusCode", "headers", "expose"] as const;
 export const errorCases: readonly Case[] = [
   ...["before any request", "after a 401"].map((when): Case => ({
     name: `Q17: the token endpoint answers 503, ${when}: an error of ours that says 503 and Retry-After, with a public message`,
+    ...(when === "after a 401" && { warmOnly: "the case needs a token in the cache" }),
     async run(world) {
       const tokens = world.tokens({ clock: manualClock(), mintRetries: 0 });
       if (when !== "before any request") await tokens.get();

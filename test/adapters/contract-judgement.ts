@@ -1,12 +1,13 @@
 /** Q4: which answers reject a token. */
 import { expect } from "vitest";
 import type { JudgedAnswer } from "remint";
-import type { Case, World } from "./world.ts";
+import { type Case, warmOnly, type World } from "./world.ts";
 
 export const judgementCases: readonly Case[] = [
-  ...challengeCases(),
+  ...warmOnly("the API of the case answers 401 once, and its sends are counted", challengeCases()),
   {
     name: "Q4: isRejected decides about the statuses in inspectStatuses, and the caller can still read the body",
+    warmOnly: "the case counts sends and mints",
     async run(world) {
       const rules = {
         inspectStatuses: [403],

@@ -7,9 +7,10 @@ export const originCases: readonly Case[] = [
     name: `Q1: a request with its own ${name} header goes out unchanged, and its 401 goes to the caller`,
     async run(world: World) {
       const { tokens, call } = await world.warm();
+      const before = [world.auth.mints, tokens.peek()?.value];
       const reply = await call(`${world.api.origin}/x`, { headers: { [name]: "Bearer my-own" } });
       expect([reply.status, world.sends()]).toEqual([401, ["my-own"]]);
-      expect([world.auth.mints, tokens.peek()?.value]).toEqual([1, world.auth.issued[0]]);
+      expect([world.auth.mints, tokens.peek()?.value]).toEqual(before);
       expect(world.events).toContainEqual({
         name: "skipped",
         reason: "authorization-set",
@@ -23,10 +24,11 @@ export const originCases: readonly Case[] = [
       const { call } = await world.warm();
       const url = `${world.api.origin}/x`;
       expect((await call(url, { headers: { authorization: undefined } })).status).toBe(200);
+      const { mints } = world.auth;
       for (const value of [null, false]) {
         expect((await call(url, { headers: { Authorization: value } })).status).toBe(401);
       }
-      expect([world.sends(), world.auth.mints]).toEqual([[world.auth.issued[0], undefined, undefined], 1]);
+      expect([world.sends(), world.auth.mints]).toEqual([[world.auth.issued.at(-1), undefined, undefined], mints]);
     },
   },
   {
@@ -35,8 +37,9 @@ export const originCases: readonly Case[] = [
     clients: ["axios/http", "axios/fetch"],
     async run(world) {
       const { call } = await world.warm();
+      const { mints } = world.auth;
       const reply = await call(world.api.origin.replace("//", "//user:password@"));
-      expect([reply.status, world.auth.mints]).toEqual([401, 1]);
+      expect([reply.status, world.auth.mints]).toEqual([401, mints]);
       const [request] = world.api.requests;
       expect(request?.headers.authorization).toBe(`Basic ${btoa("user:password")}`);
     },
@@ -56,8 +59,9 @@ export const originCases: readonly Case[] = [
     clients: ["axios/http", "axios/fetch"],
     async run(world) {
       const { call } = await world.warm();
+      const { mints } = world.auth;
       const reply = await call(world.api.origin, { own: { auth: { username: "user", password: "pass" } } });
-      expect([reply.status, world.auth.mints]).toEqual([401, 1]);
+      expect([reply.status, world.auth.mints]).toEqual([401, mints]);
       expect(world.api.requests.map(({ headers }) => headers.authorization)).toEqual([`Basic ${btoa("user:pass")}`]);
     },
   },
@@ -66,9 +70,10 @@ export const originCases: readonly Case[] = [
     async run(world) {
       const foreign = await world.anotherApi({ accepts: () => true });
       const { tokens, call } = await world.warm();
+      const before = [world.auth.mints, tokens.peek()?.value];
       expect((await call(`${foreign.origin}/x`)).status).toBe(401);
       expect(foreign.requests.map(({ headers }) => headers.authorization)).toEqual([undefined]);
-      expect([world.auth.mints, tokens.peek()?.value]).toEqual([1, world.auth.issued[0]]);
+      expect([world.auth.mints, tokens.peek()?.value]).toEqual(before);
     },
   },
   {
@@ -94,13 +99,15 @@ export const originCases: readonly Case[] = [
       const reply = await call(`${world.api.origin}/away`);
       expect([reply.status, reply.text]).toEqual([401, "elsewhere"]);
       expect(elsewhere.requests.map(({ headers }) => headers.authorization)).toEqual([undefined]);
-      expect([world.sends().length, world.auth.mints]).toEqual([1, 1]);
-      expect(tokens.peek()?.value).toBe(world.auth.issued[0]);
+      // In the mode `rejected` the first send has cost a renewal.
+      expect([world.sends().length, world.auth.mints]).toEqual([1, world.mode === "rejected" ? 2 : 1]);
+      expect(tokens.peek()?.value).toBe(world.mode === "waits" ? undefined : world.auth.issued.at(-1));
     },
   },
   {
     // axios' fetch adapter does not say where an answer came from.
     name: "Q3, C8: with a client that does not report redirects, 401s after a redirect cost at most 3 mints, and no token is carried",
+    warmOnly: "the case counts mints",
     clients: ["axios/fetch"],
     async run(world) {
       const { call, elsewhere } = await redirected(world);
@@ -111,6 +118,7 @@ export const originCases: readonly Case[] = [
   },
   {
     name: "Q3: a redirect within the origin carries the token, and the 401 there renews it",
+    warmOnly: "the case revokes the token, and counts sends",
     async run(world) {
       const { call } = await world.warm();
       world.api.respondAlways(({ url }) =>

@@ -20,6 +20,7 @@ async function rejectedFetch(world: World): Promise<AuthFetch> {
 export const requestObjectCases: readonly Case[] = [
   {
     name: "Q6: a Request with a body is cloned and resent byte for byte, with its headers",
+    warmOnly: "the case revokes the token, and counts sends",
     clients,
     async run(world) {
       const authFetch = await rejectedFetch(world);
@@ -37,6 +38,7 @@ export const requestObjectCases: readonly Case[] = [
   },
   {
     name: "Q6: a Request with a stream as its body is resent too, from its clone",
+    warmOnly: "the case revokes the token, and counts sends",
     clients,
     async run(world) {
       const authFetch = await rejectedFetch(world);
@@ -47,6 +49,7 @@ export const requestObjectCases: readonly Case[] = [
   },
   {
     name: "Q6: a body in init replaces the Request's, in both sends",
+    warmOnly: "the case revokes the token, and counts sends",
     clients,
     async run(world) {
       const authFetch = await rejectedFetch(world);
@@ -56,6 +59,7 @@ export const requestObjectCases: readonly Case[] = [
   },
   {
     name: "Q6: with retry: false a Request with a body is neither cloned nor resent",
+    warmOnly: "the case revokes the token, and counts sends",
     clients,
     async run(world) {
       const authFetch = await rejectedFetch(world);

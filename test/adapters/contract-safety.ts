@@ -3,33 +3,13 @@ import { inspect } from "node:util";
 import { expect } from "vitest";
 import { isRemintError, type RemintError } from "remint";
 import { type Answer, manualClock } from "remint/testing";
+import { printed as printedForms } from "../matrix/describe.ts";
 import type { Reply } from "./clients.ts";
 import { type Case, CLIENT_ID, CLIENT_SECRET, failureOf, type World } from "./world.ts";
 
 /** Returns every form in which a log may print an error or a response. */
 export function printed(value: unknown): string {
-  // Not `request`: axios documents it as the way to read what was sent. It only must not print as a part of the error.
-  const { stack, message, config, response, cause, options, data } = Object(value) as Record<string, unknown>;
-  const forms = [value, config, response, cause, options, data].flatMap((part) => [
-    attempt(() => String(part)),
-    json(part),
-    inspect(part, { depth: 10 }),
-    ...Object.values(Object(part) as object).map(json),
-  ]);
-  return [...forms, String(stack), String(message)].join("\n");
-}
-
-function json(value: unknown): string {
-  return attempt(() => JSON.stringify(value));
-}
-
-function attempt(print: () => string | undefined): string {
-  try {
-    return print() ?? "";
-  } catch {
-    // A circular value, or one without a prototype, has no such form.
-    return "";
-  }
+  return printedForms(value, (part) => inspect(part, { depth: 10 }));
 }
 
 function expectNoSecret({ auth }: World, value: unknown): void {
@@ -72,6 +52,7 @@ export const safetyCases: readonly Case[] = [
   })),
   {
     name: "Q11: the error of a resend that is reset prints neither the old nor the new token",
+    warmOnly: "the case revokes the token, and counts sends",
     async run(world) {
       const { call } = await world.warm();
       world.auth.revokeAll();

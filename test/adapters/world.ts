@@ -1,5 +1,6 @@
 /** What every case of the contract starts from: one client, one authorization server, one API. */
-import { vi } from "vitest";
+import { inspect } from "node:util";
+import { expect, vi } from "vitest";
 import {
   clientCredentialsGrant,
   createTokenCache,
@@ -8,7 +9,10 @@ import {
   type TokenCacheOptions,
 } from "remint";
 import { type Api, type ApiOptions, type AuthServer, startApi, startAuthServer } from "remint/testing";
+import { printed } from "../matrix/describe.ts";
+import type { Mode } from "../matrix/run.ts";
 import type { Call, ClientName, Setup, Source, TestClient } from "./clients.ts";
+import { rejectingApi } from "./rejecting-api.ts";
 
 export const CLIENT_ID = "contract-client";
 export const CLIENT_SECRET = "s3cret-of-the-contract-client";
@@ -19,26 +23,45 @@ export interface Case {
   readonly name: string;
   /** The clients that the case applies to; by default all. A comment beside it gives the reason. */
   readonly clients?: readonly ClientName[];
+  /** Why the case is run in the mode `warm` only. By default it is run in every mode. */
+  readonly warmOnly?: string;
   readonly run: (world: World) => Promise<void>;
 }
 
+/** Marks cases that are run in the mode `warm` only. */
+export function warmOnly(reason: string, cases: readonly Case[]): readonly Case[] {
+  return cases.map((each) => ({ warmOnly: reason, ...each }));
+}
+
+/** Tokens of `fakeGrant` and of the servers that bind tokens to a key. Those of the authorization server it knows itself. */
+const OTHER_TOKEN = /\b(?:fake|bound)-\d+\b/;
+
 export class World {
   readonly client: TestClient;
+  readonly mode: Mode;
   readonly auth: AuthServer;
   readonly api: Api;
   /** The events of all caches that {@link World.tokens} created. */
   readonly events: RemintEvent[] = [];
   readonly #closing: (() => Promise<unknown>)[] = [];
+  readonly #apis: Api[] = [];
+  /** The origins that the caches list. */
+  readonly #listed = new Set<string>();
+  /** Every error that reached a caller. */
+  readonly #errors: unknown[] = [];
 
-  private constructor(client: TestClient, auth: AuthServer, api: Api) {
+  private constructor(client: TestClient, mode: Mode, auth: AuthServer, api: Api) {
     this.client = client;
+    this.mode = mode;
     this.auth = auth;
     this.api = api;
   }
 
-  static async start(client: TestClient): Promise<World> {
+  static async start(client: TestClient, mode: Mode = "warm"): Promise<World> {
     const auth = await startAuthServer({ clientId: CLIENT_ID, clientSecret: CLIENT_SECRET });
-    const world = new World(client, auth, await startApi({ accepts: auth }));
+    const api = await startApi({ accepts: auth });
+    const isOurs = (token: string): boolean => auth.issued.includes(token) || OTHER_TOKEN.test(token);
+    const world = new World(client, mode, auth, mode === "rejected" ? rejectingApi(api, isOurs) : api);
     world.atEnd(() => world.auth.close());
     world.atEnd(() => world.api.close());
     return world;
@@ -50,6 +73,18 @@ export class World {
 
   async end(): Promise<void> {
     await Promise.all(this.#closing.map((close) => close()));
+    for (const error of this.#errors) {
+      expect(this.#secretIn(printed(error, (value) => inspect(value, { depth: 10 })))).toBeUndefined();
+    }
+    for (const { origin, requests } of this.#apis) {
+      if (!this.#listed.has(origin)) expect(this.#secretIn(JSON.stringify(requests))).toBeUndefined();
+    }
+  }
+
+  /** Returns a token, or the client's secret, that a text contains. */
+  #secretIn(text: string): string | undefined {
+    const secrets = [CLIENT_SECRET, encodeURIComponent(CLIENT_SECRET), btoa(`${CLIENT_ID}:${CLIENT_SECRET}`)];
+    return [...this.auth.issued, ...secrets].find((each) => text.includes(each)) ?? OTHER_TOKEN.exec(text)?.[0];
   }
 
   /** Creates a cache for the API, over the authorization server. */
@@ -57,12 +92,29 @@ export class World {
     const { tokenEndpoint } = this.auth;
     const cache = createTokenCache({
       grant: clientCredentialsGrant({ tokenEndpoint, clientId: CLIENT_ID, clientSecret: CLIENT_SECRET }),
-      origins: [this.api.origin],
       onEvent: (event) => this.#listen(event),
+      ...(this.mode === "waits" && { maxTtl: 0 }),
       ...options,
+      origins: this.#list(options.origins ?? [this.api.origin]),
     });
     this.atEnd(() => cache.close());
     return cache;
+  }
+
+  /** Notes the origins of a cache. */
+  #list(origins: NonNullable<TokenCacheOptions["origins"]>): NonNullable<TokenCacheOptions["origins"]> {
+    const note = (listed: string | readonly string[] | undefined): void => {
+      for (const each of [listed ?? []].flat()) this.#listed.add(each);
+    };
+    if (typeof origins !== "function") note(origins);
+    else {
+      return (token) => {
+        const listed = origins(token);
+        note(listed as readonly string[]);
+        return listed;
+      };
+    }
+    return origins;
   }
 
   /** A listener that misbehaves, which must change nothing (C12). */
@@ -74,13 +126,22 @@ export class World {
   }
 
   connect(source: Source, setup?: Setup): Call {
-    return this.client.connect(source, setup);
+    const call = this.client.connect(source, setup);
+    return (url, sent) => {
+      const reply = call(url, sent);
+      reply.then(
+        ({ error }) => error !== undefined && this.#errors.push(error),
+        (error: unknown) => this.#errors.push(error),
+      );
+      return reply;
+    };
   }
 
   /** Creates a client whose cache holds a token that the API accepts. */
   async warm(options: Partial<TokenCacheOptions> = {}, setup?: Setup): Promise<{ tokens: TokenCache; call: Call }> {
     const tokens = this.tokens(options);
-    await tokens.get();
+    // A cache that keeps no token stays empty.
+    if (this.mode !== "waits") await tokens.get();
     return { tokens, call: this.connect(tokens, setup) };
   }
 
@@ -88,6 +149,7 @@ export class World {
   async anotherApi(options: ApiOptions): Promise<Api> {
     const api = await startApi(options);
     this.atEnd(() => api.close());
+    this.#apis.push(api);
     return api;
   }
 
