@@ -203,6 +203,7 @@ describe("Q17: the advice of the message", () => {
     ["grant", "onRotation", "onRotate"],
     ["grant", "tokenUrl", "tokenEndpoint"],
     ["grant", "token_uri", "tokenEndpoint"],
+    ["grant", "tokenHost", "tokenEndpoint"],
     ["grant", "issuerUrl", "issuer"],
     ["fleet", "leaseMs", "lease"],
     ["request", "retries", "retry"],
@@ -270,7 +271,6 @@ describe("Q17: the advice of the message", () => {
     ["custom", "getToken"],
     // Too much is left over.
     ["grant", "clientName"],
-    ["grant", "tokenHost"],
     ["grant", "keykey"],
     // Nothing to compare.
     ["pool", "x"],
