@@ -82,10 +82,12 @@ export function createAuthOfetch<Fetch extends OfetchLike = $Fetch>(
   const globalOptions = {
     get fetch() {
       isTaken = true;
-      return (input: Parameters<typeof authFetch>[0], init?: AuthRequestInit) => {
-        if ((init as Marked | undefined)?.[calledByOfetch]) passOwnErrors(init as Marked);
-        return authFetch(input, init);
-      };
+      return (input: Parameters<typeof authFetch>[0], init?: AuthRequestInit) =>
+        authFetch(input, init).catch((error: unknown) => {
+          // Only now, so that the options in other errors are as the caller gave them.
+          if (isRemintError(error) && (init as Marked | undefined)?.[calledByOfetch]) passOwnErrors(init as Marked);
+          throw error;
+        });
     },
   };
   const created = (ofetch as $Fetch).create({ ...defaults, [calledByOfetch]: true } as FetchOptions, globalOptions);

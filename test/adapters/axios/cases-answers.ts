@@ -81,7 +81,12 @@ export const answerCases: readonly Case[] = [
         const { data, config } = await redirecting.get<string>(`http://localhost:${port}/here`, { headers });
         const [first, second] = stage.api.requests.slice(-2).map((request) => request.headers);
         const token = host === "localhost" ? "fake-1" : undefined;
-        expect([data, first!["x-access-token"], host, second!["x-access-token"]]).toEqual(["there", "fake-1", host, token]);
+        expect([data, first!["x-access-token"], host, second!["x-access-token"]]).toEqual([
+          "there",
+          "fake-1",
+          host,
+          token,
+        ]);
         expect([first!["x-caller"], second!["x-caller"], second!["x-mine"]]).toEqual(["caller", "caller", "1"]);
         expect([config.headers["X-Access-Token"], config.beforeRedirect]).toEqual([undefined, undefined]);
       }

@@ -31,11 +31,19 @@ const failures: readonly {
   readonly code?: string;
 }[] = [
   { name: "an answer with an error", answer: { status: 500, body: { a: 1 } }, code: "ERR_BAD_RESPONSE" },
-  { name: "an answer with an error as a stream", answer: { status: 500, body: "x" }, config: { responseType: "stream" } },
+  {
+    name: "an answer with an error as a stream",
+    answer: { status: 500, body: "x" },
+    config: { responseType: "stream" },
+  },
   { name: "a reset connection", answer: { reset: true } },
   { name: "a timeout", answer: { hang: true }, config: { timeout: 40 } },
   { name: "too much content", answer: { body: "x".repeat(100) }, config: { maxContentLength: 10 } },
-  { name: "text that is no JSON", answer: { body: "x" }, config: { responseType: "json", transitional: { silentJSONParsing: false } } },
+  {
+    name: "text that is no JSON",
+    answer: { body: "x" },
+    config: { responseType: "json", transitional: { silentJSONParsing: false } },
+  },
 ];
 
 /** Opens a socket of an agent with a request on it that carries a token and waits. */
@@ -117,7 +125,11 @@ export const secretCases: readonly Case[] = [
         for (const redact of [undefined, ["password"]]) {
           const error = (await failureOf(client.get(stage.url, { httpAgent: agent, redact } as object))) as AxiosError;
           expect([leakInError(error), error.config?.httpAgent]).toEqual([undefined, agent]);
-          expect(error.toJSON()).toMatchObject({ message: error.message, code: error.code, config: { url: stage.url } });
+          expect(error.toJSON()).toMatchObject({
+            message: error.message,
+            code: error.code,
+            config: { url: stage.url },
+          });
           const again = (await failureOf(client.request(error.config as object))) as AxiosError;
           expect([leakInError(again), again.config?.httpAgent]).toEqual([undefined, agent]);
         }

@@ -52,7 +52,11 @@ describe("options", () => {
       USAGE,
     ],
     ["a cache for options", () => createAuthInterceptor(tokens, tokens as never), /array: createAuthInterceptor\(\[/],
-    ["axios for options", () => createAuthInterceptor(tokens, axios as never), /createAuthInterceptor\(tokens, \{ axios \}\)/],
+    [
+      "axios for options",
+      () => createAuthInterceptor(tokens, axios as never),
+      /createAuthInterceptor\(tokens, \{ axios \}\)/,
+    ],
     ["a promise for the source", () => createAuthInterceptor(Promise.resolve(tokens) as never), /got an object/],
     [
       "an axios of version 1.4",
@@ -100,17 +104,20 @@ describe("what a source returns", () => {
     ["an answer of axios", () => (config: object) => axios.request({ ...config, headers: {} })],
     ["options", (tokens) => () => ({ cache: tokens })],
   ];
-  test.each(wrong)("Q2: a function that returns %s is a TypeError that names it, and no token is sent", async (_, source) => {
-    await using stage = await Stage.open();
-    const client = axios.create({ validateStatus: null });
-    client.interceptors.request.use(createAuthInterceptor(source(stage.tokens) as never));
-    const error = (await failureOf(client.get(stage.url))) as Error;
-    expect([error instanceof TypeError, error.message]).toEqual([
-      true,
-      expect.stringContaining("function that chooses the token cache returns must be a token cache"),
-    ]);
-    expect(stage.sends.filter((token) => token !== undefined)).toEqual([]);
-  });
+  test.each(wrong)(
+    "Q2: a function that returns %s is a TypeError that names it, and no token is sent",
+    async (_, source) => {
+      await using stage = await Stage.open();
+      const client = axios.create({ validateStatus: null });
+      client.interceptors.request.use(createAuthInterceptor(source(stage.tokens) as never));
+      const error = (await failureOf(client.get(stage.url))) as Error;
+      expect([error instanceof TypeError, error.message]).toEqual([
+        true,
+        expect.stringContaining("function that chooses the token cache returns must be a token cache"),
+      ]);
+      expect(stage.sends.filter((token) => token !== undefined)).toEqual([]);
+    },
+  );
 });
 
 describe("a default Authorization", () => {
