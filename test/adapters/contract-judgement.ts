@@ -25,6 +25,7 @@ export const judgementCases: readonly Case[] = [
   },
   {
     name: "Q4: a 401 is renewed too when the client is set not to throw on any status",
+    warmOnly: "the case revokes the token, and counts sends",
     clients: ["ofetch", "axios/http", "axios/fetch"], // fetch never throws on a status.
     async run(world) {
       const { call } = await world.warm();
