@@ -40,7 +40,7 @@ export function parseUrl(url: string): URL | undefined {
 function relativeBase(): string | undefined {
   const { document, location } = globalThis as Page;
   const own = document?.baseURI;
-  // In the page is an element of the name `baseURI`, which hides the member: nobody knows where a relative URL leads.
+  // An element named `baseURI` in the page hides the member: nobody knows then where a relative URL leads.
   if (own !== undefined && typeof own !== "string") return undefined;
   const base = own ?? location?.href;
   return isWebText(base) ? base : RELATIVE_BASE;
@@ -50,7 +50,7 @@ function isWebText(text: unknown): text is string {
   return typeof text === "string" && /^https?:/.test(text);
 }
 
-function parse(url: string, base: string | undefined): URL | undefined {
+function parse(url: string, base?: string): URL | undefined {
   try {
     return new URL(url, base);
   } catch {
@@ -158,13 +158,9 @@ export function endpointUrl(name: string, value: unknown, allowHttp: boolean): U
   flag("allowHttp", allowHttp);
   const text = value instanceof URL ? value.href : value;
   assertString(name, text);
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    throw new TypeError(`"${name}" must be an absolute URL, got a string that is not one`);
-  }
-  if (url.protocol !== "https:" && url.protocol !== "http:") {
+  const url = parse(text);
+  if (url === undefined) throw new TypeError(`"${name}" must be an absolute URL, got a string that is not one`);
+  if (!isWeb(url)) {
     throw new TypeError(`"${name}" must be an https URL, got one with the scheme "${url.protocol}"`);
   }
   if (url.protocol === "http:" && !allowHttp && !isLoopback(url.hostname)) {
@@ -173,7 +169,7 @@ export function endpointUrl(name: string, value: unknown, allowHttp: boolean): U
         `Set allowHttp: true if the network itself encrypts the connection (a service mesh)`,
     );
   }
-  if (url.username !== "" || url.password !== "") {
+  if (hasCredentials(url)) {
     throw new TypeError(`"${name}" must not contain user:password@; pass the credentials as options`);
   }
   return url;
@@ -182,7 +178,7 @@ export function endpointUrl(name: string, value: unknown, allowHttp: boolean): U
 /** Hosts that a server can have, as a URL has them: names in ASCII, IPv4 and IPv6 addresses. */
 const HOST = /^(?:[\w-]+(?:\.[\w-]+)*\.?|\[[\da-f:.]+\])$/;
 
-const NO_PATTERN = "wildcards and patterns do not work, every host has to be listed";
+const NO_PATTERN = "wildcards and patterns do not work, list every host";
 
 /** An entry of a list of origins. */
 interface OriginEntry {
@@ -209,18 +205,18 @@ export function originUrl({ value, index, mayHavePath, unset }: OriginEntry): UR
     );
   if (value === undefined || value === "") throw refused(kindOf(value), unset);
   if (typeof value !== "string") throw refused(kindOf(value), value instanceof RegExp ? NO_PATTERN : undefined);
-  const url = parse(value, undefined);
+  const url = parse(value);
   if (url === undefined || !isWeb(url)) {
-    const found = /^\s*https?:/i.test(value) ? "a string that is no URL" : "a string that is no http(s) URL";
-    throw refused(found, value.includes("*") ? NO_PATTERN : undefined);
+    throw refused("a string that is no http(s) URL", value.includes("*") ? NO_PATTERN : undefined);
   }
   const { origin, hostname, pathname, search, hash } = url;
   // What `https://${process.env.HOST}` becomes.
   if (hostname === "undefined" || hostname === "null") throw refused(`the host "${hostname}"`, unset);
   if (!HOST.test(hostname)) throw refused("a host that no server can have", NO_PATTERN);
   if (hasCredentials(url) || (!mayHavePath && pathname + search + hash !== "/")) {
-    const parts = mayHavePath ? "credentials" : "path, query or credentials";
-    throw new TypeError(`"origins" must list origins without ${parts}, origins[${index}] has some: write "${origin}"`);
+    throw new TypeError(
+      `"origins" must list origins without path, query or credentials, origins[${index}] has some: write "${origin}"`,
+    );
   }
   return url;
 }

@@ -31,31 +31,51 @@ import type { AccessToken, Origins, RequestRules } from "./types.ts";
  * @throws {TypeError} When neither has `origins`, or when one of them is not an origin.
  */
 export function requestRules(own: unknown, grant: GrantDefinition, allowHttp: boolean): RequestRules {
-  const places = placesOf((own ?? grant.origins) as Origins | undefined, allowHttp);
-  const headers = grant.headers === undefined ? undefined : (token: AccessToken) => grant.headers!(token);
-  const rules: RequestRules = {
-    originsFromToken: places.originsFromToken,
-    allows: places.allows,
-    resembles: places.resembles,
-    ...(headers && { headers }),
-    ...(grant.prove && { prove: (request) => grant.prove!(request) }),
-    ...(grant.isRejected && { isRejected: grant.isRejected }),
-    ...(grant.inspectStatuses && { inspectStatuses: grant.inspectStatuses }),
-  };
-  if (grant.endpoints === undefined) return rules;
-  const endpoints = new OwnEndpoints(grant, places);
-  return {
-    ...rules,
-    get isOwn() {
-      return endpoints.judge;
-    },
-  };
+  return new GrantRules(grant, placesOf((own ?? grant.origins) as Origins | undefined, allowHttp));
+}
+
+/** The rules for the tokens of one grant. A class, because there is one per user of a pool. */
+class GrantRules implements RequestRules {
+  readonly originsFromToken: boolean;
+  readonly allows: Places["allows"];
+  readonly resembles: Places["resembles"];
+  readonly headers: RequestRules["headers"];
+  readonly prove: RequestRules["prove"];
+  readonly isRejected: RequestRules["isRejected"];
+  readonly inspectStatuses: RequestRules["inspectStatuses"];
+  readonly #grant: GrantDefinition;
+  readonly #mayAllow: Places["mayAllow"];
+  /** The endpoints that {@link GrantRules.#judge} is made of. */
+  #endpoints: readonly string[] | undefined;
+  #judge: RequestRules["isOwn"];
+
+  constructor(grant: GrantDefinition, places: Places) {
+    this.originsFromToken = places.originsFromToken;
+    this.allows = places.allows;
+    this.resembles = places.resembles;
+    this.#mayAllow = places.mayAllow;
+    this.#grant = grant;
+    // Called as methods of the grant, so that a function with `this` works.
+    this.headers = grant.headers && ((token) => grant.headers!(token));
+    this.prove = grant.prove && ((request) => grant.prove!(request));
+    this.isRejected = grant.isRejected;
+    this.inspectStatuses = grant.inspectStatuses;
+  }
+
+  get isOwn(): RequestRules["isOwn"] {
+    const endpoints = this.#grant.endpoints?.();
+    if (endpoints !== this.#endpoints) {
+      this.#endpoints = endpoints;
+      this.#judge = endpointJudge(endpoints!.filter((name) => this.#mayAllow(new URL(name).origin)));
+    }
+    return this.#judge;
+  }
 }
 
 /** Where the tokens of one cache may go. */
 interface Places extends Pick<RequestRules, "originsFromToken" | "allows" | "resembles"> {
   /** Whether a URL of this origin may be allowed at all. */
-  mayAllow(origin: string): boolean;
+  readonly mayAllow: (origin: string) => boolean;
 }
 
 function placesOf(origins: Origins | undefined, allowHttp: boolean): Places {
@@ -245,29 +265,7 @@ function isNear(one: string, other: string): boolean {
   return a.endsWith(b) || b.endsWith(a) || (isLoopback(one) && isLoopback(other));
 }
 
-/** The endpoints of a grant, which never get its tokens. */
-class OwnEndpoints {
-  readonly #grant: GrantDefinition;
-  readonly #places: Places;
-  #seen: readonly string[] | undefined;
-  #judge: ((url: string) => boolean) | undefined;
-
-  constructor(grant: GrantDefinition, places: Places) {
-    this.#grant = grant;
-    this.#places = places;
-  }
-
-  /** Tells whether a URL leads to one of them. `undefined` while no token may go to any of their origins anyway. */
-  get judge(): ((url: string) => boolean) | undefined {
-    const endpoints = this.#grant.endpoints!();
-    if (endpoints !== this.#seen) {
-      this.#seen = endpoints;
-      this.#judge = endpointJudge(endpoints.filter((name) => this.#places.mayAllow(new URL(name).origin)));
-    }
-    return this.#judge;
-  }
-}
-
+/** Tells whether a URL leads to one of these endpoints. `undefined` when there are none. */
 function endpointJudge(names: readonly string[]): ((url: string) => boolean) | undefined {
   if (names.length === 0) return undefined;
   const paths = names.map((name) => new URL(name).pathname);
