@@ -40,7 +40,6 @@ interface NodeStream {
   readonly destroyed?: boolean;
   readonly readableEnded?: boolean;
   on(event: string, listener: (chunk: never) => void): unknown;
-  off?(event: string, listener: (chunk: never) => void): unknown;
   resume(): unknown;
   destroy?(): unknown;
 }
@@ -122,21 +121,17 @@ function joined(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 }
 
 /** Does what `readUpTo` does, for a Node stream. */
-function readNodeStream(
+async function readNodeStream(
   stream: NodeStream,
   maxBytes: number,
   take: (chunk: Uint8Array) => void,
   signal: AbortSignal,
 ): Promise<boolean> {
   // A stream that has ended emits none of the events below. axios 1.13 hands out bodies that it has already destroyed.
-  if (stream.destroyed || stream.readableEnded) return Promise.resolve(false);
-  return new Promise((resolve) => {
+  if (stream.destroyed || stream.readableEnded) return false;
+  const isWhole = await new Promise<boolean>((resolve) => {
     let left = maxBytes;
-    const cancel = (): void => {
-      stream.destroy?.();
-      resolve(false);
-    };
-    signal.addEventListener("abort", cancel);
+    signal.addEventListener("abort", () => resolve(false));
     stream.on("end", () => resolve(true));
     // They stay: nobody else may listen to the errors of a discarded stream.
     for (const event of ["error", "close"]) stream.on(event, () => resolve(false));
@@ -144,10 +139,13 @@ function readNodeStream(
       const bytes = typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk;
       take(bytes);
       left -= bytes.byteLength;
-      if (left < 0) cancel();
+      if (left < 0) resolve(false);
     });
     stream.resume();
   });
+  // Not while it emits "data": what is piped into it, and into the caller's stream too, would then wait for ever.
+  if (!isWhole) stream.destroy?.();
+  return isWhole;
 }
 
 /**
