@@ -17,10 +17,9 @@ interface Call extends PolicyRequest {
 }
 
 const nodeHttp: ClientSeam<Call, IncomingMessage> = {
-  send({ url, method, body, signal }, token, headers) {
+  send({ url, method, body, signal }, headers) {
     return new Promise((resolve, reject) => {
-      const authorization = token === undefined ? {} : { authorization: token.header };
-      const request = httpRequest(url, { method, signal, headers: { ...headers, ...authorization } }, resolve);
+      const request = httpRequest(url, { method, signal, headers }, resolve);
       request.once("error", reject);
       request.end(body);
     });

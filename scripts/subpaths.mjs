@@ -75,7 +75,7 @@ export const SUBPATHS = [
   },
   {
     subpath: "./policy",
-    source: "policy/request-policy.ts",
+    source: "policy/index.ts",
     packages: [],
     without: ["grants/", "oauth/", "adapters/", "testing/", "dpop/", "core/token-cache.ts"],
     size: "3.75 kB",

@@ -29,6 +29,7 @@ export type {
   CloseOptions,
   CloseReport,
   EventListener,
+  GrantHeaders,
   InitialToken,
   JudgedAnswer,
   MintCause,

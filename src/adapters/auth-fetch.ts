@@ -1,36 +1,24 @@
 /**
  * The client seam for fetch, shared by `remint/fetch` (`fetch.ts`) and `remint/ofetch` (`ofetch.ts`).
  *
- * Not here: what happens to a request that needs a token (`policy/request-policy.ts`).
+ * Not here: what a call of fetch was when it was made (`fetch-call.ts`), and what happens to a request that needs a token
+ * (`policy/request-policy.ts`).
  *
  * @module
  */
-import { assertFunction, assertOptions, assertStatuses } from "../base/options.ts";
+import { assertFunction, assertStatuses, optionError } from "../base/options.ts";
 import { policyHalf } from "../core/types.ts";
-import {
-  assertTokenSource,
-  chooseCache,
-  createdBody,
-  isTokenCache,
-  overrideOptions,
-  overridingCache,
-} from "../policy/choose-cache.ts";
-import { PROOF_HEADER } from "../policy/client-seam.ts";
-import { sendBare, withToken } from "../policy/request-policy.ts";
-import { drain, isOneShot, readText } from "./body.ts";
-import type { AccessToken, RejectionRule } from "../core/types.ts";
-import type { RequestOverride, RequestOverrideOptions, TokenSource } from "../policy/choose-cache.ts";
-import type { ClientSeam, ExtraHeaders, PolicyRequest } from "../policy/client-seam.ts";
+import { assertTokenSource, chooseCache, isTokenCache } from "../policy/choose-cache.ts";
+import { rejectWith } from "../policy/client-seam.ts";
+import { sendBare, sendSkipped, sendWith, withToken } from "../policy/request-policy.ts";
+import { readText } from "./body.ts";
+import { FetchCall } from "./fetch-call.ts";
+import { keptAnswer } from "./kept-answer.ts";
+import type { RejectionRule } from "../core/types.ts";
+import type { TokenSource } from "../policy/choose-cache.ts";
+import type { ClientSeam, FailedRenewal, TokenHeaders } from "../policy/client-seam.ts";
+import type { AuthRequestInit, FetchInput, SendFetch } from "./fetch-call.ts";
 
-/** The first argument of fetch. */
-export type FetchInput = string | URL | Request;
-/** A body that fetch takes. The DOM's name for it, `BodyInit`, does not exist in Node's types. */
-export type FetchBody = NonNullable<RequestInit["body"]>;
-/** The options of fetch, and under `remint` what overrides the client's settings for one request. */
-export type AuthRequestInit = RequestInit & {
-  /** Overrides the client's settings for this request: `false`, another cache, or `{ retry, body, cache }`. */
-  readonly remint?: RequestOverride<FetchBody> | undefined;
-};
 /** A fetch that attaches tokens. */
 export type AuthFetch = (input: FetchInput, init?: AuthRequestInit) => Promise<Response>;
 /** Where the token of a request comes from: a cache, several caches, or a function of the fetch's arguments. */
@@ -45,12 +33,23 @@ export interface AuthFetchOptions {
    */
   readonly fetch?: ((input: FetchInput, init?: RequestInit) => Promise<Response>) | undefined;
   /**
-   * Decides whether an answer rejects the token. Asked before the grant's own rule and the `WWW-Authenticate` header.
+   * What the caller gets when an answer rejected the token and no other one can be had: `"response"` is the API's answer,
+   * with at most 64 KiB of its body, `"throw"` the error.
+   *
+   * @defaultValue the answer when nobody is signed in or the session is over, otherwise the error
+   */
+  readonly failedRenewal?: FailedRenewal | undefined;
+  /**
+   * Decides whether an answer rejects the token. Asked before the grant's own rule and the `WWW-Authenticate` header. The
+   * text of an answer is read for at most a second; that of an event stream, or another answer of many parts, is empty.
    */
   readonly isRejected?: RejectionRule | undefined;
   /** HTTP statuses for which `isRejected` is asked, besides 401. @defaultValue none */
   readonly inspectStatuses?: readonly number[] | undefined;
 }
+
+/** The names of the options of {@link AuthFetchOptions}. */
+export const FETCH_OPTIONS = ["fetch", "failedRenewal", "isRejected", "inspectStatuses"] as const;
 
 /**
  * Creates the fetch of `remint/fetch` and `remint/ofetch`.
@@ -58,245 +57,96 @@ export interface AuthFetchOptions {
  * @param where The public function that was called, for error messages.
  * @throws {TypeError} When the source or an option is wrong.
  */
-export function authFetchOf(where: string, source: FetchTokenSource, options: AuthFetchOptions = {}): AuthFetch {
+export function authFetchOf(where: string, source: FetchTokenSource, options: AuthFetchOptions): AuthFetch {
   assertTokenSource(where, source);
-  assertOptions(where, options);
   assertFunction("fetch", options.fetch);
+  assertFailedRenewal(options.failedRenewal);
   assertFunction("isRejected", options.isRejected);
   assertStatuses("inspectStatuses", options.inspectStatuses);
   const client = new FetchClient(options);
   const onlyCache = isTokenCache(source) ? source : undefined;
 
   return function authFetch(input, init) {
+    let call: FetchCall | undefined;
     try {
-      const request = new FetchRequest(input, init);
-      const override = init?.remint;
-      if (override === false) {
-        if (onlyCache !== undefined) policyHalf(onlyCache).skipped("opted-out", request.url);
-        return sendBare(request, client);
+      if (init !== undefined && typeof init !== "object") return client.sendAsGiven(input, init);
+      call = new FetchCall(input, init);
+      if (call.override === false) {
+        if (onlyCache === undefined) return sendBare(call, client);
+        return sendSkipped(policyHalf(onlyCache), "opted-out", call, client);
       }
-      const requestCache = override === undefined ? undefined : overridingCache(override);
-      const cache = requestCache ?? onlyCache;
-      if (cache !== undefined) return withToken(cache, request, client);
-      if (client.isAuthorized(request)) return sendBare(request, client);
-      return sendWithChosenCache(source, request, client);
+      const cache = call.override?.cache ?? onlyCache;
+      if (cache !== undefined) return withToken(cache, call, client);
+      if (call.isAuthorized) return sendBare(call, client);
+      return sendWith(chooseCache(source, call, [call.url, init]), call, client);
     } catch (error) {
-      return Promise.reject(error); // fetch never throws synchronously; nothing has been sent yet
+      return call === undefined ? Promise.reject(error) : rejectWith(call, client, error);
     }
   };
 }
 
-async function sendWithChosenCache(
-  source: FetchTokenSource,
-  request: FetchRequest,
-  client: FetchClient,
-): Promise<Response> {
-  // When this fails, nothing has been sent, and there is nothing to finish.
-  const cache = await chooseCache(source, request, [request.url, request.init]);
-  return cache === undefined ? sendBare(request, client) : withToken(cache, request, client);
+function assertFailedRenewal(value: unknown): void {
+  if (value === undefined || value === "throw" || value === "response") return;
+  throw optionError("failedRenewal", value, '"throw" or "response"');
 }
 
-/** One call of fetch, as the request policy sees it. */
-class FetchRequest implements PolicyRequest {
-  readonly input: FetchInput;
-  readonly init: AuthRequestInit | undefined;
-  readonly url: string;
-  /** The input, if it is a `Request`. */
-  readonly request: Request | undefined;
-  readonly override: RequestOverrideOptions<FetchBody> | undefined;
-  /** A clone of {@link FetchRequest.request} for a later send, because a send uses up the body. */
-  unsentClone: Request | undefined;
-
-  constructor(input: FetchInput, init: AuthRequestInit | undefined) {
-    this.input = input;
-    this.init = init;
-    this.request = typeof input === "string" || !isRequest(input) ? undefined : input;
-    // oxlint-disable-next-line typescript/no-base-to-string -- a URL, or whatever else fetch itself would stringify
-    this.url = typeof input === "string" ? input : (this.request?.url ?? String(input));
-    this.override = init?.remint === undefined ? undefined : overrideOptions(init.remint);
-    this.unsentClone = undefined;
-  }
-
-  get signal(): AbortSignal | undefined {
-    return this.init?.signal ?? this.request?.signal;
-  }
-
-  get retry(): boolean {
-    return this.override?.retry !== false;
-  }
-
-  /** The method as fetch sends it: fetch changes these six names to upper case and no others. */
-  get method(): string {
-    const method = this.init?.method ?? this.request?.method ?? "GET";
-    return /^(?:delete|get|head|options|post|put)$/i.test(method) ? method.toUpperCase() : method;
-  }
-
-  get headers(): HeadersInit | undefined {
-    return this.init?.headers ?? this.request?.headers;
-  }
-
-  /**
-   * Returns the input for the next send. A `Request` with a body is cloned first, and the clone is kept for a later
-   * send.
-   */
-  nextInput(): FetchInput {
-    const { request, init } = this;
-    if (request === undefined) return this.input;
-    const current = this.unsentClone ?? request;
-    const isBodyReplaced = this.override?.body !== undefined || (init?.body !== undefined && init.body !== null);
-    if (!this.retry || isBodyReplaced || current.body === null || current.bodyUsed) return current;
-    this.unsentClone = current.clone();
-    return current;
-  }
-}
-
-/** The client seam over one fetch. */
-class FetchClient implements ClientSeam<FetchRequest, Response> {
+/** The client seam over one fetch. It takes answers of every implementation, and hand-made ones that have a status only. */
+class FetchClient implements ClientSeam<FetchCall, Response> {
+  readonly failedRenewal: FailedRenewal | undefined;
   readonly isRejected: RejectionRule | undefined;
   readonly inspectStatuses: readonly number[] | undefined;
-  readonly #fetch: NonNullable<AuthFetchOptions["fetch"]>;
+  readonly #fetch: SendFetch;
 
   constructor(options: AuthFetchOptions) {
     this.#fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init));
+    this.failedRenewal = options.failedRenewal;
     this.isRejected = options.isRejected;
     this.inspectStatuses = options.inspectStatuses;
   }
 
-  send(
-    request: FetchRequest,
-    token: AccessToken | undefined,
-    extra: ExtraHeaders | undefined,
-  ): Promise<Response> | undefined {
-    const { init, override } = request;
-    if (init === undefined && token !== undefined && request.request === undefined && extra === undefined) {
-      return this.#fetch(request.input, { headers: { authorization: token.header } });
-    }
-    if (token === undefined && override?.body === undefined) return this.#fetch(request.input, init);
-    const headers = token === undefined ? request.headers : withHeaders(request.headers, token.header, extra);
-    if (token !== undefined && headers === undefined) return undefined;
-    // `headers` stands before the spread and is assigned after it: adding a key to a spread copy is 50 times slower on
-    // Node 20.
-    const copy: RequestInit & { duplex?: "half" } = { headers: undefined as never, ...init };
-    if (headers !== undefined) copy.headers = headers;
-    if (override?.body !== undefined) {
-      copy.body = createdBody(override.body);
-      if (isOneShot(copy.body)) copy.duplex = "half";
-    }
-    return this.#fetch(request.nextInput(), copy);
+  send(call: FetchCall, headers: TokenHeaders | undefined): Promise<Response> | undefined {
+    return call.send(this.#fetch, headers);
   }
 
-  isAuthorized(request: FetchRequest): boolean {
-    return hasAuthorization(request.headers);
+  /** Lets the client judge arguments that it cannot take. */
+  sendAsGiven(input: FetchInput, init: never): Promise<Response> {
+    return this.#fetch(input, init);
+  }
+
+  isAuthorized(call: FetchCall): boolean {
+    return call.isAuthorized;
   }
 
   status(answer: Response): number {
-    return answer.status;
+    return (answer as Response | undefined)?.status ?? 0;
   }
 
-  header(answer: Response, name: string): string | null {
-    return answer.headers.get(name);
+  header({ headers }: Response, name: string): string | null {
+    return (headers as Headers | undefined)?.get?.(name) ?? null;
   }
 
   finalUrl(answer: Response): string | undefined {
     return answer.redirected ? answer.url : undefined;
   }
 
-  canResend({ override, init }: FetchRequest): boolean {
-    return override?.body !== undefined || !isOneShot(init?.body);
+  canResend(call: FetchCall): boolean {
+    return call.canResend;
   }
 
-  discard(answer: Response): Promise<void> {
-    return drain(answer.body);
+  discard(answer: Response): Promise<Response | void> {
+    return keptAnswer(answer);
   }
 
-  text(answer: Response, maxBytes: number): Promise<string> {
-    return readText(answer.clone().body, maxBytes);
+  async text(answer: Response, maxBytes: number): Promise<string> {
+    // Such an answer may never end.
+    if (HAS_PARTS.test(this.header(answer, "content-type") ?? "")) return "";
+    return readText(answer.clone?.().body, maxBytes);
   }
 
-  finish({ unsentClone }: FetchRequest): void {
-    unsentClone?.body?.cancel().catch(() => {});
+  finish(call: FetchCall, outcome: unknown): void {
+    call.finish(outcome);
   }
 }
 
-/** Whether the input is a `Request`. No `instanceof`: undici and test tools have classes of their own. */
-function isRequest(input: unknown): input is Request {
-  return typeof input === "object" && input !== null && "bodyUsed" in input && "url" in input;
-}
-
-/**
- * Whether the caller set `Authorization`, in upper or lower case (Q1). The value `undefined` counts as not set, `null`
- * and `false` as set.
- */
-function hasAuthorization(headers: HeadersInit | undefined): boolean {
-  if (headers === undefined || headers === null) return false;
-  if (headers instanceof Headers) {
-    const value = headers.get("authorization");
-    // ofetch calls `new Headers({ authorization: undefined })`, which stores the text "undefined".
-    return value !== null && value !== "undefined";
-  }
-  if (isIterable(headers)) {
-    for (const [name] of headers) if (isAuthorization(name)) return true;
-    return false;
-  }
-  for (const name in headers) {
-    if (isAuthorization(name) && (headers as Record<string, unknown>)[name] !== undefined) return true;
-  }
-  return false;
-}
-
-/**
- * Returns a copy of the caller's headers with the token and the extra headers. The caller's object is not changed
- * (Q10). An extra header does not replace the caller's, except a proof: only this library's proof fits the token, and a
- * request with two proofs is refused.
- *
- * @returns `undefined` when the caller set `Authorization` (Q1). Found while copying, so that a plain object is read
- *   once.
- */
-function withHeaders(
-  headers: HeadersInit | undefined,
-  authorization: string,
-  extra: ExtraHeaders | undefined,
-): HeadersInit | undefined {
-  if (headers === undefined || headers === null) return { authorization, ...extra };
-  if (extra !== undefined || isIterable(headers)) {
-    return hasAuthorization(headers) ? undefined : withCopiedHeaders(headers, authorization, extra);
-  }
-  // A loop that adds the new key last, because `{ ...headers, authorization }` is 20 times slower on Node 20.
-  const copy: Record<string, string> = {};
-  for (const name in headers) {
-    const value = headers[name];
-    if (!isAuthorization(name)) copy[name] = value as string;
-    else if (value !== undefined) return undefined;
-  }
-  copy["authorization"] = authorization;
-  return copy;
-}
-
-function withCopiedHeaders(headers: HeadersInit, authorization: string, extra: ExtraHeaders | undefined): HeadersInit {
-  if (extra === undefined && Array.isArray(headers)) return [...headers, ["authorization", authorization]];
-  const pairs =
-    isIterable(headers) && !(headers instanceof Headers)
-      ? [...headers].map(([name, value]): [string, string] => [name, value])
-      : undefined;
-  const copy = new Headers(headers instanceof Headers ? headers : (pairs ?? withoutUndefined(headers as never)));
-  for (const [name, value] of Object.entries(extra ?? {})) {
-    if (name === PROOF_HEADER || !copy.has(name)) copy.set(name, value);
-  }
-  copy.set("authorization", authorization);
-  return copy;
-}
-
-/** Removes an `authorization: undefined`, of which `new Headers()` would make the text "undefined". */
-function withoutUndefined(headers: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers).filter(([name, value]) => value !== undefined || !isAuthorization(name)),
-  );
-}
-
-function isIterable(headers: unknown): headers is Iterable<readonly [string, string]> {
-  return typeof (headers as Partial<Iterable<unknown>> | undefined)?.[Symbol.iterator] === "function";
-}
-
-function isAuthorization(name: unknown): boolean {
-  return typeof name === "string" && name.length === 13 && name.toLowerCase() === "authorization";
-}
+/** Matches the media types of answers that arrive part by part. */
+const HAS_PARTS = /event-stream|ndjson|jsonl|json-seq|x-mixed-replace/i;

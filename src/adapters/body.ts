@@ -1,18 +1,19 @@
 /**
- * Bodies of requests and of answers: which request bodies can be sent twice (Q6), how a discarded answer frees its
- * connection (Q7), and how a rejection rule reads an answer as text.
+ * Bodies of requests: which of them can be sent twice (Q6), which are copied when the call is made (Q14), and what becomes
+ * of one that is never sent. Bodies of answers: how the start of one is read, for a discarded answer, which so frees its
+ * connection (Q7), and for a rejection rule.
+ *
+ * Not here: the answer that is made of what was read (`kept-answer.ts`).
  *
  * @module
  */
 import { readUpTo } from "../base/bytes.ts";
 import { systemClock } from "../base/clock.ts";
 
-/**
- * A discarded body up to this size is read to its end, so that its connection can be used again. A larger one is
- * cancelled.
- */
-const DRAIN_BYTES = 64 * 1024;
-const DRAIN_MS = 1000;
+/** A discarded body up to this size is read to its end, so that its connection can be used again. */
+export const DRAIN_BYTES: number = 64 * 1024;
+/** How long a body is read. A little less than the second for which the request policy waits. */
+const READ_MS = 900;
 
 /**
  * Whether a request body can be sent only once: a web stream, a Node stream, an async iterable, or the `form-data`
@@ -20,86 +21,165 @@ const DRAIN_MS = 1000;
  */
 export function isOneShot(body: unknown): boolean {
   if (typeof body !== "object" || body === null) return false;
-  const { pipe, getReader } = body as { pipe?: unknown; getReader?: unknown };
-  return typeof pipe === "function" || typeof getReader === "function" || isAsyncIterable(body);
+  return typeof (body as { pipe?: unknown }).pipe === "function" || isWebStream(body) || isAsyncIterable(body);
 }
 
-function isAsyncIterable(value: object): value is AsyncIterable<unknown> {
-  return typeof (value as Partial<AsyncIterable<unknown>>)[Symbol.asyncIterator] === "function";
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof Object(value)[Symbol.asyncIterator] === "function";
 }
 
-/**
- * Frees the connection of a discarded answer: reads a small body to its end, and cancels a large or slow one. Never
- * rejects.
- */
-export async function drain(body: ReadableStream<Uint8Array> | null | undefined): Promise<void> {
-  if (body === null || body === undefined || body.locked) return;
-  const timeLimit = new AbortController();
-  const timer = systemClock.setTimeout(() => timeLimit.abort(), DRAIN_MS);
-  timer.hold(true);
-  try {
-    await readUpTo(body, DRAIN_BYTES, () => {}, timeLimit.signal);
-  } catch {
-    // A body that fails has freed its connection as well.
-  } finally {
-    timer.cancel();
-  }
+/** Whether `value` is a web stream, of any implementation. */
+export function isWebStream(value: unknown): value is ReadableStream<Uint8Array> {
+  return typeof (Object(value) as Partial<ReadableStream>).getReader === "function";
 }
 
 /**
- * The members of a Node stream that {@link drainNodeStream} needs. Declared here because Node's types are not
- * available.
+ * The members of a Node stream that are needed here. Declared because Node's types are not available.
  */
 interface NodeStream {
   readonly destroyed?: boolean;
   readonly readableEnded?: boolean;
-  on(event: string, listener: (chunk: { length: number }) => void): unknown;
+  on(event: string, listener: (chunk: never) => void): unknown;
   resume(): unknown;
   destroy?(): unknown;
 }
 
-/** Does what {@link drain} does, for a Node stream. */
-export function drainNodeStream(stream: NodeStream): Promise<void> {
-  // A stream that has ended emits none of the events below. axios 1.13 hands out bodies that it has already destroyed.
-  if (stream.destroyed || stream.readableEnded) return Promise.resolve();
-  return new Promise((resolve) => {
-    let bytesLeft = DRAIN_BYTES;
-    const finish = (): void => {
-      timer.cancel();
-      resolve();
-    };
-    const cancel = (): void => {
-      stream.destroy?.();
-      finish();
-    };
-    const timer = systemClock.setTimeout(cancel, DRAIN_MS);
-    timer.hold(true);
-    for (const event of ["end", "error", "close"]) stream.on(event, finish);
-    stream.on("data", (chunk) => {
-      bytesLeft -= chunk.length;
-      if (bytesLeft < 0) cancel();
-    });
-    stream.resume();
-  });
-}
-
-/** Whether `value` is a Node stream that {@link drainNodeStream} can free. */
+/** Whether `value` is a Node stream that can be read. */
 export function isNodeStream(value: unknown): value is NodeStream {
   const { on, resume } = Object(value) as Partial<NodeStream>;
   return typeof on === "function" && typeof resume === "function";
 }
 
-/** Reads the start of a body as text, at most `maxBytes` bytes of it. */
-export async function readText(body: ReadableStream<Uint8Array> | null | undefined, maxBytes: number): Promise<string> {
-  if (body === null || body === undefined) return "";
-  const decoder = new TextDecoder();
-  let text = "";
-  let bytesLeft = maxBytes;
-  // `readUpTo` stops when its limit is exceeded. One byte less makes it stop at `maxBytes`, without waiting for the
-  // next chunk.
-  const isWhole = await readUpTo(body, maxBytes - 1, (chunk) => {
-    text += decoder.decode(chunk.subarray(0, bytesLeft), { stream: true });
-    bytesLeft -= chunk.byteLength;
-  });
-  return isWhole ? text + decoder.decode() : text;
+/**
+ * Copies the kinds of bodies to which a caller may append after the call. Others are returned as they are; the bytes of a
+ * buffer too, which are the caller's.
+ */
+export function copyOfBody<Body>(body: Body): Body {
+  if (typeof body !== "object" || body === null) return body;
+  const kind = Object.prototype.toString.call(body);
+  if (kind === "[object URLSearchParams]") return new (classOf(body, URLSearchParams))(body as never) as Body;
+  // The `form-data` package calls its forms so too.
+  if (kind !== "[object FormData]" || isOneShot(body) || !(Symbol.iterator in body)) return body;
+  const copy = new (classOf(body, FormData))();
+  for (const [name, value] of body as unknown as FormData) copy.append(name, value);
+  return copy as Body;
 }
+
+/**
+ * Returns the class to make a copy of an object with: the runtime's if the object is one of its, because a class derived
+ * from it may want other arguments; otherwise that of the object's own implementation.
+ */
+export function classOf<Class extends abstract new (...args: never) => object>(object: object, own: Class): Class {
+  return object instanceof own ? own : (object.constructor as unknown as Class);
+}
+
+/**
+ * Ends a body that is never sent, as fetch does. A Node stream is left alone: it may be the request that a server is
+ * answering.
+ */
+export function endUnsent(body: unknown, reason: unknown): void {
+  const ignore = (): void => {};
+  if (isWebStream(body)) {
+    if (!body.locked) body.cancel(reason).catch(ignore);
+  } else if (isAsyncIterable(body) && !isNodeStream(body)) {
+    Promise.resolve(body[Symbol.asyncIterator]().return?.()).catch(ignore);
+  }
+}
+
+/** The start of a body. */
+export interface BodyStart {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Whether this is the whole body. */
+  readonly isWhole: boolean;
+}
+
+/**
+ * Reads a body until its end, until more than `maxBytes` bytes have arrived, or for a second. In the last two cases the rest
+ * is cancelled. A body that fails counts as cut there: it has freed its connection as well. Never rejects.
+ */
+export async function readStart(body: ReadableStream<Uint8Array> | NodeStream, maxBytes: number): Promise<BodyStart> {
+  const timeLimit = new AbortController();
+  const timer = systemClock.setTimeout(() => timeLimit.abort(), READ_MS);
+  timer.hold(true);
+  const chunks: Uint8Array[] = [];
+  const read = isWebStream(body) ? readUpTo : readNodeStream;
+  const isWhole = await read(body as never, maxBytes, (chunk) => void chunks.push(chunk), timeLimit.signal).catch(
+    () => false,
+  );
+  timer.cancel();
+  return { bytes: joined(chunks), isWhole };
+}
+
+function joined(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(chunks.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  return bytes;
+}
+
+/** Does what `readUpTo` does, for a Node stream. */
+async function readNodeStream(
+  stream: NodeStream,
+  maxBytes: number,
+  take: (chunk: Uint8Array) => void,
+  signal: AbortSignal,
+): Promise<boolean> {
+  // A stream that has ended emits none of the events below. axios 1.13 hands out bodies that it has already destroyed.
+  if (stream.destroyed || stream.readableEnded) return false;
+  const isWhole = await new Promise<boolean>((resolve) => {
+    let left = maxBytes;
+    signal.addEventListener("abort", () => resolve(false));
+    stream.on("end", () => resolve(true));
+    // They stay: nobody else may listen to the errors of a discarded stream.
+    for (const event of ["error", "close"]) stream.on(event, () => resolve(false));
+    stream.on("data", (chunk: Uint8Array | string) => {
+      const bytes = typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk;
+      take(bytes);
+      left -= bytes.byteLength;
+      if (left < 0) resolve(false);
+    });
+    stream.resume();
+  });
+  // Not while it emits "data": what is piped into it, and into the caller's stream too, would then wait for ever.
+  if (!isWhole) stream.destroy?.();
+  return isWhole;
+}
+
+/**
+ * Frees the connection of a discarded answer: reads a small body to its end, and cancels a large or slow one. Never
+ * rejects.
+ *
+ * @returns What was read; `undefined` when there is nothing that can be read.
+ */
+export async function drained(body: unknown): Promise<BodyStart | undefined> {
+  if (isWebStream(body) ? body.locked : !isNodeStream(body)) return undefined;
+  if (isNodeStream(body)) cancelSourcesOf(body);
+  return readStart(body as NodeStream, DRAIN_BYTES);
+}
+
+/** Makes the streams that are piped into a stream end with it: the connection is that of the first one. */
+function cancelSourcesOf(stream: NodeStream): void {
+  stream.on("unpipe", (source: NodeStream) => {
+    cancelSourcesOf(source);
+    source.destroy?.();
+  });
+}
+
+/** Reads the start of a body as text, at most `maxBytes` bytes of it. */
+export async function readText(body: unknown, maxBytes: number): Promise<string> {
+  if (!isWebStream(body) && !isNodeStream(body)) return "";
+  // Reading stops when the limit is exceeded. One byte less makes it stop at `maxBytes`, without waiting for more.
+  const { bytes, isWhole } = await readStart(body, maxBytes - 1);
+  return new TextDecoder().decode(bytes.subarray(0, maxBytes), { stream: !isWhole });
+}
+
+/** Does what {@link drained} does, for a client that has no use for what was read. */
+export async function drain(body: unknown): Promise<void> {
+  await drained(body);
+}
+
+/** The same. */
+export const drainNodeStream: (stream: unknown) => Promise<void> = drain;

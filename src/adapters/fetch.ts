@@ -5,17 +5,13 @@
  *
  * @module
  */
-import { authFetchOf } from "./auth-fetch.ts";
+import { assertOptions } from "../base/options.ts";
+import { authFetchOf, FETCH_OPTIONS } from "./auth-fetch.ts";
+import { assertNotSwapped } from "./misuse.ts";
 import type { AuthFetch, AuthFetchOptions, FetchTokenSource } from "./auth-fetch.ts";
 
-export type {
-  AuthFetch,
-  AuthFetchOptions,
-  AuthRequestInit,
-  FetchBody,
-  FetchInput,
-  FetchTokenSource,
-} from "./auth-fetch.ts";
+export type { AuthFetch, AuthFetchOptions, FetchTokenSource } from "./auth-fetch.ts";
+export type { AuthRequestInit, FetchBody, FetchInput } from "./fetch-call.ts";
 
 /**
  * Creates a fetch that attaches the source's token. When an answer rejects the token, the fetch renews it and sends the
@@ -36,5 +32,7 @@ export type {
  * ```
  */
 export function createAuthFetch(source: FetchTokenSource, options: AuthFetchOptions = {}): AuthFetch {
+  assertNotSwapped("createAuthFetch", "createAuthFetch(tokens, { fetch })", source, options);
+  assertOptions("createAuthFetch", options, FETCH_OPTIONS);
   return authFetchOf("createAuthFetch", source, options);
 }

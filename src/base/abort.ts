@@ -22,21 +22,14 @@ export function leaveOnAbort<T>(
       onLeave?.();
       reject(abortReason(signal));
     };
-    let isListening = false;
-    const removeListener = (): void => {
-      try {
-        if (isListening) signal.removeEventListener("abort", leave);
-      } catch {
-        // A hand-made signal must not keep the promise from settling.
-      }
-    };
+    let stopListening: (() => void) | undefined;
     promise.then(
       (value) => {
-        removeListener();
+        stopListening?.();
         resolve(value);
       },
       (error: Error) => {
-        removeListener();
+        stopListening?.();
         reject(error);
       },
     );
@@ -46,9 +39,42 @@ export function leaveOnAbort<T>(
       return;
     }
     // Throws when it is no signal: then the caller's promise rejects with that.
-    signal.addEventListener("abort", leave, { once: true });
-    isListening = true;
+    stopListening = onAbort(signal, leave);
   });
+}
+
+/** Those who wait for the abort of a signal. It gets one listener for all of them: Node warns of more than ten. */
+interface Listeners {
+  readonly all: Set<() => void>;
+  readonly callAll: () => void;
+}
+const listenersOf = new WeakMap<AbortSignal, Listeners>();
+
+/**
+ * Calls `listener` when the signal aborts.
+ *
+ * @returns The function that removes the listener. It never throws.
+ */
+function onAbort(signal: AbortSignal, listener: () => void): () => void {
+  const { all, callAll } = listenersOf.get(signal) ?? listenTo(signal);
+  all.add(listener);
+  return () => {
+    if (!all.delete(listener) || all.size > 0) return;
+    listenersOf.delete(signal);
+    try {
+      signal.removeEventListener("abort", callAll);
+    } catch {
+      // A hand-made signal must not keep the promise from settling.
+    }
+  };
+}
+
+function listenTo(signal: AbortSignal): Listeners {
+  const all = new Set<() => void>();
+  const listeners = { all, callAll: () => all.forEach((listener) => listener()) };
+  signal.addEventListener("abort", listeners.callAll, { once: true });
+  listenersOf.set(signal, listeners);
+  return listeners;
 }
 
 /** Returns why a signal has aborted. The signal of an old polyfill has no `reason`. */

@@ -42,6 +42,12 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
 /** A JSON object: neither an array nor `null`. */
 export type JsonObject = Record<string, unknown>;
 
+/** Whether an object is an instance of no class, like an object literal. That of another realm has another prototype. */
+export function isPlain(object: object): boolean {
+  const prototype = Object.getPrototypeOf(object) as object | null;
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
 /** Whether a value is a {@link JsonObject}. */
 function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { isPlain } from "./bytes.ts";
 import { callUserFunction } from "./user-function.ts";
 
 /** Describes the kind of a value in words that are safe to print, for example `an empty string`. */
@@ -24,9 +25,87 @@ export function optionError(name: string, value: unknown, expected: string): Typ
   return new TypeError(`"${name}" must be ${expected}, got ${kindOf(value)}`);
 }
 
-/** @throws {TypeError} When `options` is not an object. */
-export function assertOptions(where: string, options: unknown): asserts options is object {
-  if (typeof options !== "object" || options === null) throw optionError(`${where} options`, options, "an object");
+/** @throws {TypeError} When `value` is not an object. Its members may have any names. */
+export function assertObject(name: string, value: unknown): asserts value is object {
+  if (!isObject(value)) throw optionError(name, value, "an object");
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+/** The names of all options of a type; of a union, those of all its members. */
+type OptionName<Options> = Options extends unknown ? keyof Options & string : never;
+
+/** Fits every list if none of `All` is missing in `Listed`. Otherwise the error of the compiler names those that are. */
+type Complete<All, Listed> = [Exclude<All, Listed>] extends [never]
+  ? unknown
+  : { readonly missing: Exclude<All, Listed> };
+
+/**
+ * Checks the options of a public function as a whole. Without this check, a misspelt option would be ignored in JavaScript.
+ *
+ * Names are checked in plain objects only. An instance of a class may have other members: it is a structure of the user's
+ * own, which happens to have the options too. A member that is `undefined` counts as not there.
+ *
+ * @param where The public function that was called, for the message.
+ * @param known The names of all options that it has. A list that lacks a name of the type, or has another, does not compile.
+ * @throws {TypeError} When `options` is not an object, or when one of its members is no option. The message names the
+ *   option that is meant most likely.
+ */
+export function assertOptions<Options, const Known extends readonly OptionName<Options>[]>(
+  where: string,
+  options: Options,
+  known?: Known & Complete<OptionName<Options>, Known[number]>,
+): asserts options is Options & object {
+  if (!isObject(options)) throw optionError(`${where} options`, options, "an object");
+  if (known === undefined) return;
+  const names: readonly string[] = known;
+  // A loop without a copy of the names, because `get({ signal })` comes here too (C1). The value of a known option is not
+  // read: it may come from a getter, which is asked once.
+  for (const name in options) {
+    if (!names.includes(name) && hasOwnValue(options, name) && isPlain(options)) {
+      throw unknownOptionError(where, name, names);
+    }
+  }
+}
+
+function hasOwnValue(object: object, name: string): boolean {
+  return Object.hasOwn(object, name) && (object as Readonly<Record<string, unknown>>)[name] !== undefined;
+}
+
+function unknownOptionError(where: string, name: string, known: readonly string[]): TypeError {
+  const near = nearestNames(name, known).map((each) => `"${each}"`);
+  const advice = near.length > 0 ? `did you mean ${near.join(" or ")}?` : `it has "${known.join('", "')}"`;
+  return new TypeError(`${where} has no option "${name}": ${advice}`);
+}
+
+/**
+ * Returns the known names that are meant most likely: those that begin and end like the given one. At most three of its
+ * characters may be left between, and fewer than are alike. So a part of a name is near (`retries`: `mintRetries`), and so is
+ * one slip, but not another word with the same beginning (`refreshToken`: `refreshBuffer`).
+ */
+function nearestNames(name: string, known: readonly string[]): string[] {
+  const alike = known.map((other) => alikeAtEnds(lettersOf(name), lettersOf(other)));
+  const most = Math.max(...alike);
+  const left = lettersOf(name).length - most;
+  return left > 3 || left >= most ? [] : known.filter((_, index) => alike[index] === most);
+}
+
+/** How many characters two texts have in common at the beginning and at the end. Infinitely many if they are the same. */
+function alikeAtEnds(one: string, other: string): number {
+  if (one === other) return Infinity;
+  const shorter = Math.min(one.length, other.length);
+  let first = 0;
+  while (first < shorter && one[first] === other[first]) first++;
+  let last = 0;
+  while (first + last < shorter && one.at(-1 - last) === other.at(-1 - last)) last++;
+  return first + last;
+}
+
+/** A name as one writes it in any style: `client_id`, `client-id` and `clientID` are `clientId`. */
+function lettersOf(name: string): string {
+  return name.toLowerCase().replaceAll(/[_-]/g, "");
 }
 
 /** @throws {TypeError} When `value` is not a non-empty string. */

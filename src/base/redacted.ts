@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { isPlain } from "./bytes.ts";
 
 /** Matches the names of token response members that are credentials, or may be. */
 const CREDENTIAL_MEMBER = /(^|_)(token|secret|assertion|password)$/i;
@@ -28,8 +29,7 @@ export function withoutCredentials(response: object): Readonly<Record<string, un
 function frozenCopy(value: unknown, depth = 0): unknown {
   if (typeof value !== "object" || value === null || depth > DEEPEST) return value;
   if (Array.isArray(value)) return Object.freeze(value.map((item: unknown) => frozenCopy(item, depth + 1)));
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return value;
+  if (!isPlain(value)) return value;
   const copy = Object.create(null) as Record<string, unknown>;
   for (const [name, member] of Object.entries(value)) copy[name] = frozenCopy(member, depth + 1);
   return Object.freeze(copy);
@@ -60,6 +60,18 @@ function hooksOf(name: string): object {
   }
   return found;
 }
+
+/** What an access token is as text. A header made of it is refused: {@link isTokenText}. */
+export const TOKEN_TEXT = "[AccessToken: use .header]";
+
+/** Whether a header's value was made from an access token as text, as in `Bearer ${token}`. */
+export function isTokenText(value: unknown): boolean {
+  if (typeof value === "string") return value.includes(TOKEN_TEXT);
+  return typeof value === "object" && value !== null && tokenTextOf in value;
+}
+
+/** Marks access tokens, also those of another copy of this package. */
+export const tokenTextOf: unique symbol = Symbol.for("remint.access-token") as typeof tokenTextOf;
 
 /** Does the same as {@link redacted} for every object of a class, given the prototype of the class. */
 export function redactedClass(prototype: object, name: string): void {

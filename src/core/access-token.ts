@@ -8,7 +8,7 @@
 import { isVisibleAscii } from "../base/bytes.ts";
 import { tokenResponseError } from "../base/errors.ts";
 import { kindOf } from "../base/options.ts";
-import { redactedClass, withoutCredentials } from "../base/redacted.ts";
+import { redactedClass, TOKEN_TEXT, tokenTextOf, withoutCredentials } from "../base/redacted.ts";
 import type { AccessToken, Session, TokenResponse } from "./types.ts";
 
 /**
@@ -21,7 +21,8 @@ import type { AccessToken, Session, TokenResponse } from "./types.ts";
 export type Freshness = "minted" | "renewed" | "taken";
 
 /**
- * The implementation of {@link AccessToken}. It prints as `[redacted]` in `inspect`, in JSON and as a string (S5).
+ * The implementation of {@link AccessToken}. It prints as `[redacted]` in `inspect` and in JSON (S5). As a text it says how a
+ * token is attached.
  * Beside the public members it has what the cache compares tokens by: the flight and the {@link Freshness}.
  */
 export class AccessTokenRecord implements AccessToken {
@@ -88,11 +89,14 @@ export class AccessTokenRecord implements AccessToken {
     return this.#session;
   }
 
+  // Not the token: a text may be printed. Not "[redacted]" either: `Bearer ${token}` would be sent and refused by the API,
+  // and nothing would say why.
   toString(): string {
-    return "[redacted]";
+    return TOKEN_TEXT;
   }
   static {
     redactedClass(this.prototype, "AccessToken");
+    Object.defineProperty(this.prototype, tokenTextOf, { value: true });
   }
 }
 

@@ -8,8 +8,8 @@
  * @module
  */
 import { type RemintError, tokenResponseError } from "../base/errors.ts";
-import { assertFunction, assertOptions, assertStatuses, assertString, duration, kindOf } from "../base/options.ts";
-import { isGrant } from "./grant.ts";
+import { assertFunction, assertStatuses, assertString, duration, kindOf } from "../base/options.ts";
+import { GRANT_TRAITS, isGrant } from "./grant.ts";
 import type { GrantDefinition, GrantTraits, MintContext, MintStep, RevokeContext, SaveContext } from "./grant.ts";
 import type { AccessToken, SignInResponse, TokenResponse } from "./types.ts";
 
@@ -111,8 +111,8 @@ type AnyCustomGrant = CustomTraits<unknown> & {
  * @throws {TypeError} When a member is wrong.
  */
 export function customDefinition(members: CustomGrantMembers<never>, where = ""): GrantDefinition {
-  assertOptions("customGrant", members);
-  const { mint, state, onState, revoke, ...traits } = members as AnyCustomGrant;
+  const { mint, state, onState, revoke } = members as AnyCustomGrant;
+  const traits = traitsOf(members);
   if (typeof mint !== "function") assertFunction(`${where}mint`, mint ?? null);
   assertFunction(`${where}onState`, onState);
   assertFunction(`${where}revoke`, revoke);
@@ -139,6 +139,12 @@ export function customDefinition(members: CustomGrantMembers<never>, where = "")
     signIn: (response) => signedIn(response, isStateful),
     ...(revoke && { revoke: (tokens, context) => revokeEach(revoke, tokens, context) }),
   };
+}
+
+/** The traits that an object of the user's own has. Its other members mean nothing here, whatever their names are. */
+function traitsOf(members: object): GrantTraits {
+  const names: readonly string[] = GRANT_TRAITS;
+  return Object.fromEntries(Object.entries(members).filter(([name]) => names.includes(name)));
 }
 
 async function revokeEach(

@@ -8,9 +8,11 @@
  * @module
  */
 import { redacted } from "../base/redacted.ts";
+import { copiedOrigins } from "../base/url.ts";
 import type { Clock } from "../base/clock.ts";
 import type {
   AccessToken,
+  GrantHeaders,
   Opaque,
   Origins,
   Prove,
@@ -120,11 +122,25 @@ export interface GrantTraits {
   readonly isRejected?: RejectionRule | undefined;
   /** Further statuses about which `isRejected` is asked. */
   readonly inspectStatuses?: readonly number[] | undefined;
-  /** Headers to send beside `Authorization`, unless the caller set them. */
-  readonly headers?: ((token: AccessToken) => Readonly<Record<string, string>>) | undefined;
+  /**
+   * Headers to send with the token, unless the caller set them. An `authorization` among them is sent in place of the
+   * token's; `null` there means that no `Authorization` is sent, for a session in a cookie or in a header of its own.
+   */
+  readonly headers?: ((token: AccessToken) => GrantHeaders) | undefined;
   /** Makes the proof that its tokens need with every send: `dpop({ ... }).prove`. */
   readonly prove?: Prove | undefined;
 }
+
+/** The names of {@link GrantTraits}. */
+export const GRANT_TRAITS = [
+  "key",
+  "origins",
+  "defaultTtl",
+  "isRejected",
+  "inspectStatuses",
+  "headers",
+  "prove",
+] as const;
 
 /** Where a grant of ours asks for its tokens. It says with whom a failure of that server is shared in a pool (C9). */
 export interface TokenServer {
@@ -140,6 +156,11 @@ export interface TokenServer {
 export interface GrantDefinition<State = unknown> extends GrantTraits {
   /** Absent for a function of the user's: its failures concern nobody else. */
   readonly server?: TokenServer | undefined;
+  /**
+   * Returns the names ({@link endpointName}) of the grant's own endpoints, which never get its token: where it asks for
+   * tokens, revokes them and looks up the others. The same list, until more are found.
+   */
+  readonly endpoints?: (() => readonly string[]) | undefined;
   /** The key that its tokens are bound to. Without a thumbprint, no other process can use the tokens. */
   readonly proofKey?: { readonly thumbprint: string | undefined } | undefined;
   /** Present when its mints use something up. */
@@ -180,7 +201,9 @@ const brand = Symbol.for("remint.grant/1");
  * names a client (S5). A copy (`{ ...grant, origins }`) prints the same.
  */
 export function grantOf<State>(definition: GrantDefinition<State>): Grant {
-  return redacted({ ...definition, [brand]: true }, "Grant") as unknown as Grant;
+  const { origins } = definition;
+  const taken = Array.isArray(origins) && { origins: copiedOrigins(origins) };
+  return redacted({ ...definition, ...taken, [brand]: true }, "Grant") as unknown as Grant;
 }
 
 /** Returns the definition behind a grant of this package. */

@@ -29,8 +29,12 @@ export interface TokenCacheOptions {
    */
   readonly grant: Grant | MintFunction;
   /**
-   * Where the token may be sent: a list such as `["https://api.example"]`, `"any"` for every https origin, or a
-   * function of the token. `"self"` in the list allows relative URLs outside of browsers.
+   * Where the token may be sent: a list such as `["https://api.example"]`, `"any"` for every https origin, or a function of
+   * the token that returns a list. The grant's own token and revocation endpoints never get the token.
+   *
+   * An entry is a string or a URL object, with a scheme and a host, and a port where it is not the default. A path in an
+   * entry, or a wildcard, is an error: every host has to be listed. `"self"` in the list stands for the page's own origin in
+   * a browser, and for relative URLs elsewhere. The list is copied.
    *
    * @defaultValue the grant's; required if the grant has none
    */
@@ -127,7 +131,23 @@ export interface CacheSettings extends SupplySettings {
  * @throws {TypeError} When an option is wrong. The message names the option and says what is expected.
  */
 export function cacheSettings(options: TokenCacheOptions): CacheSettings {
-  assertOptions("createTokenCache", options);
+  assertOptions("createTokenCache", options, [
+    "grant",
+    "origins",
+    "initial",
+    "store",
+    "clock",
+    "onEvent",
+    "refreshBuffer",
+    "minValidity",
+    "defaultTtl",
+    "maxTtl",
+    "mintTimeout",
+    "landingTimeout",
+    "mintRetries",
+    "allowHttp",
+    "warnings",
+  ]);
   const { initial, onEvent, clock = systemClock } = options;
   const grant = grantDefinition(options.grant);
   assertFunction("onEvent", onEvent);

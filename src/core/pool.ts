@@ -12,7 +12,7 @@ import { PoolFailures } from "./failures.ts";
 import { withPoolKey } from "./options.ts";
 import { MintQueue } from "./mint-queue.ts";
 import { EvidenceAccounts } from "./rejections.ts";
-import { isPooledCache } from "./token-cache.ts";
+import { assertCloseOptions, isPooledCache } from "./token-cache.ts";
 import { policyHalf } from "./types.ts";
 import type { Clock } from "../base/clock.ts";
 import type { PooledCache, PoolShare } from "./token-cache.ts";
@@ -68,19 +68,23 @@ export interface TokenPool {
   /**
    * Ends the session of a key, in every process: {@link TokenCache.signOut}.
    *
-   * @throws {TypeError} When it is to revoke and the grant cannot, or when the grant stands for no user.
+   * @throws {TypeError} When an option is wrong, when it is to revoke and the grant cannot, or when the grant stands for no
+   *   user.
    * @throws {RemintError} When the revocation failed, or the store: the session is over in this process nevertheless.
    */
   signOut(key: string, options?: SignOutOptions): Promise<void>;
   /**
    * Closes the cache of a key and forgets it: this process lets go of it, and the session goes on. Resolves to what was
    * unfinished, or to `undefined` when the key had no cache.
+   *
+   * @throws {TypeError} When an option is wrong. The cache is kept then.
    */
   release(key: string, options?: CloseOptions): Promise<CloseReport | undefined>;
   /**
    * Closes every cache, including those that were removed from the pool and are still in use.
    *
    * @returns The keys for which something was unfinished when the time was up.
+   * @throws {TypeError} When an option is wrong. Nothing is closed then.
    */
   close(options?: CloseOptions): Promise<PoolCloseReport>;
 }
@@ -103,7 +107,7 @@ export interface TokenPool {
  * ```
  */
 export function createTokenPool(options: TokenPoolOptions): TokenPool {
-  assertOptions("createTokenPool", options);
+  assertOptions("createTokenPool", options, ["create", "maxSize", "idleTtl", "clock"]);
   if (options.create === undefined)
     throw optionError("create", options.create, "a function that returns a token cache");
   assertFunction("create", options.create);
@@ -151,6 +155,7 @@ class LruTokenPool implements TokenPool {
       accounts: new EvidenceAccounts(clock),
       failures: new PoolFailures(clock),
       mints: new MintQueue(),
+      toldReasons: new Set(),
     };
   }
 
@@ -181,14 +186,16 @@ class LruTokenPool implements TokenPool {
     await this.get(key).signOut(options);
   }
 
-  async release(key: string, options?: CloseOptions): Promise<CloseReport | undefined> {
+  async release(key: string, options: CloseOptions = {}): Promise<CloseReport | undefined> {
+    assertCloseOptions("release", options);
     const state = this.#entries.get(key)?.state ?? this.#evicted.get(key)?.deref();
     this.#entries.delete(key);
     this.#evicted.delete(key);
     return state?.close(options);
   }
 
-  async close(options?: CloseOptions): Promise<PoolCloseReport> {
+  async close(options: CloseOptions = {}): Promise<PoolCloseReport> {
+    assertCloseOptions("close", options);
     this.#closed = true;
     const states = [...this.#entries].map(([key, entry]) => ({ key, state: entry.state as PooledCache | undefined }));
     for (const [key, reference] of this.#evicted) states.push({ key, state: reference.deref() });

@@ -4,7 +4,7 @@
  * @module
  */
 import { digest } from "../base/digest.ts";
-import { ABSOLUTE_URI, assertOptions, stringList } from "../base/options.ts";
+import { ABSOLUTE_URI, stringList } from "../base/options.ts";
 import type { Target } from "./grant.ts";
 import type { TargetParameters } from "./types.ts";
 
@@ -17,7 +17,6 @@ const DIGITS = 24;
  * @throws {TypeError} When a parameter is wrong, or when there is none.
  */
 export function targetOf(given: TargetParameters): Target {
-  assertOptions("for", given);
   const scope = stringList("scope", given.scope ?? undefined)
     .flatMap((part) => part.split(" "))
     .filter((part) => part !== "");

@@ -11,7 +11,8 @@ import { abortReason } from "../base/abort.ts";
 import { isRemintError, RemintError } from "../base/errors.ts";
 import { LruMap } from "../base/lru.ts";
 import { assertOptions, duration as durationOf, optionError } from "../base/options.ts";
-import { printableUrl } from "../base/url.ts";
+import { printableUrl, targetOf as siteOf } from "../base/url.ts";
+import { warn } from "../base/warn.ts";
 import { AccessTokenRecord } from "./access-token.ts";
 import { CachedToken } from "./expiry.ts";
 import { Failure, FailureMemory } from "./failures.ts";
@@ -75,12 +76,20 @@ export interface PoolShare {
   readonly failures: PoolFailures;
   /** The mints that wait for their turn, by endpoint and client. */
   readonly mints: MintQueue;
+  /** Why requests went out without a token, for each reason that was told. */
+  readonly toldReasons: Set<SkipReason>;
 }
 
 /**
  * What a pool needs of a cache. Two copies of this package may meet here: a pool takes the caches of the other copy too.
  */
 export type PooledCache = Pick<CacheState, "handle" | "isBusy" | "close" | "joinPool">;
+
+/** @throws {TypeError} When an option of a close is wrong. `where` is the public function, for the message. */
+export function assertCloseOptions(where: string, options: CloseOptions): void {
+  assertOptions(where, options, ["within"]);
+  durationOf("within", options.within, 0);
+}
 
 /** Returns whether the half of a cache is that of a cache which a pool can take. No `instanceof`: see above. */
 export function isPooledCache(half: unknown): half is PooledCache {
@@ -134,6 +143,8 @@ export class CacheState implements PolicyHalf, SupplyMember {
   /** The user's `initial` function, until it was called. */
   #seed: CacheSettings["seed"];
   #closed = false;
+  /** Why requests went out without a token, for each reason that was told. */
+  #toldReasons: Set<SkipReason> | undefined;
 
   /** @param targeted The cache on which this one hangs, and what its token is for. */
   constructor(settings: CacheSettings, targeted?: Targeted) {
@@ -161,15 +172,17 @@ export class CacheState implements PolicyHalf, SupplyMember {
     return now < entry.softAt ? entry.token : this.#peekInWindow(entry, now);
   }
 
-  get(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<AccessToken> {
-    const signal = options.signal ?? undefined;
-    if (signal !== undefined && typeof signal.addEventListener !== "function") {
-      return Promise.reject(optionError("signal", signal, "an AbortSignal, such as that of an AbortController"));
-    }
-    if (signal?.aborted) return Promise.reject(abortReason(signal));
-    const token = this.peek();
-    if (token !== undefined) return Promise.resolve(token);
+  get(options?: { readonly signal?: AbortSignal | undefined }): Promise<AccessToken> {
+    // Not async: a token that is there costs one promise.
     try {
+      if (options !== undefined) assertOptions("get", options, ["signal"]);
+      const signal = options?.signal ?? undefined;
+      if (signal !== undefined && typeof signal.addEventListener !== "function") {
+        throw optionError("signal", signal, "an AbortSignal, such as that of an AbortController");
+      }
+      if (signal?.aborted) throw abortReason(signal);
+      const token = this.peek();
+      if (token !== undefined) return Promise.resolve(token);
       if (isRunning(this.#settings.grant)) throw ownWaitError();
       const flight = this.#flight ?? this.#startFlight("cold");
       const entry = this.#validEntry();
@@ -196,7 +209,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
 
   async signOut(options: SignOutOptions = {}): Promise<void> {
     const { grant, supply } = this.#settings;
-    assertOptions("signOut", options);
+    assertOptions("signOut", options, ["revoke"]);
     const { revoke = grant.revoke !== undefined } = options;
     if (this.#closed) throw CLOSED.toError();
     if (grant.signIn === undefined) throw noSessionError("signOut");
@@ -207,7 +220,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
   }
 
   for(options: TargetOptions): TokenCache {
-    assertOptions("for", options);
+    assertOptions("for", options, ["resource", "scope", "audience", "origins"]);
     const { origins, ...parameters } = options;
     const target = targetOf(parameters);
     const root = this.#root;
@@ -226,8 +239,8 @@ export class CacheState implements PolicyHalf, SupplyMember {
   }
 
   async close(options: CloseOptions = {}): Promise<CloseReport> {
-    assertOptions("close", options);
-    const within = durationOf("within", options.within, this.#settings.mintTimeout);
+    assertCloseOptions("close", options);
+    const { within = this.#settings.mintTimeout } = options;
     // The supply shuts every cache that is joined to it.
     return this.#settings.supply.close({ within });
   }
@@ -311,6 +324,15 @@ export class CacheState implements PolicyHalf, SupplyMember {
 
   skipped(reason: SkipReason, url: string): void {
     this.#settings.notify?.({ name: "skipped", reason, url: printableUrl(url) });
+  }
+
+  rejectedBare(reason: SkipReason, url: string): void {
+    const told = this.#share?.toldReasons ?? (this.#toldReasons ??= new Set());
+    if (!this.#settings.warns || told.has(reason)) return;
+    const advice = bareRequestAdvice(reason, url, this.rules);
+    if (advice === undefined) return;
+    told.add(reason);
+    warn(`${advice}. The option "warnings: false" of the token cache turns this warning off.`);
   }
 
   /** Whether a mint, a save or a revocation is outstanding. A pool does not evict the cache then. */
@@ -728,6 +750,36 @@ class SharedTokenCache implements TokenCache {
   }
   get [policyKey](): PolicyHalf {
     return this.#state;
+  }
+}
+
+/**
+ * What to do about a request that went out without a token and was answered 401; `undefined` when it was meant to go
+ * without.
+ */
+function bareRequestAdvice(reason: SkipReason, url: string, rules: RequestRules): string | undefined {
+  const { origin, path } = siteOf(url);
+  switch (reason) {
+    case "origin-not-allowed":
+      if (rules.resembles(url) !== true) return undefined;
+      return (
+        `A request to ${origin} was sent without a token and answered 401, because the token cache does not allow ` +
+        `that origin. If the token is meant for it, add it to "origins"`
+      );
+    case "relative-url":
+      return (
+        `A request to the relative URL ${path} was sent without a token and answered 401, because a relative URL is ` +
+        `allowed only by "self". If the token is meant for it, add "self" to "origins", or use an absolute URL`
+      );
+    case "authorization-set":
+      if (!rules.allows(url)) return undefined;
+      return (
+        `A request to ${origin} already had an Authorization header, so it was sent without the token of the cache, and ` +
+        `answered 401. If that header is a default of the client, such as axios.defaults.headers.common.Authorization, ` +
+        `remove it`
+      );
+    default:
+      return undefined;
   }
 }
 

@@ -99,8 +99,11 @@ export interface InitialToken extends TokenResponse {
   readonly receivedAt?: number | string | Date | undefined;
 }
 
-/** Where a token may be sent: a list of origins, `"any"` for every https origin, or a function of the token. */
-export type Origins = "any" | readonly string[] | ((token: AccessToken) => readonly string[]);
+/**
+ * Where a token may be sent: a list of origins, `"any"` for every https origin, or a function of the token. `"self"` in a
+ * list stands for the page's own origin in a browser, and for relative URLs elsewhere.
+ */
+export type Origins = "any" | readonly (string | URL)[] | ((token: AccessToken) => readonly (string | URL)[]);
 
 /** An API's answer, as a rejection rule sees it. */
 export interface JudgedAnswer {
@@ -165,8 +168,11 @@ export interface ProofKey {
 /** Why a mint was started: there was no token, the token is about to expire, or an API rejected it. */
 export type MintCause = "cold" | "expiring" | "rejected";
 
-/** Why a request was sent without a token. */
-export type SkipReason = "authorization-set" | "origin-not-allowed" | "relative-url" | "opted-out";
+/**
+ * Why a request was sent without a token: it had an `Authorization` header, its origin is not allowed, its URL is relative
+ * and `"self"` is not allowed, it goes to an endpoint that the grant itself asks for tokens, or the caller said so.
+ */
+export type SkipReason = "authorization-set" | "origin-not-allowed" | "relative-url" | "own-endpoint" | "opted-out";
 
 /** Something that happened in a token cache. Events hold no token and no secret. */
 export type RemintEvent =
@@ -275,6 +281,7 @@ export interface TokenCache extends AsyncDisposable {
   /**
    * Returns the current token, and mints one if there is none.
    *
+   * @throws {TypeError} When an option is wrong.
    * @throws {RemintError} When no token could be minted. `ERR_SESSION` when another sign-in took the place of the session
    *   for which the caller was waiting, or when it was signed out; `ERR_NO_SESSION` when nobody is signed in. When `signal`
    *   aborts, the promise rejects with its reason.
@@ -301,7 +308,8 @@ export interface TokenCache extends AsyncDisposable {
    * Callers that wait, and requests that are sent later, get `ERR_SESSION` with the status 401. A refresh in progress lands,
    * and what it brings is revoked. Nothing is saved any more. A revocation that failed is repeated by another call.
    *
-   * @throws {TypeError} When it is to revoke and the grant cannot, or when the grant stands for no user. Nothing was done.
+   * @throws {TypeError} When an option is wrong, when it is to revoke and the grant cannot, or when the grant stands for no
+   *   user. Nothing was done.
    * @throws {RemintError} When the revocation failed, or the store: the session is over in this process nevertheless.
    */
   signOut(options?: SignOutOptions): Promise<void>;
@@ -318,6 +326,7 @@ export interface TokenCache extends AsyncDisposable {
    * that uses something up is waited for, a state that is not saved is saved.
    *
    * @returns What was unfinished when the time was up.
+   * @throws {TypeError} When an option is wrong. Nothing is closed then.
    */
   close(options?: CloseOptions): Promise<CloseReport>;
 }
@@ -328,6 +337,12 @@ export interface RequestTarget {
   readonly path: string;
 }
 
+/**
+ * Headers that a grant adds to the requests with its token. An `authorization` among them takes the place of the token's
+ * own; `null` there says that no `Authorization` is sent, because another header or a cookie carries the token.
+ */
+export type GrantHeaders = Readonly<Record<string, string | null | undefined>>;
+
 /** What the request policy has to know about the tokens of a cache. */
 export interface RequestRules {
   /** The origins depend on the token: ask {@link RequestRules.allows} again when there is one. */
@@ -336,8 +351,19 @@ export interface RequestRules {
    * Whether a token may be sent to this URL (Q2). Without `token`, a list that depends on the token allows every URL.
    */
   allows(url: string, token?: AccessToken): boolean;
-  /** Headers beside `Authorization`. Absent when the grant has none, so that warm requests do not pay for it. */
-  readonly headers?: ((token: AccessToken) => Readonly<Record<string, string>>) | undefined;
+  /**
+   * Whether a URL is one of the grant's own endpoints. Its token is never sent there, also where {@link RequestRules.allows}
+   * says that it may (Q2). Absent while the allowed origins have none of them. Read it anew for each use: endpoints may be
+   * found later.
+   */
+  readonly isOwn?: ((url: string) => boolean) | undefined;
+  /**
+   * Whether a URL that is not allowed looks as if it was meant to be: by another port, scheme or name of the same server, by
+   * a subdomain, or by being relative where there is no page.
+   */
+  resembles(url: string): boolean;
+  /** Headers of the grant. Absent when it has none, so that warm requests do not pay for it. */
+  readonly headers?: ((token: AccessToken) => GrantHeaders) | undefined;
   /** Makes the proof for one send. Absent when the tokens need none, so that warm requests do not pay for it. */
   readonly prove?: Prove | undefined;
   readonly isRejected?: RejectionRule | undefined;
@@ -382,6 +408,8 @@ export interface PolicyHalf {
   rejectedAgain(token: AccessToken, target: RequestTarget): void;
   /** Reports that a request was sent without a token. */
   skipped(reason: SkipReason, url: string): void;
+  /** Reports that such a request was answered 401: its sender may have expected that it carries the token. */
+  rejectedBare(reason: SkipReason, url: string): void;
 }
 
 /**

@@ -36,6 +36,6 @@ export type { Proof, ProofAnswer, ProofKey, ProofRequest, Prove } from "../core/
  * ```
  */
 export function dpop(options: DpopOptions = {}): DpopKey {
-  assertOptions("dpop", options);
+  assertOptions("dpop", options, ["keyPair", "privateKey", "algorithm", "allowBearer"]);
   return new DpopKey(options);
 }

@@ -36,7 +36,12 @@ import type { Store } from "./store.ts";
  */
 export function fleetStore(store: Store, options: FleetOptions): FleetStore {
   if (typeof (Object(store) as Store).swap !== "function") throw optionError("store", store, "an object with swap()");
-  assertOptions("fleetStore", options);
+  return storeOfEngine("fleetStore", store, options);
+}
+
+/** Does what {@link fleetStore} does, for a function that makes the engine itself. `where` is its name, for messages. */
+export function storeOfEngine(where: string, store: Store, options: FleetOptions): FleetStore {
+  assertOptions(where, options, ["encryptionKey", "prefix", "lease", "callTimeout", "stateTtl", "endedTtl"]);
   const { prefix = "remint" } = options;
   assertString("prefix", prefix);
   if (!/^[\w:.-]+$/.test(prefix)) throw new TypeError(`"prefix" must consist of letters, digits and _ : . - only`);

@@ -17,10 +17,10 @@ import type { Store, StoreEntry, SwapResult } from "./store.ts";
  * timer: it removes expired values when others are written, so its size stays in proportion to the values that have not
  * expired.
  *
- * @throws {TypeError} When `clock` is not a clock.
+ * @throws {TypeError} When `clock` is not a clock, or an option is unknown.
  */
 export function memoryStore(options: MemoryStoreOptions = {}): Store {
-  assertOptions("memoryStore", options);
+  assertOptions("memoryStore", options, ["clock"]);
   const { clock = systemClock } = options;
   assertClock(clock);
   return new MemoryStore(clock);

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { fleetStore } from "./fleet-store.ts";
+import { storeOfEngine } from "./fleet-store.ts";
 import { redisSwap } from "./redis-swap.ts";
 import type { FleetStore } from "../core/supply.ts";
 import type { FleetOptions } from "./fleet-store.ts";
@@ -30,5 +30,5 @@ export type { EvalFunction, IoredisLike, NodeRedisLike, RedisLike, ValkeyGlideLi
  * ```
  */
 export function redisStore(client: RedisLike, options: FleetOptions): FleetStore {
-  return fleetStore(redisSwap(client), options);
+  return storeOfEngine("redisStore", redisSwap(client), options);
 }

@@ -20,7 +20,7 @@ import type { Store, StoreEntry, SwapResult } from "./store.ts";
  *
  * @param createStore Returns the store to test. It is called once per test and may return the same store each time. The
  *   keys are random, begin with `remint-contract:` and expire after ten minutes at the latest.
- * @throws {TypeError} When `createStore` is not a function, or `patience` is not a duration.
+ * @throws {TypeError} When `createStore` is not a function, `patience` is not a duration, or an option is unknown.
  * @example
  * ```ts
  * for (const { name, run } of storeContract(() => myStore(client))) test(name, run);
@@ -32,7 +32,7 @@ export function storeContract(
 ): StoreContractCase[] {
   if (createStore === undefined) throw optionError("createStore", createStore, "a function");
   assertFunction("createStore", createStore);
-  assertOptions("storeContract", options);
+  assertOptions("storeContract", options, ["patience"]);
   const patience = duration("patience", options.patience, 4000);
   return CASES.map(([clause, rule, prove]) => ({
     name: `${titleOf(clause)}: ${rule}`,

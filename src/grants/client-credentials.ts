@@ -7,7 +7,7 @@
  */
 import { assertOptions, assertString } from "../base/options.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
-import { grantForm, grantKey } from "../oauth/parameters.ts";
+import { GRANT_OPTIONS, grantForm, grantKey } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
 import { endpointGrant } from "./generic.ts";
 import type { Grant } from "../core/grant.ts";
@@ -46,7 +46,7 @@ export interface ClientCredentialsGrantOptions extends GrantOptions {
  * ```
  */
 export function clientCredentialsGrant(options: ClientCredentialsGrantOptions): Grant {
-  assertOptions("clientCredentialsGrant", options);
+  assertOptions("clientCredentialsGrant", options, [...GRANT_OPTIONS, "audience"]);
   const client = tokenClient(options);
   const form = formOf(options);
   const { key } = options;

@@ -6,7 +6,7 @@
  */
 import { assertOptions, count } from "../base/options.ts";
 import { customDefinition } from "../core/custom-grant.ts";
-import { grantOf } from "../core/grant.ts";
+import { GRANT_TRAITS, grantOf } from "../core/grant.ts";
 import { retrying } from "./retry.ts";
 import type { CustomGrantMembers, StatefulCustomGrant, StatelessCustomGrant } from "../core/custom-grant.ts";
 import type { Grant } from "../core/grant.ts";
@@ -49,9 +49,9 @@ export type StatefulCustomGrantOptions<State> = StatefulCustomGrant<State> & Rep
 export function customGrant(options: CustomGrantOptions): Grant;
 export function customGrant<State>(options: StatefulCustomGrantOptions<State>): Grant;
 export function customGrant(options: CustomGrantMembers<never> & Repeating): Grant {
-  assertOptions("customGrant", options);
-  const { mintRetries, ...members } = options;
-  const definition = customDefinition(members);
+  assertOptions("customGrant", options, ["mint", "state", "onState", "revoke", "mintRetries", ...GRANT_TRAITS]);
+  const { mintRetries } = options;
+  const definition = customDefinition(options);
   if (mintRetries === undefined) return grantOf(definition);
   const isRepeatable = definition.source === undefined;
   return grantOf({ ...definition, isRepeatable, retry: retrying, mintRetries: count("mintRetries", mintRetries, 0) });

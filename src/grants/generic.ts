@@ -35,6 +35,7 @@ export function endpointGrant(
     ...revocationMember(client),
     key,
     server: tokenServer(client, form),
+    endpoints: client.endpoints,
     origins,
     defaultTtl,
     isRepeatable: true,

@@ -8,10 +8,18 @@
  */
 import { systemClock } from "../base/clock.ts";
 import { signingKey } from "../base/keys.ts";
-import { assertOptions, assertString, duration, optionError, stringOf, stringList } from "../base/options.ts";
+import {
+  assertObject,
+  assertOptions,
+  assertString,
+  duration,
+  optionError,
+  stringOf,
+  stringList,
+} from "../base/options.ts";
 import { signedJwt } from "../oauth/client-authentication.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
-import { grantForm, grantKey } from "../oauth/parameters.ts";
+import { GRANT_OPTIONS, grantForm, grantKey } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
 import { endpointGrant } from "./generic.ts";
 import type { JsonValue } from "oauth4webapi";
@@ -60,7 +68,7 @@ const KEY_NAMES: KeyOptionNames = { key: "assertion.key", alg: "assertion.alg", 
  * ```
  */
 export function jwtBearerGrant(options: JwtBearerGrantOptions): Grant {
-  assertOptions("jwtBearerGrant", options);
+  assertOptions("jwtBearerGrant", options, [...GRANT_OPTIONS, "assertion"]);
   return assertionGrant(options, KEY_NAMES);
 }
 
@@ -102,6 +110,7 @@ const A_MINUTE = 60_000;
 
 /** Checks what an assertion is made of, and returns the function that signs one. */
 function signer(options: SignedAssertion, names: KeyOptionNames): (signal: AbortSignal) => Promise<string> {
+  assertOptions("assertion", options, ["key", "alg", "kid", "issuer", "subject", "audience", "claims", "lifetime"]);
   const { issuer, subject, claims = {} } = options;
   const lifetime = duration("assertion.lifetime", options.lifetime, A_MINUTE);
   if (lifetime < 1000) throw optionError("assertion.lifetime", lifetime, "at least 1000 milliseconds");
@@ -109,7 +118,7 @@ function signer(options: SignedAssertion, names: KeyOptionNames): (signal: Abort
   assertString("assertion.subject", subject);
   const [only, ...more] = stringList("assertion.audience", options.audience);
   assertString("assertion.audience", only);
-  assertOptions("assertion.claims", claims);
+  assertObject("assertion.claims", claims);
   for (const name of OWN_CLAIMS) {
     if (Object.hasOwn(claims, name)) throw new TypeError(`"assertion.claims" must not have "${name}": it is set here`);
   }

@@ -10,7 +10,7 @@ import { isRemintError, TokenEndpointError } from "../base/errors.ts";
 import { assertFunction, assertOptions, assertString, kindOf, optionError } from "../base/options.ts";
 import { grantOf } from "../core/grant.ts";
 import { tokenClient } from "../oauth/client.ts";
-import { grantForm, tokenServer, withTarget } from "../oauth/parameters.ts";
+import { GRANT_OPTIONS, grantForm, tokenServer, withTarget } from "../oauth/parameters.ts";
 import { redactedCause, redactor } from "../oauth/redaction.ts";
 import { boundToken, proofMember, requestToken } from "../oauth/request.ts";
 import { revokeToken } from "../oauth/revocation.ts";
@@ -77,7 +77,7 @@ export type RotatedToken = SaveContext<string>;
  * ```
  */
 export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
-  assertOptions("refreshTokenGrant", options);
+  assertOptions("refreshTokenGrant", options, [...GRANT_OPTIONS, "refreshToken", "onRotate"]);
   const { key } = options;
   const source = refreshTokenSource(options);
   const client = tokenClient(options);
@@ -86,6 +86,7 @@ export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
     // Without the option `key` nothing tells one user's tokens from another's, so there is no key to share them by.
     key,
     server: tokenServer(client, form),
+    endpoints: client.endpoints,
     origins: options.origins,
     defaultTtl: options.defaultTtl,
     source,

@@ -11,7 +11,7 @@ import { assertOptions, assertString, assertStringSource, optionError, stringOf,
 import { callUserFunction } from "../base/user-function.ts";
 import { UNUSABLE_ANSWER } from "../oauth/answer.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
-import { grantForm, grantKey } from "../oauth/parameters.ts";
+import { GRANT_OPTIONS, grantForm, grantKey } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
 import { endpointGrant } from "./generic.ts";
 import type { StringSource } from "../base/options.ts";
@@ -76,7 +76,16 @@ const OWN_PARAMETERS = [
  * ```
  */
 export function tokenExchangeGrant(options: TokenExchangeGrantOptions): Grant {
-  assertOptions("tokenExchangeGrant", options);
+  assertOptions("tokenExchangeGrant", options, [
+    ...GRANT_OPTIONS,
+    "subjectToken",
+    "subjectTokenType",
+    "subjectExpiresAt",
+    "actorToken",
+    "actorTokenType",
+    "requestedTokenType",
+    "audience",
+  ]);
   return exchangeGrant(tokenClient(options), options, checkIssuedType);
 }
 

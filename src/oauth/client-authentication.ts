@@ -90,7 +90,9 @@ export interface ClientSecretBasicOptions {
  * @throws {TypeError} When an option is wrong.
  * @see [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749.html#section-2.3.1)
  */
-export function clientSecretBasic({ encoding = "form" }: ClientSecretBasicOptions = {}): ClientAuthentication {
+export function clientSecretBasic(options: ClientSecretBasicOptions = {}): ClientAuthentication {
+  assertOptions("clientSecretBasic", options, ["encoding"]);
+  const { encoding = "form" } = options;
   if (encoding === "form") return BY_NAME.client_secret_basic;
   if (encoding !== "raw") throw optionError("encoding", encoding, `"form" or "raw"`);
   return withSecret("client_secret_basic", rawBasic, (clientId) => {
@@ -131,7 +133,7 @@ export interface PrivateKeyJwtOptions extends SigningKeyOptions {
  * ```
  */
 export function privateKeyJwt(options: PrivateKeyJwtOptions): ClientAuthentication {
-  assertOptions("privateKeyJwt", options);
+  assertOptions("privateKeyJwt", options, ["key", "alg", "kid", "audience"]);
   const { audience } = options;
   if (audience !== undefined) assertString("audience", audience);
   const key = signingKey(options);
@@ -191,9 +193,14 @@ export function clientAssertion(source: ClientAssertionSource): ClientAuthentica
  * With `issuer`, the endpoints in the metadata's `mtls_endpoint_aliases` are used. Tokens may be bound to the
  * certificate. An API then expects the same certificate, and the grant's `key` must name it.
  *
+ * @throws {TypeError} When it is given something, such as the certificate.
  * @see [RFC 8705 section 2](https://www.rfc-editor.org/rfc/rfc8705.html#section-2)
  */
-export function tlsClientAuth(): ClientAuthentication {
+export function tlsClientAuth(): ClientAuthentication;
+export function tlsClientAuth(options?: unknown): ClientAuthentication {
+  if (options !== undefined) {
+    throw new TypeError('tlsClientAuth takes no options: what presents the certificate is the grant\'s option "fetch"');
+  }
   return withoutSecret("tls_client_auth", TlsClientAuth(), true);
 }
 

@@ -9,7 +9,7 @@
  */
 import { assertFunction, assertString, optionError } from "../base/options.ts";
 import { LruMap } from "../base/lru.ts";
-import { endpointUrl } from "../base/url.ts";
+import { endpointName, endpointUrl } from "../base/url.ts";
 import { authenticatorOf } from "./client-authentication.ts";
 import { Discovery, issuerUrl } from "./discovery.ts";
 import { CREDENTIAL_NAME } from "./redaction.ts";
@@ -95,6 +95,8 @@ export interface TokenClient {
   readonly server: Server;
   /** There is a revocation endpoint, or the issuer's metadata may have one. */
   readonly mayRevoke: boolean;
+  /** Returns the names of the endpoints that are known by now. The same list, until more are found. */
+  readonly endpoints: () => readonly string[];
 }
 
 /** The endpoints of a client's authorization server. */
@@ -102,6 +104,8 @@ interface Server {
   endpoints(signal: AbortSignal): Promise<Endpoints>;
   /** The endpoints are out of date: the next request looks them up again. */
   forget(): void;
+  /** See {@link TokenClient.endpoints}. */
+  names(): readonly string[];
 }
 
 /**
@@ -157,6 +161,7 @@ function newClient(options: TokenEndpointOptions): TokenClient {
   assertFunction("fetch", fetch);
   const authenticator = authenticatorOf(options.clientAuthentication, { clientId, clientSecret });
   const headers = checkedHeaders(options.headers);
+  const server = serverOf(options, address, authenticator);
   return {
     ...address,
     clientId,
@@ -164,8 +169,9 @@ function newClient(options: TokenEndpointOptions): TokenClient {
     fetch,
     authenticator,
     dpop: checkedProofKey(options.dpop, headers),
-    server: serverOf(options, address, authenticator),
+    server,
     mayRevoke: options.issuer !== undefined || options.revocationEndpoint !== undefined,
+    endpoints: () => server.names(),
   };
 }
 
@@ -200,17 +206,20 @@ function serverOf(options: TokenEndpointOptions, { url }: Address, { certificate
   const { issuer, revocationEndpoint, allowHttp = false, fetch } = options;
   const given =
     revocationEndpoint === undefined ? undefined : endpointUrl("revocationEndpoint", revocationEndpoint, allowHttp);
+  const known = given === undefined ? [] : [endpointName(given)];
   if (issuer === undefined) {
     const endpoints: Endpoints = { issuer: undefined, token: url, revocation: () => given };
-    return { endpoints: async () => endpoints, forget: () => undefined };
+    const names = [endpointName(url), ...known];
+    return { endpoints: async () => endpoints, forget: () => undefined, names: () => names };
   }
-  const discovery = new Discovery({ issuer, fetch, allowHttp, certificate });
+  const discovery = new Discovery({ issuer, fetch, allowHttp, certificate, known });
   return {
     async endpoints(signal) {
       const found = await discovery.endpoints(signal);
       return given === undefined ? found : { ...found, revocation: () => given };
     },
     forget: () => discovery.forget(),
+    names: () => discovery.names,
   };
 }
 

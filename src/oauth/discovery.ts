@@ -20,7 +20,7 @@ import { leaveOnAbort } from "../base/abort.ts";
 import { isRemintError, isTransientStatus, RemintError, tokenResponseError } from "../base/errors.ts";
 import { optionError } from "../base/options.ts";
 import { awaitUnder } from "../base/pending.ts";
-import { endpointUrl } from "../base/url.ts";
+import { endpointName, endpointUrl, isLoopback, withoutTrailingSlashes } from "../base/url.ts";
 import { postToken, UNUSABLE_ANSWER } from "./answer.ts";
 import { shown } from "./redaction.ts";
 import type { AuthorizationServer } from "oauth4webapi";
@@ -35,6 +35,12 @@ export interface Endpoints {
   readonly revocation: () => URL | undefined;
 }
 
+/** The endpoints of an issuer, and how the client may have to call them. */
+interface FoundEndpoints extends Endpoints {
+  /** The names of the token and revocation endpoints in the metadata. */
+  readonly names: readonly string[];
+}
+
 /** What a lookup needs to know. */
 interface DiscoverySettings {
   /** Checked by {@link issuerUrl}. */
@@ -43,6 +49,8 @@ interface DiscoverySettings {
   readonly allowHttp: boolean;
   /** Prefers the endpoints in the metadata's `mtls_endpoint_aliases`. */
   readonly certificate: boolean;
+  /** The names of the endpoints that the user gave beside the issuer. */
+  readonly known: readonly string[];
 }
 
 /**
@@ -75,9 +83,19 @@ export class Discovery {
   readonly #settings: DiscoverySettings;
   #running: Lookup | undefined;
   #found: Endpoints | undefined;
+  /** The names of the endpoints that are known before a lookup. */
+  readonly #knownNames: readonly string[];
+  #names: readonly string[];
 
   constructor(settings: DiscoverySettings) {
     this.#settings = settings;
+    this.#knownNames = [...metadataNames(new URL(settings.issuer)), ...settings.known];
+    this.#names = this.#knownNames;
+  }
+
+  /** The names of the endpoints that are known by now: see `TokenClient.endpoints`. */
+  get names(): readonly string[] {
+    return this.#names;
   }
 
   /** @throws {RemintError} When no metadata was found. When `signal` aborts: its reason, unwrapped. */
@@ -105,9 +123,31 @@ export class Discovery {
 
   #start(): Lookup {
     const controller = new AbortController();
-    const run = async (): Promise<Endpoints> => (this.#found = await lookUp(this.#settings, controller.signal));
+    const run = async (): Promise<Endpoints> => {
+      const found = await lookUp(this.#settings, controller.signal);
+      this.#note(found.names);
+      return (this.#found = found);
+    };
     return { promise: run(), controller, waiting: 0 };
   }
+
+  /** Adds names that a lookup has found. Those of before stay: where a server was, it may still answer. */
+  #note(found: readonly string[]): void {
+    const more = found.filter((name) => !this.#names.includes(name));
+    if (more.length === 0) return;
+    const before = this.#names.slice(this.#knownNames.length);
+    this.#names = [...this.#knownNames, ...[...before, ...more].slice(-MOST_NAMES)];
+  }
+}
+
+/** How many found names are kept. A server has up to four, and more only if it moves. */
+const MOST_NAMES = 16;
+
+/** The names of the two documents that a lookup asks for: OpenID Connect Discovery section 4, RFC 8414 section 3.1. */
+function metadataNames({ origin, pathname }: URL): string[] {
+  const path = withoutTrailingSlashes(pathname);
+  const documents = [`${path}/.well-known/openid-configuration`, `/.well-known/oauth-authorization-server${path}`];
+  return documents.map((document) => endpointName(new URL(origin + document)));
 }
 
 const DISCOVERY: EndpointRole = { name: "discovery endpoint", option: "issuer" };
@@ -126,7 +166,7 @@ class Miss {
   }
 }
 
-async function lookUp(settings: DiscoverySettings, signal: AbortSignal): Promise<Endpoints> {
+async function lookUp(settings: DiscoverySettings, signal: AbortSignal): Promise<FoundEndpoints> {
   const misses: Miss[] = [];
   for (const algorithm of ALGORITHMS) {
     const answer = await documentOf(settings, algorithm, signal);
@@ -192,11 +232,13 @@ function documentOfAnotherIssuer(error: unknown): Pick<AuthorizationServer, "iss
   return code === JSON_ATTRIBUTE_COMPARISON ? cause?.body : undefined;
 }
 
-function endpointsOf({ issuer, allowHttp, certificate }: DiscoverySettings, metadata: AuthorizationServer): Endpoints {
-  const listed = { ...metadata, ...(certificate && metadata.mtls_endpoint_aliases) };
-  const checked = (name: "token_endpoint" | "revocation_endpoint"): URL => {
+function endpointsOf(settings: DiscoverySettings, metadata: AuthorizationServer): FoundEndpoints {
+  const { issuer, certificate } = settings;
+  const aliases = metadata.mtls_endpoint_aliases;
+  const listed = { ...metadata, ...(certificate && aliases) };
+  const checked = (name: EndpointMember): URL => {
     try {
-      return endpointUrl(name, listed[name], allowHttp);
+      return discoveredUrl(name, listed[name], settings);
     } catch (error) {
       const why = error instanceof Error ? error.message : "";
       throw tokenResponseError(UNUSABLE_ANSWER, `the metadata of the issuer ${issuer} cannot be used: ${why}`);
@@ -207,5 +249,31 @@ function endpointsOf({ issuer, allowHttp, certificate }: DiscoverySettings, meta
     token: checked("token_endpoint"),
     // Checked only when it is needed: tokens can be minted although the revocation endpoint is wrong.
     revocation: () => (listed.revocation_endpoint === undefined ? undefined : checked("revocation_endpoint")),
+    names: [metadata, aliases].flatMap(namesIn),
   };
+}
+
+type EndpointMember = "token_endpoint" | "revocation_endpoint";
+
+/**
+ * Checks the URL of an endpoint in the metadata. Plain http on this machine is for a server on this machine: whatever
+ * listens on a port here is not the server of another issuer (S1).
+ *
+ * @throws {TypeError} When it cannot be used.
+ */
+function discoveredUrl(name: EndpointMember, value: unknown, { issuer, allowHttp }: DiscoverySettings): URL {
+  const url = endpointUrl(name, value, allowHttp);
+  if (url.protocol === "https:" || allowHttp || isLoopback(new URL(issuer).hostname)) return url;
+  throw new TypeError(`"${name}" must be an https URL, as the issuer is, got http://${url.host}`);
+}
+
+/** The names of the endpoints in a part of the metadata. What is no URL has none. */
+function namesIn(part: Partial<Record<EndpointMember, unknown>> | undefined): string[] {
+  return (["token_endpoint", "revocation_endpoint"] as const).flatMap((name) => {
+    try {
+      return [endpointName(endpointUrl(name, part?.[name], true))];
+    } catch {
+      return [];
+    }
+  });
 }

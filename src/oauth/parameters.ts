@@ -42,6 +42,26 @@ export interface GrantOptions extends TokenEndpointOptions {
   readonly key?: string | undefined;
 }
 
+/** The names of {@link GrantOptions}, for the check of each grant's options. */
+export const GRANT_OPTIONS = [
+  "tokenEndpoint",
+  "issuer",
+  "revocationEndpoint",
+  "clientId",
+  "clientSecret",
+  "clientAuthentication",
+  "dpop",
+  "headers",
+  "fetch",
+  "allowHttp",
+  "scope",
+  "resource",
+  "parameters",
+  "origins",
+  "defaultTtl",
+  "key",
+] as const;
+
 /**
  * Checks the options that all these grants have, and returns the parameters they stand for.
  *

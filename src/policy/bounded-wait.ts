@@ -46,16 +46,19 @@ export function assertNoPromise(name: string, returned: unknown): void {
 }
 
 /**
- * Frees the connection of an answer that the caller does not get (Q7). A client that fails to do so, or takes too long,
+ * Frees the connection of an answer that may not reach the caller (Q7). A client that fails to do so, or takes too long,
  * does not fail the request. Rejects only when the caller aborts.
+ *
+ * @returns The answer for a caller who gets it after all.
  */
 export async function freeConnection<Request extends PolicyRequest, Answer>(
   request: Request,
   client: ClientSeam<Request, Answer>,
   answer: Answer,
-): Promise<void> {
+): Promise<Answer> {
   const freed = (async () => client.discard?.(answer))().catch(() => {});
-  await withTimeLimit(freed, DISCARD_MS, (resolve) => resolve(), signalOf(request));
+  const kept = await withTimeLimit(freed, DISCARD_MS, (resolve) => resolve(), signalOf(request));
+  return kept ?? answer;
 }
 
 /**

@@ -8,21 +8,23 @@
  */
 import { leaveOnAbort } from "../base/abort.ts";
 import { RemintError } from "../base/errors.ts";
-import { kindOf } from "../base/options.ts";
+import { assertFunction, assertOptions, flag, kindOf } from "../base/options.ts";
 import { policyHalf, policyKey } from "../core/types.ts";
-import { assertNoPromise, awaitFunction, isThenable, signalOf } from "./bounded-wait.ts";
-import type { TokenCache } from "../core/types.ts";
+import { awaitFunction, isThenable, signalOf } from "./bounded-wait.ts";
+import type { AccessToken, RequestRules, TokenCache } from "../core/types.ts";
 import type { PolicyRequest } from "./client-seam.ts";
 
 /**
  * Says where the token of a client's requests comes from: one cache, several caches (the first whose origins allow the
- * request's URL), or a function of the request that returns a cache. A request for which there is no cache is sent
- * without a token.
+ * request's URL, those with a list of origins before those whose origins depend on the token), or a function of the
+ * request that returns a cache. A request for which there is no cache is sent without a token.
  */
 export type TokenSource<Target extends readonly unknown[]> =
   | TokenCache
   | readonly TokenCache[]
-  | ((...target: Target) => TokenCache | undefined | Promise<TokenCache | undefined>);
+  | ((...target: Target) => MaybeCache | Promise<MaybeCache>);
+
+type MaybeCache = TokenCache | null | undefined;
 
 /**
  * Overrides the client's settings for one request, under the key `remint` of the request's options. `false` sends the
@@ -41,11 +43,11 @@ export interface RequestOverrideOptions<Body = unknown> {
    */
   readonly retry?: boolean | undefined;
   /**
-   * Creates the body. Called for every send, so that a request with a stream can be sent again. Must not be async.
+   * Creates the body, sync or async. Called for every send, so that a request with a stream can be sent again.
    *
    * @defaultValue the body of the request itself
    */
-  readonly body?: (() => Body) | undefined;
+  readonly body?: (() => Body | Promise<Body>) | undefined;
 }
 
 /**
@@ -69,26 +71,69 @@ export function chooseCache<Target extends readonly unknown[]>(
     );
   }
   if (isTokenCache(source)) return source;
-  return leaveOnAbort(firstCacheAllowing(source, request.url), signalOf(request));
+  return firstCacheAllowing(source, request);
 }
 
-/** @throws {TypeError} When a source returned neither a cache nor `undefined`. */
+/** @throws {TypeError} When a source returned neither a cache nor `undefined` or `null`. */
 function chosenCache(chosen: unknown): TokenCache | undefined {
-  if (chosen === undefined || isTokenCache(chosen)) return chosen;
-  throw tokenCacheError("What the function that chooses the token cache returns", chosen, "a token cache or undefined");
+  if (chosen === undefined || chosen === null || isTokenCache(chosen)) return chosen ?? undefined;
+  const what = "What the function that chooses the token cache returns";
+  throw tokenCacheError(what, chosen, "a token cache, undefined or null");
 }
 
-async function firstCacheAllowing(caches: readonly TokenCache[], url: string): Promise<TokenCache | undefined> {
+/**
+ * Returns the first cache of a list that allows the request's URL. Those whose origins are known without a token are asked
+ * first: a request to their API does not wait for the token of another.
+ */
+function firstCacheAllowing(
+  caches: readonly TokenCache[],
+  request: PolicyRequest,
+): TokenCache | undefined | Promise<TokenCache | undefined> {
+  const { url } = request;
+  const fromToken: TokenCache[] = [];
+  let resembling: TokenCache | undefined;
+  for (const cache of caches) {
+    const { rules } = policyHalf(cache);
+    if (rules.originsFromToken) fromToken.push(cache);
+    else if (mayCarryToken(rules, url)) return cache;
+    else if (resembling === undefined || rules.resembles(url)) resembling = cache;
+  }
+  // A cache that does not allow the URL sends the request without a token, and reports it.
+  const other = resembling ?? caches[0];
+  if (fromToken.every((cache) => cache.peek() !== undefined)) {
+    return fromToken.find((cache) => mayCarryToken(policyHalf(cache).rules, url, cache.peek())) ?? other;
+  }
+  return leaveOnAbort(firstMintedAllowing(fromToken, url, resembling), signalOf(request));
+}
+
+/**
+ * Does the same for caches whose origins depend on the token.
+ *
+ * @param other The cache to report a request that none of them allows.
+ */
+async function firstMintedAllowing(
+  caches: readonly TokenCache[],
+  url: string,
+  other: TokenCache | undefined,
+): Promise<TokenCache | undefined> {
   const sessions = caches.map((cache) => policyHalf(cache).session);
   for (const [index, cache] of caches.entries()) {
-    const { rules } = policyHalf(cache);
-    // Without a token, origins that depend on the token allow every URL.
-    const token = rules.originsFromToken ? await cache.get() : undefined;
-    if (rules.allows(url, token)) return boundTo(cache, sessions[index]);
+    let token: AccessToken;
+    try {
+      token = await cache.get();
+    } catch {
+      // Whether its tokens may go there is not known. The request may belong to another cache, which is healthy.
+      continue;
+    }
+    if (mayCarryToken(policyHalf(cache).rules, url, token)) return boundTo(cache, sessions[index]);
+    other ??= cache;
   }
-  const [first] = caches;
-  if (first !== undefined) policyHalf(first).skipped("origin-not-allowed", url);
-  return undefined;
+  return other;
+}
+
+/** Whether a request to this URL may carry the token: not to the grant's own endpoints, which are asked for it (Q2). */
+export function mayCarryToken(rules: RequestRules, url: string, token?: AccessToken): boolean {
+  return rules.allows(url, token) && rules.isOwn?.(url) !== true;
 }
 
 /** A cache for one request, which is not sent under another session than the one that it began to wait under (C15). */
@@ -114,35 +159,35 @@ function boundTo(cache: TokenCache, session: object | undefined): TokenCache {
   return bound as unknown as TokenCache;
 }
 
-/**
- * Returns the cache that a request's override names, if it names one.
- *
- * @throws {TypeError} When it names something that is no cache.
- */
-export function overridingCache(override: RequestOverride | undefined): TokenCache | undefined {
-  if (typeof override !== "object" || override === null) return undefined;
-  if (isTokenCache(override)) return override;
-  const { cache } = override;
-  if (cache === undefined || cache === null || isTokenCache(cache)) return cache ?? undefined;
-  throw tokenCacheError('"remint.cache"', cache, "a token cache");
-}
-
-/** Returns a request's override if it has the form of {@link RequestOverrideOptions}. */
-export function overrideOptions<Body>(
-  override: RequestOverride<Body> | undefined,
-): RequestOverrideOptions<Body> | undefined {
-  return typeof override === "object" && override !== null && !isTokenCache(override) ? override : undefined;
-}
+/** What the caller overrides for one request: `false` when it is to be sent without a token. */
+export type CheckedOverride<Body> = false | RequestOverrideOptions<Body> | undefined;
 
 /**
- * Creates the body for one send.
+ * Reads a request's override. A cache in its place means the option `cache`.
  *
- * @throws {TypeError} When the function returns a promise, which no client could send.
+ * @throws {TypeError} When it is something else, or when one of its options is wrong.
  */
-export function createdBody<Body>(create: () => Body): Body {
-  const body = create();
-  assertNoPromise('The function "remint.body"', body);
-  return body;
+export function checkedOverride<Body>(override: RequestOverride<Body> | null | undefined): CheckedOverride<Body> {
+  if (override === undefined || override === null) return undefined;
+  if (override === false) return false;
+  if (isTokenCache(override)) return { cache: override };
+  const where = 'The request option "remint"';
+  if (typeof override !== "object") {
+    throw new TypeError(`${where} must be false, a token cache or { cache, retry, body }, got ${kindOf(override)}`);
+  }
+  assertOptions(where, override, ["cache", "retry", "body"]);
+  const { cache, retry, body } = override;
+  if (cache !== undefined && cache !== null && !isTokenCache(cache)) {
+    throw tokenCacheError('"remint.cache"', cache, "a token cache");
+  }
+  flag("remint.retry", retry);
+  assertFunction("remint.body", body);
+  return { cache: cache ?? undefined, retry, body };
+}
+
+/** Creates the body for one send. A promise is awaited, for a limited time. */
+export function createdBody<Body>(create: () => Body | Promise<Body>, request: PolicyRequest): Body | Promise<Body> {
+  return awaitFunction<Body>('the function "remint.body"', create(), request);
 }
 
 /** Whether `value` is a token cache. No `instanceof`: a cache of another copy of this package is one too. */

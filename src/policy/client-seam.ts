@@ -7,23 +7,19 @@
  * @module
  */
 import { isRemintError } from "../base/errors.ts";
-import type { RemintError } from "../base/errors.ts";
-import type { AccessToken, RejectionRule } from "../core/types.ts";
+import { isTokenText } from "../base/redacted.ts";
+import type { RejectionRule } from "../core/types.ts";
 
 /** How one client sends requests and how its answers are read. One object serves all requests of a client. */
 export interface ClientSeam<Request extends PolicyRequest, Answer> {
   /**
-   * Sends the request once: with `token` and `headers`, or without a token when `token` is `undefined`. Called again
-   * for every resend.
+   * Sends the request once, with these headers; as the caller made it when they are `undefined`. Called again for every
+   * resend.
    *
    * @returns `undefined` when nothing was sent because the caller set an `Authorization` header. The policy then calls
-   *   `send` again without a token.
+   *   `send` again without headers.
    */
-  send(
-    request: Request,
-    token: AccessToken | undefined,
-    headers: ExtraHeaders | undefined,
-  ): Promise<Answer> | undefined;
+  send(request: Request, headers: TokenHeaders | undefined): Promise<Answer> | undefined;
   /**
    * Whether the caller set an `Authorization` header. The policy then sends the request without a token, and waits
    * neither for a token nor for a proof. Needed where tokens are sent with a proof (DPoP). Elsewhere it may be absent:
@@ -46,20 +42,33 @@ export interface ClientSeam<Request extends PolicyRequest, Answer> {
   /** Whether the request can be sent again with the same body. Called only after a rejection. */
   canResend(request: Request): boolean;
   /**
-   * Frees the connection of an answer that is not given to the caller. The policy waits for it up to one second. A
-   * failure is ignored.
+   * Frees the connection of an answer that may not reach the caller. The policy waits for it up to one second. A failure
+   * is ignored.
+   *
+   * @returns The answer with the part of its body that was read, for a caller who gets it after all because no token can
+   *   be had. Not needed where the given answer can still be read.
    */
-  discard?(answer: Answer): void | Promise<void>;
+  discard?(answer: Answer): void | Answer | Promise<void | Answer>;
   /**
-   * Returns the error that the caller gets in place of an error of this package, for a client whose callers expect errors
-   * of the client's own class. Called only when a request ends with an error of this package, most often because there is
-   * no token.
+   * Returns the error that the caller gets in place of an error that the client did not throw itself, for a client whose
+   * callers expect errors of the client's own class. The error is one of this package, most often because there is no
+   * token, or that of a body stream which failed before the request was sent.
    *
    * @defaultValue the error itself
    */
-  errorFor?(request: Request, error: RemintError): Error;
-  /** Cleans up after the last send. Called once, directly before the caller gets the answer or the error. */
+  errorFor?(request: Request, error: Error): Error;
+  /**
+   * Cleans up after the last send, or when there was none. Called once, directly before the caller gets the answer or the
+   * error.
+   */
   finish?(request: Request, outcome: unknown): void;
+  /**
+   * What the caller gets when an answer rejected the token and no other one can be had: the answer, or the error of this
+   * package.
+   *
+   * @defaultValue the answer when nobody is signed in or the session is over, otherwise the error
+   */
+  readonly failedRenewal?: FailedRenewal | undefined;
   /**
    * Decides whether an answer rejects the token. Asked before the grant's own rule and the `WWW-Authenticate` header.
    */
@@ -67,6 +76,9 @@ export interface ClientSeam<Request extends PolicyRequest, Answer> {
   /** HTTP statuses for which `isRejected` is asked, besides 401. @defaultValue none */
   readonly inspectStatuses?: readonly number[] | undefined;
 }
+
+/** What a caller gets when no token can be had after a 401: an error of this package, or the 401 itself. */
+export type FailedRenewal = "throw" | "response";
 
 /** What the request policy reads of a request. Clients add members of their own. */
 export interface PolicyRequest {
@@ -86,6 +98,8 @@ export interface PolicyRequest {
   readonly base?: string | undefined;
   /** Ends the caller's waiting. Read only when there is something to wait for. */
   readonly signal?: AbortSignal | undefined;
+  /** The body, if it is a stream that exists already. Read only when there is something to wait for. */
+  readonly body?: unknown;
   /**
    * Whether the request may be sent again after a 401. A rejected token is reported to its cache in any case.
    *
@@ -95,10 +109,11 @@ export interface PolicyRequest {
 }
 
 /**
- * Headers that a grant adds to the requests that carry its token. The client sets each of them unless the caller set
- * it. A `DPoP` header replaces the caller's.
+ * The headers of a send with a token: `authorization` in lower case, unless the grant has another way to carry its token,
+ * then those that the grant adds, and a proof. The client sets each of them unless the caller set it. A `DPoP` header
+ * replaces the caller's.
  */
-export type ExtraHeaders = Readonly<Record<string, string>>;
+export type TokenHeaders = Readonly<Record<string, string>>;
 
 /**
  * The header of a DPoP proof. The caller's own is replaced: a proof fits only the token it was made for.
@@ -118,11 +133,10 @@ export interface Outcome<Answer> {
 export function sendOnce<Request extends PolicyRequest, Answer>(
   request: Request,
   client: ClientSeam<Request, Answer>,
-  token: AccessToken | undefined,
-  headers: ExtraHeaders | undefined,
+  headers: TokenHeaders | undefined,
 ): Promise<Answer> | undefined {
   try {
-    return client.send(request, token, headers);
+    return client.send(request, headers);
   } catch (error) {
     return Promise.reject(error);
   }
@@ -172,4 +186,20 @@ export function mayResend<Request extends PolicyRequest, Answer>(
   client: ClientSeam<Request, Answer>,
 ): boolean {
   return request.retry !== false && client.canResend(request);
+}
+
+/**
+ * Whether the caller set an `Authorization` header, by the value that the header has (Q1). `undefined` counts as not set,
+ * `null` and `false` say that none is wanted.
+ *
+ * @throws {TypeError} When the value was made from an access token as text.
+ */
+export function isSetAuthorization(value: unknown): boolean {
+  if (isTokenText(value)) {
+    throw new TypeError(
+      'the "Authorization" header was made from an AccessToken as text: use its property "header". ' +
+        "A client of this package sets the header itself",
+    );
+  }
+  return value !== undefined;
 }

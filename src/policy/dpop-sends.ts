@@ -15,8 +15,9 @@
 import { leftOrigin, printableUrl } from "../base/url.ts";
 import { awaitFunction, freeConnection } from "./bounded-wait.ts";
 import { answerOrThrow, mayResend, outcomeOf, sendOnce } from "./client-seam.ts";
+import { whileBodyLasts } from "./watched-body.ts";
 import type { AccessToken, Proof, Prove } from "../core/types.ts";
-import type { ClientSeam, ExtraHeaders, Outcome, PolicyRequest } from "./client-seam.ts";
+import type { ClientSeam, Outcome, PolicyRequest, TokenHeaders } from "./client-seam.ts";
 
 /** Sends one request, each time with a new proof. */
 export class DpopSends<Request extends PolicyRequest, Answer> {
@@ -32,27 +33,24 @@ export class DpopSends<Request extends PolicyRequest, Answer> {
   }
 
   /** Does what {@link ClientSeam.send} does: returns `undefined` when the caller set an `Authorization` header. */
-  send(token: AccessToken, headers: ExtraHeaders | undefined): Promise<Answer> | undefined {
+  send(token: AccessToken, headers: TokenHeaders): Promise<Answer> | undefined {
     const { method = "GET", url } = this.#request;
     // Asked before the proof is made. Making a proof is asynchronous, and `undefined` has to be returned synchronously.
     if (this.#client.isAuthorized?.(this.#request)) return undefined;
     try {
       const proof = this.#prove({ method, url: printableUrl(url), token });
-      if (proof !== undefined) return this.#sendWithProof(token, headers, proof);
+      if (proof !== undefined) return this.#sendWithProof(headers, proof);
     } catch (error) {
       return Promise.reject(error); // a user's own grant may throw: its error fails this request
     }
-    return sendOnce(this.#request, this.#client, token, headers);
+    return sendOnce(this.#request, this.#client, headers);
   }
 
-  async #sendWithProof(
-    token: AccessToken,
-    headers: ExtraHeaders | undefined,
-    pendingProof: Promise<Proof>,
-  ): Promise<Answer> {
+  async #sendWithProof(headers: TokenHeaders, pendingProof: Promise<Proof>): Promise<Answer> {
     for (;;) {
-      const proof = await awaitFunction('the function "prove" of the grant', pendingProof, this.#request);
-      const sent = sendOnce(this.#request, this.#client, token, { ...headers, ...proof.headers });
+      const waited = awaitFunction('the function "prove" of the grant', pendingProof, this.#request);
+      const proof = await whileBodyLasts(Promise.resolve(waited), this.#request, this.#client);
+      const sent = sendOnce(this.#request, this.#client, { ...headers, ...proof.headers });
       if (sent === undefined) {
         throw new TypeError(
           "client.send() returned undefined for a request that client.isAuthorized() did not report: " +

@@ -1,6 +1,5 @@
 /**
- * The request policy, and the entry point `remint/policy`: what happens to a request that needs a token. It is the same
- * for every client.
+ * The request policy: what happens to a request that needs a token. It is the same for every client.
  *
  * A token is attached only where the origins of its cache allow it (Q2). When an answer rejects the token, the answer
  * is discarded (Q7) and the request is sent again with another token (Q5). The other token is either minted after the
@@ -21,10 +20,18 @@ import { assertNoPromise, awaitFunction, freeConnection, signalOf } from "./boun
 import { isTokenCache, tokenCacheError } from "./choose-cache.ts";
 import { answerOrThrow, mayResend, outcomeOf, rejectWith, sendOnce } from "./client-seam.ts";
 import { DpopSends } from "./dpop-sends.ts";
-import type { AccessToken, PolicyHalf, Renewal, TokenCache } from "../core/types.ts";
-import type { ClientSeam, ExtraHeaders, Outcome, PolicyRequest } from "./client-seam.ts";
-
-export type { ClientSeam, ExtraHeaders, PolicyRequest } from "./client-seam.ts";
+import { whileBodyLasts } from "./watched-body.ts";
+import type {
+  AccessToken,
+  GrantHeaders,
+  PolicyHalf,
+  Renewal,
+  RenewedToken,
+  RequestRules,
+  SkipReason,
+  TokenCache,
+} from "../core/types.ts";
+import type { ClientSeam, Outcome, PolicyRequest, TokenHeaders } from "./client-seam.ts";
 
 /**
  * Sends a request with the cache's token, and sends it again with another token when an answer rejects the first one.
@@ -50,11 +57,13 @@ export function withToken<Request extends PolicyRequest, Answer>(
   try {
     if (!isTokenCache(cache)) throw tokenCacheError("The first argument of withToken", cache);
     const half = policyHalf(cache);
-    if (!half.rules.allows(request.base ?? request.url)) return sendOutsideOrigins(half, request, client);
+    const { rules } = half;
+    if (!rules.allows(request.base ?? request.url)) return sendOutsideOrigins(half, request, client);
+    if (rules.isOwn?.(request.url)) return sendSkipped(half, "own-endpoint", request, client);
     const token = cache.peek();
     if (token !== undefined) return sendFirst(half, request, client, token);
-    if (client.isAuthorized?.(request)) return sendWithOwnAuthorization(half, request, client);
-    return cache.get({ signal: signalOf(request) }).then(
+    if (client.isAuthorized?.(request)) return sendSkipped(half, "authorization-set", request, client);
+    return whileBodyLasts(cache.get({ signal: signalOf(request) }), request, client).then(
       (minted) => sendFirst(half, request, client, minted),
       // Nobody is signed in: the request goes as it would without this package.
       (error: unknown) => (isNobody(error) ? sendBare(request, client) : rejectWith(request, client, error)),
@@ -68,29 +77,64 @@ function isNobody(error: unknown): boolean {
   return isRemintError(error) && error.code === "ERR_NO_SESSION";
 }
 
+/** Sends a request with the token of the cache that its source chose; without a token when it chose none. */
+export function sendWith<Request extends PolicyRequest, Answer>(
+  chosen: TokenCache | undefined | Promise<TokenCache | undefined>,
+  request: Request,
+  client: ClientSeam<Request, Answer>,
+): Promise<Answer> {
+  if (chosen === undefined) return sendBare(request, client);
+  if (isTokenCache(chosen)) return withToken(chosen, request, client);
+  return whileBodyLasts(chosen, request, client).then(
+    (cache) => sendWith(cache, request, client),
+    (error: unknown) => rejectWith(request, client, error),
+  );
+}
+
 /**
  * Sends a request once, without a token. A 401 goes to the caller.
  *
+ * @param onAnswered Called with the answer, also where it comes inside an error.
  * @returns The answer, as `client.send` gave it.
  * @throws {TypeError} When `client.send` returns `undefined`.
  */
 export function sendBare<Request extends PolicyRequest, Answer>(
   request: Request,
   client: ClientSeam<Request, Answer>,
+  onAnswered?: (answer: Answer) => void,
 ): Promise<Answer> {
-  const sent = sendOnce(request, client, undefined, undefined);
+  const sent = sendOnce(request, client, undefined);
   if (sent === undefined) {
-    const error = "client.send() returned undefined for a call without a token: it must send the request";
+    const error = "client.send() returned undefined for a call without headers: it must send the request";
     return rejectWith(request, client, new TypeError(error));
   }
   // `Promise.resolve`, for a client whose `send` returns a promise of another kind.
   return Promise.resolve(sent).then(
     (answer) => {
+      onAnswered?.(answer);
       client.finish?.(request, answer);
       return answer;
     },
-    (error: unknown) => rejectWith(request, client, error),
+    (error: unknown) => {
+      const answer = onAnswered && client.answerOf?.(error);
+      if (answer !== undefined) onAnswered?.(answer);
+      return rejectWith(request, client, error);
+    },
   );
+}
+
+/** Sends a request without a token, and reports why. A 401 to it is reported too: it may be a mistake. */
+export function sendSkipped<Request extends PolicyRequest, Answer>(
+  half: PolicyHalf,
+  reason: SkipReason,
+  request: Request,
+  client: ClientSeam<Request, Answer>,
+): Promise<Answer> {
+  const { url } = request;
+  half.skipped(reason, url);
+  return sendBare(request, client, (answer) => {
+    if (client.status(answer) === 401) half.rejectedBare(reason, url);
+  });
 }
 
 function sendOutsideOrigins<Request extends PolicyRequest, Answer>(
@@ -98,17 +142,8 @@ function sendOutsideOrigins<Request extends PolicyRequest, Answer>(
   request: Request,
   client: ClientSeam<Request, Answer>,
 ): Promise<Answer> {
-  half.skipped(isRelative(request.url) ? "relative-url" : "origin-not-allowed", request.url);
-  return sendBare(request, client);
-}
-
-function sendWithOwnAuthorization<Request extends PolicyRequest, Answer>(
-  half: PolicyHalf,
-  request: Request,
-  client: ClientSeam<Request, Answer>,
-): Promise<Answer> {
-  half.skipped("authorization-set", request.url);
-  return sendBare(request, client);
+  const reason = isRelative(request.url) ? "relative-url" : "origin-not-allowed";
+  return sendSkipped(half, reason, request, client);
 }
 
 /** Sends a request with a token for the first time. A warm request costs one send and one look at the status. */
@@ -123,9 +158,9 @@ function sendFirst<Request extends PolicyRequest, Answer>(
     if (rules.originsFromToken && !rules.allows(request.url, token)) return sendOutsideOrigins(half, request, client);
     const { prove } = rules;
     const dpopSends = prove === undefined ? undefined : new DpopSends(prove, request, client);
-    const headers = rules.headers === undefined ? undefined : addedHeaders(rules.headers(token));
-    const sent = dpopSends === undefined ? sendOnce(request, client, token, headers) : dpopSends.send(token, headers);
-    if (sent === undefined) return sendWithOwnAuthorization(half, request, client);
+    const headers = headersFor(token, rules);
+    const sent = dpopSends === undefined ? sendOnce(request, client, headers) : dpopSends.send(token, headers);
+    if (sent === undefined) return sendSkipped(half, "authorization-set", request, client);
     return sent.then(
       (answer) => {
         try {
@@ -158,10 +193,34 @@ function sendFirst<Request extends PolicyRequest, Answer>(
   }
 }
 
-/** @throws {TypeError} When what a grant wants to add is a promise, of which a client would make no header at all. */
-function addedHeaders(headers: ExtraHeaders | null | undefined): ExtraHeaders | undefined {
-  assertNoPromise('The function "headers" of the grant', headers);
-  return headers ?? undefined;
+/** The headers of a send with a token. */
+function headersFor(token: AccessToken, { headers }: RequestRules): TokenHeaders {
+  return headers === undefined ? { authorization: token.header } : withGrantHeaders(token, headers(token));
+}
+
+/** What a header may hold (RFC 9110 section 5.5): visible characters, spaces and tabs. */
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/**
+ * Adds the headers of a grant to that of the token, and puts its `authorization`, in any case, in its place; `null` there
+ * says that the token is carried in another way.
+ *
+ * @throws {TypeError} When what the grant wants to add is no object, or not safe in a header. The values are not printed:
+ *   they may be tokens.
+ */
+function withGrantHeaders(token: AccessToken, added: GrantHeaders | null | undefined): TokenHeaders {
+  assertNoPromise('The function "headers" of the grant', added);
+  const headers: Record<string, string> = { authorization: token.header };
+  for (const [name, value] of Object.entries(added ?? {}) as [string, unknown][]) {
+    const key = name.toLowerCase() === "authorization" ? "authorization" : name;
+    if (value === null && key === "authorization") delete headers["authorization"];
+    if (value === undefined || value === null) continue;
+    if (typeof value !== "string" || !HEADER_VALUE.test(value)) {
+      throw new TypeError(`The function "headers" of the grant must return header values; "${name}" is not one`);
+    }
+    headers[key] = value;
+  }
+  return headers;
 }
 
 /** Whether an answer with this status may be a rejection. Other answers are not looked at. */
@@ -219,7 +278,16 @@ class PossibleRejection<Request extends PolicyRequest, Answer> {
       // The rejection is reported even if the request cannot be sent again (Q6).
       renewal = this.#reportRejection(renewal, token);
       if (renewal === undefined || !mayResend(this.#request, this.#client)) return outcome;
-      const renewed = await this.#renew(renewal, outcome.answer);
+      const rejected = { status: this.#client.status(outcome.answer), url: printableUrl(this.#request.url) };
+      // Freed before the mint, which may need the connection (Q7).
+      outcome = { ...outcome, answer: await freeConnection(this.#request, this.#client, outcome.answer) };
+      let renewed: RenewedToken;
+      try {
+        renewed = await renewal.next({ signal: signalOf(this.#request), rejected });
+      } catch (error) {
+        if (!this.#givesAnswer(error)) throw error;
+        return outcome;
+      }
       isNew = renewed.token !== token;
       token = renewed.token;
       isFinal = renewed.final;
@@ -257,11 +325,14 @@ class PossibleRejection<Request extends PolicyRequest, Answer> {
     return renewal.again(token) ? renewal : undefined;
   }
 
-  /** Gets another token, after the answer is freed: the mint may need its connection (Q7). */
-  async #renew(renewal: Renewal, answer: Answer): Promise<{ token: AccessToken; final: boolean }> {
-    const rejected = { status: this.#client.status(answer), url: printableUrl(this.#request.url) };
-    await freeConnection(this.#request, this.#client, answer);
-    return renewal.next({ signal: signalOf(this.#request), rejected });
+  /**
+   * Whether the caller gets the answer when no other token can be had (Q8): by default when the session is over or nobody is
+   * signed in. The API's own 401 is then what the caller would get without this package.
+   */
+  #givesAnswer(error: unknown): boolean {
+    if (!isRemintError(error)) return false;
+    const { failedRenewal } = this.#client;
+    return failedRenewal === undefined ? error.terminal : failedRenewal === "response";
   }
 
   async #resend(token: AccessToken): Promise<Outcome<Answer>> {
@@ -272,8 +343,8 @@ class PossibleRejection<Request extends PolicyRequest, Answer> {
       const hint = `the origins of the renewed token do not include ${printableUrl(url)}`;
       throw new RemintError("ERR_ORIGIN", message, { hint });
     }
-    const headers = rules.headers === undefined ? undefined : addedHeaders(rules.headers(token));
-    const sent = this.#dpopSends?.send(token, headers) ?? sendOnce(this.#request, this.#client, token, headers);
+    const headers = headersFor(token, rules);
+    const sent = this.#dpopSends?.send(token, headers) ?? sendOnce(this.#request, this.#client, headers);
     // Not `undefined`: the caller set no `Authorization` header, else the first send would have carried no token.
     return outcomeOf(sent!, this.#client);
   }

@@ -12,7 +12,7 @@
  */
 import { jsonObject } from "../base/bytes.ts";
 import { assertFunction, assertOptions, duration, optionError, stringOf } from "../base/options.ts";
-import { endpointUrl, isLoopback, withoutTrailingSlashes } from "../base/url.ts";
+import { endpointName, endpointUrl, isLoopback, originUrl, withoutTrailingSlashes } from "../base/url.ts";
 import { grantOf } from "../core/grant.ts";
 import { retrying } from "../grants/retry.ts";
 import { postToken, tokenFromAnswer } from "../oauth/answer.ts";
@@ -74,7 +74,15 @@ const ROLE = { name: "token endpoint", option: "apiServer" } as const;
  * ```
  */
 export function chalkGrant(options: ChalkGrantOptions = {}): Grant {
-  assertOptions("chalkGrant", options);
+  assertOptions("chalkGrant", options, [
+    "clientId",
+    "clientSecret",
+    "apiServer",
+    "environment",
+    "defaultTtl",
+    "fetch",
+    "allowHttp",
+  ]);
   const { fetch, allowHttp = false } = options;
   const clientId = setting("clientId", "CHALK_CLIENT_ID", options.clientId);
   const secret = clientSecret(options.clientSecret);
@@ -83,10 +91,12 @@ export function chalkGrant(options: ChalkGrantOptions = {}): Grant {
   if (environment !== undefined) setting("environment", "CHALK_ACTIVE_ENVIRONMENT", environment);
   assertFunction("fetch", fetch);
   const endpoint = apiServer + TOKEN_PATH;
+  const endpoints = [endpointName(new URL(endpoint))];
   return grantOf({
     key: JSON.stringify(["chalk", endpoint, clientId]),
     // Every token is for all environments of the client.
     server: { endpoint, client: clientId, target: "" },
+    endpoints: () => endpoints,
     origins: (token) => tokenOrigins(chalkToken(token), apiServer, allowHttp),
     defaultTtl: duration("defaultTtl", options.defaultTtl, AN_HOUR),
     headers(token) {
@@ -215,7 +225,8 @@ function tokenOrigins(token: ChalkToken, apiServer: string, allowHttp: boolean):
   return urls.flatMap((url) => {
     try {
       // A gRPC engine may be a bare host and port.
-      const { origin, protocol, hostname } = new URL(url?.includes("://") === false ? `https://${url}` : url!);
+      const value = url?.includes("://") === false ? `https://${url}` : url;
+      const { origin, protocol, hostname } = originUrl({ value, index: 0, mayHavePath: true, unset: "" });
       const isSafe = protocol === "https:" || (protocol === "http:" && (allowHttp || isLoopback(hostname)));
       return isSafe ? [origin] : [];
     } catch {

@@ -100,6 +100,21 @@ export interface SalesforceTokenExchangeGrantOptions extends SalesforceOptionalS
   readonly tokenHandler?: string | undefined;
 }
 
+/** The names of {@link SalesforceOptions}. */
+const ORG_OPTIONS = [
+  "loginUrl",
+  "instanceUrl",
+  "clientId",
+  "scope",
+  "defaultTtl",
+  "key",
+  "headers",
+  "fetch",
+  "allowHttp",
+] as const;
+/** The names that {@link SalesforceSecretOptions} has beyond that. */
+const SECRET_OPTIONS = ["clientSecret", "clientAuthentication"] as const;
+
 const KEY_NAMES = { key: "privateKey", kid: "privateKey" } as const;
 const SHARED_LOGIN_HOSTS = ["login.salesforce.com", "test.salesforce.com"];
 
@@ -121,7 +136,8 @@ const SHARED_LOGIN_HOSTS = ["login.salesforce.com", "test.salesforce.com"];
  * ```
  */
 export function salesforceClientCredentialsGrant(options: SalesforceSecretOptions): Grant {
-  const org = orgOf("salesforceClientCredentialsGrant", options);
+  assertOptions("salesforceClientCredentialsGrant", options, [...ORG_OPTIONS, ...SECRET_OPTIONS]);
+  const org = orgOf(options);
   const { hostname } = new URL(org.loginUrl);
   if (SHARED_LOGIN_HOSTS.includes(hostname)) {
     throw new TypeError(
@@ -140,7 +156,8 @@ export function salesforceClientCredentialsGrant(options: SalesforceSecretOption
  * @see [RFC 7523 section 2.1](https://www.rfc-editor.org/rfc/rfc7523.html#section-2.1)
  */
 export function salesforceJwtBearerGrant(options: SalesforceJwtBearerGrantOptions): Grant {
-  const org = orgOf("salesforceJwtBearerGrant", options);
+  assertOptions("salesforceJwtBearerGrant", options, [...ORG_OPTIONS, "username", "privateKey", "audience"]);
+  const org = orgOf(options);
   const { clientId, username, privateKey, audience = org.loginUrl } = options;
   assertString("clientId", clientId);
   assertString("username", username);
@@ -156,7 +173,13 @@ export function salesforceJwtBearerGrant(options: SalesforceJwtBearerGrantOption
  * @see [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749.html#section-6)
  */
 export function salesforceRefreshTokenGrant(options: SalesforceRefreshTokenGrantOptions): Grant {
-  const org = orgOf("salesforceRefreshTokenGrant", options);
+  assertOptions("salesforceRefreshTokenGrant", options, [
+    ...ORG_OPTIONS,
+    ...SECRET_OPTIONS,
+    "refreshToken",
+    "onRotate",
+  ]);
+  const org = orgOf(options);
   const { refreshToken, onRotate } = options;
   return forOrg(org, refreshTokenGrant({ ...publicOptions(org, options), refreshToken, onRotate }));
 }
@@ -168,7 +191,15 @@ export function salesforceRefreshTokenGrant(options: SalesforceRefreshTokenGrant
  * @see [RFC 8693 section 2](https://www.rfc-editor.org/rfc/rfc8693.html#section-2)
  */
 export function salesforceTokenExchangeGrant(options: SalesforceTokenExchangeGrantOptions): Grant {
-  const org = orgOf("salesforceTokenExchangeGrant", options);
+  assertOptions("salesforceTokenExchangeGrant", options, [
+    ...ORG_OPTIONS,
+    ...SECRET_OPTIONS,
+    "subjectToken",
+    "subjectTokenType",
+    "subjectExpiresAt",
+    "tokenHandler",
+  ]);
+  const org = orgOf(options);
   const { subjectToken, subjectTokenType, subjectExpiresAt, tokenHandler } = options;
   if (tokenHandler !== undefined) assertString("tokenHandler", tokenHandler);
   const endpoint = publicOptions(org, options);
@@ -263,8 +294,7 @@ interface Org {
 const HALF_AN_HOUR = 30 * 60_000;
 
 /** @throws {TypeError} When a URL is missing or wrong. */
-function orgOf(where: string, options: OrgOptions): Org {
-  assertOptions(where, options);
+function orgOf(options: OrgOptions): Org {
   const { allowHttp = false } = options;
   const loginUrl = baseUrl(endpointUrl("loginUrl", options.loginUrl, allowHttp));
   const instance = endpointUrl("instanceUrl", options.instanceUrl, allowHttp);

@@ -17,7 +17,8 @@ import type { Answer, ReceivedRequest, Scripted } from "./scripted-server.ts";
  * The API decides whether it accepts a token when it sends the answer: if `holdAnswers` holds requests back while their
  * token is revoked, they get a 401.
  *
- * @throws {TypeError} When `accepts` is neither an auth server nor a function, or `latency` is not a duration.
+ * @throws {TypeError} When `accepts` is neither an auth server nor a function, `latency` is not a duration, or an option is
+ *   unknown.
  * @see [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750.html#section-3)
  * @example
  * ```ts
@@ -30,7 +31,7 @@ import type { Answer, ReceivedRequest, Scripted } from "./scripted-server.ts";
  * ```
  */
 export async function startApi(options: ApiOptions): Promise<Api> {
-  assertOptions("startApi", options);
+  assertOptions("startApi", options, ["accepts", "latency"]);
   return new LoopbackApi(options).listen();
 }
 

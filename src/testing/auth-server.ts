@@ -31,7 +31,7 @@ import type { Answer, Outcome, ReceivedRequest, Scripted } from "./scripted-serv
  * An access token is live until it is revoked or its sign-in ends, whatever `expires_in` says, so no test has to wait
  * for a token to expire. A scripted answer whose body is an object with an `access_token` issues that token.
  *
- * @throws {TypeError} When an option is of the wrong kind, or `clientSecret` is given without `clientId`.
+ * @throws {TypeError} When an option is unknown or of the wrong kind, or `clientSecret` is given without `clientId`.
  * @see [RFC 6749 section 4.4](https://www.rfc-editor.org/rfc/rfc6749.html#section-4.4)
  * @see [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749.html#section-6)
  * @example
@@ -44,7 +44,16 @@ import type { Answer, Outcome, ReceivedRequest, Scripted } from "./scripted-serv
  * ```
  */
 export async function startAuthServer(options: AuthServerOptions = {}): Promise<AuthServer> {
-  assertOptions("startAuthServer", options);
+  assertOptions("startAuthServer", options, [
+    "clientId",
+    "clientSecret",
+    "expiresIn",
+    "latency",
+    "rotation",
+    "gracePeriod",
+    "user",
+    "clock",
+  ]);
   return new LoopbackAuthServer(options).listen();
 }
 
@@ -112,7 +121,7 @@ export interface AuthServer extends Scripted<TokenRequest>, AsyncDisposable {
    * Signs a user in without a browser, and returns what a token endpoint answers to it.
    *
    * @param subject The user. @defaultValue the option `user`
-   * @throws {TypeError} When the subject or an option is of the wrong kind.
+   * @throws {TypeError} When the subject is of the wrong kind, or an option is unknown or of the wrong kind.
    */
   signIn(subject?: string, options?: SignInOptions): SignInAnswer;
   /** Ends all sign-ins, or those of one user: their refresh tokens are refused, their access tokens are not live. */
@@ -208,7 +217,7 @@ class LoopbackAuthServer extends ScriptedServer<TokenRequest> implements AuthSer
 
   signIn(subject: string = this.user ?? "user", options: SignInOptions = {}): SignInAnswer {
     assertString("subject", subject);
-    assertOptions("signIn", options);
+    assertOptions("signIn", options, ["scope", "resource", "audience", "clientId"]);
     const { scope, clientId = this.#clientId } = options;
     if (scope !== undefined) assertString("scope", scope);
     if (clientId !== undefined) assertString("clientId", clientId);

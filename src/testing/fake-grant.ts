@@ -5,8 +5,8 @@
  *
  * @module
  */
-import { assertOptions, count, optionError } from "../base/options.ts";
-import { grantOf } from "../core/grant.ts";
+import { assertObject, assertOptions, count, optionError } from "../base/options.ts";
+import { GRANT_TRAITS, grantOf } from "../core/grant.ts";
 import { retrying } from "../grants/retry.ts";
 import { Holds } from "./hold.ts";
 import type { Grant, GrantDefinition, GrantTraits, MintContext, RevokeContext, SaveContext } from "../core/grant.ts";
@@ -17,7 +17,7 @@ import type { Hold, HoldOptions } from "./hold.ts";
  * Creates a grant without a server: the first mint returns the access token `fake-1`, the second `fake-2`, and so on. A
  * failed mint uses up its number.
  *
- * @throws {TypeError} When `expiresIn` is neither a number nor `null`, or `response` is not an object.
+ * @throws {TypeError} When `expiresIn` is neither a number nor `null`, `response` is not an object, or an option is unknown.
  * @example
  * ```ts
  * const grant = fakeGrant();
@@ -26,10 +26,10 @@ import type { Hold, HoldOptions } from "./hold.ts";
  * ```
  */
 export function fakeGrant(options: FakeGrantOptions = {}): FakeGrant {
-  assertOptions("fakeGrant", options);
+  assertOptions("fakeGrant", options, ["expiresIn", "response", "state", "onState", "revoke", ...GRANT_TRAITS]);
   const { expiresIn = 3600, response = {}, state, onState, revoke, ...members } = options;
   if (expiresIn !== null && typeof expiresIn !== "number") throw optionError("expiresIn", expiresIn, "seconds or null");
-  assertOptions("response", response);
+  assertObject("response", response);
   const usual = { token_type: "Bearer", ...(expiresIn === null ? {} : { expires_in: expiresIn }), ...response };
   const isStateful = state !== undefined || onState !== undefined;
   const contexts: MintContext[] = [];
@@ -135,6 +135,8 @@ export interface FakeGrant extends Grant {
    *
    * The result of a mint is decided when it begins. If the signal of a waiting mint is aborted, the mint rejects with
    * `signal.reason`, unless `ignoreSignal` is set.
+   *
+   * @throws {TypeError} When an option is unknown.
    */
   hold(options?: HoldOptions): Hold;
 }

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { assertOptions, assertString, count, optionError } from "../base/options.ts";
+import { assertObject, assertString, count, optionError } from "../base/options.ts";
 import { Holds } from "./hold.ts";
 import type { Hold } from "./hold.ts";
 
@@ -27,7 +27,7 @@ import type { Hold } from "./hold.ts";
  * ```
  */
 export function fakeSessions(saved: Readonly<Record<string, string>> = {}): FakeSessions {
-  assertOptions("fakeSessions", saved);
+  assertObject("saved", saved);
   for (const [id, refreshToken] of Object.entries(saved)) assertString(id, refreshToken);
   return new SessionTable(saved);
 }

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { assertOptions } from "../base/options.ts";
 
 /** A point at which callers wait until a test lets them continue. */
 export interface Hold {
@@ -85,6 +86,7 @@ export class Holds {
 
   /** Begins a hold: every later {@link Holds.pass} waits until it is released. */
   begin(options: HoldOptions = {}): Hold {
+    assertOptions("hold", options, ["ignoreSignal"]);
     const barrier = new Barrier(options, (lifted) => {
       const index = this.#inForce.indexOf(lifted);
       if (index !== -1) this.#inForce.splice(index, 1);

@@ -10,7 +10,7 @@ import type { Clock, Timer } from "../base/clock.ts";
 /**
  * Creates a clock for `createTokenCache({ clock })` that moves only when the test moves it.
  *
- * @throws {TypeError} When `now` is not a finite number.
+ * @throws {TypeError} When `now` is not a finite number, or an option is unknown.
  * @example
  * ```ts
  * const clock = manualClock();
@@ -20,7 +20,7 @@ import type { Clock, Timer } from "../base/clock.ts";
  * ```
  */
 export function manualClock(options: ManualClockOptions = {}): ManualClock {
-  assertOptions("manualClock", options);
+  assertOptions("manualClock", options, ["now"]);
   const { now = DEFAULT_NOW } = options;
   if (!Number.isFinite(now)) throw optionError("now", now, "a finite number of epoch milliseconds");
   return new SteppedClock(now);

@@ -27,13 +27,21 @@ export interface Scripted<Request> {
   /**
    * Queues answers for the next requests, one for each request. They are used before the answer of `respondAlways`. An
    * answer with a `path` stays in the queue until a request for that path arrives.
+   *
+   * @throws {TypeError} When an answer has a member that {@link Answer} does not have.
    */
   respond(...answers: readonly Script<Request>[]): void;
-  /** Sets the answer to every request for which no answer is queued; `undefined` restores the normal answer. */
+  /**
+   * Sets the answer to every request for which no answer is queued; `undefined` restores the normal answer.
+   *
+   * @throws {TypeError} When the answer has a member that {@link Answer} does not have.
+   */
   respondAlways(answer: Script<Request> | undefined): void;
   /**
    * Holds back the answers to requests that arrive from now on, until the returned function is called. The content of
    * an answer is decided then, unless the hold has `processFirst`.
+   *
+   * @throws {TypeError} When an option is wrong.
    */
   holdAnswers(options?: HoldAnswersOptions): () => void;
   /**
@@ -160,6 +168,23 @@ export interface Outcome {
 /** Tells what became of an answer: its status, or `undefined` if it is lost. Only the first call counts. */
 type Settle = (status: number | undefined) => void;
 
+/** @throws {TypeError} When a scripted answer has a member that means nothing. What a function returns is not checked. */
+function assertScript<Request>(where: string, script: Script<Request>): void {
+  if (typeof script === "function") return;
+  assertOptions(where, script, [
+    "status",
+    "headers",
+    "body",
+    "delay",
+    "processFirst",
+    "change",
+    "lost",
+    "hang",
+    "reset",
+    "path",
+  ]);
+}
+
 /** Some requests wait although their client has left. */
 const NEVER = new AbortController().signal;
 
@@ -212,15 +237,17 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
   }
 
   respond(...answers: readonly Script<Request>[]): void {
+    for (const answer of answers) assertScript("respond", answer);
     this.#queue.push(...answers);
   }
 
   respondAlways(answer: Script<Request> | undefined): void {
+    if (answer !== undefined) assertScript("respondAlways", answer);
     this.#standingAnswer = answer;
   }
 
   holdAnswers(options: HoldAnswersOptions = {}): () => void {
-    assertOptions("holdAnswers", options);
+    assertOptions("holdAnswers", options, ["processFirst"]);
     return (flag("processFirst", options.processFirst) ? this.#lateHolds : this.#holds).shut();
   }
 

@@ -103,8 +103,8 @@ export class World {
 
   /** Notes the origins of a cache. */
   #list(origins: NonNullable<TokenCacheOptions["origins"]>): NonNullable<TokenCacheOptions["origins"]> {
-    const note = (listed: string | readonly string[] | undefined): void => {
-      for (const each of [listed ?? []].flat()) this.#listed.add(each);
+    const note = (listed: string | readonly (string | URL)[] | undefined): void => {
+      for (const each of [listed ?? []].flat()) this.#listed.add(String(each));
     };
     if (typeof origins !== "function") note(origins);
     else {

@@ -28,7 +28,7 @@ describe("AccessToken", () => {
     expect(() => record({ token_type })).toThrow(expect.objectContaining({ code: "ERR_TOKEN_RESPONSE" }));
   });
 
-  test("S5: a token prints as [redacted] in every form", () => {
+  test("S5: a token prints as [redacted], and as text it says how it is attached", () => {
     const token = record({ refresh_token: "s3cret-refresh" });
     const printed = [
       // oxlint-disable-next-line typescript/no-base-to-string -- the test shows that it is safe
@@ -42,7 +42,7 @@ describe("AccessToken", () => {
       inspect(new Map([[token, token]]), { showHidden: true }),
     ];
     for (const text of printed) expect(text).not.toContain("s3cret");
-    expect(printed[0]).toBe("[redacted]");
+    expect(printed[0]).toBe("[AccessToken: use .header]");
     expect(printed[1]).toBe('"[redacted]"');
     expect(Object.keys(token)).toEqual([]);
   });

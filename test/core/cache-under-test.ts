@@ -55,7 +55,8 @@ export function cacheUnderTest(options: CacheUnderTestOptions = {}): CacheUnderT
  */
 export function fakeServerGrant(server: Partial<TokenServer> = {}, options: FakeGrantOptions = {}): FakeGrant {
   const asked = { endpoint: "https://auth.example/token", client: "shop", target: "orders", ...server };
-  return fakeGrant({ ...options, server: asked } as FakeGrantOptions);
+  // No option of the fake: only the library's own grants have a server.
+  return Object.assign(fakeGrant(options), { server: asked });
 }
 
 /** Creates a cache whose token fake-1 was minted this many milliseconds ago. */

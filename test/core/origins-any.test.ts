@@ -27,6 +27,11 @@ describe('Q2: origins: "any"', () => {
     "x",
     "",
     "https://",
+    "https://xn--.example/",
+    "https://a.xn--/",
+    "https://1.2.3.4.5/",
+    "https://a.example:99999/",
+    "https://a..b:x/",
     "ftp://a.example/",
     "file:///etc/passwd",
   ])("Q2: %j is not allowed", (url) => {
@@ -130,4 +135,24 @@ describe("Q2: relative URLs", () => {
       expect(allows("/api/x", ["https://app.example"])).toBe(false);
     },
   );
+
+  test('Q2: outside browsers "self" allows what leads to the server itself whatever its address is, and nothing else', () => {
+    const relative = ["/a", "a/b", "./a", "?a", "#a", "", "/ä", "/a\\b", " /a", "/.//a", "/\ta"];
+    expect(relative.filter((url) => !allows(url, ["self"]))).toEqual([]);
+    const absolute = [
+      "ftp:/a",
+      "ftp:a",
+      "ftp://self.invalid/a",
+      "//self.invalid/a",
+      "https:a",
+      "http:/a",
+      "/\t/evil.example",
+      "\t//evil.example",
+      "data:,a",
+      "blob:https://a.example/b",
+      "javascript:a",
+      "file:a",
+    ];
+    expect(absolute.filter((url) => allows(url, ["self"]))).toEqual([]);
+  });
 });

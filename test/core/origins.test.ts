@@ -37,6 +37,8 @@ describe("Q2: a list of origins", () => {
     "https://api.example:443@evil.example/",
     "https://api.example%2eevil.example/",
     "https://evil.example/https://api.example/",
+    "https://evl.example/?https://api.example/",
+    "blob:https://api.example/0b7f",
     "https://evil.example?https://api.example/",
     "https://evil.example\\@api.example/x",
     "https://api.example:8443/",

@@ -9,7 +9,7 @@ import type { $Fetch, FetchResponse } from "ofetch";
 import type { RejectionRule, RequestOverride, TokenCache } from "remint";
 import { createAuthInterceptor } from "remint/axios";
 import { type AuthFetchOptions, createAuthFetch } from "remint/fetch";
-import { createAuthOfetch, type OfetchLike } from "remint/ofetch";
+import { createAuthOfetch } from "remint/ofetch";
 import type { OneConnection } from "../adapters/one-connection.ts";
 import { hexOf } from "./describe.ts";
 
@@ -129,7 +129,7 @@ export function fetchClient<Name extends string>(name: Name, kind: FetchKind = g
   };
 }
 
-export function ofetchClient<Name extends string>(name: Name, ofetch: OfetchLike): TestClient<Name> {
+export function ofetchClient<Name extends string>(name: Name, ofetch: $Fetch): TestClient<Name> {
   const open = (source: Source | undefined, setup: Setup = {}): Opened => {
     const defaults = { ...setup.defaults };
     if (source === undefined) return { ofetch: ofetch.create(defaults) };

@@ -1,6 +1,6 @@
 /** The rows of the matrix: clients in all their versions. Runs everywhere: no `node:` imports. */
 import type { AxiosStatic } from "axios";
-import type { OfetchLike } from "remint/ofetch";
+import type { $Fetch } from "ofetch";
 import { axiosClient, type FetchKind, fetchClient, globalKind, ofetchClient, type TestClient } from "./clients.ts";
 
 export interface Row {
@@ -31,7 +31,7 @@ function fetchRow(
 
 function ofetchRow(version: string, load: () => Promise<{ ofetch: unknown }>): Row {
   const name = `ofetch ${version}`;
-  return { name, load: async () => ofetchClient(name, (await load()).ofetch as OfetchLike) };
+  return { name, load: async () => ofetchClient(name, (await load()).ofetch as $Fetch) };
 }
 
 function axiosRows(version: string, load: () => Promise<{ default: unknown }>): Row[] {

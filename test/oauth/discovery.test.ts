@@ -2,6 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { definitionOf } from "../../src/core/grant.ts";
 import { clientCredentialsGrant } from "../../src/grants/client-credentials.ts";
+import { createTokenCache, refreshTokenGrant } from "../../src/index.ts";
 import { tlsClientAuth } from "../../src/oauth/client-authentication.ts";
 import { context, json, startTokenServer } from "../grants/token-server.ts";
 import { mintOnce } from "../grants/one-mint.ts";
@@ -210,6 +211,51 @@ describe("refused metadata", () => {
       "no token is available: the authorization server's answer cannot be used",
     );
     expect((error as RemintError).hint).toMatch(hint);
+  });
+
+  it.each(["http://localhost:8080/token", "http://127.0.0.1/token", "http://[::1]/token", "http://a.localhost/token"])(
+    "S1: an https issuer that names %s, where another program may listen: nothing is sent there",
+    async (endpoint) => {
+      const fetch = vi.fn(async (url: string) =>
+        Response.json(
+          url.includes("well-known") ? { issuer: "https://auth.example", token_endpoint: endpoint } : token,
+        ),
+      );
+      const minted = mintOnce(grantOf("https://auth.example", { fetch }));
+      await expect(minted).rejects.toMatchObject({
+        code: "ERR_TOKEN_RESPONSE",
+        retryable: false,
+        hint: expect.stringContaining('"token_endpoint" must be an https URL, as the issuer is') as unknown,
+      });
+      expect(fetch.mock.calls.map(([url]) => url)).toEqual([`https://auth.example${OPENID}`]);
+      await mintOnce(grantOf("https://auth.example", { fetch, allowHttp: true }));
+      expect(fetch.mock.calls.at(-1)?.[0]).toBe(endpoint);
+    },
+  );
+
+  it.each(["https://localhost", "http://127.0.0.1:8080"])(
+    "S1: the issuer %s is on this machine, and so may its token endpoint be over plain http",
+    async (issuer) => {
+      const fetch = vi.fn(async (url: string) =>
+        Response.json(url.includes("well-known") ? { issuer, token_endpoint: "http://localhost:9090/token" } : token),
+      );
+      await mintOnce(grantOf(issuer, { fetch }));
+      expect(fetch.mock.calls.at(-1)?.[0]).toBe("http://localhost:9090/token");
+    },
+  );
+
+  it("S1: an https issuer that names a revocation endpoint over http on this machine: tokens are not sent there", async () => {
+    const server = { issuer: "https://auth.example", token_endpoint: "https://auth.example/token" };
+    const fetch = vi.fn(async (url: string) =>
+      Response.json(url.includes("well-known") ? { ...server, revocation_endpoint: "http://localhost:1/r" } : token),
+    );
+    const cache = createTokenCache({
+      grant: refreshTokenGrant({ issuer: "https://auth.example", ...client, refreshToken: "rt", fetch }),
+      origins: ["https://api.example"],
+    });
+    await cache.get();
+    await expect(cache.signOut()).rejects.toMatchObject({ code: "ERR_TOKEN_RESPONSE" });
+    expect(fetch.mock.calls.map(([url]) => new URL(url).host)).not.toContain("localhost:1");
   });
 
   it("S1: allowHttp: discovered plain http endpoints are accepted too", async () => {

@@ -6,7 +6,7 @@ import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, rejectionOf } from "../core/cache-under-test.ts";
 import { client, ok, acceptOnly, ORDERS } from "./hand-made-client.ts";
 import type { Proof, Prove } from "../../src/core/types.ts";
-import type { ClientSeam } from "../../src/policy/request-policy.ts";
+import type { ClientSeam } from "../../src/policy/client-seam.ts";
 import type { CacheUnderTest } from "../core/cache-under-test.ts";
 import type { Answer, Call } from "./hand-made-client.ts";
 

@@ -1,6 +1,5 @@
 /** A client of the request policy that is made by hand and talks to a function instead of a server. */
-import type { AccessToken } from "../../src/index.ts";
-import type { ClientSeam, ExtraHeaders } from "../../src/policy/request-policy.ts";
+import type { ClientSeam, TokenHeaders } from "../../src/policy/client-seam.ts";
 import { cacheUnderTest, ORIGIN, type CacheUnderTest } from "../core/cache-under-test.ts";
 
 export interface Call {
@@ -24,19 +23,23 @@ export type Server = (token: string | undefined, send: number) => Answer | Promi
 export interface Client {
   readonly seam: ClientSeam<Call, Answer>;
   readonly log: string[];
-  readonly sent: (AccessToken | undefined)[];
-  readonly extra: (ExtraHeaders | undefined)[];
+  /** The tokens of the sends. */
+  readonly sent: (string | undefined)[];
+  /** The headers of the sends beside `authorization`. */
+  readonly extra: (TokenHeaders | undefined)[];
 }
 
 export function client(server: Server, more: Partial<ClientSeam<Call, Answer>> = {}): Client {
   const log: string[] = [];
-  const sent: (AccessToken | undefined)[] = [];
-  const extra: (ExtraHeaders | undefined)[] = [];
+  const sent: (string | undefined)[] = [];
+  const extra: (TokenHeaders | undefined)[] = [];
   const seam: ClientSeam<Call, Answer> = {
-    async send(_, token, headers) {
-      log.push(`send ${token?.value ?? "bare"}`);
-      extra.push(headers);
-      return server(token?.value, sent.push(token));
+    async send(_, headers) {
+      const { authorization, ...others } = headers ?? {};
+      const token = authorization?.split(" ")[1];
+      log.push(`send ${token ?? "bare"}`);
+      extra.push(Object.keys(others).length === 0 ? undefined : others);
+      return server(token, sent.push(token));
     },
     status: (answer) => answer.status,
     header: (answer, name) => answer.headers?.[name.toLowerCase()] ?? null,

@@ -9,7 +9,7 @@ import { fakeGrant, type FakeGrantOptions } from "../../src/testing/index.ts";
 import { cacheUnderTest, rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import { acceptOnly, client, ok, ORDERS, thenable, unauthorized, warmCache } from "./hand-made-client.ts";
 import type { Proof, Prove } from "../../src/core/types.ts";
-import type { ClientSeam } from "../../src/policy/request-policy.ts";
+import type { ClientSeam } from "../../src/policy/client-seam.ts";
 import type { CacheUnderTest, CacheUnderTestOptions } from "../core/cache-under-test.ts";
 import type { Answer, Call, Server } from "./hand-made-client.ts";
 
@@ -144,7 +144,7 @@ describe("C12: what throws synchronously is a rejection", () => {
   test("without a token: a `send` that throws, or that returns undefined", async () => {
     const wrong: [send: () => undefined, message: string][] = [
       [throwing, "mine"],
-      [() => undefined, "client.send() returned undefined for a call without a token: it must send the request"],
+      [() => undefined, "client.send() returned undefined for a call without headers: it must send the request"],
     ];
     for (const [send, message] of wrong) {
       const { seam, log } = client(() => ok, { send });
@@ -277,7 +277,7 @@ describe("functions of the user's that never settle", () => {
     const { cache } = await warmCache({ grant: fakeGrant(options) });
     const { seam, log } = client(() => unauthorized, {
       ...more,
-      errorFor: (_call, { code }) => new Error(`of the client: ${code}`),
+      errorFor: (_call, error) => new Error(`of the client: ${isRemintError(error) && error.code}`),
     });
     const got = watch(withToken(cache, { url: ORDERS }, seam));
     await settle();

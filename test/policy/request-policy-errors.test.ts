@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { policyHalf } from "../../src/core/types.ts";
 import { RemintError, type AccessToken, type TokenCache } from "../../src/index.ts";
-import { sendBare, withToken, type ClientSeam } from "../../src/policy/request-policy.ts";
+import { sendBare, withToken } from "../../src/policy/request-policy.ts";
+import type { ClientSeam } from "../../src/policy/client-seam.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest, rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import {

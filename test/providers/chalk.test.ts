@@ -308,7 +308,7 @@ describe("requests", () => {
 
   test("Q2, S1: to an engine with a broken or plain http address get no token; to the other engines they do", async () => {
     answerWith({
-      engines: { a: "http://plain.example", b: "::", c: "ftp://x.example", d: "https://good.example" },
+      engines: { a: "http://plain.example", b: "::", c: "ftp://x.example", d: "https://good.example", e: "https://*" },
       grpc_engines: {},
     });
     const cache = cacheOf();

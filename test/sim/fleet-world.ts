@@ -10,7 +10,7 @@ import { manualClock } from "../../src/testing/index.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { Store } from "../../src/fleet/index.ts";
 import type { TokenCache } from "../../src/index.ts";
-import type { ClientSeam, PolicyRequest } from "../../src/policy/request-policy.ts";
+import type { ClientSeam, PolicyRequest } from "../../src/policy/client-seam.ts";
 import type { ManualClock } from "../../src/testing/index.ts";
 
 const URL = "https://api.example/orders";
@@ -289,7 +289,7 @@ async function revokeOnceMore(
 
 function clientOf(servers: Servers): ClientSeam<PolicyRequest, number> {
   return {
-    send: async (_, token) => servers.status(token?.value),
+    send: async (_, headers) => servers.status(headers?.["authorization"]?.split(" ")[1]),
     status: (answer) => answer,
     header: () => null,
     canResend: () => true,

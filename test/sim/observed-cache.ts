@@ -90,6 +90,10 @@ export class ObservedCache implements TokenCache {
     return policyHalf(this.#cache).onTrial;
   }
 
+  rejectedBare(...call: Parameters<PolicyHalf["rejectedBare"]>): void {
+    policyHalf(this.#cache).rejectedBare(...call);
+  }
+
   peek(): AccessToken | undefined {
     return this.#cache.peek();
   }

@@ -13,7 +13,7 @@ import type { Clock } from "../../src/base/clock.ts";
 import type { MintContext } from "../../src/core/grant.ts";
 import type { Store } from "../../src/fleet/index.ts";
 import type { AccessToken, RemintEvent, TokenCache } from "../../src/index.ts";
-import type { ClientSeam, PolicyRequest } from "../../src/policy/request-policy.ts";
+import type { ClientSeam, PolicyRequest } from "../../src/policy/client-seam.ts";
 
 const ORIGIN = "https://api.example";
 const OTHER = { resource: "https://billing.example" } as const;
@@ -424,12 +424,13 @@ class Instance {
   async call(other: boolean): Promise<number | string> {
     const target = other ? "other" : "own";
     const begun = { known: this.#known, over: this.#over };
-    const sends: AccessToken[] = [];
+    const sends: string[] = [];
     const seam: ClientSeam<PolicyRequest, number> = {
-      send: async (_, token) => {
+      send: async (_, headers) => {
+        const token = headers?.["authorization"]?.split(" ")[1];
         if (token !== undefined) this.#judge(token, target, begun, sends);
         await this.#run.sleep(5);
-        const number = Number(token?.value.split("-")[2] ?? 0);
+        const number = Number(token?.split("-")[2] ?? 0);
         return number > this.#run.rejectedUpTo ? 200 : 401;
       },
       status: (answer) => answer,
@@ -452,17 +453,17 @@ class Instance {
   }
 
   #judge(
-    { value }: AccessToken,
+    value: string,
     target: string,
     begun: { readonly known: Family | undefined; readonly over: ReadonlySet<Family> },
-    sends: AccessToken[],
+    sends: string[],
   ): void {
     const run = this.#run;
     const family = run.familyOf(value);
     const before = sends.at(-1);
-    sends.push({ value } as AccessToken);
-    if (before !== undefined && run.familyOf(before.value) !== family)
-      run.violated(`C15: resent with ${value} after ${before.value}`);
+    sends.push(value);
+    if (before !== undefined && run.familyOf(before) !== family)
+      run.violated(`C15: resent with ${value} after ${before}`);
     if (before === undefined && begun.known !== undefined && begun.known !== family) {
       run.violated(`C15: began under f${begun.known.number}, sent with ${value}`);
     }

@@ -1,7 +1,7 @@
 /** The simulated authorization server and API of the races and storms. */
 import type { MintContext } from "../../src/core/grant.ts";
-import type { AccessToken, TokenResponse } from "../../src/core/types.ts";
-import type { ClientSeam } from "../../src/policy/request-policy.ts";
+import type { TokenResponse } from "../../src/core/types.ts";
+import type { ClientSeam } from "../../src/policy/client-seam.ts";
 
 /** Waits: for virtual time in the storms, for a step of the scheduler in the races. */
 export type Pause = (label: string, ms: number) => Promise<void>;
@@ -99,11 +99,12 @@ export type Accepts = (token: string | undefined, url: URL) => boolean;
 /** Creates a client of an API that answers 200 or 401. */
 export function simulatedApi(pause: Pause, accepts: Accepts): ClientSeam<SimRequest, SimAnswer> {
   return {
-    async send(request: SimRequest, token: AccessToken | undefined) {
+    async send(request: SimRequest, headers) {
+      const token = headers?.["authorization"]?.split(" ")[1];
       const [there, back] = bothWays(request.latency ?? 10);
-      const send = `${request.name}, send ${request.sends.push(token?.value)} with ${token?.value}`;
+      const send = `${request.name}, send ${request.sends.push(token)} with ${token}`;
       await orAbort(pause(`${send} arrives`, there), request.signal);
-      const status = accepts(token?.value, new URL(request.url)) ? 200 : 401;
+      const status = accepts(token, new URL(request.url)) ? 200 : 401;
       await orAbort(pause(`${send} is answered ${status}`, back), request.signal);
       return { status };
     },

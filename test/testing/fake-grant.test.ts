@@ -168,7 +168,7 @@ describe("fakeGrant", () => {
     // @ts-expect-error a string is no number of seconds
     expect(() => fakeGrant({ expiresIn: "60" })).toThrow(/"expiresIn"/);
     // @ts-expect-error a number is no object of members
-    expect(() => fakeGrant({ response: 1 })).toThrow(/response options/);
+    expect(() => fakeGrant({ response: 1 })).toThrow(/^"response" must be an object, got a number$/);
     expect(() => fakeGrant().fail(new Error("x"), 0)).toThrow(/"times"/);
   });
 });

@@ -77,7 +77,7 @@ describe("fakeSessions", () => {
 
   test("a wrong argument is a TypeError that names it", async () => {
     // @ts-expect-error a string is no object
-    expect(() => fakeSessions("alice")).toThrow(/fakeSessions options/);
+    expect(() => fakeSessions("alice")).toThrow(/^"saved" must be an object, got a string$/);
     expect(() => fakeSessions({ alice: "" })).toThrow(/"alice"/);
     const sessions = fakeSessions();
     await expect(sessions.save("alice", "")).rejects.toThrow(/"refreshToken"/);

@@ -21,6 +21,22 @@ const instance = axios.create({ baseURL: "https://api.example", remint: { retry:
 instance.interceptors.request.use(authInterceptor);
 instance.interceptors.request.use(createAuthInterceptor(tokens, { axios }));
 
+// Mistakes of users of other libraries.
+// @ts-expect-error the interceptor is for requests
+axios.interceptors.response.use(authInterceptor);
+// @ts-expect-error the same, for an instance
+instance.interceptors.response.use(createAuthInterceptor(tokens));
+// @ts-expect-error axios is no source
+createAuthInterceptor(axios);
+// @ts-expect-error nor is an instance
+createAuthInterceptor(instance, tokens);
+// @ts-expect-error several caches are an array
+createAuthInterceptor(tokens, tokens);
+// @ts-expect-error axios is an option
+createAuthInterceptor(tokens, axios);
+// @ts-expect-error the function returns a cache, not a token
+createAuthInterceptor(() => tokens.get());
+
 // The options of one request, wherever axios takes a config.
 void axios.get("/a", { remint: false });
 void axios.get<string>("/a", { remint: tokens }).then(({ data }) => same<typeof data, string>(true));
@@ -40,6 +56,7 @@ instance.interceptors.response.use(({ config }) => {
 // Sources, and the arguments of a function source.
 createAuthInterceptor([tokens, tokens]);
 createAuthInterceptor(() => undefined);
+createAuthInterceptor(() => null);
 createAuthInterceptor(async (config) => {
   known<typeof config>(true);
   same<typeof config.url, string | undefined>(true);
@@ -49,7 +66,15 @@ createAuthInterceptor(async (config) => {
 createAuthInterceptor(fromEnvironment);
 
 // Options, every one of which may be undefined.
-createAuthInterceptor(tokens, { axios: undefined, isRejected: undefined, inspectStatuses: undefined });
+createAuthInterceptor(tokens, {
+  axios: undefined,
+  isRejected: undefined,
+  inspectStatuses: undefined,
+  failedRenewal: undefined,
+});
+createAuthInterceptor(tokens, { failedRenewal: "throw" });
+// @ts-expect-error another word
+createAuthInterceptor(tokens, { failedRenewal: "answer" });
 createAuthInterceptor(tokens, { inspectStatuses: [400], isRejected: ({ status }) => status === 400 || undefined });
 // @ts-expect-error a misspelt option is an error
 createAuthInterceptor(tokens, { retry: false });

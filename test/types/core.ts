@@ -132,6 +132,10 @@ createTokenCache({
     return [String(token.response["instance_url"])];
   },
 });
+createTokenCache({ grant: () => "a", origins: [new URL("https://api.example"), "self"] });
+createTokenCache({ grant: () => "a", origins: () => [new URL("https://api.example")] });
+// @ts-expect-error an entry may be missing in `process.env`
+createTokenCache({ grant: () => "a", origins: [fromEnvironment] });
 // @ts-expect-error the only string is "any"; origins are a list
 createTokenCache({ grant: async () => ({ access_token: "a" }), origins: "https://api.example" });
 

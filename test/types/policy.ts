@@ -1,7 +1,6 @@
 // The types of `remint/policy`, for any other client.
-import { createTokenCache } from "remint";
+import { createTokenCache, isRemintError } from "remint";
 import { withToken } from "remint/policy";
-import type { AccessToken, RemintError } from "remint";
 import type { ClientSeam, PolicyRequest } from "remint/policy";
 import { same } from "./expect.ts";
 
@@ -12,9 +11,8 @@ interface Call extends PolicyRequest {
   readonly payload: number;
 }
 const seam: ClientSeam<Call, { readonly code: number }> = {
-  async send(call, token, headers) {
+  async send(call, headers) {
     same<typeof call.payload, number>(true);
-    same<typeof token, AccessToken | undefined>(true);
     same<typeof headers, Readonly<Record<string, string>> | undefined>(true);
     return { code: 16 };
   },
@@ -22,8 +20,8 @@ const seam: ClientSeam<Call, { readonly code: number }> = {
   header: () => null,
   errorFor(call, error) {
     same<typeof call.payload, number>(true);
-    same<typeof error, RemintError>(true);
-    return new Error(error.code, { cause: error });
+    same<typeof error, Error>(true);
+    return new Error(isRemintError(error) ? error.code : "the stream failed", { cause: error });
   },
   canResend: () => true,
 };

@@ -1,12 +1,16 @@
 /**
  * Answers and errors, for every version of axios, every copy of it and every adapter. The other cases are in cases.ts.
  */
-import { Agent } from "node:http";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { Agent, createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Readable } from "node:stream";
 import type { AxiosError } from "axios";
 import { createTokenCache, findRemintError, isRemintError, RemintError, TokenEndpointError } from "remint";
 import { createAuthInterceptor } from "remint/axios";
-import { startApi } from "remint/testing";
+import { fakeGrant, startApi } from "remint/testing";
 import { expect } from "vitest";
 import { type Case, NODE_HTTP } from "./cases.ts";
 import { failureOf, leakIn } from "./stage.ts";
@@ -55,6 +59,72 @@ export const answerCases: readonly Case[] = [
       const error = (await failureOf(client.get(stage.url))) as AxiosError;
       expect(error.response?.status).toBe(401);
       expect(new Set(other.requests.map(({ headers }) => headers.authorization))).toEqual(new Set([undefined]));
+    },
+  },
+  {
+    name: "Q3: the headers that a grant adds stay within the origin, and the caller's own go along",
+    adapters: NODE_HTTP,
+    async run({ stage, axios, client, ours }) {
+      const port = new URL(stage.api.origin).port;
+      const grant = fakeGrant({
+        headers: ({ value }) => ({ authorization: null, "X-Access-Token": value, "X-Caller": "grant" }),
+      });
+      const tokens = createTokenCache({ grant, origins: [`http://localhost:${port}`] });
+      const redirecting = axios.create({ ...client.defaults, httpAgent: loopbackAgent() });
+      redirecting.interceptors.request.use(createAuthInterceptor(tokens, { axios: ours }));
+      for (const host of ["localhost", "sub.localhost", "other.test"]) {
+        stage.api.respond(
+          { status: 302, headers: { location: `http://${host}:${port}/there` }, body: "" },
+          { body: "there" },
+        );
+        const headers = { "x-caller": "caller", "X-Mine": "1" };
+        const { data, config } = await redirecting.get<string>(`http://localhost:${port}/here`, { headers });
+        const [first, second] = stage.api.requests.slice(-2).map((request) => request.headers);
+        const token = host === "localhost" ? "fake-1" : undefined;
+        expect([data, first!["x-access-token"], host, second!["x-access-token"]]).toEqual([
+          "there",
+          "fake-1",
+          host,
+          token,
+        ]);
+        expect([first!["x-caller"], second!["x-caller"], second!["x-mine"]]).toEqual(["caller", "caller", "1"]);
+        expect([config.headers["X-Access-Token"], config.beforeRedirect]).toEqual([undefined, undefined]);
+      }
+      await tokens.close();
+    },
+  },
+  {
+    name: "Q3: over a socket path a 401 is renewed, also after a redirect",
+    adapters: NODE_HTTP,
+    async run({ stage, client }) {
+      const tokens = stage.cache({ origins: ["http://api.test"] });
+      const directory = await mkdtemp(join(tmpdir(), "axios-"));
+      const socketPath = join(directory, "api.sock");
+      const sends: unknown[] = [];
+      const server = createServer(({ url, headers }, response) => {
+        sends.push([url, headers.authorization]);
+        if (url === "/old") response.writeHead(302, { location: "/new" }).end();
+        else response.writeHead(headers.authorization === "Bearer fake-1" ? 401 : 200).end("ok");
+      });
+      await once(server.listen(socketPath), "listening");
+      try {
+        for (const path of ["/new", "/old"]) {
+          await stage.clock.advance(5000);
+          await tokens.invalidate(tokens.peek()?.value ?? "");
+          sends.length = 0;
+          stage.grant.respond({ access_token: "fake-1", token_type: "Bearer", expires_in: 3600 });
+          const url = `http://api.test${path}`;
+          const { status } = await client.get(url, { socketPath, remint: tokens });
+          expect([path, status, sends.map((sent) => (sent as string[])[1])]).toEqual([
+            path,
+            200,
+            sends.map((_, index) => (index < sends.length / 2 ? "Bearer fake-1" : expect.stringMatching(/fake-[24]/))),
+          ]);
+        }
+      } finally {
+        server.close();
+        await rm(directory, { recursive: true });
+      }
     },
   },
   {

@@ -12,8 +12,10 @@ export interface Scene {
   readonly stage: Stage;
   /** A client with our interceptor. */
   readonly client: AxiosInstance;
-  /** A client without it. */
+  /** A client without it, of the copy that sends the requests. */
   readonly bare: AxiosInstance;
+  /** A client without it, of the user's copy. */
+  readonly alone: AxiosInstance;
   /** The user's copy of axios. */
   readonly axios: AxiosStatic;
   /** The copy our interceptor works with. */

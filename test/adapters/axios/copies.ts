@@ -9,7 +9,7 @@ export interface Copy {
   readonly name: string;
   /** The copy that the user's code calls. */
   readonly axios: AxiosStatic;
-  /** The copy that our interceptor works with. */
+  /** The copy that sends the requests. */
   readonly ours: AxiosStatic;
   readonly options: AuthInterceptorOptions;
   /** Tested with two adapters only, because another copy of the list differs only in where it was loaded from. */
@@ -28,9 +28,9 @@ async function copiesOf(name: string): Promise<Copy[]> {
   return [
     { name: `${version}, given`, axios: module, ours: module, options: { axios: module } },
     { name: `${version}, not given`, axios: module, ours: installed, options: {}, brief: true },
-    { name: `${version} CommonJS, not given`, axios: commonjs, ours: installed, options: {} },
-    // As a package that resolves to another copy of axios than the user's code; here both have the same version.
-    { name: `${version} CommonJS, its ES module given`, axios: commonjs, ours: module, options: { axios: module } },
+    // A CommonJS copy is found, whatever the interceptor was given.
+    { name: `${version} CommonJS, not given`, axios: commonjs, ours: commonjs, options: {} },
+    { name: `${version} CommonJS, its ES module given`, axios: commonjs, ours: commonjs, options: { axios: module } },
   ];
 }
 

@@ -1,8 +1,8 @@
 /** How the interceptor is registered, and how it works beside other interceptors. */
 import axios, { type AxiosError, type AxiosInstance, type InternalAxiosRequestConfig } from "axios";
-import { createTokenCache, type TokenCache } from "remint";
+import type { TokenCache } from "remint";
 import { type AuthInterceptorOptions, createAuthInterceptor } from "remint/axios";
-import { fakeGrant, startApi } from "remint/testing";
+import { startApi } from "remint/testing";
 import { describe, expect, test } from "vitest";
 import { failureOf, Stage } from "./stage.ts";
 
@@ -59,49 +59,6 @@ describe("registration", () => {
     await failureOf(axios.get(stage.url));
     expect([stage.sends.at(-1), stage.grant.mints]).toEqual([undefined, 1]);
   });
-
-  test("Q13: the same cache registered twice acts once, and reports no request as skipped", async () => {
-    await using stage = await Stage.open();
-    const client = clientOf(stage.tokens);
-    client.interceptors.request.use(createAuthInterceptor(stage.tokens));
-    await client.get(stage.url);
-    stage.revoke();
-    expect((await client.post(stage.url, { a: 1 })).status).toBe(200);
-    stage.api.respondAlways({ status: 401, body: "never" });
-    const error = (await failureOf(client.get(stage.url))) as AxiosError;
-    expect([error.response?.status, stage.sends.length]).toEqual([401, 5]);
-    expect(stage.events.filter(({ name }) => name === "skipped")).toEqual([]);
-  });
-
-  test("Q13: with the same cache registered twice, a body factory is called once per send", async () => {
-    await using stage = await Stage.open();
-    const client = clientOf(stage.tokens);
-    client.interceptors.request.use(createAuthInterceptor(stage.tokens));
-    await stage.warmAndRevoke();
-    let bodies = 0;
-    const remint = { body: () => `body ${++bodies}` };
-    expect((await client.request({ url: stage.url, method: "post", remint })).status).toBe(200);
-    expect(stage.bodies).toEqual(["body 1", "body 2"]);
-  });
-
-  test.each([false, true])(
-    "Q13: two caches on one client each handle their own origin (reversed: %s)",
-    async (reversed) => {
-      await using stage = await Stage.open();
-      await using other = await startApi({ accepts: (token) => token === "other-token" });
-      const grant = fakeGrant({ response: { access_token: "other-token" } });
-      const others = createTokenCache({ grant, origins: [other.origin] });
-      const client = axios.create();
-      for (const cache of reversed ? [others, stage.tokens] : [stage.tokens, others]) {
-        client.interceptors.request.use(createAuthInterceptor(cache));
-      }
-      await stage.warmAndRevoke();
-      expect((await client.get(stage.url)).status).toBe(200);
-      expect((await client.get(`${other.origin}/x`)).status).toBe(200);
-      expect(stage.sends).toEqual(["fake-1", "fake-2"]);
-      expect(other.requests.map(({ token }) => token)).toEqual(["other-token"]);
-    },
-  );
 });
 
 describe("other interceptors", () => {

@@ -91,9 +91,22 @@ export function leakIn(value: unknown): string | undefined {
       return String(error); // A circular value; the message names the members on the circle.
     }
   };
-  for (const text of [inspect(value, { depth: 10, maxArrayLength: null, maxStringLength: null }), json()]) {
+  const inspected = inspect(value, { depth: 10, maxArrayLength: null, maxStringLength: null });
+  for (const text of [inspected, json(), jsonWithoutCircles(value)]) {
     const found = /fake-\d/.exec(text);
     if (found !== null) return text.slice(Math.max(0, found.index - 200), found.index + 20);
   }
   return undefined;
+}
+
+/** The JSON of loggers, which leave out what they have printed already. */
+function jsonWithoutCircles(value: unknown): string {
+  const seen = new Set<unknown>();
+  const text = JSON.stringify(value, (_key, member: unknown) => {
+    if (typeof member !== "object" || member === null) return member;
+    if (seen.has(member)) return "[circular]";
+    seen.add(member);
+    return member;
+  }) as string | undefined;
+  return text ?? "";
 }

@@ -2,11 +2,11 @@
  * Nitro's `$fetch` answers relative URLs itself, without a network: `createAuthOfetch` keeps that, and "self" allows
  * it.
  */
-import { createFetch, ofetch } from "ofetch";
+import { type $Fetch, createFetch, ofetch } from "ofetch";
 import { createFetch as createFetch140 } from "ofetch-1.4.0";
 import { createFetch as createFetch2 } from "ofetch-2";
 import { createTokenCache, isRemintError, type RemintEvent } from "remint";
-import { createAuthOfetch, type OfetchLike } from "remint/ofetch";
+import { createAuthOfetch } from "remint/ofetch";
 import { fakeGrant, startApi } from "remint/testing";
 import { describe, expect, test } from "vitest";
 import { failureOf, Stage } from "../axios/stage.ts";
@@ -23,7 +23,7 @@ function nitroLike(create: unknown) {
     return Response.json({ local: true }, { status: authorization === "Bearer fake-1" ? 401 : 200 });
   };
   const $fetch = (create as typeof createFetch)({ fetch: localFetch as typeof fetch });
-  return { $fetch: $fetch as OfetchLike, local };
+  return { $fetch: $fetch as $Fetch, local };
 }
 
 describe.each([

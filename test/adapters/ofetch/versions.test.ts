@@ -1,14 +1,14 @@
 /** All supported versions of ofetch: the installed one, and those given with the `ofetch` option. */
 import { ofetch as ofetch140 } from "ofetch-1.4.0";
 import { ofetch as ofetch2 } from "ofetch-2";
-import { type FetchContext, type FetchHook, ofetch as installed } from "ofetch";
+import { type $Fetch, type FetchContext, type FetchHook, ofetch as installed } from "ofetch";
 import { clientCredentialsGrant, isRemintError, type RemintError, TokenEndpointError } from "remint";
-import { type AuthOfetchOptions, createAuthOfetch, type OfetchLike } from "remint/ofetch";
+import { type AuthOfetchOptions, createAuthOfetch } from "remint/ofetch";
 import { fakeGrant, startApi, startAuthServer } from "remint/testing";
 import { describe, expect, test, vi } from "vitest";
 import { failureOf, leakIn, Stage } from "../axios/stage.ts";
 
-const given = (ofetch: unknown): AuthOfetchOptions => ({ ofetch: ofetch as OfetchLike });
+const given = (ofetch: unknown): AuthOfetchOptions => ({ ofetch: ofetch as $Fetch });
 
 /** A hook that notes its name, and whether it got an error of ours. */
 function hookNamed(name: string, ran: string[]): FetchHook<FetchContext & { error: Error }> {

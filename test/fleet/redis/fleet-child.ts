@@ -30,7 +30,7 @@ let events: Record<string, number> = {};
 let loading: { running: boolean; readonly result: Promise<Calls> } | undefined;
 
 const client: ClientSeam<Call, Answer> = {
-  send: ({ url }, token) => send(url, token?.header),
+  send: ({ url }, headers) => send(url, headers?.["authorization"]),
   status: ({ status }) => status,
   header: ({ headers }, name) => String(headers[name] ?? ""),
   canResend: () => true,

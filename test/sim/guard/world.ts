@@ -3,10 +3,11 @@
  * and a simulated API, on virtual time.
  */
 import { grantOf, type Grant } from "../../../src/core/grant.ts";
-import { policyHalf, type AccessToken } from "../../../src/core/types.ts";
+import { policyHalf } from "../../../src/core/types.ts";
 import { retrying } from "../../../src/grants/retry.ts";
 import { createTokenCache, createTokenPool, TokenEndpointError, type TokenCache } from "../../../src/index.ts";
-import { withToken, type ClientSeam } from "../../../src/policy/request-policy.ts";
+import { withToken } from "../../../src/policy/request-policy.ts";
+import type { ClientSeam } from "../../../src/policy/client-seam.ts";
 import { randomOf, VirtualTime } from "./virtual-time.ts";
 
 /** A span of virtual time: from, until. */
@@ -359,7 +360,7 @@ class World {
   }
 
   readonly #client: ClientSeam<Call, Answer> = {
-    send: (call, token) => this.#answer(call, token),
+    send: (call, headers) => this.#answer(call, headers?.["authorization"]?.split(" ")[1]),
     status: (answer) => answer.status,
     header: () => null,
     canResend: (call) => !call.isStream,
@@ -367,12 +368,12 @@ class World {
     discard: () => this.#time.pause(1),
   };
 
-  async #answer(call: Call, token: AccessToken | undefined): Promise<Answer> {
+  async #answer(call: Call, token: string | undefined): Promise<Answer> {
     call.sends++;
     const { user, path } = call;
     await this.#leg(call);
     if (this.#scenario.open?.(path) === true) return this.#leg(call).then(() => ({ status: 200 }));
-    const status = this.#judge(call, token?.value) ? 200 : 401;
+    const status = this.#judge(call, token) ? 200 : 401;
     const judgedAt = this.#time.monotonic();
     await this.#leg(call);
     if (status === 200 && judgedAt >= this.#recoversFrom) user.recoveredAt ??= this.#time.monotonic();

@@ -1,0 +1,161 @@
+/**
+ * The client seam for axios: how the request policy sends a request and reads its answer.
+ *
+ * Not here: what is changed in a request for a send (`call.ts`), and which cache it uses (`interceptors.ts`).
+ *
+ * @module
+ */
+import { drain, drainNodeStream, isNodeStream } from "../body.ts";
+import { isWebStream } from "./bodies.ts";
+import { hideSecrets } from "./secrets.ts";
+import type { RejectionRule } from "../../core/types.ts";
+import type { ClientSeam, FailedRenewal, TokenHeaders } from "../../policy/client-seam.ts";
+import type { AxiosCall, AxiosCallConfig } from "./call.ts";
+
+/** The options of an interceptor that the seam has. */
+export interface SeamOptions {
+  readonly isRejected?: RejectionRule | undefined;
+  readonly inspectStatuses?: readonly number[] | undefined;
+  readonly failedRenewal?: FailedRenewal | undefined;
+}
+
+/** An answer, as an adapter of axios returns it: `data` is not transformed yet. */
+interface Answer {
+  readonly status: number;
+  readonly headers: Record<string, unknown>;
+  data: unknown;
+  readonly config?: AxiosCallConfig;
+  readonly request?: SentRequest;
+}
+
+/** What an adapter of axios reports of a request: Node's, that of `follow-redirects`, or an XMLHttpRequest. */
+interface SentRequest {
+  readonly responseURL?: string;
+  readonly res?: { readonly responseUrl?: string };
+  /** The request of `follow-redirects`, around Node's. */
+  readonly _redirectable?: SentRequest;
+  readonly _redirectCount?: number;
+}
+
+/** A discarded body is kept up to this size, because the caller may get it after all (Q8). */
+const KEPT_BYTES = 64 * 1024;
+
+/** The client seam of one interceptor. */
+export class AxiosSeam implements ClientSeam<AxiosCall, Answer> {
+  readonly isRejected: RejectionRule | undefined;
+  readonly inspectStatuses: readonly number[] | undefined;
+  readonly failedRenewal: FailedRenewal | undefined;
+
+  constructor(options: SeamOptions) {
+    this.isRejected = options.isRejected;
+    this.inspectStatuses = options.inspectStatuses;
+    this.failedRenewal = options.failedRenewal;
+  }
+
+  send(call: AxiosCall, headers: TokenHeaders | undefined): Promise<Answer> | undefined {
+    return call.send(headers) as Promise<Answer> | undefined;
+  }
+
+  isAuthorized(call: AxiosCall): boolean {
+    return call.isAuthorized;
+  }
+
+  status(answer: Answer): number {
+    return answer.status;
+  }
+
+  header({ headers }: Answer, name: string): string | null {
+    const wanted = name.toLowerCase();
+    for (const key in headers) {
+      const value = headers[key] as { toString(): string } | null | undefined;
+      if (key.toLowerCase() === wanted && value !== undefined && value !== null) return value.toString();
+    }
+    return null;
+  }
+
+  answerOf(error: unknown): Answer | undefined {
+    const { response } = Object(error) as { response?: Answer };
+    return typeof response?.status === "number" ? response : undefined;
+  }
+
+  /**
+   * The http adapter counts redirects. What it reports as the URL of a request without one need not be that of the request:
+   * over a socket path there is no host. An XMLHttpRequest reports the URL. axios' fetch adapter reports neither, so a
+   * renewal that is needless because of a redirect is then limited by the storm guard (C8).
+   */
+  finalUrl({ request, config }: Answer): string | undefined {
+    if (config?.socketPath) return undefined;
+    const count = (request?._redirectable ?? request)?._redirectCount;
+    if (count === undefined) return request?.responseURL;
+    return count > 0 ? request?.res?.responseUrl : undefined;
+  }
+
+  canResend(call: AxiosCall): boolean {
+    return call.canResend;
+  }
+
+  discard(answer: Answer): Promise<void> | undefined {
+    return isNodeStream(answer.data) || isWebStream(answer.data) ? keepStart(answer) : undefined;
+  }
+
+  text({ data }: Answer, maxBytes: number): Promise<string> {
+    return Promise.resolve(textOf(data).slice(0, maxBytes));
+  }
+
+  errorFor(call: AxiosCall, error: Error): Error {
+    return call.errorFor(error);
+  }
+
+  finish(call: AxiosCall, outcome: unknown): void {
+    call.finish(outcome);
+    hideSecrets(call.config, outcome);
+  }
+}
+
+function textOf(data: unknown): string {
+  if (typeof data === "string") return data;
+  if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) return new TextDecoder().decode(data);
+  return "";
+}
+
+/**
+ * Frees the connection of an answer that is a stream, and puts the start of its body in the stream's place. A body that was
+ * cut loses its length.
+ */
+async function keepStart(answer: Answer): Promise<void> {
+  const { data } = answer;
+  const chunks: (string | Uint8Array)[] = [];
+  let isWhole = false;
+  if (isWebStream(data)) {
+    if (data.locked) return;
+    const tap = new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, out) {
+        chunks.push(chunk);
+        out.enqueue(chunk);
+      },
+      flush: () => void (isWhole = true),
+    });
+    await drain(data.pipeThrough(tap));
+  } else if (isNodeStream(data)) {
+    // Before the drain, which lets the stream flow.
+    data.on("data", (chunk) => chunks.push(chunk as never));
+    data.on("end", () => (isWhole = true));
+    await drainNodeStream(data);
+  }
+  const all = new Blob(chunks as BlobPart[]);
+  const start = new Uint8Array(await all.slice(0, KEPT_BYTES).arrayBuffer());
+  if (!isWhole || all.size > KEPT_BYTES) {
+    for (const name in answer.headers) if (name.toLowerCase() === "content-length") delete answer.headers[name];
+  }
+  answer.data = isWebStream(data) ? new Blob([start]).stream() : (nodeStreamOf(start) ?? data);
+}
+
+function nodeStreamOf(bytes: Uint8Array): unknown {
+  const { process } = globalThis as { process?: { getBuiltinModule?(name: "node:stream"): NodeStreams } };
+  return process?.getBuiltinModule?.("node:stream").Readable.from([bytes], { objectMode: false });
+}
+
+/** The members of `node:stream` that are needed here. Declared, because Node's types are not available. */
+interface NodeStreams {
+  readonly Readable: { from(chunks: readonly Uint8Array[], options: { objectMode: boolean }): unknown };
+}
