@@ -1,8 +1,8 @@
 /**
- * Bodies of axios requests: the copies that make a request what it was when the call was made (Q14), forms that are sent
- * again from their buffer (Q6), and what axios makes of a body before an adapter gets it.
+ * Bodies that only axios sends: forms of the `form-data` package, which are sent again from their buffer (Q6), and what axios
+ * makes of a body before an adapter gets it.
  *
- * Not here: which bodies can be sent only once (`adapters/body.ts`).
+ * Not here: what holds for the bodies of every client (`adapters/body.ts`).
  *
  * @module
  */
@@ -10,31 +10,6 @@ import type { AxiosCallConfig } from "./call.ts";
 
 /** The content type that axios gives to a POST, PUT or PATCH without one. */
 export const FORM_TYPE = "application/x-www-form-urlencoded";
-
-/**
- * Returns a copy of a body that its owner may add to, and every other body as it is. So are the bytes of a buffer: axios
- * itself hands them to Node, which sends them later.
- */
-export function copyOfBody(data: object): unknown {
-  if (tagOf(data) === "FormData" && "entries" in data) return copyOfForm(data as FormData);
-  return copyOfParams(data);
-}
-
-/** Does the same for the `params` of a request. axios itself copies plain objects and arrays. */
-export function copyOfParams(params: unknown): unknown {
-  return tagOf(params) === "URLSearchParams" ? new URLSearchParams(String(params)) : params;
-}
-
-function copyOfForm(form: FormData): FormData {
-  const copy = new (form.constructor as typeof FormData)();
-  for (const [name, value] of form.entries()) copy.append(name, value as string);
-  return copy;
-}
-
-/** Not `instanceof`: packages and test environments have classes of their own. */
-function tagOf(value: unknown): string | undefined {
-  return (value as { [Symbol.toStringTag]?: string } | null | undefined)?.[Symbol.toStringTag];
-}
 
 /** The members that are needed of the `form-data` package. */
 interface FormDataPackage {
@@ -89,13 +64,4 @@ export function transformed(config: AxiosCallConfig, body: unknown): unknown {
     headers.normalize?.();
   }
   return data;
-}
-
-/** Ends a web stream that was not sent, as fetch does. axios leaves a Node stream to its owner, and so does this. */
-export function cancelStream(data: unknown, reason: unknown): void {
-  if (isWebStream(data) && !data.locked) data.cancel(reason).catch(() => {});
-}
-
-export function isWebStream(value: unknown): value is ReadableStream<Uint8Array> {
-  return typeof (value as { getReader?: unknown } | null | undefined)?.getReader === "function";
 }

@@ -12,8 +12,8 @@ import { isRemintError } from "../../base/errors.ts";
 import { targetOf, withoutTrailingSlashes } from "../../base/url.ts";
 import { createdBody } from "../../policy/choose-cache.ts";
 import { isSetAuthorization, PROOF_HEADER } from "../../policy/client-seam.ts";
-import { isOneShot } from "../body.ts";
-import { cancelStream, copyOfBody, copyOfParams, FORM_TYPE, KeptForm, transformed } from "./bodies.ts";
+import { copyOfBody, endUnsent, isOneShot } from "../body.ts";
+import { FORM_TYPE, KeptForm, transformed } from "./bodies.ts";
 import type { RemintError } from "../../base/errors.ts";
 import type { CheckedOverride, RequestOverrideOptions } from "../../policy/choose-cache.ts";
 import type { PolicyRequest, TokenHeaders } from "../../policy/client-seam.ts";
@@ -164,7 +164,7 @@ export class AxiosCall implements PolicyRequest {
     this.#startedAt = this.#timeout > 0 ? systemClock.monotonic() : 0;
     // A URL object is accepted by axios, although its types do not have it.
     if (typeof config.url === "object" && config.url !== null) this.#change(config, "url", String(config.url));
-    if (typeof config.params === "object") this.#take("params", copyOfParams(config.params));
+    if (typeof config.params === "object") this.#take("params", copyOfBody(config.params));
     if (typeof config.data === "object" && config.data !== null) this.#takeBody(config.data);
     if (this.#changes !== undefined) this.#taken = this.#changes.length;
   }
@@ -303,7 +303,7 @@ export class AxiosCall implements PolicyRequest {
     const config = this.config;
     this.#stopListening?.();
     if (this.#changes?.some(({ key }) => key === "timeout")) showWholeTimeout(outcome, config, String(this.#timeout));
-    if (!this.#wasSent) cancelStream(config.data, outcome);
+    if (!this.#wasSent) endUnsent(config.data, outcome);
     const sent = this.#sent;
     this.#restore(0);
     if (sent === undefined) return;

@@ -5,8 +5,7 @@
  *
  * @module
  */
-import { drain, drainNodeStream, isNodeStream } from "../body.ts";
-import { isWebStream } from "./bodies.ts";
+import { DRAIN_BYTES, drained, isNodeStream } from "../body.ts";
 import { hideSecrets } from "./secrets.ts";
 import type { RejectionRule } from "../../core/types.ts";
 import type { ClientSeam, FailedRenewal, TokenHeaders } from "../../policy/client-seam.ts";
@@ -36,9 +35,6 @@ interface SentRequest {
   readonly _redirectable?: SentRequest;
   readonly _redirectCount?: number;
 }
-
-/** A discarded body is kept up to this size, because the caller may get it after all (Q8). */
-const KEPT_BYTES = 64 * 1024;
 
 /** The client seam of one interceptor. */
 export class AxiosSeam implements ClientSeam<AxiosCall, Answer> {
@@ -94,8 +90,8 @@ export class AxiosSeam implements ClientSeam<AxiosCall, Answer> {
     return call.canResend;
   }
 
-  discard(answer: Answer): Promise<void> | undefined {
-    return isNodeStream(answer.data) || isWebStream(answer.data) ? keepStart(answer) : undefined;
+  discard(answer: Answer): Promise<void> {
+    return keepStart(answer);
   }
 
   text({ data }: Answer, maxBytes: number): Promise<string> {
@@ -123,31 +119,13 @@ function textOf(data: unknown): string {
  * cut loses its length.
  */
 async function keepStart(answer: Answer): Promise<void> {
-  const { data } = answer;
-  const chunks: (string | Uint8Array)[] = [];
-  let isWhole = false;
-  if (isWebStream(data)) {
-    if (data.locked) return;
-    const tap = new TransformStream<Uint8Array, Uint8Array>({
-      transform(chunk, out) {
-        chunks.push(chunk);
-        out.enqueue(chunk);
-      },
-      flush: () => void (isWhole = true),
-    });
-    await drain(data.pipeThrough(tap));
-  } else if (isNodeStream(data)) {
-    // Before the drain, which lets the stream flow.
-    data.on("data", (chunk) => chunks.push(chunk as never));
-    data.on("end", () => (isWhole = true));
-    await drainNodeStream(data);
-  }
-  const all = new Blob(chunks as BlobPart[]);
-  const start = new Uint8Array(await all.slice(0, KEPT_BYTES).arrayBuffer());
-  if (!isWhole || all.size > KEPT_BYTES) {
+  const start = await drained(answer.data);
+  if (start === undefined) return;
+  if (!start.isWhole) {
     for (const name in answer.headers) if (name.toLowerCase() === "content-length") delete answer.headers[name];
   }
-  answer.data = isWebStream(data) ? new Blob([start]).stream() : (nodeStreamOf(start) ?? data);
+  const bytes = start.bytes.subarray(0, DRAIN_BYTES);
+  answer.data = isNodeStream(answer.data) ? (nodeStreamOf(bytes) ?? answer.data) : new Blob([bytes]).stream();
 }
 
 function nodeStreamOf(bytes: Uint8Array): unknown {
