@@ -56,10 +56,9 @@ type Complete<All, Listed> = [Exclude<All, Listed>] extends [never]
 export function assertOptions<Options, const Known extends readonly OptionName<Options>[]>(
   where: string,
   options: Options,
-  known?: Known & Complete<OptionName<Options>, Known[number]>,
+  known: Known & Complete<OptionName<Options>, Known[number]>,
 ): asserts options is Options & object {
   if (!isObject(options)) throw optionError(`${where} options`, options, "an object");
-  if (known === undefined) return;
   const names: readonly string[] = known;
   // A loop without a copy of the names, because `get({ signal })` comes here too (C1). The value of a known option is not
   // read: it may come from a getter, which is asked once.

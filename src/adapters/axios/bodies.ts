@@ -6,8 +6,6 @@
  *
  * @module
  */
-import type { AxiosCallConfig } from "./call.ts";
-
 /** The content type that axios gives to a POST, PUT or PATCH without one. */
 export const FORM_TYPE = "application/x-www-form-urlencoded";
 
@@ -55,8 +53,14 @@ export class KeptForm {
   }
 }
 
+/** The members of a config that axios makes a body with. */
+interface BodyConfig {
+  readonly headers: object;
+  readonly transformRequest?: unknown;
+}
+
 /** Does with a body what axios does with `data`: calls the request's own `transformRequest`. */
-export function transformed(config: AxiosCallConfig, body: unknown): unknown {
+export function transformed(config: BodyConfig, body: unknown): unknown {
   const headers = config.headers as { normalize?(): unknown };
   let data = body;
   for (const transform of [config.transformRequest].flat() as unknown[]) {

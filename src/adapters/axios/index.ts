@@ -30,7 +30,10 @@ declare module "axios" {
  * Where the token of a request comes from: a cache, several caches, or a function of axios' config. Not an instance of
  * axios, which is a function too.
  */
-export type AxiosTokenSource = Source & { readonly interceptors?: never };
+export type AxiosTokenSource = Source & {
+  /** Only an instance of axios has it. */
+  readonly interceptors?: never;
+};
 
 /** Options of {@link createAuthInterceptor}. */
 export interface AuthInterceptorOptions {

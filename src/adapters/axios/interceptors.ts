@@ -148,8 +148,8 @@ export class Interceptor {
   /** Says once that a default header of axios keeps the token from being attached. */
   #tellDefault({ headers }: AxiosCallConfig, cache: TokenCache, url: string, copy = this.#copy): void {
     if (this.#isDefaultTold || !isMeantFor(cache, url) || !warns(cache)) return;
-    const common = Object.entries(copy.axios.defaults.headers.common as Record<string, unknown>);
-    const own = common.find(([name]) => name.toLowerCase() === "authorization")?.[1];
+    const defaults = Object.entries(copy.axios.defaults.headers.common as Record<string, unknown>);
+    const own = defaults.find(([name]) => name.toLowerCase() === "authorization")?.[1];
     if (own === undefined || !Object.values(headers).includes(own)) return;
     this.#isDefaultTold = true;
     warn(
