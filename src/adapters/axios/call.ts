@@ -423,11 +423,13 @@ function removeHeaders(config: object | undefined, sent: TokenHeaders): void {
  */
 function showWholeTimeout(outcome: unknown, { timeout, timeoutErrorMessage }: AxiosCallConfig, whole: string): void {
   const { code, response } = Object(outcome) as { code?: unknown; response?: unknown };
-  if (!(outcome instanceof Error) || response !== undefined) return;
-  if (code !== "ECONNABORTED" && code !== "ETIMEDOUT") return;
-  const { message, stack } = outcome;
-  if (message === timeoutErrorMessage) return;
-  outcome.message = message.replace(String(timeout), whole);
-  // Loggers print the stack, which begins with the message.
-  if (stack !== undefined) outcome.stack = stack.replace(message, outcome.message);
+  if (response !== undefined || (code !== "ECONNABORTED" && code !== "ETIMEDOUT")) return;
+  // axios' fetch adapter wraps one error in another.
+  for (const error of [outcome, (outcome as Error).cause]) {
+    if (!(error instanceof Error) || error.message === timeoutErrorMessage) continue;
+    const { message, stack } = error;
+    error.message = message.replace(String(timeout), whole);
+    // Loggers print the stack, which begins with the message.
+    if (stack !== undefined) error.stack = stack.replace(message, error.message);
+  }
 }
