@@ -10,6 +10,7 @@ const config: ViteUserConfig = mergeConfig(
       isolate: false,
       exclude: [
         "test/adapters/*/versions.test.ts",
+        "test/adapters/body-matrix.test.ts",
         "test/adapters/contract.test.ts",
         "test/adapters/oidc*.test.ts",
         "test/adapters/unhandled.test.ts",
@@ -21,6 +22,7 @@ const config: ViteUserConfig = mergeConfig(
         "test/fleet/postgres-store.test.ts",
         "test/fleet/redis/**",
         "test/grants/killed.test.ts",
+        "test/matrix/**",
         "test/sim/**",
       ],
     },

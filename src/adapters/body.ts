@@ -78,11 +78,10 @@ export function classOf<Class extends abstract new (...args: never) => object>(o
  * answering.
  */
 export function endUnsent(body: unknown, reason: unknown): void {
-  const ignore = (): void => {};
   if (isWebStream(body)) {
-    if (!body.locked) body.cancel(reason).catch(ignore);
+    if (!body.locked) body.cancel(reason).catch(() => {});
   } else if (isAsyncIterable(body) && !isNodeStream(body)) {
-    Promise.resolve(body[Symbol.asyncIterator]().return?.()).catch(ignore);
+    Promise.resolve(body[Symbol.asyncIterator]().return?.()).catch(() => {});
   }
 }
 

@@ -56,7 +56,8 @@ export class FetchCall implements PolicyRequest {
       this.url = input.url;
       this.#request = input;
     } else {
-      this.url = `${input as unknown as string}`; // as fetch makes a text of it
+      // oxlint-disable-next-line typescript/no-unnecessary-template-expression -- as fetch makes a text of it
+      this.url = `${input as unknown as string}`;
     }
     this.#init = init === undefined || init === null ? init : copyOfInit(init);
     const headers = this.#init?.headers ?? this.#request?.headers;
@@ -80,6 +81,7 @@ export class FetchCall implements PolicyRequest {
 
   /** The method as fetch sends it: fetch changes these six names to upper case and no others. */
   get method(): string {
+    // oxlint-disable-next-line typescript/no-unnecessary-type-conversion -- the caller may have given something else
     const method = String(this.#init?.method ?? this.#request?.method ?? "GET");
     return /^(?:delete|get|head|options|post|put)$/i.test(method) ? method.toUpperCase() : method;
   }

@@ -75,7 +75,7 @@ export function createAuthOfetch<Fetch extends OfetchLike = $Fetch>(
   const { native } = ofetch as Partial<$Fetch>;
   const fetchOptions = {
     ...options,
-    fetch: options.fetch ?? (options.ofetch && (native as AuthFetchOptions["fetch"])),
+    fetch: options.fetch ?? (options.ofetch && native),
   };
   const authFetch = authFetchOf("createAuthOfetch", source, fetchOptions);
   let isTaken = false;

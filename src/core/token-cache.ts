@@ -761,7 +761,7 @@ function bareRequestAdvice(reason: SkipReason, url: string, rules: RequestRules)
   const { origin, path } = siteOf(url);
   switch (reason) {
     case "origin-not-allowed":
-      if (rules.resembles(url) !== true) return undefined;
+      if (!rules.resembles(url)) return undefined;
       return (
         `A request to ${origin} was sent without a token and answered 401, because the token cache does not allow ` +
         `that origin. If the token is meant for it, add it to "origins"`

@@ -1,6 +1,6 @@
 /** Where the token of a request comes from: lists, functions, overrides. */
 import { describe, expect, test } from "vitest";
-import { type AccessToken, createTokenCache, type TokenCache } from "../../src/index.ts";
+import { createTokenCache, type TokenCache } from "../../src/index.ts";
 import { checkedOverride, chooseCache } from "../../src/policy/choose-cache.ts";
 import { sendWith } from "../../src/policy/request-policy.ts";
 import { fakeGrant, type FakeGrant } from "../../src/testing/index.ts";
@@ -18,7 +18,7 @@ const listed = (...origins: string[]): Listed => {
 /** A cache whose token says where it may go. */
 const fromToken = (...origins: string[]): Listed => {
   const grant = fakeGrant();
-  return { cache: createTokenCache({ grant, origins: (_: AccessToken) => origins, mintRetries: 0 }), grant };
+  return { cache: createTokenCache({ grant, origins: () => origins, mintRetries: 0 }), grant };
 };
 const ask = (caches: readonly TokenCache[], url: string) => chooseCache(caches, { url }, []);
 

@@ -36,7 +36,10 @@ const idle = (): Readable => new Readable({ read() {} });
 const noFile = (): Readable => createReadStream("/there/is/no/such/file");
 
 /** What a request waits for before it is sent: returns the call, and the function that ends the wait. */
-const WAITS: [string, (request: Upload, sent: Sent) => { readonly call: Promise<unknown>; end(): void }][] = [
+const WAITS: [
+  string,
+  (request: Upload, sent: Sent) => { readonly call: Promise<unknown>; readonly end: () => void },
+][] = [
   [
     "a token",
     (request, { seam }) => {
@@ -60,7 +63,7 @@ const WAITS: [string, (request: Upload, sent: Sent) => { readonly call: Promise<
       let end!: () => void;
       const proof = new Promise<{ headers: object }>((resolve) => (end = () => resolve({ headers: {} })));
       const grant = Object.assign(fakeGrant(), { prove: () => proof });
-      const { cache } = cacheUnderTest({ grant: grant as never });
+      const { cache } = cacheUnderTest({ grant: grant });
       return { call: cache.get().then(() => withToken(cache, request, seam)), end };
     },
   ],

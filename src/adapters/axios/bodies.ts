@@ -24,6 +24,7 @@ export class KeptForm {
 
   private constructor(form: FormDataPackage) {
     this.#form = form;
+    // oxlint-disable-next-line no-underscore-dangle -- the names are those of another package
     this.#parts = [...form._streams];
   }
 
@@ -35,6 +36,7 @@ export class KeptForm {
 
   /** Whether the form has been sent, or its owner has added to it. */
   get isChanged(): boolean {
+    // oxlint-disable-next-line no-underscore-dangle -- the names are those of another package
     return this.#form._streams.length !== this.#parts.length;
   }
 
@@ -62,8 +64,9 @@ interface BodyConfig {
 /** Does with a body what axios does with `data`: calls the request's own `transformRequest`. */
 export function transformed(config: BodyConfig, body: unknown): unknown {
   const headers = config.headers as { normalize?(): unknown };
+  const transforms: readonly unknown[] = [config.transformRequest].flat();
   let data = body;
-  for (const transform of [config.transformRequest].flat() as unknown[]) {
+  for (const transform of transforms) {
     if (typeof transform === "function") data = transform.call(config, data, headers) as unknown;
     headers.normalize?.();
   }

@@ -294,6 +294,7 @@ export class AxiosCall implements PolicyRequest {
 
   /** Returns the error that the caller gets in place of one that axios did not throw itself. */
   errorFor(error: Error): Error {
+    // oxlint-disable-next-line typescript/unbound-method -- it reads nothing of its object
     const { errorFor, bodyError } = this.#traits;
     return isRemintError(error) ? errorFor(this.config, error) : bodyError(this.config, error);
   }

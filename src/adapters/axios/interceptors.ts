@@ -71,7 +71,7 @@ export class Interceptor {
     const link: Link = { beneath, source: this.#source, options: this.#options };
     const adapter = (config: AxiosCallConfig): Promise<unknown> => this.#send(config, link, isTyped);
     (adapter as Partial<Record<typeof linkKey, Link>>)[linkKey] = link;
-    return adapter as ResolvedAdapter;
+    return adapter;
   }
 
   /** Sends a request. Called by axios, when nothing else can change the request any more. */
@@ -169,6 +169,7 @@ function linkOf(adapter: unknown): Link | undefined {
  *   told to keep the order of registration.
  */
 function inOrder(links: Link[], { transitional }: AxiosCallConfig): Link[] {
+  // oxlint-disable-next-line unicorn/no-array-reverse -- the array is our own, and toReversed is newer than what is supported
   return transitional?.legacyInterceptorReqResOrdering === false ? links : links.reverse();
 }
 
@@ -240,5 +241,5 @@ function after<T, Result>(
   value: T | Promise<T>,
   next: (value: T) => Result | Promise<Result>,
 ): Result | Promise<Result> {
-  return isThenable(value) ? (value as Promise<T>).then(next) : next(value as T);
+  return isThenable(value) ? value.then(next) : next(value);
 }

@@ -81,6 +81,7 @@ export class AxiosSeam implements ClientSeam<AxiosCall, Answer> {
    */
   finalUrl({ request, config }: Answer): string | undefined {
     if (config?.socketPath) return undefined;
+    // oxlint-disable-next-line no-underscore-dangle -- the names are those of another package
     const count = (request?._redirectable ?? request)?._redirectCount;
     if (count === undefined) return request?.responseURL;
     return count > 0 ? request?.res?.responseUrl : undefined;

@@ -49,6 +49,7 @@ function makeNonEnumerable(holder: object, name: string): void {
 function hideRequest(request: unknown): void {
   if (typeof request !== "object" || request === null) return;
   if (Object.isExtensible(request)) redacted(request, "Request");
+  // oxlint-disable-next-line no-underscore-dangle -- the names are those of another package
   hideRequest((request as { _redirectable?: unknown })._redirectable);
 }
 
@@ -60,6 +61,7 @@ function hideAgents(config: AxiosCallConfig, outcome: unknown): void {
   for (const name of ["httpAgent", "httpsAgent"] as const) {
     let agent = config[name];
     if (agent === undefined) continue;
+    // oxlint-disable-next-line no-setter-return -- an arrow function, whose value nobody reads
     Object.defineProperty(config, name, { get: () => agent, set: (other) => (agent = other) });
   }
   const withoutAgents = (): object => ({ ...config, httpAgent: undefined, httpsAgent: undefined });

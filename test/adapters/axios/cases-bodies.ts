@@ -209,6 +209,7 @@ export const bodyCases: readonly Case[] = [
     adapters: NODE_HTTP,
     async run(scene) {
       const { stage, client, alone, axios } = scene;
+      // oxlint-disable-next-line unicorn/consistent-function-scoping -- it belongs to what stands around it
       const failing = (): Readable => new Readable({ read() {} });
       const broken = Object.assign(new Error("no such file"), { code: "ENOENT" });
       const other = failing();

@@ -203,6 +203,7 @@ export const secretCases: readonly Case[] = [
       for (const status of [200, 500]) {
         stage.api.respondAlways({ status });
         const adapter = (config: AxiosRequestConfig): Promise<AxiosResponse> =>
+          // oxlint-disable-next-line typescript/no-misused-spread -- what is spread is a plain copy here
           http({ ...config, headers: ours.AxiosHeaders.from({ ...config.headers } as never) } as never);
         const outcome = await client.get(stage.url, { adapter }).catch((error: unknown) => error as AxiosError);
         expect([stage.sends.at(-1), leakIn(outcome.config)]).toEqual(["fake-1", undefined]);

@@ -132,6 +132,7 @@ describe("a default Authorization", () => {
     delete axios.defaults.headers.common["authorization"];
   });
 
+  // oxlint-disable-next-line unicorn/consistent-function-scoping -- it belongs to what stands around it
   function clientOf(tokens: TokenCache): AxiosInstance {
     const client = axios.create();
     client.interceptors.request.use(createAuthInterceptor(tokens));
@@ -167,6 +168,7 @@ test("Q1: an Authorization made of an access token as text is a TypeError that s
   const token = await stage.tokens.get();
   const client = axios.create();
   client.interceptors.request.use(createAuthInterceptor(stage.tokens));
+  // oxlint-disable-next-line typescript/no-base-to-string, typescript/restrict-template-expressions -- as the client makes a text of it
   for (const value of [`Bearer ${token}`, String(token), token as never]) {
     const error = (await failureOf(client.get(stage.url, { headers: { authorization: value } }))) as AxiosError;
     expect([error instanceof TypeError, error.message]).toEqual([true, expect.stringContaining('property "header"')]);

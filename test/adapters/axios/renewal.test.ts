@@ -43,6 +43,7 @@ async function rejected(
 /** What an error shows of itself, without what differs between two calls. */
 function shown({ name, message, code, status, response }: AxiosError): object {
   const { data, headers, statusText } = response ?? {};
+  // oxlint-disable-next-line typescript/no-misused-spread -- what is spread is a plain copy here
   const { date: _, ...rest } = { ...headers } as Record<string, unknown>;
   return { name, message, code, status, answer: response?.status, statusText, data, headers: rest };
 }
@@ -132,6 +133,7 @@ test("Q8: an answer that another interceptor of ours judged follows that one's f
 test("Q8: where Node's streams cannot be reached, the 401 that is a stream arrives without its body", async () => {
   await using stage = await Stage.open();
   const { client } = await rejected(stage, { body: "over" }, { responseType: "stream" });
+  // oxlint-disable-next-line typescript/unbound-method -- it reads nothing of its object
   const { getBuiltinModule } = process;
   Object.assign(process, { getBuiltinModule: undefined });
   const error = failureOf(client.get(stage.url)).finally(() => Object.assign(process, { getBuiltinModule }));

@@ -63,7 +63,7 @@ describe.each(Object.entries(unsent))("Q6: nothing is sent because %s", (_how, r
 
   test("Q6: the web stream of a Request is cancelled with the call's error", async () => {
     const { stream, cancelled } = watched();
-    const error = await run(new Request(`${echo.origin}/x`, { ...post, body: stream } as RequestInit), {});
+    const error = await run(new Request(`${echo.origin}/x`, { ...post, body: stream }), {});
     expect(cancelled).toEqual([error]);
   });
 
@@ -93,6 +93,7 @@ describe.each(Object.entries(unsent))("Q6: nothing is sent because %s", (_how, r
     const { stream } = watched();
     stream.getReader();
     expect(await run(`${echo.origin}/x`, { ...post, body: stream })).toBeInstanceOf(Error);
+    // oxlint-disable-next-line unicorn/consistent-function-scoping -- it belongs to what stands around it
     const next = (): never => expect.fail("read");
     const hostile = { [Symbol.asyncIterator]: () => ({ next, return: () => Promise.reject(mine) }) };
     expect(await run(`${echo.origin}/x`, { ...post, body: hostile })).toBeInstanceOf(Error);
@@ -228,6 +229,7 @@ describe("Q6: a Request that is sent again", () => {
   test("Q12: an abort ends the wait for the rest of its body", async () => {
     const first = echo.arrived.length;
     const controller = new AbortController();
+    // oxlint-disable-next-line unicorn/consistent-function-scoping -- it belongs to what stands around it
     const beneath = async (): Promise<Response> => new Response(null, { status: 401 });
     const authFetch = createAuthFetch(cache(), { fetch: beneath });
     const { stream } = watched();
@@ -240,9 +242,11 @@ describe("Q6: a Request that is sent again", () => {
   test("Q6: a clone that is not needed is cancelled", async () => {
     const cancelled: unknown[] = [];
     const request = new Request(`${echo.origin}/x`, { method: "POST", body: "x" });
+    // oxlint-disable-next-line typescript/unbound-method -- it reads nothing of its object
     const { clone } = request;
     request.clone = function () {
       const copy = clone.call(this);
+      // oxlint-disable-next-line typescript/unbound-method -- it reads nothing of its object
       const { cancel } = copy.body!;
       copy.body!.cancel = function (reason) {
         cancelled.push(reason);

@@ -173,6 +173,7 @@ describe("Q1: `Authorization` in every form of headers", () => {
     async (_form, make) => {
       const tokens = cache();
       const authFetch = createAuthFetch(tokens);
+      // oxlint-disable-next-line typescript/no-base-to-string -- as the client makes a text of it
       const text = `Bearer ${String(await tokens.get())}`;
       const before = echo.arrived.length;
       const error = await failureOf(

@@ -2,7 +2,7 @@
  * Nitro's `$fetch` answers relative URLs itself, without a network: `createAuthOfetch` keeps that, and "self" allows
  * it.
  */
-import { type $Fetch, createFetch, ofetch } from "ofetch";
+import { createFetch, ofetch } from "ofetch";
 import { createFetch as createFetch140 } from "ofetch-1.4.0";
 import { createFetch as createFetch2 } from "ofetch-2";
 import { createTokenCache, isRemintError, type RemintEvent } from "remint";
@@ -23,7 +23,7 @@ function nitroLike(create: unknown) {
     return Response.json({ local: true }, { status: authorization === "Bearer fake-1" ? 401 : 200 });
   };
   const $fetch = (create as typeof createFetch)({ fetch: localFetch as typeof fetch });
-  return { $fetch: $fetch as $Fetch, local };
+  return { $fetch: $fetch, local };
 }
 
 describe.each([
