@@ -14,19 +14,15 @@ import { isTokenCache } from "../policy/choose-cache.ts";
  * @throws {TypeError} When the first argument is an HTTP client, or the second a token cache.
  */
 export function assertNotSwapped(where: string, line: string, source: unknown, second: unknown): void {
-  if (isAxios(source)) {
-    const axiosLine = 'instance.interceptors.request.use(createAuthInterceptor(tokens)), from "remint/axios"';
-    throw new TypeError(`${where} got an axios instance, which has no fetch to replace. Write ${axiosLine}`);
+  if (typeof source === "function" && "interceptors" in source) {
+    const own = "instance.interceptors.request.use(createAuthInterceptor(tokens))";
+    throw new TypeError(`${where} got a client with interceptors, which has no fetch to replace. Write ${own}`);
   }
   if (isTokenCache(second) || isClient(source)) {
     throw new TypeError(
       `${where} takes the token cache first, and got an HTTP client or its options there. Write ${line}`,
     );
   }
-}
-
-function isAxios(source: unknown): boolean {
-  return typeof source === "function" && "interceptors" in source;
 }
 
 /** Whether a function is the runtime's fetch, or a client that is called like one: ofetch, ky, got. */

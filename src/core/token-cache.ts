@@ -775,8 +775,7 @@ function bareRequestAdvice(reason: SkipReason, url: string, rules: RequestRules)
       if (!rules.allows(url)) return undefined;
       return (
         `A request to ${origin} already had an Authorization header, so it was sent without the token of the cache, and ` +
-        `answered 401. If that header is a default of the client, such as axios.defaults.headers.common.Authorization, ` +
-        `remove it`
+        `answered 401. If that header is a default of the HTTP client, remove it`
       );
     default:
       return undefined;

@@ -127,7 +127,7 @@ export function foreignTraits({ axios, traits }: Copy, adapter: ResolvedAdapter,
  */
 function loadedAxios(AxiosHeaders: unknown): AxiosLike | undefined {
   const { process } = globalThis as { process?: NodeProcess };
-  const cache = process?.getBuiltinModule?.("node:module")?.createRequire?.(process.execPath).cache;
+  const cache = process?.getBuiltinModule?.("module")?.createRequire?.(process.execPath).cache;
   for (const path in cache) {
     // Not the exports of every module: reading them can have effects.
     const axios: unknown = path.includes("axios") ? cache[path]?.exports : undefined;
@@ -140,7 +140,7 @@ function loadedAxios(AxiosHeaders: unknown): AxiosLike | undefined {
 interface NodeProcess {
   readonly execPath: string;
   getBuiltinModule?(
-    name: "node:module",
+    name: "module",
   ): { createRequire?(path: string): { cache?: Record<string, { exports?: unknown } | undefined> } } | undefined;
 }
 

@@ -130,8 +130,8 @@ async function keepStart(answer: Answer): Promise<void> {
 }
 
 function nodeStreamOf(bytes: Uint8Array): unknown {
-  const { process } = globalThis as { process?: { getBuiltinModule?(name: "node:stream"): NodeStreams } };
-  return process?.getBuiltinModule?.("node:stream").Readable.from([bytes], { objectMode: false });
+  const { process } = globalThis as { process?: { getBuiltinModule?(name: "stream"): NodeStreams } };
+  return process?.getBuiltinModule?.("stream").Readable.from([bytes], { objectMode: false });
 }
 
 /** The members of `node:stream` that are needed here. Declared, because Node's types are not available. */

@@ -30,7 +30,7 @@ const mistakes: [what: string, make: () => unknown, message: string][] = [
   [
     "Q2: createAuthFetch(instance, tokens)",
     () => createAuthFetch(axios.create() as never, tokens as never),
-    'from "remint/axios"',
+    "createAuthInterceptor(tokens)",
   ],
   ["Q2: createAuthOfetch(axios)", () => createAuthOfetch(axios as never), "createAuthInterceptor(tokens)"],
   ["Q2: createAuthOfetch(ofetch, tokens)", () => createAuthOfetch(ofetch as never, tokens as never), OFETCH_LINE],
