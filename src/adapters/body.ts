@@ -75,13 +75,14 @@ export function classOf<Class extends abstract new (...args: never) => object>(o
 
 /**
  * Ends a body that is never sent, as fetch does. A Node stream is left alone: it may be the request that a server is
- * answering.
+ * answering. Never rejects.
  */
-export function endUnsent(body: unknown, reason: unknown): void {
-  if (isWebStream(body)) {
-    if (!body.locked) body.cancel(reason).catch(() => {});
-  } else if (isAsyncIterable(body) && !isNodeStream(body)) {
-    Promise.resolve(body[Symbol.asyncIterator]().return?.()).catch(() => {});
+export async function endUnsent(body: unknown, reason: unknown): Promise<void> {
+  try {
+    if (isWebStream(body)) await body.cancel(reason);
+    else if (isAsyncIterable(body) && !isNodeStream(body)) await body[Symbol.asyncIterator]().return?.();
+  } catch {
+    // The call has failed already, with an error of its own.
   }
 }
 

@@ -56,7 +56,7 @@ export class FetchCall implements PolicyRequest {
       this.url = input.url;
       this.#request = input;
     } else {
-      // oxlint-disable-next-line typescript/no-unnecessary-template-expression -- as fetch makes a text of it
+      // oxlint-disable-next-line typescript/no-unnecessary-template-expression, typescript/no-unnecessary-type-conversion -- a URL, or what fetch itself makes a text of
       this.url = `${input as unknown as string}`;
     }
     this.#init = init === undefined || init === null ? init : copyOfInit(init);
@@ -81,9 +81,9 @@ export class FetchCall implements PolicyRequest {
 
   /** The method as fetch sends it: fetch changes these six names to upper case and no others. */
   get method(): string {
-    // oxlint-disable-next-line typescript/no-unnecessary-type-conversion -- the caller may have given something else
-    const method = String(this.#init?.method ?? this.#request?.method ?? "GET");
-    return /^(?:delete|get|head|options|post|put)$/i.test(method) ? method.toUpperCase() : method;
+    const method: unknown = this.#init?.method ?? this.#request?.method ?? "GET";
+    const text = String(method);
+    return /^(?:delete|get|head|options|post|put)$/i.test(text) ? text.toUpperCase() : text;
   }
 
   /** The body, if the caller gave one that is not created for every send. */
@@ -122,8 +122,8 @@ export class FetchCall implements PolicyRequest {
 
   /** Ends the bodies that were not sent. */
   finish(reason: unknown): void {
-    if (!this.#isSent) endUnsent(this.body, reason);
-    if (this.#clone !== undefined && this.#bytes === undefined) endUnsent(this.#clone.body, reason);
+    if (!this.#isSent) void endUnsent(this.body, reason);
+    if (this.#clone !== undefined && this.#bytes === undefined) void endUnsent(this.#clone.body, reason);
   }
 
   get #createBody(): RequestOverrideOptions<FetchBody>["body"] {

@@ -45,7 +45,7 @@ export function copyOfHeaders(headers: object): HeaderCopy {
 
 /** An object as fetch stringifies it, because the caller may change it later. */
 function asText(value: unknown): unknown {
-  // oxlint-disable-next-line typescript/no-base-to-string -- as the client makes a text of it
+  // oxlint-disable-next-line typescript/no-base-to-string -- fetch does the same
   return typeof value === "object" || typeof value === "function" ? String(value) : value;
 }
 

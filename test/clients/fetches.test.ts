@@ -84,9 +84,11 @@ for (const [name, { isHere, start }] of Object.entries(implementations)) {
 
     test("Q10: an answer of a megabyte arrives whole, with a rule that reads its start and without", async () => {
       api.respondAlways({ body: MEGABYTE });
-      // oxlint-disable-next-line unicorn/consistent-function-scoping -- it belongs to what stands around it
-      const isRejected: AuthFetchOptions["isRejected"] = async ({ text }) => (await text(1000)) === "";
-      for (const options of [{}, { inspectStatuses: [200], isRejected }]) {
+      const readsStart: AuthFetchOptions = {
+        inspectStatuses: [200],
+        isRejected: async ({ text }) => (await text(1000)) === "",
+      };
+      for (const options of [{}, readsStart]) {
         const { authFetch, warm, sent } = await open(options);
         await warm();
         const bytes = Buffer.from(await (await authFetch(`${api.origin}/x`)).arrayBuffer());

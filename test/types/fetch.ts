@@ -68,3 +68,9 @@ createAuthFetch(tokens, {
   },
 });
 known<AuthFetchOptions["isRejected"]>(true);
+createAuthFetch(tokens, { failedRenewal: "response" });
+createAuthFetch(tokens, { failedRenewal: undefined });
+// @ts-expect-error neither "throw" nor "response"
+createAuthFetch(tokens, { failedRenewal: true });
+// @ts-expect-error the arguments are swapped
+createAuthFetch(fetch, tokens);

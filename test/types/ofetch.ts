@@ -28,7 +28,16 @@ void api("/a", { remint: true });
 // @ts-expect-error not one of the keys
 void api("/a", { remint: { retries: 3 } });
 
-// Sources, options, and a `$fetch` to build on.
+// Sources, options, and a `$fetch` to build on, whose type is that of the result.
+declare const theirs: $Fetch & { readonly routes: "typed" };
+same<ReturnType<typeof createAuthOfetch<typeof theirs>>, typeof theirs>(true);
+const built = createAuthOfetch(tokens, {}, { ofetch: theirs, failedRenewal: "throw" });
+same<typeof built, typeof theirs>(true);
+declare const maybe: typeof theirs | undefined;
+const maybeBuilt = createAuthOfetch(tokens, {}, { ofetch: maybe });
+same<typeof maybeBuilt, typeof theirs>(true);
+// @ts-expect-error a fetch is no $fetch
+createAuthOfetch(tokens, {}, { ofetch: fetch });
 createAuthOfetch([tokens, tokens]);
 createAuthOfetch((url, init) => {
   same<typeof url, string>(true);

@@ -304,7 +304,7 @@ export class AxiosCall implements PolicyRequest {
     const config = this.config;
     this.#stopListening?.();
     if (this.#changes?.some(({ key }) => key === "timeout")) showWholeTimeout(outcome, config, String(this.#timeout));
-    if (!this.#wasSent) endUnsent(config.data, outcome);
+    if (!this.#wasSent) void endUnsent(config.data, outcome);
     const sent = this.#sent;
     this.#restore(0);
     if (sent === undefined) return;

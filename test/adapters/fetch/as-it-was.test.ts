@@ -146,7 +146,7 @@ const inputs: readonly Input[] = [
     what: "a Request with a body, whose headers the caller changes",
     make: (origin) => {
       const input = new Request(`${origin}/request`, { method: "POST", body: "in a Request", headers: json });
-      return { input, change: () => (input.headers.set("x-mine", "2"), input.headers.delete("content-type")) };
+      return { input, change: () => input.headers.set("x-mine", "2") };
     },
   },
   {
@@ -162,7 +162,7 @@ const inputs: readonly Input[] = [
     make: made(
       () => new Headers({ "X-Mine": "1", "X-Two": "a" }),
       (headers) => ({ headers }),
-      (headers) => (headers.set("x-mine", "2"), headers.delete("x-two")),
+      (headers) => headers.set("x-mine", "2"),
     ),
   },
   {
@@ -235,7 +235,7 @@ const inputs: readonly Input[] = [
     make: made(
       form,
       (body) => ({ method: "POST", body }),
-      (body) => (body.append("late", "1"), body.delete("file")),
+      (body) => body.append("late", "1"),
     ),
   },
   {

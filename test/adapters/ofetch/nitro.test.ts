@@ -23,7 +23,7 @@ function nitroLike(create: unknown) {
     return Response.json({ local: true }, { status: authorization === "Bearer fake-1" ? 401 : 200 });
   };
   const $fetch = (create as typeof createFetch)({ fetch: localFetch as typeof fetch });
-  return { $fetch: $fetch, local };
+  return { $fetch, local };
 }
 
 describe.each([
