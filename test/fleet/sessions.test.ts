@@ -60,6 +60,8 @@ interface Sent {
 function send(cache: TokenCache, accepts: (token: string) => boolean = () => true): Sent {
   const tokens: string[] = [];
   const fetch = createAuthFetch(cache, {
+    // So that the error says how the session ended. By default the caller of an ended session gets the API's 401.
+    failedRenewal: "throw",
     fetch: async (_, init) => {
       const token = new Headers(init?.headers).get("authorization")?.replace("Bearer ", "") ?? "none";
       tokens.push(token);
