@@ -14,7 +14,7 @@ export default {
   requiredToBeDocumented: ["Class", "Interface", "TypeAlias", "Function", "Variable", "CallSignature"],
   // Parts of public types that nobody has to name.
   intentionallyNotExported: [
-    "AnyConfig",
+    "RequestConfig",
     "CryptoKey",
     "DatedToken",
     "MaybePromise",

@@ -22,9 +22,7 @@ import type { PolicyRequest } from "./client-seam.ts";
 export type TokenSource<Target extends readonly unknown[]> =
   | TokenCache
   | readonly TokenCache[]
-  | ((...target: Target) => MaybeCache | Promise<MaybeCache>);
-
-type MaybeCache = TokenCache | null | undefined;
+  | ((...target: Target) => TokenCache | null | undefined | Promise<TokenCache | null | undefined>);
 
 /**
  * Overrides the client's settings for one request, under the key `remint` of the request's options. `false` sends the

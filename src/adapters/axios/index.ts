@@ -9,10 +9,10 @@
 import { assertFunction, assertOptions, assertStatuses, optionError } from "../../base/options.ts";
 import { assertTokenSource, isTokenCache } from "../../policy/choose-cache.ts";
 import { Interceptor } from "./interceptors.ts";
+import type { InternalAxiosRequestConfig } from "axios";
 import type { RejectionRule } from "../../core/types.ts";
-import type { RequestOverride } from "../../policy/choose-cache.ts";
+import type { RequestOverride, TokenSource } from "../../policy/choose-cache.ts";
 import type { FailedRenewal } from "../../policy/client-seam.ts";
-import type { Source } from "./interceptors.ts";
 
 // Brings the same declaration for CommonJS. By an export and not by a reference: TypeScript 5.6 and 5.7 would then look
 // up axios' types for CommonJS first, and use them for ES modules too.
@@ -30,7 +30,7 @@ declare module "axios" {
  * Where the token of a request comes from: a cache, several caches, or a function of axios' config. Not an instance of
  * axios, which is a function too.
  */
-export type AxiosTokenSource = Source & {
+export type AxiosTokenSource = TokenSource<[config: InternalAxiosRequestConfig]> & {
   /** Only an instance of axios has it. */
   readonly interceptors?: never;
 };
