@@ -25,7 +25,8 @@ chalkServer.respondAlways(() => ({
 
 // In production CHALK_CLIENT_ID and CHALK_CLIENT_SECRET are set. Then `chalkGrant()` needs no options.
 const grant = chalkGrant({ clientId: "client", clientSecret: "s3cret", apiServer: chalkServer.origin });
-const tokens = createTokenCache({ grant });
+// The example asks another host without a token on purpose.
+const tokens = createTokenCache({ grant, warnings: false });
 const authFetch = createAuthFetch(tokens);
 
 const queryUrl = `${chalkToken(await tokens.get()).engineFor("production")}/v1/query/online`;

@@ -37,7 +37,8 @@ const tokens = createTokenCache({
   }),
   origins: [api.origin],
 });
-const authFetch = createAuthFetch(tokens);
+// By default the caller of a session that is over gets the API's own 401. This example shows the error.
+const authFetch = createAuthFetch(tokens, { failedRenewal: "throw" });
 
 // Fifty requests at once, and fifty more after the access token was revoked, use each refresh token once.
 const burst = (): Promise<Response[]> =>

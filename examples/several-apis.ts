@@ -17,7 +17,8 @@ const elsewhere = await startApi({ accepts: auth });
 function tokensFor(audience: string, origin: string): TokenCache {
   const { tokenEndpoint } = auth;
   const grant = clientCredentialsGrant({ tokenEndpoint, clientId: "shop", clientSecret: "s3cret", audience });
-  return createTokenCache({ grant, origins: [origin] });
+  // The example asks a third API without a token on purpose.
+  return createTokenCache({ grant, origins: [origin], warnings: false });
 }
 
 const $fetch = createAuthOfetch([tokensFor("orders", orders.origin), tokensFor("billing", billing.origin)]);

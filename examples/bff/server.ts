@@ -17,7 +17,7 @@ const SIGN_IN_AGAIN: Reply = { status: 401, body: JSON.stringify({ signIn: "/sig
  */
 export function createBff(sessions: Sessions, upstream: string): Server {
   // The client has no cache of its own. Each request names the cache it uses.
-  const authFetch = createAuthFetch(() => undefined);
+  const authFetch = createAuthFetch(() => undefined, { failedRenewal: "throw" });
 
   async function signIn(url: URL): Promise<Reply> {
     // A real sign-in checks `state` and sends the PKCE verifier with the code.
