@@ -22,6 +22,8 @@ function form(): FormDataPackage {
 async function meanwhile<T>({ stage }: Scene, call: () => Promise<T>, change: () => void): Promise<T> {
   const hold = stage.grant.hold();
   const answer = call();
+  // It may reject before this function returns it.
+  answer.catch(() => {});
   await vi.waitUntil(() => hold.waiting === 1, { interval: 2, timeout: 5000 });
   change();
   // Events of streams are emitted later.
