@@ -7,6 +7,7 @@
  */
 import { systemClock } from "../base/clock.ts";
 import { assertClock, assertFunction, assertOptions, count, duration, flag, optionError } from "../base/options.ts";
+import { copiedOrigins } from "../base/url.ts";
 import { schemeOf, usableValue } from "./access-token.ts";
 import { receivedAtOf } from "./expiry.ts";
 import { mintedBefore } from "./mint.ts";
@@ -176,11 +177,12 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
     // Before the supply is made, which takes over the grant.
     mintedBefore(initialToken, { now: clock.now(), defaultTtl: minting.defaultTtl, maxTtl: minting.maxTtl });
   }
-  const rules = requestRules(options.origins, grant, allowHttp);
+  const origins = Array.isArray(options.origins) ? (copiedOrigins(options.origins) as Origins) : options.origins;
+  const rules = requestRules(origins, grant, allowHttp);
   const settings: Omit<CacheSettings, "supply"> = {
     ...minting,
     rules,
-    rulesFor: (origins) => requestRules(origins, grant, allowHttp),
+    rulesFor: (others) => requestRules(others, grant, allowHttp),
     // With a store, the token may be older than what the store has: the store is asked first.
     initial: isShared ? undefined : initialToken,
     seed: typeof initial === "function" ? initial : isShared && initialToken ? async () => initialToken : undefined,
@@ -189,7 +191,7 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
     isShared,
   };
   // Last, because a supply takes over the state of its grant.
-  return { ...settings, supply: supplyOf(options, { ...minting, minValidity }) };
+  return { ...settings, supply: supplyOf(options.store, origins, { ...minting, minValidity }) };
 }
 
 /** @throws {TypeError} When a function gives the state, and nothing would keep the next one. */
@@ -202,12 +204,15 @@ function assertKeeper(source: StateSource | undefined, store: FleetStore | undef
   );
 }
 
-function supplyOf(options: TokenCacheOptions, settings: Omit<FleetCache, "origins" | "poolKey">): TokenSupply {
-  const { store } = options;
+function supplyOf(
+  store: FleetStore | undefined,
+  origins: Origins | undefined,
+  settings: Omit<FleetCache, "origins" | "poolKey">,
+): TokenSupply {
   if (store === undefined) return ownSupply(settings);
   return storeDefinitionOf(store).supply({
     ...settings,
-    origins: options.origins ?? settings.grant.origins,
+    origins: origins ?? settings.grant.origins,
     poolKey: globals[poolKey],
   });
 }

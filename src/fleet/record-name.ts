@@ -61,7 +61,7 @@ export function fingerprintOf(grant: GrantDefinition, target: Target | undefined
 
 function placesOf(origins: Origins | undefined): readonly string[] | string | undefined {
   if (typeof origins !== "object") return typeof origins === "string" ? origins : undefined;
-  const places = [...new Set(origins.map((place) => (typeof place === "string" ? place : place.origin)))];
+  const places = [...new Set(origins.map((place) => (URL.canParse(place) ? new URL(place).origin : `${place}`)))];
   places.sort();
   return places;
 }

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { build } from "esbuild";
 import { describe, expect, test } from "vitest";
 import { fleetStore, memoryStore, type Store } from "../../src/fleet/index.ts";
-import { createTokenCache, createTokenPool, refreshTokenGrant } from "../../src/index.ts";
+import { clientCredentialsGrant, createTokenCache, createTokenPool, refreshTokenGrant } from "../../src/index.ts";
 import { manualClock, type ManualClock } from "../../src/testing/index.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
 import { ORIGIN } from "./fleet-under-test.ts";
@@ -305,4 +305,27 @@ describe("10,000 users in two processes", () => {
     expect(bytes).toBeGreaterThan(500);
     expect(bytes).toBeLessThanOrEqual(7000);
   }, 120_000);
+});
+
+test("C13: a list of origins whose owner adds to it later, and one with URL objects: every process names the token alike", async () => {
+  const engine = memoryStore();
+  let mints = 0;
+  const valueAt = async (origins: (string | URL)[], change = (): void => {}): Promise<string> => {
+    const store = fleetStore(engine, { encryptionKey: "none" });
+    // The grant has no name, because a header of its requests is a credential.
+    const grant = clientCredentialsGrant({
+      ...{ tokenEndpoint: "https://auth.example/token", clientId: "portal", clientAuthentication: "none" },
+      headers: { "x-api-key": "one" },
+      fetch: async () => Response.json({ access_token: `a-${++mints}`, token_type: "Bearer", expires_in: 3600 }),
+    });
+    const pool = createTokenPool({ create: () => createTokenCache({ grant, origins, store }) });
+    const cache = pool.get("ada");
+    change();
+    return (await cache.for({ scope: "orders" }).get()).value;
+  };
+  const changed: (string | URL)[] = [ORIGIN];
+  expect(await valueAt(changed, () => void changed.push("https://other.example"))).toBe("a-1");
+  expect(await valueAt([new URL(ORIGIN)])).toBe("a-1");
+  expect(await valueAt([`${ORIGIN}/`])).toBe("a-1");
+  expect(await valueAt([ORIGIN, "https://other.example"])).toBe("a-2");
 });
