@@ -32,6 +32,7 @@ export type {
   GrantHeaders,
   InitialToken,
   JudgedAnswer,
+  KeyDescription,
   MintCause,
   Origins,
   RejectionRule,

@@ -247,14 +247,17 @@ export class CachedToken {
   readonly #clock: Clock;
   /** The length of the hard window, in milliseconds. */
   readonly #hard: number;
+  /** When the token itself expires, and when its own soft window begins. */
+  #end: number;
+  #refreshAt: number;
   /** Wall clock minus monotonic clock, at the moment the token was cached. */
   readonly #wallOffset: number;
 
   constructor(token: AccessTokenRecord, lifetime: Lifetime, clock: Clock, windows: WindowOptions) {
     const { soft, hard } = windowsOf(lifetime.ms, windows.refreshBuffer, windows.minValidity);
     this.token = token;
-    this.expiresAt = token.expiresAt;
-    this.softAt = this.expiresAt - soft;
+    this.#end = this.expiresAt = token.expiresAt;
+    this.#refreshAt = this.softAt = this.expiresAt - soft;
     this.hardAt = this.expiresAt - hard;
     this.#hard = hard;
     this.#clock = clock;
@@ -268,6 +271,17 @@ export class CachedToken {
    */
   now(): number {
     return Math.max(this.#clock.now(), this.#clock.monotonic() + this.#wallOffset);
+  }
+
+  /**
+   * Limits for how long the token is served before its supply is asked again. Callers are served by the token itself until
+   * half of that time is over, and wait for the answer in its last quarter at most.
+   */
+  serveUntil(until: number): void {
+    const left = until - this.now();
+    this.expiresAt = Math.min(this.#end, until);
+    this.hardAt = Math.min(this.#end - this.#hard, until - Math.min(this.#hard, left / 4));
+    this.softAt = Math.min(this.#refreshAt, until - left / 2);
   }
 
   /** Keeps the token although it was rejected. The next `peek` starts to replace it in the background. */
@@ -288,10 +302,11 @@ export class CachedToken {
    */
   mintedAgain(expiresAt: number, { stated }: Lifetime): void {
     if (stated && expiresAt > this.expiresAt) {
-      this.expiresAt = expiresAt;
+      this.#end = this.expiresAt = expiresAt;
       this.hardAt = expiresAt - this.#hard;
     }
     this.#refreshAfter(Math.max(SHORTEST_PAUSE, (this.expiresAt - this.now()) / 2));
+    this.#refreshAt = this.softAt;
   }
 
   #refreshAfter(ms: number): void {

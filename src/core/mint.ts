@@ -61,6 +61,8 @@ export interface MintInput {
   readonly loadOther?: ((refused: unknown, signal: AbortSignal) => Promise<LoadedState | undefined>) | undefined;
   /** Asked directly before every attempt: whether this process may still send. */
   readonly mayStart?: (() => boolean) | undefined;
+  /** A request that could not be sent ends the mint: another process may be able to send it. */
+  readonly endsUnsent?: boolean | undefined;
   /** Called when an attempt failed and another one follows. */
   readonly onRetry: (attempt: number, error: RemintError) => void;
 }
@@ -83,6 +85,8 @@ export interface MintResult {
   readonly refusedWith?: Failure | undefined;
   /** A state was sent and no answer came: nobody knows whether it was used up. */
   readonly isInDoubt?: boolean | undefined;
+  /** The last attempt failed before anything was sent, and may be repeated. */
+  readonly isUnsent?: boolean | undefined;
 }
 
 /** A mint in progress. */
@@ -326,11 +330,12 @@ async function attempts(
       grant.retry === undefined
         ? await once()
         : await grant.retry(once, {
-            retries: grant.mintRetries ?? settings.retries,
+            retries: retriesOf(settings),
             signal,
             clock,
             timeLeft: () => deadline.timeLeft,
-            pauseAfter: (failed) => pauseAfter(failed, grant),
+            pauseAfter: (failed) =>
+              input.endsUnsent === true && isUnsent(failed) ? undefined : pauseAfter(failed, grant),
             onRetry: (number, failed) => input.onRetry(number, failureOfStep(failed, grant).toEventError()),
           });
     return { presented, ...resultOf(step, settings, deadline) };
@@ -339,6 +344,15 @@ async function attempts(
     const isInDoubt = deadline.isAsking && (grant.server === undefined || wasSentUnder(signal));
     return { presented, failure, isInDoubt };
   }
+}
+
+/** How often a failed attempt is repeated. */
+export function retriesOf({ grant, retries }: MintSettings): number {
+  return grant.retry === undefined ? 0 : (grant.mintRetries ?? retries);
+}
+
+function isUnsent(step: MintStep): boolean {
+  return "error" in step && wasNeverSent(step.error);
 }
 
 /** How long the server asked to wait before the next attempt; `undefined`: there must be no other attempt. */
@@ -364,6 +378,7 @@ function resultOf(step: MintStep, settings: MintSettings, deadline: Deadline): M
       failure: thawed(failure, deadline),
       isRefused,
       isInDoubt: isUnanswered(step.error, deadline, grant),
+      isUnsent: failure.retryable && isUnsent(step),
       ...next,
     };
   }

@@ -170,6 +170,7 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
     warns: flag("warnings", options.warnings, true),
   };
   const allowHttp = flag("allowHttp", options.allowHttp);
+  const refreshBuffer = duration("refreshBuffer", options.refreshBuffer, 60_000);
   const minValidity = duration("minValidity", options.minValidity, 10_000);
   const isShared = options.store !== undefined;
   const initialToken = typeof initial === "function" ? undefined : checkedInitial(initial);
@@ -186,12 +187,12 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
     // With a store, the token may be older than what the store has: the store is asked first.
     initial: isShared ? undefined : initialToken,
     seed: typeof initial === "function" ? initial : isShared && initialToken ? async () => initialToken : undefined,
-    refreshBuffer: duration("refreshBuffer", options.refreshBuffer, 60_000),
+    refreshBuffer,
     minValidity,
     isShared,
   };
   // Last, because a supply takes over the state of its grant.
-  return { ...settings, supply: supplyOf(options.store, origins, { ...minting, minValidity }) };
+  return { ...settings, supply: supplyOf(options.store, origins, { ...minting, refreshBuffer, minValidity }) };
 }
 
 /** @throws {TypeError} When a function gives the state, and nothing would keep the next one. */
@@ -231,18 +232,24 @@ function checkedInitial(initial: InitialToken | undefined): InitialToken | undef
   return { ...initial };
 }
 
-/** Returns a listener that neither throws nor leaves an unhandled rejection. */
+/** Returns a listener that neither throws nor leaves an unhandled rejection. For the same function it is the same one. */
 export function safeListener(listener: EventListener | undefined): EventListener | undefined {
   if (listener === undefined) return undefined;
-  return (event) => {
-    try {
-      // The type says `void`, which an async function fits too.
-      Promise.resolve(listener(event)).catch(drop);
-    } catch (error) {
-      drop(error);
-    }
-  };
+  let safe = safeListeners.get(listener);
+  if (safe === undefined) {
+    safe = (event) => {
+      try {
+        // The type says `void`, which an async function fits too.
+        Promise.resolve(listener(event)).catch(drop);
+      } catch (error) {
+        drop(error);
+      }
+    };
+    safeListeners.set(listener, safe);
+  }
+  return safe;
 }
+const safeListeners = new WeakMap<EventListener, EventListener>();
 
 /** The listener is the only place where the library reports errors, so an error of its own is dropped. */
 function drop(_error: unknown): void {}

@@ -16,7 +16,7 @@ import { assertCloseOptions, isPooledCache } from "./token-cache.ts";
 import { policyHalf } from "./types.ts";
 import type { Clock } from "../base/clock.ts";
 import type { PooledCache, PoolShare } from "./token-cache.ts";
-import type { CloseOptions, CloseReport, SignInResponse, SignOutOptions, TokenCache } from "./types.ts";
+import type { CloseOptions, CloseReport, KeyDescription, SignInResponse, SignOutOptions, TokenCache } from "./types.ts";
 
 /** The options of `createTokenPool`. */
 export interface TokenPoolOptions {
@@ -80,6 +80,14 @@ export interface TokenPool {
    * @throws {TypeError} When an option is wrong. The cache is kept then.
    */
   release(key: string, options?: CloseOptions): Promise<CloseReport | undefined>;
+  /**
+   * Says what is known of a key: the record in the store and its phase, version, age, expiry, holder and time to live. For
+   * operators. Holds no secret. Durations are milliseconds.
+   *
+   * @throws {TypeError} As `get` does.
+   * @throws {RemintError} `ERR_STORE` when the store fails.
+   */
+  describe(key: string): Promise<KeyDescription>;
   /**
    * Closes every cache, including those that were removed from the pool and are still in use.
    *
@@ -192,6 +200,11 @@ class LruTokenPool implements TokenPool {
     this.#entries.delete(key);
     this.#evicted.delete(key);
     return state?.close(options);
+  }
+
+  async describe(key: string): Promise<KeyDescription> {
+    this.get(key);
+    return this.#entries.get(key)!.state.describe();
   }
 
   async close(options: CloseOptions = {}): Promise<PoolCloseReport> {

@@ -21,6 +21,7 @@ import type {
   AccessToken,
   CloseReport,
   EventListener,
+  KeyDescription,
   MintCause,
   Opaque,
   Origins,
@@ -46,6 +47,8 @@ export interface TokenSupply {
   signOut(options: { readonly revoke: boolean; readonly tokens: readonly AccessToken[] }): Promise<void>;
   /** The process leaves; the session goes on. */
   close(options: { readonly within: number }): Promise<CloseReport>;
+  /** What the store has, for an operator. Absent: there is no store. @throws {RemintError} When the store fails. */
+  describe?(): Promise<KeyDescription>;
   /** A mint, a save or a revocation is outstanding. */
   readonly isBusy: boolean;
   /** The supply for a target. A supply without a state may have another one for each. */
@@ -101,6 +104,8 @@ export interface Obtained extends Minted {
   readonly adopted?: boolean | undefined;
   /** @defaultValue "minted" */
   readonly freshness?: Freshness | undefined;
+  /** Epoch milliseconds until when the token is served unless the supply is asked again: the session may end elsewhere. */
+  readonly servedUntil?: number | undefined;
   /** The callers had left when it came. */
   readonly late?: { readonly cause: MintCause; readonly duration: number } | undefined;
 }
@@ -697,6 +702,7 @@ export interface FleetCache extends SupplySettings {
   readonly origins: Origins | undefined;
   /** The key under which a pool created the cache. `undefined` for a cache outside of a pool. */
   readonly poolKey: string | undefined;
+  readonly refreshBuffer: number;
   readonly minValidity: number;
 }
 

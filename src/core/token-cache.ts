@@ -35,6 +35,7 @@ import type {
   AccessToken,
   CloseOptions,
   CloseReport,
+  KeyDescription,
   MintCause,
   Origins,
   PolicyHalf,
@@ -83,7 +84,7 @@ export interface PoolShare {
 /**
  * What a pool needs of a cache. Two copies of this package may meet here: a pool takes the caches of the other copy too.
  */
-export type PooledCache = Pick<CacheState, "handle" | "isBusy" | "close" | "joinPool">;
+export type PooledCache = Pick<CacheState, "handle" | "isBusy" | "close" | "joinPool" | "describe">;
 
 /** @throws {TypeError} When an option of a close is wrong. `where` is the public function, for the message. */
 export function assertCloseOptions(where: string, options: CloseOptions): void {
@@ -243,6 +244,14 @@ export class CacheState implements PolicyHalf, SupplyMember {
     const { within = this.#settings.mintTimeout } = options;
     // The supply shuts every cache that is joined to it.
     return this.#settings.supply.close({ within });
+  }
+
+  /** Says what is known of the session or the token, for an operator. */
+  async describe(): Promise<KeyDescription> {
+    const { supply } = this.#settings;
+    if (supply.describe !== undefined) return supply.describe();
+    const entry = this.#validEntry();
+    return entry === undefined ? { phase: "absent" } : { phase: "token", expiresIn: entry.expiresAt - entry.now() };
   }
 
   /** Holds no token any more and begins no flight. */
@@ -517,7 +526,8 @@ export class CacheState implements PolicyHalf, SupplyMember {
     if (obtained.adopted) this.#rejections.uncharge(false);
     this.#rejections.landed(token);
     if (obtained.adopted) {
-      this.#settings.notify?.({ name: "adopted", cause, duration, expiresAt });
+      // The same one again was only looked up.
+      if (last !== token.value) this.#settings.notify?.({ name: "adopted", cause, duration, expiresAt });
     } else {
       this.#settings.notify?.({ name: "minted", cause, duration, expiresAt, repeated: last === token.value });
     }
@@ -593,18 +603,20 @@ export class CacheState implements PolicyHalf, SupplyMember {
    * Caches a token, unless it was rejected meanwhile (C5) or must not be cached (E3). Returns the token in any case.
    */
   #cacheToken(obtained: Obtained, flight: number, rejected?: ReadonlySet<string>): AccessTokenRecord {
-    const { response, lifetime, expiresAt, freshness, session } = obtained;
+    const { response, lifetime, expiresAt, freshness, session, servedUntil } = obtained;
     const token = new AccessTokenRecord(response, expiresAt, flight, { freshness, session });
     const entry = this.#validEntry();
     this.#lastToken = token;
     if (lifetime.ms <= 0) entry?.postponeRefresh();
     if (rejected?.has(token.value) || lifetime.ms <= 0) return token;
     if (entry !== undefined && entry.token.value === token.value && !entry.keptAfterRejection) {
-      entry.mintedAgain(token.expiresAt, lifetime);
+      // Looked up, and not minted: the windows stay as they are.
+      if (servedUntil === undefined || obtained.adopted !== true) entry.mintedAgain(token.expiresAt, lifetime);
     } else if (!this.#closed) {
       this.#forgotten = undefined;
       this.#entry = new CachedToken(token, lifetime, this.#settings.clock, this.#settings);
     }
+    if (servedUntil !== undefined) this.#entry?.serveUntil(servedUntil);
     return token;
   }
 

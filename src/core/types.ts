@@ -205,8 +205,12 @@ export type RemintEvent =
   | { readonly name: "state-unsaved"; readonly error: RemintError }
   /** A state was sent and no answer came. If the server has used it up, the session is lost. */
   | { readonly name: "state-in-doubt" }
-  /** The store failed. For a while this process works without it. */
+  /** The store fails. This process works without it, or not at all, until `store-recovered`. Told once. */
   | { readonly name: "store-failed"; readonly error: RemintError }
+  /** The store works again. */
+  | { readonly name: "store-recovered" }
+  /** Another process has taken over while this one was minting: it was held up, or the store was away. */
+  | { readonly name: "lease-lost" }
   /** A mint failed. `servedStale`: the old token is still valid and callers got it. */
   | {
       readonly name: "mint-failed";
@@ -253,6 +257,27 @@ export interface SignOutOptions {
    * @see [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009.html#section-2)
    */
   readonly revoke?: boolean | undefined;
+}
+
+/** What is known of a key of a pool, for an operator. It holds no token and no secret. */
+export interface KeyDescription {
+  /** The key of the record in the store. Absent without a store. */
+  readonly record?: string | undefined;
+  /**
+   * What the record says: a token or a session is there, a process is minting, the server has refused the session, it was
+   * signed out, this process cannot read the record, or there is none.
+   */
+  readonly phase: "token" | "minting" | "refused" | "signed-out" | "unreadable" | "absent";
+  /** The version of the record, as the store gives it. It changes with every write. */
+  readonly version?: string | undefined;
+  /** Milliseconds since the record was written. */
+  readonly age?: number | undefined;
+  /** Milliseconds until the access token expires. */
+  readonly expiresIn?: number | undefined;
+  /** The process that is minting, by a random name. */
+  readonly holder?: string | undefined;
+  /** Milliseconds for which the store keeps the record. */
+  readonly ttl?: number | undefined;
 }
 
 /** What {@link TokenCache.for} takes. */

@@ -8,7 +8,7 @@
  */
 import { windowsOf } from "../core/expiry.ts";
 import { targetIn } from "./record.ts";
-import type { FleetRecord, StoredToken } from "./record.ts";
+import type { FleetRecord, StoredToken, TargetRecord } from "./record.ts";
 import type { StoredFailure } from "./shared-failure.ts";
 
 /** What a process needs, as far as the decision depends on it. */
@@ -35,6 +35,10 @@ export interface TokenDemand {
   readonly stuckAfter: number;
   /** Whether a mint uses something up: the holder of a lease gets more time then. */
   readonly isStateful: boolean;
+  /** Whether mints of this process fail: it then waits for longer than those whose mints may succeed (C9). */
+  readonly hasFailed: boolean;
+  /** Whether a token is so near to its expiry that the one who holds it replaces it. */
+  readonly isDue: (token: StoredToken) => boolean;
 }
 
 /** What the process does next. */
@@ -56,6 +60,8 @@ type Decision =
 
 /** Milliseconds in which a holder that could not reach the store writes its state: several of its tries (lead.ts). */
 const GRACE = 2500;
+/** Milliseconds for which the failures of other processes bind a process that has not failed itself. */
+const LONGEST_FOR_OTHERS = 1000;
 
 /**
  * Whether a process still holds the lease of a record.
@@ -71,15 +77,34 @@ export function isHeld({ phase, leaseUntil, state }: FleetRecord, demand: TokenD
 
 /** Decides about a record of the session that the process serves. */
 export function decide(record: FleetRecord, demand: TokenDemand): Decision {
-  const { token, failure, pauseUntil, mints } = targetIn(record, demand.fingerprint);
+  const target = targetIn(record, demand.fingerprint);
+  const { token, failure, mints } = target;
   const isBeingReplaced = isHeld(record, demand);
   const isUsable = token !== undefined && token.until > demand.now;
   const decision = isUsable ? decideOnToken(token, mints, isBeingReplaced, demand) : isBeingReplaced ? "wait" : "claim";
   if (decision === "wait") return unlessBackground(demand, "wait");
   if (decision !== "claim") return decision;
   if (record.phase === "R") return unlessBackground(demand, "refused");
-  const isPaused = demand.now < pauseUntil && failure !== undefined && bindsNow(failure, token, demand);
+  const isPaused =
+    failure !== undefined &&
+    demand.now < boundUntil(failure, target, record, demand) &&
+    bindsNow(failure, token, demand);
   return isPaused ? unlessBackground(demand, "fail") : "claim";
+}
+
+/**
+ * Until when the last failure binds this process. One sick process must not harm the others: what one process meets alone, a
+ * wrong secret or no way out, says nothing to those who have not failed, and what several meet binds those for a moment. A
+ * pause that the server itself asked for holds for everybody (C9).
+ */
+function boundUntil(
+  { retryAfter }: StoredFailure,
+  { failedAt, pauseUntil }: TargetRecord,
+  { failed }: FleetRecord,
+  { hasFailed }: TokenDemand,
+): number {
+  if (hasFailed || retryAfter !== undefined) return pauseUntil;
+  return failed.length > 1 ? Math.min(pauseUntil, failedAt + LONGEST_FOR_OTHERS) : -Infinity;
 }
 
 /**
@@ -105,6 +130,8 @@ function decideOnToken(
     const isMintedAgain = known?.value === value && mints > known.mints;
     return isMintedAgain || demand.now < token.quietUntil ? "reuse" : "claim";
   }
+  // Held, and only looked up: nobody has signed out meanwhile.
+  if (value === demand.held && !demand.isDue(token)) return "adopt";
   if (value === demand.held) return isBeingReplaced ? "wait" : "claim";
   const { hard } = windowsOf(token.lifetime.ms, 0, demand.minValidity);
   if (token.until - demand.now > hard) return demand.mustBeFresh && !token.renews ? "claim" : "adopt";

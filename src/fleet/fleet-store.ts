@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { LruMap } from "../base/lru.ts";
 import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
 import { storeOf } from "../core/supply.ts";
 import { StoreLink } from "./link.ts";
@@ -41,12 +42,23 @@ export function fleetStore(store: Store, options: FleetOptions): FleetStore {
 
 /** Does what {@link fleetStore} does, for a function that makes the engine itself. `where` is its name, for messages. */
 export function storeOfEngine(where: string, store: Store, options: FleetOptions): FleetStore {
-  assertOptions(where, options, ["encryptionKey", "prefix", "lease", "callTimeout", "stateTtl", "endedTtl"]);
+  assertOptions(where, options, [
+    "encryptionKey",
+    "prefix",
+    "lease",
+    "callTimeout",
+    "stateTtl",
+    "endedTtl",
+    "maxStaleness",
+  ]);
   const { prefix = "remint" } = options;
   assertString("prefix", prefix);
   if (!/^[\w:.-]+$/.test(prefix)) throw new TypeError(`"prefix" must consist of letters, digits and _ : . - only`);
   const seals = sealsOf(options.encryptionKey);
-  const callTimeout = positiveDuration("callTimeout", options.callTimeout, 500);
+  const callTimeout =
+    options.callTimeout === undefined ? undefined : positiveDuration("callTimeout", options.callTimeout, CALL);
+  const maxStaleness =
+    options.maxStaleness === undefined ? Infinity : positiveDuration("maxStaleness", options.maxStaleness, 0);
   const lease = options.lease === undefined ? undefined : positiveDuration("lease", options.lease, LEASE);
   const ttls = {
     stateTtl: positiveDuration("stateTtl", options.stateTtl, 90 * 86_400_000),
@@ -54,14 +66,20 @@ export function storeOfEngine(where: string, store: Store, options: FleetOptions
     refusedTtl: REFUSED_TTL,
   };
   const links = new WeakMap<Clock, StoreLink>();
+  const failing = new LruMap<string, true>(MOST_SERVERS);
   const open: OpenSupplies = new Map();
   return storeOf({
     supply(cache) {
       const { clock, grant } = cache;
       let link = links.get(clock);
-      if (link === undefined) links.set(clock, (link = new StoreLink(store, clock, callTimeout)));
-      const time = lease ?? (grant.isRepeatable ? LEASE : LEASE_WITH_STATE);
-      return new FleetSupply({ link, clock, seals, duration: time, callTimeout, ttls, prefix }, cache, open);
+      if (link === undefined) links.set(clock, (link = new StoreLink(store, clock)));
+      const { isRepeatable } = grant;
+      const fleet = {
+        ...{ link, clock, seals, ttls, prefix, maxStaleness, failing },
+        duration: lease ?? (isRepeatable ? LEASE : LEASE_WITH_STATE),
+        callTimeout: callTimeout ?? (isRepeatable ? CALL : CALL_WITH_STATE),
+      };
+      return new FleetSupply(fleet, cache, open);
     },
   });
 }
@@ -87,8 +105,22 @@ export interface FleetOptions {
    * @defaultValue 3_000 (3 seconds); 10_000 for grants with a refresh token or another state
    */
   readonly lease?: number | undefined;
-  /** Milliseconds after which a call to the store counts as failed. @defaultValue 500 */
+  /**
+   * Milliseconds after which a call to the store counts as failed. A grant with a refresh token or another state gets no
+   * token without the store, so its calls have more time.
+   *
+   * @defaultValue 500; 2_000 (2 seconds) for grants with a refresh token or another state
+   */
   readonly callTimeout?: number | undefined;
+  /**
+   * Milliseconds for which a process serves the token of a session without a look at the store. Afterwards, a sign-out or a
+   * sign-in in another process holds in this one too. A look costs one call for each session in use. When the store
+   * fails for so long, callers get `ERR_STORE`. Grants that stand for no user, such as client credentials, have no
+   * sign-out, and ignore it.
+   *
+   * @defaultValue no limit: a process looks when the token is about to expire, or is rejected
+   */
+  readonly maxStaleness?: number | undefined;
   /**
    * Milliseconds for which the store keeps the state of a grant (a refresh token) after its last use.
    *
@@ -107,6 +139,11 @@ export interface FleetOptions {
 /** Milliseconds for which the note is kept that a state was refused: the user may take a while to sign in again. */
 const REFUSED_TTL = 3_600_000;
 const LEASE = 3000;
+const CALL = 500;
+/** Longer, because no token can be had without the store. */
+const CALL_WITH_STATE = 2000;
+/** How many authorization servers are remembered at which mints fail. */
+const MOST_SERVERS = 1000;
 /** Longer, because a refresh token is lost when two processes use it: a holder that was suspended gets more time. */
 const LEASE_WITH_STATE = 10_000;
 

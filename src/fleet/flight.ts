@@ -13,12 +13,14 @@
 import { isRemintError, RemintError, safeCause } from "../base/errors.ts";
 import { Failure } from "../core/failures.ts";
 import { ENDED, newSession } from "../core/supply.ts";
+import { retriesOf } from "../core/mint.ts";
 import { remembered } from "../core/state.ts";
 import { decide, isHeld } from "./decision.ts";
-import { lead, mintAlone, PREEMPTED } from "./lead.ts";
+import { lead, mintAlone, PREEMPTED, Unsent } from "./lead.ts";
 import { StoreFault } from "./link.ts";
 import { adopted, targetIn, withTargetRecord } from "./record.ts";
 import { failureOf } from "./shared-failure.ts";
+import { finishSignOut } from "./sign.ts";
 import { pollDelay, Waits } from "./waits.ts";
 import type { Obtained, Obtaining, TokenNeed } from "../core/supply.ts";
 import type { TokenDemand } from "./decision.ts";
@@ -45,6 +47,11 @@ export function startFlight(session: KnownSession, need: TokenNeed, fingerprint:
 
 /** The number of swaps without a pause after which the store counts as unusable. */
 const MOST_SWAPS_IN_A_ROW = 8;
+/**
+ * Milliseconds for which a process whose mints fail leaves a record to the others, by its own clock, before it claims the
+ * record. Waiting processes look more often.
+ */
+const YIELDS = 250;
 /** A token that was valid for so many milliseconds ends the row of rejections (C8). */
 const ENDS_STRIKES = 60_000;
 const UNKNOWN = "no token is available: the record that processes share could not be read or written";
@@ -54,6 +61,8 @@ interface LeaseClaim {
   /** The version to replace; `undefined`: there must be no record. Then a refused swap also serves as a read. */
   readonly expected: string | undefined;
   readonly record: FleetRecord;
+  /** Only look: the record is left to others for a moment. */
+  readonly yields?: boolean | undefined;
 }
 
 class FleetFlight {
@@ -63,6 +72,10 @@ class FleetFlight {
   readonly #waits: Waits;
   /** The time limit of the whole flight, in monotonic milliseconds. */
   readonly #until: number;
+  /** The version of the record that could be claimed when it was read last, and since when. */
+  #claimable: { readonly version: string | undefined; readonly since: number } | undefined;
+  /** How often a request of this flight could not be sent. */
+  #unsent = 0;
 
   constructor(session: KnownSession, need: TokenNeed, fingerprint: string, waits: Waits) {
     const { fleet, settings } = session;
@@ -91,7 +104,7 @@ class FleetFlight {
 
   async #obtain(): Promise<Obtained | undefined> {
     await this.#session.unchanging();
-    let claim = this.#firstClaim();
+    let claim: LeaseClaim = { ...this.#firstClaim(), yields: this.#session.hasFailed };
     let polls = 0;
     for (let swaps = 0; swaps < MOST_SWAPS_IN_A_ROW; swaps++) {
       this.#assertTimeLeft();
@@ -104,13 +117,15 @@ class FleetFlight {
       if (seen === undefined && this.#session.isBarred) throw this.#barred();
       if (seen?.kind === "unreadable") throw new StoreFault(seen.why);
       const met = seen?.kind === "record" ? this.#session.meet(seen.record) : undefined;
+      if (met?.relation === "ended") finishSignOut(this.#session, met.record, seen!);
       if (met?.relation === "ended" || met?.relation === "void") throw this.#barred();
+      let isHeldByOther = false;
       if (seen === undefined || met === undefined || met.relation === "older") {
         claim = await this.#claimOver(seen?.version);
         // Whoever has begun the record anew, because it was lost, may be presenting what this process would.
         if (met !== undefined && isHeld(met.record, this.#demand(undefined))) {
           claim = { ...claim, expected: undefined };
-          waits = true;
+          isHeldByOther = true;
         }
       } else {
         const { record } = met;
@@ -118,10 +133,13 @@ class FleetFlight {
         if (decision === "claim") claim = { expected: seen.version, record: this.#claimed(record) };
         else if (decision === "wait") {
           claim = { expected: undefined, record: this.#claimed(record) };
-          waits = true;
+          isHeldByOther = true;
         } else if (decision === "refused") claim = await this.#claimAfterRefusal(seen.version, record);
         else return this.#outcomeOf(decision, record, seen);
       }
+      if (isHeldByOther) this.#claimable = undefined;
+      else if (this.#mustYield(seen?.version)) claim = { ...claim, yields: true };
+      waits ||= isHeldByOther || claim.yields === true;
       if (!waits) continue;
       await this.#waits.sleep(Math.min(pollDelay(polls++, roundTrip), this.#until - this.#now()));
       swaps = 0;
@@ -131,13 +149,13 @@ class FleetFlight {
 
   /** Takes the lease and mints, or reads what is stored instead. */
   async #tryClaim(
-    { expected, record }: LeaseClaim,
+    { expected, record, yields }: LeaseClaim,
     readAt: number,
   ): Promise<{ readonly token?: Obtained; readonly seen?: SeenRecord | undefined }> {
-    const { link } = this.#session.fleet;
+    const { link, callTimeout: timeout } = this.#session.fleet;
     // Nothing is presented before the record says that it may be, and not beside a mint of this process.
-    if (this.#session.isBarred || this.#session.isMinting || record.phase === "R") {
-      const { current } = await link.read(this.#session.key);
+    if (this.#session.isBarred || this.#session.isMinting || record.phase === "R" || yields === true) {
+      const { current } = await link.read(this.#session.key, { timeout });
       return { seen: current && (await this.#session.read(current, readAt)) };
     }
     const lease = this.#session.lease(record);
@@ -153,8 +171,21 @@ class FleetFlight {
       return { token: await lead(this.#leader(), lease) };
     } catch (error) {
       if (error === PREEMPTED) return {};
-      throw error;
+      if (!(error instanceof Unsent)) throw error;
+      this.#need.onRetry(++this.#unsent, error.failure.toEventError());
+      return {};
     }
+  }
+
+  /**
+   * Whether this process leaves a record that it could claim to the others: its mints fail, and theirs may not. It claims what
+   * nobody else has wanted for a moment.
+   */
+  #mustYield(version: string | undefined): boolean {
+    const now = this.#now();
+    if (this.#claimable?.version !== version) this.#claimable = undefined;
+    this.#claimable ??= { version, since: now };
+    return this.#session.hasFailed && now - this.#claimable.since < YIELDS;
   }
 
   /**
@@ -170,7 +201,8 @@ class FleetFlight {
     const value = token.response.access_token;
     // The engine has removed the record of an expired token, unless the record holds a state.
     const isOver = now >= token.until && this.#session.isStateful;
-    const isReplaced = this.#isUnwanted(value) || isOver || value === this.#need.held?.value;
+    const isHeld = value === this.#need.held?.value && this.#session.isDue(token);
+    const isReplaced = this.#isUnwanted(value) || isOver || isHeld;
     return isReplaced ? { expected: known.version, record: this.#claimed(known.record) } : this.#claimAnew(undefined);
   }
 
@@ -256,6 +288,8 @@ class FleetFlight {
       unchangedFor,
       stuckAfter: 2 * fleet.duration,
       isStateful,
+      hasFailed: this.#session.hasFailed,
+      isDue: (token) => this.#session.isDue(token),
     };
   }
 
@@ -266,15 +300,17 @@ class FleetFlight {
     if (act === "fail") throw failureOf(failure!);
     this.#session.remember(record, seen.version);
     const { clock } = this.#session.fleet;
-    const obtained = adopted(token!, this.#session.served, clock);
+    const obtained = this.#session.bounded(adopted(token!, this.#session.served, clock));
     // A reused token counts as newly minted: no newer token exists, so another rejection of it is final.
     return act === "reuse" ? { ...obtained, freshness: "minted" } : obtained;
   }
 
   #withoutStore(fault: StoreFault): Obtained | undefined | Promise<Obtained> {
+    const { maxStaleness } = this.#session.fleet;
     const failure = this.#session.reportStoreFailure(fault);
     if (this.#isBackground()) return undefined;
-    if (this.#session.isStateful) throw failure;
+    // A session may have been signed out, and how long this process may go on without a look is limited.
+    if (this.#session.isStateful || (this.#session.hasSessions && maxStaleness < Infinity)) throw failure;
     this.#session.noteMintWithoutStore(this.#need.unwanted.at(-1));
     return mintAlone(this.#leader());
   }
@@ -288,6 +324,7 @@ class FleetFlight {
       waits: this.#waits,
       mintTimeout: Math.max(1, Math.min(settings.mintTimeout, this.#until - this.#now())),
       refuses: (value) => this.#isUnwanted(value),
+      retries: retriesOf(settings) - this.#unsent,
     };
   }
 

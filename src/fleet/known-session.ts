@@ -11,7 +11,8 @@ import { settledWithin } from "../base/clock.ts";
 import { RemintError, safeCause } from "../base/errors.ts";
 import { AccessTokenRecord } from "../core/access-token.ts";
 import { Failure } from "../core/failures.ts";
-import { runRevocation } from "../core/mint.ts";
+import { windowsOf } from "../core/expiry.ts";
+import { NOBODY, runRevocation } from "../core/mint.ts";
 import { digestOf, remembered, SessionState } from "../core/state.ts";
 import { newSession, REPLACED, stateSettings } from "../core/supply.ts";
 import { Lease } from "./lease.ts";
@@ -78,6 +79,10 @@ export class KnownSession {
   #lastRead: { readonly version: string; readonly since: number } | undefined;
   /** A rejected token that the record may still hold, because this process replaced it while the store failed. */
   #rejectedInRecord: string | undefined;
+  /** The last mint of this process for the record failed. */
+  #isFailing = false;
+  /** This process has given its last lease away, because the server did not answer. */
+  hasGivenAway = false;
   /** A state that this process has minted and that could not be written to the store yet. */
   isUnpublished = false;
   /** The failure with which callers have left a mint that is still in progress. */
@@ -261,9 +266,9 @@ export class KnownSession {
 
   /** Writes a record, if the one that is stored has this version. @throws {StoreFault} When the store fails. */
   async swap(version: string | undefined, record: FleetRecord): Promise<SwapResult> {
-    const { link, seals, clock, ttls } = this.fleet;
+    const { link, seals, clock, ttls, callTimeout: timeout } = this.fleet;
     const next = await encode(this.key, seals[0]!, record, { clock, ttls });
-    return link.swap(this.key, version, next, { ignoresPause: true });
+    return link.swap(this.key, version, next, { timeout, ignoresPause: true });
   }
 
   /** How a record relates to the session that the process serves. Changes nothing. */
@@ -495,7 +500,44 @@ export class KnownSession {
 
   /** Makes a lease of this process on a record. */
   lease(record: FleetRecord): Lease {
-    return new Lease(this.fleet, this.key, this.holder, record);
+    return new Lease(this.fleet, this.key, this.holder, record, () => this.settings.notify?.({ name: "lease-lost" }));
+  }
+
+  /** Whether mints of this process fail: of this record, or at the same server with the same client. */
+  get hasFailed(): boolean {
+    return this.#isFailing || this.fleet.failing.has(this.#server);
+  }
+
+  /** Keeps in mind whether mints of this process fail. A refused session says nothing about the process. */
+  noteOutcome(failure: Failure | undefined, isRefused = false): void {
+    const { failing } = this.fleet;
+    if (failure === undefined) {
+      this.#isFailing = false;
+      failing.delete(this.#server);
+    } else if (!isRefused && failure !== NOBODY && failure.owner !== "nobody") {
+      this.#isFailing = true;
+      if (failure.owner === "server" || failure.owner === "client") failing.set(this.#server, true);
+    }
+  }
+
+  get #server(): string {
+    const { server } = this.settings.grant;
+    return server === undefined ? this.key : JSON.stringify([server.endpoint, server.client]);
+  }
+
+  /** Whether a token is so near to its expiry that it is replaced, and not only looked up. */
+  isDue({ until, lifetime }: StoredToken): boolean {
+    const { refreshBuffer, minValidity } = this.settings;
+    if (this.fleet.maxStaleness === Infinity || !this.hasSessions) return true;
+    // The longest that the windows of a cache can be.
+    return until - this.fleet.clock.monotonic() <= windowsOf(lifetime.ms, refreshBuffer, minValidity, 1).soft;
+  }
+
+  /** Limits for how long a token is served before the record is looked at again: the session may be signed out elsewhere. */
+  bounded(obtained: Obtained): Obtained {
+    const { maxStaleness, clock } = this.fleet;
+    if (maxStaleness === Infinity || !this.hasSessions) return obtained;
+    return { ...obtained, servedUntil: clock.now() + maxStaleness };
   }
 
   /** Reports a failure of the store to `onEvent`. @returns The failure for callers that cannot get a token without it. */
@@ -508,7 +550,8 @@ export class KnownSession {
     const text = "no token is available: the store through which processes share tokens failed";
     const facts = { code: "ERR_STORE", message: text, hint: `${message}, ${consequence}`, retryable: true } as const;
     const failure = Failure.of(new RemintError(facts.code, text, { ...facts, cause: safeCause(cause) }), "key");
-    this.settings.notify?.({ name: "store-failed", error: failure.toError() });
+    const { notify, warns } = this.settings;
+    this.fleet.link.tellFailure(failure.toError(), notify, warns);
     return failure;
   }
 

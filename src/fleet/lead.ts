@@ -4,7 +4,10 @@
  * The token replaces the lease of this process and no other record. A failure is written for the other processes too. A next
  * state is written also when the lease was lost, over a record with the state that it replaces: the one there is used up.
  * What a mint of an earlier session brings is revoked and not written. If the store fails, the write is tried again in the
- * background. The lease itself is in lease.ts.
+ * background.
+ *
+ * A process that cannot reach the server must not keep the others from it: when nothing could be sent, or when no answer comes,
+ * the lease is given away (C9). The lease itself is in lease.ts.
  *
  * @module
  */
@@ -16,6 +19,7 @@ import { digestOf, remembered } from "../core/state.ts";
 import { StoreFault } from "./link.ts";
 import { adopted, storedToken, targetIn, withTargetRecord } from "./record.ts";
 import { storedFailure } from "./shared-failure.ts";
+import type { Timer } from "../base/clock.ts";
 import type { LoadedState, MintResult, RunningMint } from "../core/mint.ts";
 import type { Obtained, TokenNeed } from "../core/supply.ts";
 import type { Session } from "../core/types.ts";
@@ -35,10 +39,26 @@ export interface Leader {
   readonly mintTimeout: number;
   /** Whether a token was rejected, so that it must not be adopted. */
   readonly refuses: (value: string) => boolean;
+  /** How often a request that could not be sent is repeated. */
+  readonly retries: number;
 }
 
 /** Thrown when the lease was lost before anything was sent: the flight looks at the record again. */
 export const PREEMPTED: Failure = MAY_NOT_START;
+
+/**
+ * Thrown when the request could not be sent and is to be repeated. The lease was given away before: another process may be
+ * able to send.
+ */
+export class Unsent extends Error {
+  override readonly name: string = "Unsent";
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.failure = failure;
+  }
+}
 
 /** Milliseconds between two tries to write a record after the store failed. */
 const TRY_AGAIN = 1000;
@@ -49,6 +69,8 @@ const LATE_TRIES_WITH_STATE = 600;
 const MOST_TURNS = 8;
 /** How many processes whose mints have failed a record remembers. */
 const MOST_FAILED = 8;
+/** Milliseconds without an answer after which the holder of a lease gives it away, where nothing is used up. */
+const UNANSWERED = 2000;
 
 /** Mints under the lease. @throws {Failure} The failure of the mint, which the record then has too. */
 export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
@@ -80,11 +102,14 @@ export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
     loadOther:
       state && (async (refused: unknown, signal: AbortSignal) => confirmed(await state.loadOther(refused, signal))),
     mayStart: () => lease.mayStart() && session.isCurrent(served),
+    endsUnsent: true,
   });
   waits.follow(mint, !session.isStateful);
+  const patience = giveAwayUnanswered(session, lease);
   let hasLeft = false;
   const landing = session.mints(
     mint.result.then(async (result) => {
+      patience?.cancel();
       const token = await new Landing(leader, lease, result, served).land();
       const late = { cause: need.cause, duration: clock.monotonic() - startedAt };
       if (hasLeft) session.landed(need.target, { ...token, late });
@@ -100,14 +125,30 @@ export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
   return Promise.race([landing, left]);
 }
 
+/**
+ * Gives the lease away when the server does not answer: it may be this process that gets no answers. The mint goes on for the
+ * callers of this process. Not twice in a row, because nobody would ever publish a token of a server that is slow for all.
+ */
+function giveAwayUnanswered(session: KnownSession, lease: Lease): Timer | undefined {
+  if (session.isStateful || session.hasGivenAway) {
+    session.hasGivenAway = false;
+    return undefined;
+  }
+  return session.fleet.clock.setTimeout(() => {
+    session.hasGivenAway = true;
+    lease.release().catch(() => {});
+  }, Math.min(UNANSWERED, session.settings.mintTimeout / 2));
+}
+
 /** Mints without the store. Only for grants that use nothing up. */
 export async function mintAlone(leader: Leader): Promise<Obtained> {
   const { session, waits } = leader;
   const mint = start(leader, {});
   waits.follow(mint, true);
-  const { minted, failure } = await mint.result;
+  const { minted, failure, isRefused } = await mint.result;
+  session.noteOutcome(failure, isRefused);
   if (minted === undefined) throw failure!;
-  return { ...minted, session: session.served };
+  return session.bounded({ ...minted, session: session.served });
 }
 
 function start({ session, need, mintTimeout }: Leader, more: object): RunningMint {
@@ -148,8 +189,13 @@ class Landing {
 
   /** Writes the result into the record. @returns The token for the callers. @throws {Failure} When there is none. */
   async land(): Promise<Obtained> {
-    const { session, refuses, fingerprint } = this.#leader;
-    const { minted, next, presented, isInDoubt } = this.#result;
+    const { session, refuses, fingerprint, retries } = this.#leader;
+    const { minted, next, presented, isInDoubt, isUnsent, isRefused, failure } = this.#result;
+    session.noteOutcome(failure, isRefused);
+    if (isUnsent === true && retries > 0) {
+      await this.#lease.release().catch(() => {});
+      throw new Unsent(failure!);
+    }
     if (isInDoubt === true && presented?.state !== undefined) session.settings.notify?.({ name: "state-in-doubt" });
     const rotate = (): void => {
       session.state?.rotate({ state: next!.state, replaced: presented?.state, response: minted?.response ?? {} });
@@ -170,7 +216,7 @@ class Landing {
       const { clock } = session.fleet;
       if (token !== undefined && token.until > clock.monotonic() && !refuses(token.response.access_token)) {
         session.remember(written.outdoneBy, written.version);
-        return adopted(token, this.#served, clock);
+        return session.bounded(adopted(token, this.#served, clock));
       }
     }
     return this.#own();
@@ -180,7 +226,7 @@ class Landing {
     const { minted, failure } = this.#result;
     if (failure === NOBODY) this.#leader.session.noteNobody();
     if (minted === undefined) throw failure!;
-    return { ...minted, session: this.#served };
+    return this.#leader.session.bounded({ ...minted, session: this.#served });
   }
 
   /** Nobody may use what a mint of an earlier session has brought. */
@@ -210,7 +256,8 @@ class Landing {
       const token = isWorthSharing
         ? { token: storedToken(minted, { now, clock, renews, quiet: pauseAfter(target.strikes) }) }
         : {};
-      const after = { ...target, ...token, mints: target.mints + 1, fails: 0, pauseUntil: -Infinity };
+      const settled = { fails: 0, failedAt: -Infinity, pauseUntil: -Infinity };
+      const after = { ...target, ...token, mints: target.mints + 1, ...settled };
       return withTargetRecord({ ...record, failed: [] }, fingerprint, after);
     }
     if (isRefused === true && session.hasSessions) {
@@ -222,7 +269,8 @@ class Landing {
     if ((failure!.owner === "nobody" || failure === NOBODY) && !this.#hasNext) return undefined;
     const fails = target.fails + 1;
     const pause = Math.min(delayAfter(failure!, fails, target.token === undefined), session.fleet.ttls.stateTtl);
-    const after: TargetRecord = { ...target, fails, failure: storedFailure(failure!), pauseUntil: now + pause };
+    const stored = { failure: storedFailure(failure!), failedAt: now, pauseUntil: now + pause };
+    const after: TargetRecord = { ...target, fails, ...stored };
     const failed = [...record.failed.filter((each) => each !== session.holder), session.holder].slice(-MOST_FAILED);
     return withTargetRecord({ ...record, failed }, fingerprint, after);
   }

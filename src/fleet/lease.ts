@@ -39,13 +39,18 @@ export class Lease {
   #timer: Timer | undefined;
   #heartbeat: Promise<void> = Promise.resolve();
   #isEnded = false;
+  #onLost: (() => void) | undefined;
 
-  /** @param record The content of the record. The lease is added to it. */
-  constructor(fleet: Fleet, key: string, holder: string, record: FleetRecord) {
+  /**
+   * @param record The content of the record. The lease is added to it.
+   * @param onLost Called once when another process has taken the lease.
+   */
+  constructor(fleet: Fleet, key: string, holder: string, record: FleetRecord, onLost: () => void) {
     this.#fleet = fleet;
     this.#key = key;
     this.#holder = holder;
     this.#record = record;
+    this.#onLost = onLost;
   }
 
   /** The content of the record, without the lease. */
@@ -57,7 +62,8 @@ export class Lease {
   async take(expected: string | undefined): Promise<SwapResult> {
     const sentAt = this.#times();
     const undo = (version: string | undefined): Promise<unknown> => this.release(version);
-    const result = await this.#fleet.link.swap(this.#key, expected, await this.#compose(), { undo });
+    const { link, callTimeout: timeout } = this.#fleet;
+    const result = await link.swap(this.#key, expected, await this.#compose(), { timeout, undo });
     if (!result.ok) return result;
     this.#version = result.version;
     this.#renewedAt = sentAt;
@@ -86,16 +92,19 @@ export class Lease {
   async end(record: FleetRecord): Promise<SwapResult> {
     await this.#stopHeartbeats();
     const next = await this.#encode(record);
-    return this.#swap(this.#version, next);
+    const result = await this.#swap(this.#version, next);
+    if (!result.ok) this.#lose();
+    return result;
   }
 
   /**
-   * Ends the lease without a mint, with the record as it was before.
+   * Gives the lease away, with the record as it was before. Whoever looks next may take it.
    *
    * @param version The version of the lease, for a swap that was done after its call had timed out.
    */
   async release(version: string | undefined = this.#version): Promise<SwapResult> {
     await this.#stopHeartbeats();
+    this.#onLost = undefined;
     const { state, session, tokens } = this.#record;
     const isEmpty = state === undefined && session === undefined && Object.keys(tokens).length === 0;
     // A refused swap only means that the lease was lost.
@@ -117,11 +126,12 @@ export class Lease {
 
   /** A swap of the holder: it is also sent while calls to the store are paused. */
   async #swap(version: string | undefined, next: Written | undefined): Promise<SwapResult> {
-    const { link } = this.#fleet;
-    const result = await link.swap(this.#key, version, next, { ignoresPause: true });
+    const { link, callTimeout: timeout } = this.#fleet;
+    const options = { timeout, ignoresPause: true };
+    const result = await link.swap(this.#key, version, next, options);
     if (result.ok || result.current === undefined || !this.#writtenTexts.has(result.current.value)) return result;
     // The record is a heartbeat of this lease whose call had timed out and that was written after all.
-    return link.swap(this.#key, result.current.version, next, { ignoresPause: true });
+    return link.swap(this.#key, result.current.version, next, options);
   }
 
   #encode(record: FleetRecord): Promise<Written> {
@@ -145,11 +155,17 @@ export class Lease {
     // Another process has taken the lease. The heartbeats end, and the final write of this lease will be refused.
     if (!result.ok) {
       this.#isEnded = true;
+      this.#lose();
       return;
     }
     this.#version = result.version;
     this.#renewedAt = sentAt;
     this.#scheduleHeartbeat();
+  }
+
+  #lose(): void {
+    this.#onLost?.();
+    this.#onLost = undefined;
   }
 
   /** Stops the heartbeats and waits for the last one, because the next write needs the version that it leaves. */

@@ -76,8 +76,9 @@ export interface TargetRecord {
   readonly strikes: number;
   /** Mints in a row that failed (C9). */
   readonly fails: number;
-  /** Why the last mint failed, and until when no process mints. */
+  /** Why and when the last mint failed, and until when those who have failed do not mint. */
   readonly failure?: StoredFailure | undefined;
+  readonly failedAt: number;
   readonly pauseUntil: number;
   /** Members that this version does not know. */
   readonly unknown?: Readonly<Record<string, unknown>> | undefined;
@@ -129,7 +130,7 @@ export interface Written {
 export const EMPTY: FleetRecord = { phase: "T", used: [], leaseUntil: -Infinity, tokens: {}, failed: [] };
 
 /** A target of which nothing is known. */
-export const NO_TARGET: TargetRecord = { mints: 0, strikes: 0, fails: 0, pauseUntil: -Infinity };
+export const NO_TARGET: TargetRecord = { mints: 0, strikes: 0, fails: 0, failedAt: -Infinity, pauseUntil: -Infinity };
 
 /** Returns what a record has of a target. */
 export function targetIn({ tokens }: FleetRecord, fingerprint: string): TargetRecord {
@@ -177,7 +178,7 @@ export interface RecordTtls {
 
 /** The members of a sealed record. */
 const KNOWN = ["nonce", "ttl", "at", "gen", "sid", "state", "used", "refused", "lease", "holder", "tokens", "failed"];
-const KNOWN_OF_TARGET = ["token", "mints", "strikes", "fails", "failure", "pause"];
+const KNOWN_OF_TARGET = ["token", "mints", "strikes", "fails", "failure", "failedAgo", "pause"];
 
 /** Encrypts a record for its key in the store. */
 export async function encode(
@@ -259,13 +260,16 @@ function ttlOf(record: FleetRecord, now: number, { stateTtl, refusedTtl, endedTt
   return record.state === undefined ? useful : Math.max(stateTtl, useful);
 }
 
-function relativeTarget({ token, failure, pauseUntil, unknown, ...counts }: TargetRecord, now: number): object {
+function relativeTarget(
+  { token, failure, failedAt, pauseUntil, unknown, ...counts }: TargetRecord,
+  now: number,
+): object {
   return {
     ...unknown,
     ...counts,
     // What has expired is of no use to anybody.
     ...(token && token.until > now && { token: relativeToken(token, now) }),
-    ...(failure && { failure }),
+    ...(failure && { failure, failedAgo: now - failedAt }),
     ...(pauseUntil > now && { pause: pauseUntil - now }),
   };
 }
@@ -309,7 +313,7 @@ function recordFrom(phase: Phase, opened: Record<string, unknown>, writtenAt: nu
 
 function targetFrom(given: unknown, writtenAt: number): TargetRecord | undefined {
   if (!isObject(given)) return undefined;
-  const { token, mints = 0, strikes = 0, fails = 0, failure, pause } = given;
+  const { token, mints = 0, strikes = 0, fails = 0, failure, failedAgo, pause } = given;
   if (!isFinite(mints) || !isFinite(strikes) || !isFinite(fails)) return undefined;
   const stored = token === undefined ? undefined : tokenFrom(token, writtenAt);
   if (token !== undefined && stored === undefined) return undefined;
@@ -320,6 +324,7 @@ function targetFrom(given: unknown, writtenAt: number): TargetRecord | undefined
     strikes,
     fails,
     ...(failure !== undefined && { failure: failure as unknown as StoredFailure }),
+    failedAt: isFinite(failedAgo) ? writtenAt - failedAgo : -Infinity,
     pauseUntil: isFinite(pause) ? writtenAt + pause : -Infinity,
     ...unknownIn(given, KNOWN_OF_TARGET),
   };

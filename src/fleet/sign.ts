@@ -3,7 +3,7 @@
  *
  * A record has one session at a time. A sign-in writes a session with a higher generation than any that was seen; whoever
  * holds the lease then finds that its mint is of an earlier one. A sign-out writes the end. Until the revocation has
- * succeeded, the record of an ended session keeps what is to be revoked, so that another call can finish it.
+ * succeeded, the record of an ended session keeps what is to be revoked, so that the next process that looks can finish it.
  *
  * How processes find out is in known-session.ts.
  *
@@ -74,7 +74,7 @@ export async function signIn(session: KnownSession, response: SignInResponse, fi
   if (given.next !== undefined) {
     session.state?.begin({ state: given.next.state, replaced, response: given.response });
   }
-  if (isUsable) session.landed(undefined, { ...token, session: session.served, seeded: true });
+  if (isUsable) session.landed(undefined, session.bounded({ ...token, session: session.served, seeded: true }));
   notify?.({ name: "signed-in" });
   await session.state?.save();
 }
@@ -117,6 +117,25 @@ export async function signOut(
   await session.swap(version, withoutSecrets(record)).catch(() => {});
 }
 
+/**
+ * Revokes what a sign-out has left to be revoked: the revocation failed, or the process died. Nothing happens while the process
+ * that signs out may still be at it.
+ */
+export function finishSignOut(session: KnownSession, record: FleetRecord, seen: SeenRecord): void {
+  const { settings, fleet } = session;
+  const { clock } = fleet;
+  const tokens = tokensOf(record, clock.now() - clock.monotonic(), []);
+  const isOwed = record.phase === "E" && (record.state !== undefined || tokens.length > 0);
+  const isAbandoned = clock.monotonic() - seen.writtenAt > 2 * settings.mintTimeout;
+  if (!isOwed || !isAbandoned || settings.grant.revoke === undefined || session.isBusy) return;
+  const finish = async (): Promise<void> => {
+    await runRevocation(settings, tokens, record.state);
+    await session.swap(seen.version, withoutSecrets(record));
+  };
+  // If it fails, whoever looks next tries again.
+  session.track(finish()).catch(() => {});
+}
+
 /** The record of an ended session, with what is to be revoked. */
 function endedRecord(seen: FleetRecord | undefined, identity: Session, state: unknown): FleetRecord {
   const last = seen?.state ?? state;
@@ -148,15 +167,24 @@ function tokensOf(
     .map(({ response, until }) => new AccessTokenRecord(response, Math.floor(until + wallOffset), 0));
 }
 
+/** The store failed while a user waited for it. `what` says what follows. */
+export function storeError(fault: StoreFault, what: string): RemintError {
+  const hint = `${fault.message}: ${what}`;
+  const message = "the store through which processes share sessions failed";
+  return new RemintError("ERR_STORE", message, { hint, retryable: true, cause: safeCause(fault.cause) });
+}
+
 /** Replaces whatever is stored. @throws {RemintError} `ERR_STORE` when the store fails. */
 async function replace(
   session: KnownSession,
   what: string,
   compose: (seen: FleetRecord | undefined) => FleetRecord,
 ): Promise<{ readonly record: FleetRecord; readonly version: string | undefined }> {
-  const { link, clock } = session.fleet;
+  const { link, clock, callTimeout: timeout } = session.fleet;
   try {
-    let { current } = (await link.read(session.key, { ignoresPause: true })) as { current: StoreEntry | undefined };
+    let { current } = (await link.read(session.key, { timeout, ignoresPause: true })) as {
+      current: StoreEntry | undefined;
+    };
     for (let turns = 0; turns < MOST_TURNS; turns++) {
       const seen: SeenRecord | undefined = current && (await session.read(current, clock.monotonic()));
       const record = compose(seen?.kind === "record" ? seen.record : undefined);
@@ -167,9 +195,7 @@ async function replace(
     throw new StoreFault("the record changed with every try to replace it");
   } catch (fault) {
     if (!(fault instanceof StoreFault)) throw fault;
-    const hint = `${fault.message}: ${what}, so no session is served`;
-    const message = "the store through which processes share sessions failed";
-    throw new RemintError("ERR_STORE", message, { hint, retryable: true, cause: safeCause(fault.cause) });
+    throw storeError(fault, `${what}, so no session is served`);
   }
 }
 

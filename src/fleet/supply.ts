@@ -8,11 +8,14 @@ import { CLOSED } from "../core/supply.ts";
 import { startFlight } from "./flight.ts";
 import { KnownSession } from "./known-session.ts";
 import { fingerprintOf, hasSessions, recordName, storeKey } from "./record-name.ts";
-import { signIn, signOut } from "./sign.ts";
+import { StoreFault } from "./link.ts";
+import { targetIn } from "./record.ts";
+import { signIn, signOut, storeError } from "./sign.ts";
 import type { Target } from "../core/grant.ts";
 import type { FleetCache, Obtaining, SupplyMember, TokenNeed, TokenSupply } from "../core/supply.ts";
-import type { AccessToken, CloseReport, Session, SignInResponse } from "../core/types.ts";
+import type { AccessToken, CloseReport, KeyDescription, Session, SignInResponse } from "../core/types.ts";
 import type { Fleet } from "./link.ts";
+import type { Phase } from "./record.ts";
 
 /** The supplies of sessions that are open in this process, by the key of their record. */
 export type OpenSupplies = Map<string, WeakRef<FleetSupply>>;
@@ -87,6 +90,31 @@ export class FleetSupply implements TokenSupply {
     await signOut(this.#known, options);
   }
 
+  async describe(): Promise<KeyDescription> {
+    const { link, clock, callTimeout: timeout } = this.#fleet;
+    const { key } = this.#known;
+    const readAt = clock.monotonic();
+    try {
+      const { current } = await link.read(key, { timeout, ignoresPause: true });
+      if (current === undefined) return { record: key, phase: "absent" };
+      const seen = await this.#known.read(current, readAt);
+      const now = clock.monotonic();
+      const entry = { record: key, version: seen.version, ...(current.ttl >= 0 && { ttl: current.ttl }) };
+      if (seen.kind !== "record") return { ...entry, phase: "unreadable" };
+      const { phase, holder } = seen.record;
+      const { token } = targetIn(seen.record, fingerprintOf(this.#settings.grant, undefined));
+      return {
+        ...entry,
+        phase: PHASES[phase],
+        age: Math.max(0, now - seen.writtenAt),
+        ...(token && { expiresIn: token.until - now }),
+        ...(phase === "L" && { holder }),
+      };
+    } catch (fault) {
+      throw fault instanceof StoreFault ? storeError(fault, "nothing is known of the record") : fault;
+    }
+  }
+
   async close({ within }: { readonly within: number }): Promise<CloseReport> {
     const { clock } = this.#fleet;
     const until = clock.monotonic() + within;
@@ -117,6 +145,14 @@ export class FleetSupply implements TokenSupply {
     this.#known.join(member);
   }
 }
+
+/** The phases of a record, in words for an operator. */
+const PHASES: Readonly<Record<Phase, KeyDescription["phase"]>> = {
+  T: "token",
+  L: "minting",
+  R: "refused",
+  E: "signed-out",
+};
 
 /** Forgets supplies that were collected. */
 const collected = new FinalizationRegistry<() => void>((forget) => forget());

@@ -295,6 +295,7 @@ const members = {
     signIn: false,
     signOut: true,
     release: true,
+    describe: false,
     close: true,
   } satisfies Members<TokenPool>,
   grant: {

@@ -65,7 +65,8 @@ describe.each([
     const { processes, clock, grant } = fleetUnderTest();
     for (const { store } of processes) store.fault = fault;
     const all = Promise.all(processes.flatMap(({ cache }) => [cache.get(), cache.get()]));
-    await clock.advance(wait);
+    // A store that fails at the start is tried a second time.
+    await clock.advance(wait + 300);
     await all;
     expect(grant.mints).toBe(processes.length);
     expect(processes.map(({ events }) => events.filter(({ name }) => name === "store-failed").length)).toEqual([
@@ -134,15 +135,29 @@ describe("a process that dies", () => {
     expect(grant.mints).toBe(1);
   });
 
-  test("a live process keeps its lease during a mint of 9 s", async () => {
+  test("C9: a server that takes 9 s: the lease is given away after 2 s, each process asks once, and the next mint is shared", async () => {
     const { processes, clock, grant } = fleetUnderTest();
     const hold = grant.hold();
     const all = Promise.all(processes.map(({ cache }) => cache.get()));
-    await clock.advance(9000);
+    await clock.advance(1900);
+    expect(grant.mints).toBe(1);
+    await clock.advance(1000);
+    expect(grant.mints).toBe(2);
+    await clock.advance(6100);
     hold.release();
     await clock.advance(1000);
     await all;
-    expect(grant.mints).toBe(1);
+    expect(grant.mints).toBe(3);
+    // Not twice in a row: the holder now waits for its answer, with a heartbeat, and the others with it.
+    await clock.advance(3600_000);
+    const slow = grant.hold();
+    const next = Promise.all(processes.map(({ cache }) => cache.get()));
+    await clock.advance(9000);
+    slow.release();
+    await clock.advance(1000);
+    expect(new Set((await next).map(({ value }) => value))).toEqual(new Set(["fake-4"]));
+    expect(grant.mints).toBe(4);
+    expect(processes.flatMap(({ events }) => events).filter(({ name }) => name === "lease-lost")).toEqual([]);
   });
 
   test("during a background refresh: another process refreshes, and the token is served meanwhile", async () => {
@@ -333,7 +348,7 @@ describe("failures are shared by the fleet", () => {
     await all;
   });
 
-  test("C9: background refreshes that fail for 10 s: 3 to 5 attempts by 8 processes", async () => {
+  test("C9: background refreshes that fail for 10 s: 3 to 10 attempts by 8 processes", async () => {
     const { processes, clock, grant } = await warm({ size: 8 });
     grant.fail(new TokenEndpointError(503, "down"), Infinity);
     await clock.advance(3600_000 - 55_000);
@@ -341,16 +356,16 @@ describe("failures are shared by the fleet", () => {
       values(processes);
       await clock.advance(250);
     }
-    // The fleet shares the pauses of 1, 2, 4 and 8 s.
-    expect(grant.mints - 1).toBeLessThanOrEqual(5);
+    // Those who have failed share the pauses of 1, 2, 4 and 8 s. The others are bound for a second at most.
+    expect(grant.mints - 1).toBeLessThanOrEqual(10);
     expect(grant.mints - 1).toBeGreaterThanOrEqual(3);
     expect(values(processes)).toEqual(Array.from({ length: 8 }, () => "fake-1"));
   });
 
-  test("C9: a refusal in one process: the other process gets status, error code and description", async () => {
-    const { processes, clock, grant } = fleetUnderTest({ size: 2 });
+  test("C9: a refusal in two processes: the third one gets status, error code and description", async () => {
+    const { processes, clock, grant } = fleetUnderTest({ size: 3 });
     const refusal = { error: "invalid_client", errorDescription: "unknown client" };
-    grant.fail(new TokenEndpointError(401, "refused", refusal));
+    grant.fail(new TokenEndpointError(401, "refused", refusal), Infinity);
     const all = Promise.allSettled(processes.map(({ cache }) => cache.get()));
     await clock.advance(500);
     const reasons = (await all).map((outcome) => (outcome as PromiseRejectedResult).reason as TokenEndpointError);
@@ -359,9 +374,10 @@ describe("failures are shared by the fleet", () => {
     ).toEqual([
       { endpointStatus: 401, ...refusal },
       { endpointStatus: 401, ...refusal },
+      { endpointStatus: 401, ...refusal },
     ]);
-    expect(reasons[1]).toBeInstanceOf(TokenEndpointError);
-    expect(grant.mints).toBe(1);
+    for (const reason of reasons) expect(reason).toBeInstanceOf(TokenEndpointError);
+    expect(grant.mints).toBe(2);
   });
 });
 
@@ -389,9 +405,10 @@ describe("time limits", () => {
     const { processes, clock, grant } = fleetUnderTest({ size: 2, mintTimeout: 2000 });
     grant.hold({ ignoreSignal: true });
     const all = processes.map(({ cache }) => watch(cache.get()));
-    await clock.advance(2400);
+    // The first process gives the lease away after half of the time, and the second one mints for as long.
+    await clock.advance(3400);
     expect(all.map(({ state }) => state)).toEqual(["rejected", "rejected"]);
-    expect(grant.mints).toBe(1);
+    expect(grant.mints).toBe(2);
   });
 
   test("C10: a caller that aborts is rejected at once, and the flight goes on", async () => {

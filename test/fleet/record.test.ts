@@ -116,10 +116,11 @@ describe("the text of a record", () => {
             mints: 3,
             strikes: 2,
             fails: 0,
+            failedAt: -Infinity,
             pauseUntil: -Infinity,
             unknown: { more: 1 },
           },
-          two: { mints: 0, strikes: 0, fails: 1, failure, pauseUntil: now + 30 },
+          two: { mints: 0, strikes: 0, fails: 1, failure, failedAt: now - 5, pauseUntil: now + 30 },
         },
         failed: ["p1"],
         unknown: { later: { any: true }, __proto__: null },
@@ -131,7 +132,10 @@ describe("the text of a record", () => {
       expect(seen).toEqual({ kind: "record", version: "v", writtenAt: now, record });
       // Times count from the write, by what the store says.
       const later = await decode("k", [seal!], { ...entry, ttl: ttl - 7 }, { clock, readAt: now + 100 });
-      expect(later).toMatchObject({ writtenAt: now + 93, record: { tokens: { two: { pauseUntil: now + 123 } } } });
+      expect(later).toMatchObject({
+        writtenAt: now + 93,
+        record: { tokens: { two: { failedAt: now + 88, pauseUntil: now + 123 } } },
+      });
     },
   );
 
@@ -178,6 +182,7 @@ describe("a record of version 1", () => {
             mints: 2,
             strikes: 1,
             fails: 0,
+            failedAt: -Infinity,
             pauseUntil: -Infinity,
             unknown: { later: { of: "target" } },
           },
@@ -186,6 +191,7 @@ describe("a record of version 1", () => {
             strikes: 0,
             fails: 2,
             failure: { code: "ERR_TOKEN_NETWORK", message: "no answer", retryable: true, hint: "no route" },
+            failedAt: -Infinity,
             pauseUntil: now + 2000,
           },
         },
@@ -555,7 +561,16 @@ describe("text that is no record", () => {
     L: { ...body, lease: 1000, holder: "another" },
     R: { ...body, tokens: {}, refused: { digest: "d", failure: refusal } },
     E: { ...body, tokens: {} },
-    "T after a failure": { ...body, tokens: { [ONLY]: { mints: 0, strikes: 0, fails: 1, failure, pause: 60_000 } } },
+    // The server has asked for the pause, so it holds for every process.
+    "T after a failure": {
+      ...body,
+      tokens: {
+        [ONLY]: {
+          ...{ mints: 0, strikes: 0, fails: 1, failedAgo: 10, pause: 60_000 },
+          failure: { ...failure, retryAfter: 60_000 },
+        },
+      },
+    },
   };
   const WRONG = [
     null,

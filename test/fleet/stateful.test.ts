@@ -82,7 +82,8 @@ describe("the state is in every record", () => {
     a.grant.beforeSending = undefined;
     await clock.advance(LIFE);
     a.grant.beforeSending = fail;
-    await expect(a.cache.get()).rejects.toMatchObject({ hint: expect.stringMatching(/status 503/) });
+    const failed = rejectionOf(during(a.cache.get()));
+    expect(await failed).toMatchObject({ hint: expect.stringMatching(/status 503/) });
     a.grant.beforeSending = undefined;
     await clock.advance(5000);
     await askAll();

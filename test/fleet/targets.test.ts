@@ -84,10 +84,13 @@ test("C17: the record keeps the tokens of both APIs; the token of the other one 
 });
 
 test("C17: one API's token cannot be had: it has its failure alone, and the other API is served", async () => {
-  const { clock, server, processes, during } = sessionFleet(2);
-  const [a, b] = processes as [SessionProcess, SessionProcess];
-  a.grant.beforeSending = () => Promise.reject(Object.assign(new Error("down"), { status: 503 }));
-  await rejectionOf(during(cacheFor(a, ORDERS).get()));
+  const { clock, server, processes, during } = sessionFleet(3);
+  const [a, b, c] = processes as [SessionProcess, SessionProcess, SessionProcess];
+  // What two processes meet binds a third one for a moment.
+  for (const process of [a, c]) {
+    process.grant.beforeSending = () => Promise.reject(Object.assign(new Error("down"), { status: 503 }));
+    await rejectionOf(during(cacheFor(process, ORDERS).get()));
+  }
   const failed = rejectionOf(cacheFor(b, ORDERS).get());
   await clock.advance(100);
   expect(await failed).toMatchObject({ code: "ERR_GRANT" });
