@@ -247,17 +247,16 @@ export class CachedToken {
   readonly #clock: Clock;
   /** The length of the hard window, in milliseconds. */
   readonly #hard: number;
-  /** When the token itself expires, and when its own soft window begins. */
-  #end: number;
-  #refreshAt: number;
+  /** When the token itself expires, and when its own soft window begins. Kept where it is served for less long. */
+  #whole: { end: number; softAt: number } | undefined;
   /** Wall clock minus monotonic clock, at the moment the token was cached. */
   readonly #wallOffset: number;
 
   constructor(token: AccessTokenRecord, lifetime: Lifetime, clock: Clock, windows: WindowOptions) {
     const { soft, hard } = windowsOf(lifetime.ms, windows.refreshBuffer, windows.minValidity);
     this.token = token;
-    this.#end = this.expiresAt = token.expiresAt;
-    this.#refreshAt = this.softAt = this.expiresAt - soft;
+    this.expiresAt = token.expiresAt;
+    this.softAt = this.expiresAt - soft;
     this.hardAt = this.expiresAt - hard;
     this.#hard = hard;
     this.#clock = clock;
@@ -278,10 +277,11 @@ export class CachedToken {
    * half of that time is over, and wait for the answer in its last quarter at most.
    */
   serveUntil(until: number): void {
+    const { end, softAt } = (this.#whole ??= { end: this.expiresAt, softAt: this.softAt });
     const left = until - this.now();
-    this.expiresAt = Math.min(this.#end, until);
-    this.hardAt = Math.min(this.#end - this.#hard, until - Math.min(this.#hard, left / 4));
-    this.softAt = Math.min(this.#refreshAt, until - left / 2);
+    this.expiresAt = Math.min(end, until);
+    this.hardAt = Math.min(end - this.#hard, until - Math.min(this.#hard, left / 4));
+    this.softAt = Math.min(softAt, until - left / 2);
   }
 
   /** Keeps the token although it was rejected. The next `peek` starts to replace it in the background. */
@@ -301,12 +301,13 @@ export class CachedToken {
    * with every answer does not cause a mint per call.
    */
   mintedAgain(expiresAt: number, { stated }: Lifetime): void {
+    if (this.#whole !== undefined) this.expiresAt = this.#whole.end;
+    this.#whole = undefined;
     if (stated && expiresAt > this.expiresAt) {
-      this.#end = this.expiresAt = expiresAt;
+      this.expiresAt = expiresAt;
       this.hardAt = expiresAt - this.#hard;
     }
     this.#refreshAfter(Math.max(SHORTEST_PAUSE, (this.expiresAt - this.now()) / 2));
-    this.#refreshAt = this.softAt;
   }
 
   #refreshAfter(ms: number): void {

@@ -14,6 +14,7 @@ import { sealsOf } from "./seal.ts";
 import { FleetSupply } from "./supply.ts";
 import type { Clock } from "../base/clock.ts";
 import type { FleetStore } from "../core/supply.ts";
+import type { Fleet } from "./link.ts";
 import type { OpenSupplies } from "./supply.ts";
 import type { EncryptionKey } from "./seal.ts";
 import type { Store } from "./store.ts";
@@ -65,23 +66,31 @@ export function storeOfEngine(where: string, store: Store, options: FleetOptions
     endedTtl: positiveDuration("endedTtl", options.endedTtl, 86_400_000),
     refusedTtl: REFUSED_TTL,
   };
-  const links = new WeakMap<Clock, StoreLink>();
   const failing = new LruMap<string, true>(MOST_SERVERS);
+  /** The caches with the same clock share what is needed here: there may be one for each user. */
+  const fleets = new WeakMap<Clock, Fleets>();
+  const fleetsOn = (clock: Clock): Fleets => {
+    const shared = { link: new StoreLink(store, clock), clock, seals, ttls, prefix, maxStaleness, failing };
+    return {
+      repeatable: { ...shared, duration: lease ?? LEASE, callTimeout: callTimeout ?? CALL },
+      stateful: { ...shared, duration: lease ?? LEASE_WITH_STATE, callTimeout: callTimeout ?? CALL_WITH_STATE },
+    };
+  };
   const open: OpenSupplies = new Map();
   return storeOf({
     supply(cache) {
       const { clock, grant } = cache;
-      let link = links.get(clock);
-      if (link === undefined) links.set(clock, (link = new StoreLink(store, clock)));
-      const { isRepeatable } = grant;
-      const fleet = {
-        ...{ link, clock, seals, ttls, prefix, maxStaleness, failing },
-        duration: lease ?? (isRepeatable ? LEASE : LEASE_WITH_STATE),
-        callTimeout: callTimeout ?? (isRepeatable ? CALL : CALL_WITH_STATE),
-      };
-      return new FleetSupply(fleet, cache, open);
+      let known = fleets.get(clock);
+      if (known === undefined) fleets.set(clock, (known = fleetsOn(clock)));
+      return new FleetSupply(grant.isRepeatable ? known.repeatable : known.stateful, cache, open);
     },
   });
+}
+
+/** How the caches with the same clock use a store: those whose mints use nothing up, and the others. */
+interface Fleets {
+  readonly repeatable: Fleet;
+  readonly stateful: Fleet;
 }
 
 /** Options of `fleetStore` and `redisStore`. */

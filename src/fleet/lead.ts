@@ -134,10 +134,13 @@ function giveAwayUnanswered(session: KnownSession, lease: Lease): Timer | undefi
     session.hasGivenAway = false;
     return undefined;
   }
-  return session.fleet.clock.setTimeout(() => {
-    session.hasGivenAway = true;
-    lease.release().catch(() => {});
-  }, Math.min(UNANSWERED, session.settings.mintTimeout / 2));
+  return session.fleet.clock.setTimeout(
+    () => {
+      session.hasGivenAway = true;
+      lease.release().catch(() => {});
+    },
+    Math.min(UNANSWERED, session.settings.mintTimeout / 2),
+  );
 }
 
 /** Mints without the store. Only for grants that use nothing up. */
