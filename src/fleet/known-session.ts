@@ -334,11 +334,13 @@ export class KnownSession {
 
   /**
    * Whether a record is of this session. Generation 0 is that of a record which was begun from the source: when the store has
-   * lost one, another process begins another. Their states tell whether it is the same sign-in.
+   * lost one, another process begins another. Their states tell whether it is the same sign-in. Without a state nobody has
+   * said that there is another.
    */
   isOf(own: Session | undefined, { session, state, used }: FleetRecord): boolean {
     if (own?.id === session?.id) return own?.generation === session?.generation;
-    if (own?.generation !== 0 || session?.generation !== 0 || this.state === undefined) return false;
+    if (own?.generation !== 0 || session?.generation !== 0) return false;
+    if (this.state === undefined) return true;
     const { current } = this.state;
     if (current === undefined || state === undefined) return true;
     const digest = digestOf(current);
