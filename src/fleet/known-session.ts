@@ -81,8 +81,6 @@ export class KnownSession {
   #rejectedInRecord: string | undefined;
   /** The last mint of this process for the record failed. */
   #isFailing = false;
-  /** This process has given its last lease away, because the server did not answer. */
-  hasGivenAway = false;
   /** A state that this process has minted and that could not be written to the store yet. */
   isUnpublished = false;
   /** The failure with which callers have left a mint that is still in progress. */

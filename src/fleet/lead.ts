@@ -41,6 +41,8 @@ export interface Leader {
   readonly refuses: (value: string) => boolean;
   /** How often a request that could not be sent is repeated. */
   readonly retries: number;
+  /** No caller waits: the held token serves them. */
+  readonly isBackground: boolean;
 }
 
 /** Thrown when the lease was lost before anything was sent: the flight looks at the record again. */
@@ -105,7 +107,7 @@ export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
     endsUnsent: true,
   });
   waits.follow(mint, !session.isStateful);
-  const patience = giveAwayUnanswered(session, lease);
+  const patience = giveAwayUnanswered(leader, lease);
   let hasLeft = false;
   const landing = session.mints(
     mint.result.then(async (result) => {
@@ -126,19 +128,16 @@ export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
 }
 
 /**
- * Gives the lease away when the server does not answer: it may be this process that gets no answers. The mint goes on for the
- * callers of this process. Not twice in a row, because nobody would ever publish a token of a server that is slow for all.
+ * Gives the lease away when the server does not answer while callers wait: it may be this process that gets no answers. The
+ * mint goes on for the callers of this process. Only the first holder does it, because otherwise nobody would publish a token
+ * of a server that is slow for all.
  */
-function giveAwayUnanswered(session: KnownSession, lease: Lease): Timer | undefined {
-  if (session.isStateful || session.hasGivenAway) {
-    session.hasGivenAway = false;
-    return undefined;
-  }
-  return session.fleet.clock.setTimeout(
-    () => {
-      session.hasGivenAway = true;
-      lease.release().catch(() => {});
-    },
+function giveAwayUnanswered({ session, isBackground }: Leader, lease: Lease): Timer | undefined {
+  const { record } = lease;
+  if (session.isStateful || isBackground || record.failed.length > 0) return undefined;
+  const { clock } = session.fleet;
+  return clock.setTimeout(
+    () => void lease.release({ ...record, failed: [session.holder] }).catch(() => {}),
     Math.min(UNANSWERED, session.settings.mintTimeout / 2),
   );
 }

@@ -61,7 +61,7 @@ export class Lease {
   /** @returns The result of the swap: refused, with the entry that is stored, when another process was faster. */
   async take(expected: string | undefined): Promise<SwapResult> {
     const sentAt = this.#times();
-    const undo = (version: string | undefined): Promise<unknown> => this.release(version);
+    const undo = (version: string | undefined): Promise<unknown> => this.release(this.#record, version);
     const { link, callTimeout: timeout } = this.#fleet;
     const result = await link.swap(this.#key, expected, await this.#compose(), { timeout, undo });
     if (!result.ok) return result;
@@ -98,17 +98,18 @@ export class Lease {
   }
 
   /**
-   * Gives the lease away, with the record as it was before. Whoever looks next may take it.
+   * Gives the lease away. Whoever looks next may take it.
    *
+   * @param record What the record then holds.
    * @param version The version of the lease, for a swap that was done after its call had timed out.
    */
-  async release(version: string | undefined = this.#version): Promise<SwapResult> {
+  async release(record = this.#record, version: string | undefined = this.#version): Promise<SwapResult> {
     await this.#stopHeartbeats();
     this.#onLost = undefined;
-    const { state, session, tokens } = this.#record;
-    const isEmpty = state === undefined && session === undefined && Object.keys(tokens).length === 0;
+    const { state, session, tokens, failed } = record;
+    const isEmpty = state === undefined && session === undefined && failed.length + Object.keys(tokens).length === 0;
     // A refused swap only means that the lease was lost.
-    return this.#swap(version, isEmpty ? undefined : await this.#encode({ ...this.#record, phase: "T" }));
+    return this.#swap(version, isEmpty ? undefined : await this.#encode({ ...record, phase: "T" }));
   }
 
   #times(): { readonly wall: number; readonly monotonic: number } {

@@ -46,6 +46,8 @@ import type { StoreEntry } from "./store.ts";
 
 /** The version of the format that is written. */
 const VERSION = 1;
+/** Milliseconds for which it is kept which processes have failed, in a record with nothing else of use. */
+const FAILED_TTL = 10_000;
 /** How many access tokens of one session a record keeps. */
 const MOST_TOKENS = 8;
 
@@ -254,6 +256,7 @@ function ttlOf(record: FleetRecord, now: number, { stateTtl, refusedTtl, endedTt
     ...targets.map(({ token }) => (token === undefined ? 0 : token.until - now)),
     ...targets.map(({ pauseUntil }) => pauseUntil - now),
     record.phase === "L" ? record.leaseUntil - now : 0,
+    record.failed.length > 0 ? FAILED_TTL : 0,
   );
   if (record.phase === "E") return Math.max(endedTtl, useful);
   if (record.phase === "R") return Math.max(refusedTtl, useful);

@@ -135,29 +135,28 @@ describe("a process that dies", () => {
     expect(grant.mints).toBe(1);
   });
 
-  test("C9: a server that takes 9 s: the lease is given away after 2 s, each process asks once, and the next mint is shared", async () => {
+  test("C9: a server that takes 9 s for all: the first holder gives the lease away after 2 s, the second one publishes", async () => {
     const { processes, clock, grant } = fleetUnderTest();
     const hold = grant.hold();
     const all = Promise.all(processes.map(({ cache }) => cache.get()));
     await clock.advance(1900);
     expect(grant.mints).toBe(1);
-    await clock.advance(1000);
+    // The second holder has a heartbeat, and waits for its answer.
+    await clock.advance(7100);
     expect(grant.mints).toBe(2);
-    await clock.advance(6100);
     hold.release();
     await clock.advance(1000);
     await all;
-    expect(grant.mints).toBe(3);
-    // Not twice in a row: the holder now waits for its answer, with a heartbeat, and the others with it.
-    await clock.advance(3600_000);
+    expect(grant.mints).toBe(2);
+    expect(processes.flatMap(({ events }) => events).filter(({ name }) => name === "lease-lost")).toEqual([]);
+    // A refresh in the background keeps the lease: nobody waits for it.
     const slow = grant.hold();
-    const next = Promise.all(processes.map(({ cache }) => cache.get()));
+    await clock.advance(3600_000 - 50_000);
+    for (const { cache } of processes) cache.peek();
     await clock.advance(9000);
     slow.release();
     await clock.advance(1000);
-    expect(new Set((await next).map(({ value }) => value))).toEqual(new Set(["fake-4"]));
-    expect(grant.mints).toBe(4);
-    expect(processes.flatMap(({ events }) => events).filter(({ name }) => name === "lease-lost")).toEqual([]);
+    expect(grant.mints).toBe(3);
   });
 
   test("during a background refresh: another process refreshes, and the token is served meanwhile", async () => {

@@ -5,13 +5,14 @@ import { brokenBy, scenarios, simulate } from "../../bench/fleet-sim/scenarios.m
 /** The largest number of store commands per process. A process that waits for a slow mint reads about 3 times a second. */
 const MOST_COMMANDS: Readonly<Record<string, number>> = {
   "cold start of all at once, mint 250 ms": 8,
-  "cold start of all at once, mint 2 s": 23,
+  "cold start of all at once, mint 1.5 s": 23,
+  "cold start of all at once, mint 5 s": 40,
   "expiry under steady traffic, mint 250 ms": 1.5,
   // A process that finds the token being refreshed reads again after 1 to 1.5 s.
   "expiry under steady traffic, mint 5 s": 6,
   "expiry without traffic, then all at once": 9,
   "revocation noticed by all within 50 ms, mint 250 ms": 8,
-  "revocation noticed by all within 50 ms, mint 2 s": 23,
+  "revocation noticed by all within 50 ms, mint 1.5 s": 23,
   "cold start, and the minter dies": 27,
 };
 const COLD = "cold start of all at once, mint 250 ms";
