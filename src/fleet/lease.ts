@@ -103,7 +103,7 @@ export class Lease {
    * @param record What the record then holds.
    * @param version The version of the lease, for a swap that was done after its call had timed out.
    */
-  async release(record = this.#record, version: string | undefined = this.#version): Promise<SwapResult> {
+  async release(record: FleetRecord = this.#record, version: string | undefined = this.#version): Promise<SwapResult> {
     await this.#stopHeartbeats();
     this.#onLost = undefined;
     const { state, session, tokens, failed } = record;
