@@ -201,8 +201,8 @@ class FleetFlight {
     const value = token.response.access_token;
     // The engine has removed the record of an expired token, unless the record holds a state.
     const isOver = now >= token.until && this.#session.isStateful;
-    const isHeld = value === this.#need.held?.value && this.#session.isDue(token);
-    const isReplaced = this.#isUnwanted(value) || isOver || isHeld;
+    const isOwn = value === this.#need.held?.value && this.#session.isDue(token);
+    const isReplaced = this.#isUnwanted(value) || isOver || isOwn;
     return isReplaced ? { expected: known.version, record: this.#claimed(known.record) } : this.#claimAnew(undefined);
   }
 

@@ -89,7 +89,7 @@ const MOST_FAILED = 1000;
 export class StoreLink {
   readonly #store: Store;
   readonly #clock: Clock;
-  readonly #failed = new LruMap<string, FailedKey>(MOST_FAILED);
+  #failed = new LruMap<string, FailedKey>(MOST_FAILED);
   /** The keys that got no answer, since any key got one. */
   readonly #unanswered = new Set<string>();
   #answeredAt = -Infinity;
@@ -178,7 +178,7 @@ export class StoreLink {
     this.#unanswered.clear();
     if (!this.#failed.has(key)) return;
     // What made this key fail is over. The others that failed with it are tried at once.
-    for (const [other] of [...this.#failed]) this.#failed.delete(other);
+    this.#failed = new LruMap(MOST_FAILED);
     const listeners = [...this.#told];
     this.#told.clear();
     for (const listener of listeners) listener?.({ name: "store-recovered" });

@@ -195,21 +195,23 @@ describe("one process whose mints fail", () => {
   });
 });
 
+/** Sessions of many users in one process. */
+function users(): ReturnType<typeof poolProcess> & { clock: ReturnType<typeof sessionFleet>["clock"] } {
+  const fleet = sessionFleet(0);
+  const seeds = new Map<string, string>();
+  const seedOf = (user: string): string => {
+    if (!seeds.has(user)) seeds.set(user, fleet.server.signIn());
+    return seeds.get(user)!;
+  };
+  return { ...poolProcess(fleet, seedOf), clock: fleet.clock };
+}
+
+/** A third of the keys. */
+const isFrozen = (key: string): boolean => key.charCodeAt(key.length - 2) % 3 === 0;
+const silence = (): Promise<never> => new Promise<never>(() => {});
+const refusal = (): Promise<never> => Promise.reject(new Error("WRONGTYPE Operation against a key of another kind"));
+
 describe("a store that fails for one key", () => {
-  /** Sessions of many users in one process. */
-  function users(): ReturnType<typeof poolProcess> & { clock: ReturnType<typeof sessionFleet>["clock"] } {
-    const fleet = sessionFleet(0);
-    const seeds = new Map<string, string>();
-    const seedOf = (user: string): string => {
-      if (!seeds.has(user)) seeds.set(user, fleet.server.signIn());
-      return seeds.get(user)!;
-    };
-    return { ...poolProcess(fleet, seedOf), clock: fleet.clock };
-  }
-
-  const silence = (): Promise<never> => new Promise<never>(() => {});
-  const refusal = (): Promise<never> => Promise.reject(new Error("WRONGTYPE Operation against a key of another kind"));
-
   test.each([
     ["holds data of another kind", refusal],
     ["is on a node that does not answer", silence],
@@ -234,7 +236,6 @@ describe("a store that fails for one key", () => {
   test("C9: one node of three does not answer: every user of the other nodes is served, whoever comes first", async () => {
     const { pool, store, clock } = users();
     const swap = store.swap.bind(store);
-    const isFrozen = (key: string): boolean => key.charCodeAt(key.length - 2) % 3 === 0;
     store.swap = (key, ...rest) => (isFrozen(key) ? silence() : swap(key, ...rest));
     const names = Array.from({ length: 60 }, (_, index) => `user-${index}`);
     const records = new Map<string, string>();

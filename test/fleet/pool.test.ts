@@ -314,7 +314,7 @@ test("C13: a list of origins whose owner adds to it later, and one with URL obje
     const store = fleetStore(engine, { encryptionKey: "none" });
     // The grant has no name, because a header of its requests is a credential.
     const grant = clientCredentialsGrant({
-      ...{ tokenEndpoint: "https://auth.example/token", clientId: "portal", clientAuthentication: "none" },
+      ...ENDPOINT,
       headers: { "x-api-key": "one" },
       fetch: async () => Response.json({ access_token: `a-${++mints}`, token_type: "Bearer", expires_in: 3600 }),
     });

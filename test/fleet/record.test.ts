@@ -566,7 +566,11 @@ describe("text that is no record", () => {
       ...body,
       tokens: {
         [ONLY]: {
-          ...{ mints: 0, strikes: 0, fails: 1, failedAgo: 10, pause: 60_000 },
+          mints: 0,
+          strikes: 0,
+          fails: 1,
+          failedAgo: 10,
+          pause: 60_000,
           failure: { ...failure, retryAfter: 60_000 },
         },
       },
