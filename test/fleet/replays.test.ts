@@ -222,6 +222,86 @@ describe("the record of a session that was signed out", () => {
   });
 });
 
+/** Two processes that serve the second session, and the record of the end of the first one. */
+async function signedInAgain(
+  end: (fleet: Awaited<ReturnType<typeof rotated>>) => Promise<unknown>,
+): Promise<Awaited<ReturnType<typeof rotated>> & { readonly ended: string }> {
+  const fleet = await rotated(1);
+  const { clock, server, shelf, processes, during: wait } = fleet;
+  const [a, b] = processes as [SessionProcess, SessionProcess];
+  await end(fleet);
+  const ended = (await shelf.entry())!.value;
+  await wait(a.cache.signIn(server.signInResponse()));
+  await clock.advance(LIFE);
+  await rejectionOf(wait(b.cache.get()));
+  expect(new Set(await fleet.askAll())).toEqual(new Set(["at-2-1"]));
+  return { ...fleet, ended };
+}
+
+describe("the record of an end, after the user has signed in again", () => {
+  const ENDS: readonly [name: string, phase: string, end: (fleet: SessionFleet) => Promise<unknown>][] = [
+    ["a sign-out", "1E", ({ processes, during: wait }) => wait(processes[0]!.cache.signOut({ revoke: false }))],
+    [
+      "a refusal",
+      "1R",
+      async ({ clock, server, processes, during: wait }) => {
+        server.end();
+        await clock.advance(LIFE);
+        return rejectionOf(wait(processes[0]!.cache.get()));
+      },
+    ],
+  ];
+
+  test.each(ENDS)(
+    "S6, C16: %s, to processes that know of the later sign-in: they go on with it, and write it over the old record",
+    async (_, phase, end) => {
+      const { clock, server, shelf, ended, askAll } = await signedInAgain(end);
+      expect(ended.slice(0, 2)).toBe(phase);
+      const sent = server.presented.length;
+      for (const round of [2, 3, 4]) {
+        await clock.advance(LIFE);
+        await putBack(shelf, ended);
+        expect(new Set(await askAll())).toEqual(new Set([`at-2-${round}`]));
+        expect((await shelf.entry())!.value).toMatch(/^1T/);
+      }
+      expect(server.presented.slice(sent)).toEqual(["rt-2-1", "rt-2-2", "rt-2-3"]);
+    },
+  );
+
+  test.each(ENDS)(
+    "S6, C16: %s, to a process that has just started: the user has to sign in once more",
+    async (_, __, end) => {
+      const { server, shelf, ended, join, during: wait } = await signedInAgain(end);
+      const sent = server.presented.length;
+      await putBack(shelf, ended);
+      const fresh = join();
+      expect(await rejectionOf(wait(fresh.cache.get()))).toMatchObject({ status: 401 });
+      expect(server.presented).toHaveLength(sent);
+      await wait(fresh.cache.signIn(server.signInResponse()));
+      expect((await wait(fresh.cache.get())).value).toBe("at-3-0");
+    },
+  );
+});
+
+test("S6, C9: the record of a failed mint, put back every second: callers fail with its error, and no longer than it is put back", async () => {
+  const { clock, server, shelf, processes, during: wait } = await rotated(1);
+  const [a, b] = processes as [SessionProcess, SessionProcess];
+  await clock.advance(LIFE);
+  a.grant.beforeSending = () => Promise.reject(Object.assign(new Error("down"), { status: 503 }));
+  expect(await rejectionOf(wait(a.cache.get()))).toMatchObject({ code: "ERR_GRANT" });
+  a.grant.beforeSending = undefined;
+  const failed = (await shelf.entry())!.value;
+  await clock.advance(60_000);
+  for (let seconds = 0; seconds < 5; seconds++) {
+    await putBack(shelf, failed);
+    expect(await rejectionOf(wait(b.cache.get()))).toMatchObject({ code: "ERR_GRANT", retryable: true });
+    await clock.advance(1000);
+  }
+  expect(server.presented).toEqual(["rt-1-0"]);
+  await clock.advance(60_000);
+  expect((await wait(b.cache.get())).value).toBe("at-1-2");
+});
+
 interface Pools extends Pick<SessionFleet, "clock" | "store" | "server"> {
   readonly start: () => PoolProcess;
   readonly wait: <T>(work: Promise<T>) => Promise<T>;
@@ -295,39 +375,39 @@ describe("Alice's record, under a key of the pool that Bob has now", () => {
   });
 });
 
-describe("old leases", () => {
-  /** Two processes, the texts of leases that one of them has written, and the token both have. */
-  async function leased(): Promise<SessionFleet & { readonly leases: readonly string[]; readonly shelf: Shelf }> {
-    const fleet = sessionFleet(2, ENCRYPTED);
-    const shelf = shelfOf(fleet);
-    const copies = copiesOf(fleet);
-    for (let rotation = 0; rotation < 8; rotation++) {
-      await fleet.askAll();
-      await fleet.clock.advance(LIFE);
+/** Two processes, the texts of leases that one of them has written, and the token both have. */
+async function leased(): Promise<SessionFleet & { readonly leases: readonly string[]; readonly shelf: Shelf }> {
+  const fleet = sessionFleet(2, ENCRYPTED);
+  const shelf = shelfOf(fleet);
+  const copies = copiesOf(fleet);
+  for (let rotation = 0; rotation < 8; rotation++) {
+    await fleet.askAll();
+    await fleet.clock.advance(LIFE);
+  }
+  const leases = copies.filter((text) => text.startsWith("1L"));
+  expect(leases.length).toBeGreaterThanOrEqual(8);
+  return { ...fleet, leases, shelf };
+}
+
+/** Puts another old lease in place before every call to the store. @returns What ends it. */
+function replayInTurn({ store, leases }: { readonly store: Store; readonly leases: readonly string[] }): () => void {
+  const swap = store.swap.bind(store);
+  let turn = 0;
+  let isOn = true;
+  store.swap = async (...args) => {
+    const [key] = args;
+    let version: string | undefined;
+    for (let isPut = !isOn; !isPut;) {
+      const put = await swap(key, version, leases[turn++ % leases.length], 90 * 24 * HOUR);
+      isPut = put.ok;
+      if (!put.ok) version = put.current?.version;
     }
-    const leases = copies.filter((text) => text.startsWith("1L"));
-    expect(leases.length).toBeGreaterThanOrEqual(8);
-    return { ...fleet, leases, shelf };
-  }
+    return swap(...args);
+  };
+  return () => void (isOn = false);
+}
 
-  /** Puts another old lease in place before every call to the store. @returns What ends it. */
-  function replayInTurn({ store, leases }: { readonly store: Store; readonly leases: readonly string[] }): () => void {
-    const swap = store.swap.bind(store);
-    let turn = 0;
-    let isOn = true;
-    store.swap = async (...args) => {
-      const [key] = args;
-      let version: string | undefined;
-      for (let isPut = !isOn; !isPut;) {
-        const put = await swap(key, version, leases[turn++ % leases.length], 90 * 24 * HOUR);
-        isPut = put.ok;
-        if (!put.ok) version = put.current?.version;
-      }
-      return swap(...args);
-    };
-    return () => void (isOn = false);
-  }
-
+describe("old leases", () => {
   test("S6, C10: in turn before every call: callers fail with a retryable ERR_STORE within one time limit, and nothing used up is sent", async () => {
     const fleet = await leased();
     const { clock, server, processes } = fleet;
@@ -447,14 +527,17 @@ describe("a record that was changed", () => {
     ["empty", () => ""],
   ];
 
-  test.each(CHANGES)("S6: %s: it is replaced by one mint, with the refresh token that the processes know", async (_, change) => {
-    const { clock, server, shelf, texts, askAll } = await rotated(2);
-    await putBack(shelf, change(texts.at(-1)!));
-    await clock.advance(LIFE);
-    expect(new Set(await askAll())).toEqual(new Set(["at-1-3"]));
-    expect(server.presented).toEqual(["rt-1-0", "rt-1-1", "rt-1-2"]);
-    expect(clear((await shelf.entry())!.value)).toBe(clear(texts[0]));
-  });
+  test.each(CHANGES)(
+    "S6: %s: it is replaced by one mint, with the refresh token that the processes know",
+    async (_, change) => {
+      const { clock, server, shelf, texts, askAll } = await rotated(2);
+      await putBack(shelf, change(texts.at(-1)!));
+      await clock.advance(LIFE);
+      expect(new Set(await askAll())).toEqual(new Set(["at-1-3"]));
+      expect(server.presented).toEqual(["rt-1-0", "rt-1-1", "rt-1-2"]);
+      expect(clear((await shelf.entry())!.value)).toBe(clear(texts[0]));
+    },
+  );
 
   test("S6, C16: the record of a sign-out, whose phase became T: it does not open, and a process with a function asks it", async () => {
     const { server, shelf, processes, join, during: wait } = await rotated(1);
@@ -492,24 +575,27 @@ describe("a record that was changed", () => {
     },
   );
 
-  test.each(UNREADABLE)("S6: %s, of a grant without state: each process mints for itself, and says so", async (_, change) => {
-    const { clock, processes, store, grant } = fleetUnderTest({
-      grant: fakeGrant({ key: "orders", expiresIn: 60 }),
-      fleet: { encryptionKey: SECRET },
-      size: 2,
-    });
-    Object.defineProperty(grant, "signIn", { value: undefined });
-    const shelf = shelfOf({ store });
-    const ask = async (): Promise<void> => {
-      const all = Promise.all(processes.map(({ cache }) => cache.get()));
-      await clock.advance(1000);
-      await all;
-    };
-    await ask();
-    await shelf.put(change((await shelf.entry())!.value));
-    await clock.advance(60_000);
-    await ask();
-    expect(grant.mints).toBe(3);
-    for (const process of processes) expect(countEvents(process, "store-failed")).toBeGreaterThan(0);
-  });
+  test.each(UNREADABLE)(
+    "S6: %s, of a grant without state: each process mints for itself, and says so",
+    async (_, change) => {
+      const { clock, processes, store, grant } = fleetUnderTest({
+        grant: fakeGrant({ key: "orders", expiresIn: 60 }),
+        fleet: { encryptionKey: SECRET },
+        size: 2,
+      });
+      Object.defineProperty(grant, "signIn", { value: undefined });
+      const shelf = shelfOf({ store });
+      const ask = async (): Promise<void> => {
+        const all = Promise.all(processes.map(({ cache }) => cache.get()));
+        await clock.advance(1000);
+        await all;
+      };
+      await ask();
+      await shelf.put(change((await shelf.entry())!.value));
+      await clock.advance(60_000);
+      await ask();
+      expect(grant.mints).toBe(3);
+      for (const process of processes) expect(countEvents(process, "store-failed")).toBeGreaterThan(0);
+    },
+  );
 });
