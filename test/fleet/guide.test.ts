@@ -35,6 +35,14 @@ process.on("exit", () => console.log(table.get("sid-1") === process.env["REFRESH
 process.kill(process.pid, "SIGTERM");
 `;
 
+async function rotated(cache: TokenCache, rotations: number): Promise<TokenCache> {
+  for (let rotation = 0; rotation <= rotations; rotation++) await cache.invalidate((await cache.get()).value);
+  await cache.get();
+  return cache;
+}
+
+const text = (length: number): string => randomBytes(length).toString("base64url").slice(0, length);
+
 describe.skipIf(!redisAvailable())("the guide for operators", { timeout: 60_000 }, () => {
   let server: RedisServer;
   let client: Redis;
@@ -98,7 +106,6 @@ describe.skipIf(!redisAvailable())("the guide for operators", { timeout: 60_000 
     expect((await server.commands()).get("eval")).toEqual({ calls: 2, rejected: 0 });
   });
 
-  const text = (length: number): string => randomBytes(length).toString("base64url").slice(0, length);
   const store = (): ReturnType<typeof redisStore> =>
     redisStore(client, { encryptionKey: randomBytes(32), callTimeout: 10_000 });
   const origins = ["https://api.example"];
@@ -116,12 +123,6 @@ describe.skipIf(!redisAvailable())("the guide for operators", { timeout: 60_000 
       signIn: (response) => ({ response: { ...response } }),
     });
     return createTokenCache({ grant, origins, warnings: false, store: store() });
-  }
-
-  async function rotated(cache: TokenCache, rotations: number): Promise<TokenCache> {
-    for (let rotation = 0; rotation <= rotations; rotation++) await cache.invalidate((await cache.get()).value);
-    await cache.get();
-    return cache;
   }
 
   async function service(length: number): Promise<void> {

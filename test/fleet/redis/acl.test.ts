@@ -19,18 +19,24 @@ const PASSWORD = "secret";
 /** The line of the guide that creates the user. */
 const ACL_LINE = /^ACL SETUSER remint .*$/m.exec(readFileSync("docs/fleet.md", "utf8"))![0];
 const WORDS = ACL_LINE.split(" ").slice(3);
-const RIGHTS = WORDS.filter((word) => /^\+/.test(word)).map((word) => word.slice(1));
+const RIGHTS = WORDS.filter((word) => word.startsWith("+")).map((word) => word.slice(1));
+
+const member = (entry: readonly unknown[], name: string): string => String(entry[entry.indexOf(name) + 1]);
 
 /** What the server has denied: the command, and where it was called. */
 async function denied(server: RedisServer): Promise<{ object: string; context: string; reason: string }[]> {
   const log = (await server.command("ACL", "LOG")) as unknown[][];
-  const member = (entry: readonly unknown[], name: string): string => String(entry[entry.indexOf(name) + 1]);
   return log.map((entry) => ({
     object: member(entry, "object"),
     context: member(entry, "context"),
     reason: member(entry, "reason"),
   }));
 }
+
+const told = (error: unknown): string => {
+  const { hint, cause } = error as RemintError;
+  return `${hint}: ${(cause as Error).message}`;
+};
 
 describe.skipIf(!redisAvailable())("the rights of a fleet in Redis", { timeout: 60_000 }, () => {
   let server: RedisServer;
@@ -142,11 +148,6 @@ describe.skipIf(!redisAvailable())("the rights of a fleet in Redis", { timeout: 
     return undefined;
   }
 
-  const told = (error: unknown): string => {
-    const { hint, cause } = error as RemintError;
-    return `${hint}: ${(cause as Error).message}`;
-  };
-
   test.each(["eval", "get", "set", "pttl"])(
     "Q17: without the right to %s: callers get a retryable ERR_STORE with what Redis said, and ACL LOG names the command",
     async (right) => {
@@ -236,17 +237,17 @@ describe.skipIf(!redisAvailable())("what each client needs beside them", { timeo
       await server.command("ACL", "SETUSER", "default", "reset", "nopass", ...words, ...own);
     }
     const servers = { plain, cluster, certificates: undefined, sentinel: undefined as never };
-    const { client, close } = await form.open(servers);
+    const open = await form.open(servers);
     try {
       const grant = fakeGrant({ key: form.name });
-      const store = redisStore(client, { encryptionKey: "none", callTimeout: 5000 });
-      const again = redisStore(client, { encryptionKey: "none", callTimeout: 5000 });
+      const store = redisStore(open.client, { encryptionKey: "none", callTimeout: 5000 });
+      const again = redisStore(open.client, { encryptionKey: "none", callTimeout: 5000 });
       const caches = [store, again].map((each) =>
         createTokenCache({ grant, origins: ["https://api.example"], store: each }),
       );
       for (const cache of caches) expect((await cache.get()).value).toBe("fake-1");
     } finally {
-      close();
+      open.close();
     }
   });
 });

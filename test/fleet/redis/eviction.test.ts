@@ -47,6 +47,22 @@ interface Process {
   readonly events: RemintEvent[];
 }
 
+/** Signs all users in. */
+function signedIn(): { provider: SessionServer; tokens: Map<string, string> } {
+  const provider = new SessionServer();
+  return { provider, tokens: new Map(users.map((user) => [user, provider.signIn()])) };
+}
+
+async function ask(pool: TokenPool, user: string): Promise<string> {
+  return (await pool.get(user).get()).value;
+}
+
+/** Replaces the token of a user, whatever it is. */
+async function renew(pool: TokenPool, user: string): Promise<string> {
+  await pool.get(user).invalidate(await ask(pool, user));
+  return ask(pool, user);
+}
+
 describe.skipIf(!redisAvailable())("a Redis that is full", { timeout: 120_000 }, () => {
   let server: RedisServer;
   let client: Redis;
@@ -101,12 +117,6 @@ describe.skipIf(!redisAvailable())("a Redis that is full", { timeout: 120_000 },
     return { pool, events };
   }
 
-  /** Signs all users in. */
-  function signedIn(): { provider: SessionServer; tokens: Map<string, string> } {
-    const provider = new SessionServer();
-    return { provider, tokens: new Map(users.map((user) => [user, provider.signIn()])) };
-  }
-
   /** Others fill the server under a policy. Then the limit goes, so that no more is lost. @returns Whose records are gone. */
   async function fill(policy: string, others: Others): Promise<string[]> {
     const used = Number(/used_memory:(\d+)/.exec(String(await server.command("INFO", "memory")))![1]);
@@ -123,16 +133,6 @@ describe.skipIf(!redisAvailable())("a Redis that is full", { timeout: 120_000 },
   }
 
   const free = (): Promise<unknown> => server.command("CONFIG", "SET", "maxmemory", 0);
-
-  async function ask(pool: TokenPool, user: string): Promise<string> {
-    return (await pool.get(user).get()).value;
-  }
-
-  /** Replaces the token of a user, whatever it is. */
-  async function renew(pool: TokenPool, user: string): Promise<string> {
-    await pool.get(user).invalidate(await ask(pool, user));
-    return ask(pool, user);
-  }
 
   test.each(LOSES)(
     "C14: %s, and others whose data is to %s: it loses %s of the records, and no session with a function and a save",

@@ -11,6 +11,11 @@ import type { TokenCache } from "../../../src/index.ts";
 
 const encryptionKey = randomBytes(32);
 
+async function renew(cache: TokenCache): Promise<string> {
+  await cache.invalidate((await cache.get()).value);
+  return (await cache.get()).value;
+}
+
 describe.skipIf(!redisAvailable())("Redis is killed and starts again", { timeout: 30_000 }, () => {
   const clients: Redis[] = [];
   afterEach(() => {
@@ -40,11 +45,6 @@ describe.skipIf(!redisAvailable())("Redis is killed and starts again", { timeout
     const running = start();
     expect((await running.get()).value).toBe("at-1-1");
     return { server, provider, start, running };
-  }
-
-  async function renew(cache: TokenCache): Promise<string> {
-    await cache.invalidate((await cache.get()).value);
-    return (await cache.get()).value;
   }
 
   test("C14: with an append-only file: the record is there, for a process that runs and for one that has just started", async () => {
