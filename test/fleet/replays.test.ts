@@ -185,6 +185,17 @@ describe("the record of a session that was signed out", () => {
     expect(server.presented).toHaveLength(2);
   });
 
+  test("S6, C16: and signOut is called again: the end is in the record again, and a process that has just started serves nothing", async () => {
+    const { server, shelf, texts, processes, join, during: wait } = await rotated(2);
+    const [a] = processes as [SessionProcess];
+    await wait(a.cache.signOut({ revoke: false }));
+    await putBack(shelf, texts.at(-1));
+    await wait(a.cache.signOut({ revoke: false }));
+    expect((await shelf.entry())!.value).toMatch(/^1E/);
+    expect(await rejectionOf(wait(join().cache.get()))).toMatchObject({ code: "ERR_SESSION", status: 401 });
+    expect(server.presented).toHaveLength(2);
+  });
+
   test("S6, C16: to a process that has just started, and the sign-out revoked at the server: its first mint is refused", async () => {
     const { clock, server, shelf, texts, processes, join, during: wait } = await rotated(2);
     await wait(processes[0]!.cache.signOut());
