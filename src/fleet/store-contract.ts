@@ -18,6 +18,10 @@ import type { Store, StoreEntry, SwapResult } from "./store.ts";
  * Returns the tests that every {@link Store} has to pass. The number in the name of a test is the clause of the
  * contract that it proves. Clause 5 has no test, because a test cannot make an engine fail.
  *
+ * The tests run in one process, so they cannot see everything: a store that takes the time from the clock of its client,
+ * or that reads from a replica which is behind, may pass. Give a pool of connections and not one connection, or the
+ * concurrent swaps run one after another.
+ *
  * @param createStore Returns the store to test. It is called once per test and may return the same store each time. The
  *   keys are random, begin with `remint-contract:` and expire after ten minutes at the latest.
  * @throws {TypeError} When `createStore` is not a function, `patience` is not a duration, or an option is unknown.

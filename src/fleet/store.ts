@@ -3,7 +3,8 @@
  *
  * To write a store for another engine, implement {@link Store} and run the tests of `storeContract` (store-contract.ts)
  * on it. Two implementations to read are memory.ts and redis-swap.ts; `examples/fleet/postgres-store.ts` is one for
- * PostgreSQL. What the fleet writes into a store is in record.ts.
+ * PostgreSQL. What the fleet writes into a store is in record.ts. What stores for MariaDB 10.11, NATS 2.9 and PostgreSQL
+ * got wrong at first is in the notes of {@link Store}.
  *
  * @module
  */
@@ -39,9 +40,44 @@
  *    limits every call and decides when to call again.
  *
  * Keys are printable ASCII, about 60 characters long with the default `prefix`. Each has one part in braces, `{...}`,
- * which Redis Cluster uses as a hash tag. Values are printable ASCII and usually shorter than 4 kB. Neither contains a
- * token or another secret in plain text, unless the fleet is told to store tokens unencrypted
- * (`encryptionKey: "none"`).
+ * which Redis Cluster uses as a hash tag. Values are printable ASCII and usually shorter than 4 kB; a record with the
+ * most access tokens that it keeps, 8 of 4,000 characters, has about 46 kB. Neither contains a token or another secret
+ * in plain text, unless the fleet is told to store tokens unencrypted (`encryptionKey: "none"`).
+ *
+ * Notes for those who write one:
+ *
+ * - **SQL.** Put the version into the `WHERE` of the one statement that writes, and take the number of affected rows as
+ *   the outcome: matched rows, where a client can also count changed ones. A `SELECT` and then a write in one
+ *   transaction is not atomic at `READ COMMITTED` or `REPEATABLE READ`. `FOR UPDATE` does not help where there is no
+ *   row to lock: at `READ COMMITTED` two processes create the value, at `REPEATABLE READ` the engine reports a
+ *   deadlock. Read the entry for a refusal in a statement of its own and not inside a transaction, whose snapshot may
+ *   be older than the last write.
+ * - **`swap(key, undefined, undefined)`** deletes what must be absent. It follows from the rest: if the key is absent,
+ *   `{ ok: true, version: undefined }` and nothing is written, otherwise a refusal with the entry. The fleet does not
+ *   ask for it.
+ * - **Versions of any format.** If versions are numbers in the engine, compare them as text: `"?"` must not be a syntax
+ *   error. If a version is a hash, it is one of the bytes.
+ * - **The time of the statement.** `NOW()` of MariaDB, and `now()` of PostgreSQL, are the time at which the statement
+ *   or the transaction began, which may have waited for a lock since. `SYSDATE(6)` and `clock_timestamp()` are the
+ *   time.
+ * - **Expired and not yet removed.** Where the engine removes values late, or a job does, compare the time in every
+ *   statement: in the condition of a write, and in the read of a refusal.
+ * - **Seconds.** Where the engine counts in seconds, round `ttl` up, and return what is left in milliseconds. A lease
+ *   is three seconds long, so a second more is bearable and a second less is not.
+ * - **No clock.** NATS KV before 2.11 has no time to live per key, and no clock to ask. A store that keeps the moment
+ *   in the value compares the clocks of its clients, so it keeps clause 3 on one host only. If the clocks differ by a
+ *   part of a lease at most, it works. Where the time that is left is not known, return a negative `ttl`: the fleet
+ *   then reads the time of writing in the record, and takes over a lease that has not changed for twice its length
+ *   whatever the clocks say.
+ * - **Characters.** Keys hold `:` and braces. NATS KV refuses both:
+ *   write keys in hexadecimal or base64url there, and never drop a character. A collation that ignores case, accents or
+ *   spaces at the end takes two keys for one: use `utf8mb4_bin` or `VARBINARY` for keys, versions and values.
+ * - **Sizes.** `TEXT` of MariaDB ends below 64 KiB: use `MEDIUMTEXT`. NATS takes 1 MiB by default. `storeContract`
+ *   writes 65,537 characters.
+ *
+ * unstorage, Keyv and Cloudflare KV cannot serve as an engine. They have `get`, `set` and `delete`, and no write that
+ * depends on what is stored: between a `get` and a `set` another process writes. Cloudflare KV moreover answers with
+ * old values for a while. Pass the client of the database itself.
  */
 export interface Store {
   /**

@@ -1,4 +1,4 @@
-/** The code blocks of the published documents. */
+/** The code blocks of the documents for users. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,8 +16,8 @@ export interface CodeBlock {
   readonly code: string;
 }
 
-/** The documents that are published with the package. */
-export const DOCUMENTS: readonly string[] = ["README.md", "CHANGELOG.md"];
+/** The documents whose code is checked. */
+export const DOCUMENTS: readonly string[] = ["README.md", "CHANGELOG.md", "docs/fleet.md"];
 
 /** Returns the code blocks of a document; an empty list if the document does not exist. */
 export function codeBlocks(document: string): CodeBlock[] {
