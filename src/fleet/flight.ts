@@ -20,7 +20,7 @@ import { lead, mintAlone, PREEMPTED, Unsent } from "./lead.ts";
 import { StoreFault } from "./link.ts";
 import { adopted, targetIn, withTargetRecord } from "./record.ts";
 import { failureOf } from "./shared-failure.ts";
-import { finishSignOut } from "./sign.ts";
+import { upholdSignOut } from "./sign.ts";
 import { pollDelay, Waits } from "./waits.ts";
 import type { Obtained, Obtaining, TokenNeed } from "../core/supply.ts";
 import type { TokenDemand } from "./decision.ts";
@@ -117,7 +117,7 @@ class FleetFlight {
       if (seen === undefined && this.#session.isBarred) throw this.#barred();
       if (seen?.kind === "unreadable") throw new StoreFault(seen.why);
       const met = seen?.kind === "record" ? this.#session.meet(seen.record) : undefined;
-      if (met?.relation === "ended") finishSignOut(this.#session, met.record, seen!);
+      if (met?.relation === "ended") await upholdSignOut(this.#session, met.record, seen!);
       if (met?.relation === "ended" || met?.relation === "void") throw this.#barred();
       let isHeldByOther = false;
       if (seen === undefined || met === undefined || met.relation === "older") {

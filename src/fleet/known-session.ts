@@ -81,6 +81,8 @@ export class KnownSession {
   #rejectedInRecord: string | undefined;
   /** The last mint of this process for the record failed. */
   #isFailing = false;
+  /** A sign-out of this process is to revoke what the record holds. */
+  isRevoking = false;
   /** A state that this process has minted and that could not be written to the store yet. */
   isUnpublished = false;
   /** The failure with which callers have left a mint that is still in progress. */
@@ -234,6 +236,11 @@ export class KnownSession {
     return this.#lastRead === undefined ? 0 : this.fleet.clock.monotonic() - this.#lastRead.since;
   }
 
+  /** The session as the record names it. */
+  get identity(): Session | undefined {
+    return this.#identity;
+  }
+
   /** The highest generation of a session that this process has seen. */
   get generation(): number {
     return Math.max(this.#identity?.generation ?? 0, this.#refusal?.session?.generation ?? 0);
@@ -315,6 +322,10 @@ export class KnownSession {
         this.begin(session);
         this.settings.notify?.({ name: "session-replaced", isEnded: false });
       }
+    }
+    // A copy of before, which somebody has put back: what it holds is used up, and its tokens were replaced.
+    if (isSame && record.phase !== "R" && this.state?.current !== undefined && this.hasUsed(record)) {
+      return { relation: "older", record };
     }
     this.#isVoid = false;
     this.#isEnded = false;

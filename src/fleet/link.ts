@@ -125,7 +125,7 @@ export class StoreLink {
         return acceptOwnWrite(result, next);
       } catch (error) {
         this.#noteFailure(key, sentAt);
-        throw error instanceof StoreFault ? error : new StoreFault("the store failed", { cause: safeCause(error) });
+        throw error instanceof StoreFault ? error : failed(error);
       }
     } finally {
       end();
@@ -243,6 +243,13 @@ export class StoreLink {
 function acceptOwnWrite(result: SwapResult, next: Written | undefined): SwapResult {
   if (result.ok || next === undefined || result.current?.value !== next.text) return result;
   return { ok: true, version: result.current.version };
+}
+
+/** Says what the store, or its client, has said: an operator has to know whether a right is missing or a host. */
+function failed(error: unknown): StoreFault {
+  const cause = safeCause(error);
+  const said = cause instanceof Error ? cause.message.split("\n", 1)[0]!.slice(0, 200) : "";
+  return new StoreFault(said === "" ? "the store failed" : `the store failed (${said})`, { cause });
 }
 
 function nothing(): void {}

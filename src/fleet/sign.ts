@@ -92,6 +92,7 @@ export async function signOut(
   const { clock } = fleet;
   const state = session.state?.current;
   const wasEnded = session.isEnded;
+  session.isRevoking = revoke;
   let identity = nextSession(session.generation, clock.now());
   session.end(false, identity);
   if (!wasEnded) settings.notify?.({ name: "signed-out" });
@@ -114,16 +115,23 @@ export async function signOut(
   if (last !== undefined || unrevoked.length > 0) {
     await session.track(runRevocation(settings, unrevoked, last));
   }
+  session.isRevoking = false;
   await session.swap(version, withoutSecrets(record)).catch(() => {});
 }
 
 /**
- * Revokes what a sign-out has left to be revoked: the revocation failed, or the process died. Nothing happens while the process
- * that signs out may still be at it.
+ * Sees to it that a sign-out holds. A record of before, which somebody has put back, is replaced by the end. What the sign-out has
+ * left to be revoked is revoked, where the revocation failed or the process died; nothing happens while the process that signs
+ * out may still be at it.
  */
-export function finishSignOut(session: KnownSession, record: FleetRecord, seen: SeenRecord): void {
+export async function upholdSignOut(session: KnownSession, record: FleetRecord, seen: SeenRecord): Promise<void> {
   const { settings, fleet } = session;
   const { clock } = fleet;
+  if (record.phase !== "E") {
+    const ended = endedRecord(record, session.identity, undefined);
+    await session.swap(seen.version, session.isRevoking ? ended : withoutSecrets(ended));
+    return;
+  }
   const tokens = tokensOf(record, clock.now() - clock.monotonic(), []);
   const isOwed = record.phase === "E" && (record.state !== undefined || tokens.length > 0);
   const isAbandoned = clock.monotonic() - seen.writtenAt > 2 * settings.mintTimeout;
@@ -137,14 +145,14 @@ export function finishSignOut(session: KnownSession, record: FleetRecord, seen: 
 }
 
 /** The record of an ended session, with what is to be revoked. */
-function endedRecord(seen: FleetRecord | undefined, identity: Session, state: unknown): FleetRecord {
+function endedRecord(seen: FleetRecord | undefined, identity: Session | undefined, state: unknown): FleetRecord {
   const last = seen?.state ?? state;
   const digests = last === undefined ? [] : [digestOf(last)];
   return {
     ...EMPTY,
     ...(seen?.unknown && { unknown: seen.unknown }),
     phase: "E",
-    session: identity,
+    ...(identity && { session: identity }),
     ...(last !== undefined && { state: last }),
     used: remembered(seen?.used ?? [], digests),
     tokens: seen?.tokens ?? {},
