@@ -5,9 +5,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 /** The packages that come with remint. */
-export const DEPENDENCIES = ["jwt-decode", "oauth4webapi", "p-retry"];
+export const DEPENDENCIES = ["jwt-decode", "p-retry"];
 /** The packages that a user installs beside remint, for the subpaths that need them. */
-export const PEERS = ["axios", "dpop", "ofetch"];
+export const PEERS = ["axios", "dpop", "jose", "ofetch"];
 
 /**
  * - `subpath`: as in `exports`.
@@ -20,7 +20,7 @@ export const SUBPATHS = [
   {
     subpath: ".",
     source: "index.ts",
-    packages: DEPENDENCIES,
+    packages: [...DEPENDENCIES, "jose"],
     without: ["adapters/", "testing/", "fleet/", "dpop/", "policy/request-policy.ts"],
     size: "34.3 kB",
   },
@@ -34,7 +34,7 @@ export const SUBPATHS = [
   {
     subpath: "./chalk",
     source: "providers/chalk.ts",
-    packages: DEPENDENCIES,
+    packages: [...DEPENDENCIES, "jose"],
     without: ["adapters/", "policy/", "testing/", "core/token-cache.ts"],
     size: "7.3 kB",
   },
@@ -90,7 +90,7 @@ export const SUBPATHS = [
   {
     subpath: "./salesforce",
     source: "providers/salesforce.ts",
-    packages: DEPENDENCIES,
+    packages: [...DEPENDENCIES, "jose"],
     without: ["adapters/", "policy/", "testing/", "core/token-cache.ts"],
     size: "16.1 kB",
   },
@@ -98,7 +98,7 @@ export const SUBPATHS = [
     subpath: "./testing",
     source: "testing/index.ts",
     packages: ["node:", "p-retry"],
-    without: ["grants/generic.ts", "grants/refresh-token.ts", "oauth/", "adapters/", "policy/"],
+    without: ["grants/endpoint.ts", "grants/refresh-token.ts", "oauth/", "adapters/", "policy/"],
     size: "9.3 kB",
   },
 ].map((entry) => ({

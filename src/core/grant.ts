@@ -71,8 +71,11 @@ export interface SaveContext<State = unknown> {
 export interface StateSource<State = unknown> {
   /** The options that the user gave, for messages: `refreshToken` and `onRotate`. */
   readonly names: { readonly load: string; readonly save: string };
-  /** The state itself, or `load`, a function that is asked before every mint. */
-  readonly initial?: State | undefined;
+  /**
+   * Returns the state that the user gave, or `load`, a function that is asked before every mint. A function, so that no
+   * member of the grant is the state (S5).
+   */
+  readonly initial?: (() => State) | undefined;
   readonly load?: ((context: { readonly signal: AbortSignal }) => unknown) | undefined;
   readonly save?: ((next: State, context: SaveContext<State>) => unknown) | undefined;
   /** @throws {TypeError} When what `load` returned, which is neither `null` nor `undefined`, is no state. */

@@ -295,7 +295,7 @@ describe("the grant", () => {
     await mintOnce(grantOf(server.origin));
     const tls = { clientSecret: undefined, clientAuthentication: tlsClientAuth() };
     await mintOnce(grantOf(server.origin, tls));
-    expect(server.paths()).toEqual([OPENID, "/token", OPENID, "/mtls/token"]);
+    expect(server.paths()).toEqual([OPENID, "/token", "/mtls/token"]);
   });
 });
 
