@@ -41,7 +41,7 @@ export function isDeadToken({ error = "", endpointStatus, errorDescription = "" 
   if (DEAD.has(error)) return true;
   // Atlassian.
   if (error === "unauthorized_client")
-    return endpointStatus === 403 && /^refresh_token is invalid/.test(errorDescription);
+    return endpointStatus === 403 && errorDescription.startsWith("refresh_token is invalid");
   // Zoom.
   return error === "invalid_request" && /^invalid (refresh )?token\W*$/i.test(errorDescription);
 }

@@ -136,7 +136,10 @@ function redirectRefused(role: EndpointRole, endpoint: string, status: number): 
 function abandon(body: unknown): undefined {
   // The answer is refused already, so a failure of its stream changes nothing.
   if (isWebStream(body)) body.cancel().catch(() => undefined);
-  else if (isNodeStream(body)) (body.on("error", () => undefined), body.destroy?.());
+  else if (isNodeStream(body)) {
+    body.on("error", () => undefined);
+    body.destroy?.();
+  }
 }
 
 /** In bytes (S3). Token responses are a few kB long. */

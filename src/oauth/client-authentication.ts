@@ -132,9 +132,8 @@ function encodedBasic(clientId: string, secret: string): Credentials {
 
 /** Unreserved characters (RFC 3986 section 2.3) stay as they are, because some servers do not decode. */
 function formEncoded(text: string): string {
-  const character = (found: string): string => `%${found.charCodeAt(0).toString(16).toUpperCase()}`;
   return encodeURIComponent(text)
-    .replace(/[!'()*]/g, character)
+    .replace(/[!'()*]/g, (found) => `%${found.charCodeAt(0).toString(16).toUpperCase()}`)
     .replaceAll("%20", "+");
 }
 
@@ -385,7 +384,7 @@ export async function signedJwt(
   const complete = { jti, ...claims, iat, exp: iat + lifetime };
   if (isSigner(key)) return jwtBySigner(name, key, { header, claims: complete }, signal);
   const { SignJWT } = await jose();
-  return new SignJWT(complete).setProtectedHeader({ ...header, alg }).sign(key as never);
+  return new SignJWT(complete).setProtectedHeader({ ...header, alg }).sign(key);
 }
 
 async function jose(): Promise<typeof import("jose")> {

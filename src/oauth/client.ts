@@ -164,8 +164,7 @@ function nameOf(options: TokenEndpointOptions): string {
     fetch,
     allowHttp,
   ];
-  if (Array.isArray(tokenType)) parts.push(...(tokenType as readonly unknown[]).map(String));
-  else parts.push(tokenType as string);
+  parts.push(...[tokenType].flat());
   const pairs = headers === undefined || headers === null ? headers : Object.entries(headers);
   return JSON.stringify([parts.map(partOf), pairs?.map((pair) => pair.map(partOf))]);
 }

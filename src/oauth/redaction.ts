@@ -142,10 +142,10 @@ function* readingsOf(text: string, most: number, shortest?: number): Generator<R
       if (has(PERCENT, BACKSLASH, AMPERSAND)) next.push(unescape(reading, false));
       if (has(PLUS)) next.push(unescape(reading, true));
       if (shortest === undefined) continue;
-      for (const decoded of decodings(reading, shortest)) {
-        if ((left -= decoded.length) < 0) throw new TooMuch();
-        yield decoded;
-        next.push(printable(decoded));
+      for (const plain of decodings(reading, shortest)) {
+        if ((left -= plain.length) < 0) throw new TooMuch();
+        yield plain;
+        next.push(printable(plain));
       }
     }
     level = next.filter(({ length }) => length >= (shortest ?? SHORTEST_SECRET));
