@@ -99,9 +99,7 @@ const visible = fc.string({
   minLength: 8,
   maxLength: 80,
 });
-const anyText = fc
-  .string({ unit: "binary", minLength: 8, maxLength: 60 })
-  .filter((text) => text.isWellFormed?.() ?? true);
+const anyText = fc.string({ unit: "binary", minLength: 8, maxLength: 60 });
 const anyBytes = fc.string({
   unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)),
   minLength: 8,
@@ -121,23 +119,20 @@ describe("S5: a secret of any characters", () => {
     );
   });
 
-  test.each(spellings)(
-    "%s, of visible ASCII: the text has the sign for it, and little more",
-    (_name, write) => {
-      fc.assert(
-        fc.property(
-          visible.filter((secret) => secret.length >= 24),
-          (secret) => {
-            const clean = redactor([secret])(write(secret));
-            expect(clean).toContain("[redacted]");
-            // What an encoding adds around it is no part of the secret: `Basic`, the id, quotes, padding.
-            expect(leftIn(clean).join("").length).toBeLessThan(32);
-          },
-        ),
-        { numRuns: RUNS },
-      );
-    },
-  );
+  test.each(spellings)("%s, of visible ASCII: the text has the sign for it, and little more", (_name, write) => {
+    fc.assert(
+      fc.property(
+        visible.filter((secret) => secret.length >= 24),
+        (secret) => {
+          const clean = redactor([secret])(write(secret));
+          expect(clean).toContain("[redacted]");
+          // What an encoding adds around it is no part of the secret: `Basic`, the id, quotes, padding.
+          expect(leftIn(clean).join("").length).toBeLessThan(32);
+        },
+      ),
+      { numRuns: RUNS },
+    );
+  });
 
   test("empty, of white space, or of fewer than four bytes: nothing is searched for", () => {
     for (const secret of ["", " \n\t", "a", "ab", "res", "é"]) {
