@@ -177,7 +177,7 @@ function checkedKey(key: unknown, request: KeyRequest): CheckedKey {
   // Node has keys of its own; WebCrypto cannot sign with them.
   if ("asymmetricKeyType" in key) {
     const how = `pass key.export({ type: "pkcs8", format: "pem" })`;
-    throw new TypeError(`"${names.key}" must be ${EXPECTED}, got a KeyObject of Node: ${how}`);
+    throw new TypeError(`"${names.key}" must be ${EXPECTED}, got a KeyObject; ${how}`);
   }
   if (ArrayBuffer.isView(key) || key instanceof ArrayBuffer) {
     const how = "pass the text of a PEM, or import DER with crypto.subtle.importKey first";

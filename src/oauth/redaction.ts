@@ -10,6 +10,7 @@
  *
  * @module
  */
+import { utf8 } from "../base/bytes.ts";
 import { isRemintError, safeCause } from "../base/errors.ts";
 
 /** Replaces certain secrets in a text. {@link redactor} makes it. */
@@ -93,17 +94,23 @@ class Reading {
   readonly to: Int32Array;
   length = 0;
 
-  constructor(most: number) {
+  /** Places are of interest in a text, and not in a secret. */
+  readonly hasPlaces: boolean;
+
+  constructor(most: number, hasPlaces: boolean) {
+    this.hasPlaces = hasPlaces;
     this.bytes = new Uint8Array(most);
-    this.from = new Int32Array(most);
-    this.to = new Int32Array(most);
+    this.from = new Int32Array(hasPlaces ? most : 0);
+    this.to = new Int32Array(hasPlaces ? most : 0);
   }
 
   add(byte: number, from: number, to: number): void {
     if ((byte <= 0x20 && byte !== SEPARATOR) || byte === 0x7f) return;
-    this.bytes[this.length] = byte;
-    this.from[this.length] = from;
-    this.to[this.length++] = to;
+    if (this.hasPlaces) {
+      this.from[this.length] = from;
+      this.to[this.length] = to;
+    }
+    this.bytes[this.length++] = byte;
   }
 
   /** Adds a character in UTF-8. */
@@ -130,8 +137,9 @@ const SEPARATOR = 0;
  */
 function* readingsOf(text: string, most: number, shortest?: number): Generator<Reading> {
   let left = most;
-  let level = [charactersOf(text, false)];
-  if (/[\x80-\xff]/.test(text)) level.push(charactersOf(text, true));
+  const isText = shortest !== undefined;
+  let level = [charactersOf(text, isText, false)];
+  if (/[\x80-\xff]/.test(text)) level.push(charactersOf(text, isText, true));
   for (let depth = 0; depth <= DEEPEST; depth++) {
     const next: Reading[] = [];
     for (const reading of level) {
@@ -141,7 +149,7 @@ function* readingsOf(text: string, most: number, shortest?: number): Generator<R
       const has = (...bytes: number[]): boolean => bytes.some((byte) => reading.bytes.includes(byte));
       if (has(PERCENT, BACKSLASH, AMPERSAND)) next.push(unescape(reading, false));
       if (has(PLUS)) next.push(unescape(reading, true));
-      if (shortest === undefined) continue;
+      if (!isText) continue;
       for (const plain of decodings(reading, shortest)) {
         if ((left -= plain.length) < 0) throw new TooMuch();
         yield plain;
@@ -156,8 +164,12 @@ function* readingsOf(text: string, most: number, shortest?: number): Generator<R
 const NOT_ASCII = /[^\x00-\x7f]/;
 
 /** @param isLatin1 Characters up to U+00FF are bytes: UTF-8 that was taken for Latin-1 is UTF-8 again. */
-function charactersOf(text: string, isLatin1: boolean): Reading {
-  const reading = new Reading(text.length * (NOT_ASCII.test(text) ? 3 : 1));
+function charactersOf(text: string, hasPlaces: boolean, isLatin1: boolean): Reading {
+  const reading = new Reading(text.length * (NOT_ASCII.test(text) ? 3 : 1), hasPlaces);
+  if (!hasPlaces && !isLatin1) {
+    for (const byte of utf8(text)) reading.add(byte, 0, 0);
+    return reading;
+  }
   for (let index = 0; index < text.length; index++) {
     const code = text.charCodeAt(index);
     if (code < 0x80 || (isLatin1 && code < 0x100)) reading.add(code, index, index + 1);
@@ -195,8 +207,8 @@ const ENTITIES: Readonly<Record<string, number>> = { amp: 38, lt: 60, gt: 62, qu
  *
  * @param isForm `+` is a space, as in a form.
  */
-function unescape({ bytes, from, to, length }: Reading, isForm: boolean): Reading {
-  const plain = new Reading(length);
+function unescape({ bytes, from, to, length, hasPlaces }: Reading, isForm: boolean): Reading {
+  const plain = new Reading(length, hasPlaces);
   let index = 0;
   for (; index < length; index++) {
     const byte = bytes[index]!;
@@ -289,7 +301,7 @@ function decoded(
   bits: number,
   phase: number,
 ): Reading {
-  const plain = new Reading(length);
+  const plain = new Reading(length, true);
   for (let run = 0; run < runs.length; run += 2) {
     let buffer = 0;
     let filled = 0;
@@ -309,7 +321,7 @@ function decoded(
 /** Returns what is text of what was decoded. What was no base64 has hardly any: it would be decoded again and again. */
 function printable(reading: Reading): Reading {
   const { bytes, from, to } = reading;
-  const plain = new Reading(reading.length);
+  const plain = new Reading(reading.length, true);
   const runs = runsOf(reading, (byte) => byte > 0x20 && byte < 0x7f, PIECE);
   for (let run = 0; run < runs.length; run += 2) {
     for (let index = runs[run]!; index < runs[run + 1]!; index++) plain.add(bytes[index]!, from[index]!, to[index]!);

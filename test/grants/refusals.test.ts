@@ -94,6 +94,11 @@ describe("C14: the refresh token is dead, by the name of", () => {
       403,
       { error: "unauthorized_client", error_description: "not allowed" },
     ],
+    [
+      "Atlassian's text with another status",
+      400,
+      { error: "unauthorized_client", error_description: "refresh_token is invalid" },
+    ],
     ["a request without a parameter", 400, { error: "invalid_request", reason: "Missing client_id" }],
     [
       "a request with a wrong parameter",

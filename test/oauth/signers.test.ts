@@ -159,7 +159,7 @@ describe("a signer { alg, kid, sign }", () => {
 describe("keys that cannot be used: the message says what to pass", () => {
   const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
   test.each<[name: string, key: unknown, message: RegExp]>([
-    ["a KeyObject", pair.privateKey, /got a KeyObject of Node: pass key\.export/],
+    ["a KeyObject", pair.privateKey, /got a KeyObject; pass key\.export/],
     ["DER", pair.privateKey.export({ type: "pkcs8", format: "der" }), /got bytes: pass the text of a PEM/],
     [
       "a PEM as a Buffer",
