@@ -40,10 +40,8 @@ export interface Signer {
    * Signs bytes and returns the signature. A signature by `ES256`, `ES384` or `ES512` is r and s, one behind the other, and
    * not the DER of both that some services return.
    */
-  readonly sign: (bytes: Uint8Array<ArrayBuffer>) => Signature | PromiseLike<Signature>;
+  readonly sign: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array | ArrayBuffer | PromiseLike<Uint8Array | ArrayBuffer>;
 }
-
-type Signature = Uint8Array | ArrayBuffer;
 
 /** In bytes: r and s. */
 const SIGNATURE_LENGTHS: Readonly<Record<string, number>> = { ES256: 64, ES384: 96, ES512: 132 };

@@ -111,6 +111,13 @@ describe("the request", () => {
   });
 });
 
+const get = (grant: ReturnType<typeof genericGrant>): Promise<unknown> =>
+  rejectionOf(createTokenCache({ grant, origins: "any", mintRetries: 0 }).get());
+
+const isTerminal = ({ error }: { readonly error?: string }): boolean => error === "invalid_grant";
+
+const signIn = (): Record<string, string> => ({ username: "al", password: "pa ss wörd 1" });
+
 describe("the answer", () => {
   test("tokenMember: the token is another member, and no access_token is needed", async () => {
     const server = await startTokenServer((response) => json(response, 200, { id_token: "x.y.z", expires_in: 60 }));
@@ -130,10 +137,7 @@ describe("the answer", () => {
   test("a refusal is terminal if isTerminal says so, and otherwise is not", async () => {
     const server = await startTokenServer((response) => json(response, 400, { error: "invalid_grant" }));
     const options = { tokenEndpoint: server.origin, grantType: "password", ...CLIENT } as const;
-    const get = (grant: ReturnType<typeof genericGrant>): Promise<unknown> =>
-      rejectionOf(createTokenCache({ grant, origins: "any", mintRetries: 0 }).get());
     expect(await get(genericGrant(options))).toMatchObject({ error: "invalid_grant", terminal: false });
-    const isTerminal = ({ error }: { readonly error?: string }): boolean => error === "invalid_grant";
     expect(await get(genericGrant({ ...options, isTerminal }))).toMatchObject({
       error: "invalid_grant",
       terminal: true,
@@ -144,17 +148,17 @@ describe("the answer", () => {
     const server = await startTokenServer((response, { form }) =>
       json(response, 400, { error_description: `wrong: ${form.get("password")}` }),
     );
-    const parameters = (): Record<string, string> => ({ username: "al", password: "pa ss wörd 1" });
-    const grant = genericGrant({ tokenEndpoint: server.origin, grantType: "password", parameters });
+    const grant = genericGrant({ tokenEndpoint: server.origin, grantType: "password", parameters: signIn });
     await expect(mintOnce(grant)).rejects.toMatchObject({ errorDescription: "wrong: [redacted]" });
   });
 });
 
+const NAMED = { tokenEndpoint: "https://auth.example", grantType: "password", ...CLIENT } as const;
+const keyOf = (more: Partial<GenericGrantOptions>): string | undefined =>
+  definitionOf(genericGrant({ ...NAMED, ...more })).key;
+
 describe("the key", () => {
-  const base = { tokenEndpoint: "https://auth.example", grantType: "password", ...CLIENT } as const;
   test("is made of the parameters; there is none with a credential among them, or with a function", () => {
-    const keyOf = (more: Partial<GenericGrantOptions>): string | undefined =>
-      definitionOf(genericGrant({ ...base, ...more })).key;
     expect(keyOf({ parameters: { account_id: "1" } })).not.toBe(keyOf({ parameters: { account_id: "2" } }));
     expect(keyOf({ parameters: { password: "hush-hush" } })).toBeUndefined();
     expect(keyOf({ parameters: () => ({}) })).toBeUndefined();

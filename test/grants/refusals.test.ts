@@ -130,9 +130,9 @@ describe("C14: the option isTerminal", () => {
   });
 
   test("throws: the error names it, and the session goes on", async () => {
-    const isTerminal = (): never => {
+    const isTerminal = vi.fn((): never => {
       throw new Error("oops");
-    };
+    });
     const error = await refusedWith(400, { error: "invalid_grant" }, { isTerminal });
     expect(error).toMatchObject({
       code: "ERR_GRANT",

@@ -193,8 +193,7 @@ describe("the lookup", () => {
     const grants = Array.from({ length: 200 }, (_, at) => grantOf(server.origin, { clientId: `client-${at}` }));
     await Promise.all(grants.map((grant) => mintOnce(grant)));
     expect(server.paths().filter((path) => path === OPENID)).toHaveLength(1);
-    const fetch = (url: string, init: RequestInit): Promise<Response> => globalThis.fetch(url, init);
-    await mintOnce(grantOf(server.origin, { fetch }));
+    await mintOnce(grantOf(server.origin, { fetch: vi.fn<typeof globalThis.fetch>(globalThis.fetch) }));
     expect(server.paths().filter((path) => path === OPENID)).toHaveLength(2);
   });
 

@@ -27,8 +27,9 @@ function printed(value: unknown): string {
   const texts = [
     inspect(value, { customInspect: false, showHidden: true, depth: 12 }),
     inspect(value, { showHidden: true, depth: 12 }),
-    String(JSON.stringify(value)),
-    typeof value === "object" && value !== null && "toString" in value ? String(value) : "",
+    JSON.stringify(value),
+    // oxlint-disable-next-line typescript/no-base-to-string -- how it prints is what is asked
+    String(value),
     value instanceof Error ? `${value.stack}` : "",
     ...Reflect.ownKeys(members).map((name) =>
       inspect(members[name], { customInspect: false, showHidden: true, depth: 12 }),

@@ -46,15 +46,15 @@ describe("the option tokenType", () => {
   });
 });
 
-describe("client_secret_basic", () => {
-  async function sent(clientId: string, clientSecret: string): Promise<{ text: string; hint: string | undefined }> {
-    const server = await startTokenServer((response) => json(response, 401, { error: "invalid_client" }));
-    const error = (await mintOnce(
-      clientCredentialsGrant({ tokenEndpoint: server.origin, clientId, clientSecret }),
-    ).catch((reason: unknown) => reason)) as { hint?: string };
-    return { text: atob(server.first().headers.authorization!.slice(6)), hint: error.hint };
-  }
+async function sent(clientId: string, clientSecret: string): Promise<{ text: string; hint: string | undefined }> {
+  const server = await startTokenServer((response) => json(response, 401, { error: "invalid_client" }));
+  const error = (await mintOnce(clientCredentialsGrant({ tokenEndpoint: server.origin, clientId, clientSecret })).catch(
+    (reason: unknown) => reason,
+  )) as { hint?: string };
+  return { text: atob(server.first().headers.authorization!.slice(6)), hint: error.hint };
+}
 
+describe("client_secret_basic", () => {
   test("unreserved characters stay as they are, as for servers that do not decode: - _ . ~", async () => {
     const { text, hint } = await sent("6f1c2a-b3_d.e~f", "A-b_C.d~E");
     expect(text).toBe("6f1c2a-b3_d.e~f:A-b_C.d~E");
@@ -68,10 +68,11 @@ describe("client_secret_basic", () => {
   });
 });
 
+const answer = (body: unknown, more: object = {}): Response =>
+  ({ status: 200, type: "default", redirected: false, headers: new Headers(), body, ...more }) as unknown as Response;
+
 describe("implementations of fetch", () => {
   const client = { tokenEndpoint: "https://auth.example/token", clientId: "a", clientSecret: "hush-hush" } as const;
-  const answer = (body: unknown, more: object = {}): Response =>
-    ({ status: 200, type: "default", redirected: false, headers: new Headers(), body, ...more }) as unknown as Response;
   const mintWith = (fetch: TokenFetch): Promise<unknown> => mintOnce(clientCredentialsGrant({ ...client, fetch }));
 
   test("a body that is a Node stream, as node-fetch has it, is read", async () => {
@@ -161,7 +162,7 @@ describe("implementations of fetch", () => {
   });
 
   test("S9: a runtime whose requests have no such member, as workerd, is not given it", async () => {
-    vi.stubGlobal("Request", class {});
+    vi.stubGlobal("Request", vi.fn());
     try {
       const fetch = vi.fn<TokenFetch>(async () => Response.json(TOKEN));
       await mintWith(fetch);

@@ -16,7 +16,7 @@ let publicJwk: JWK;
 let kms: Signer;
 beforeAll(() => {
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  publicJwk = createPublicKey(privateKey).export({ format: "jwk" }) as JWK;
+  publicJwk = createPublicKey(privateKey).export({ format: "jwk" });
   kms = {
     alg: "ES256",
     kid: "kms-1",
@@ -142,7 +142,7 @@ describe("a signer { alg, kid, sign }", () => {
     ],
     [
       "a public key without a signer",
-      () => dpop({ publicKey: publicJwk as never }),
+      () => dpop({ publicKey: publicJwk }),
       /"publicKey" must be given together with a signer/,
     ],
     [
@@ -200,18 +200,19 @@ test("a key that a function gives is asked for at every mint: a rotated key sign
   ]);
 });
 
+/** Refuses assertions that are not of this moment, by a clock that is so far ahead. */
+function startStrictServer(ahead: number, name: string, error: string): Promise<TokenServer> {
+  return startTokenServer((response, { form }) => {
+    const now = Date.now() + ahead;
+    const { iat = 0, exp = 0 } = decodeJwt(form.get(name)!);
+    const isNow = iat * 1000 <= now + 1000 && exp * 1000 > now;
+    const headers = { date: new Date(now).toUTCString() };
+    if (isNow) json(response, 200, TOKEN, headers);
+    else json(response, 400, { error }, headers);
+  });
+}
+
 describe("the clock of the server", () => {
-  /** Refuses assertions that are not of this moment, by a clock that is so far ahead. */
-  function startStrictServer(ahead: number, name: string, error: string): Promise<TokenServer> {
-    return startTokenServer((response, { form }) => {
-      const now = Date.now() + ahead;
-      const { iat = 0, exp = 0 } = decodeJwt(form.get(name)!);
-      const isNow = iat * 1000 <= now + 1000 && exp * 1000 > now;
-      const headers = { date: new Date(now).toUTCString() };
-      if (isNow) json(response, 200, TOKEN, headers);
-      else json(response, 400, { error }, headers);
-    });
-  }
   const HOUR = 3600_000;
 
   test.each([5 * HOUR, -5 * HOUR, -90_000])(
@@ -246,7 +247,7 @@ describe("the clock of the server", () => {
     const server = await startTokenServer((response) => {
       response.sendDate = false;
       const headers = ahead === undefined ? {} : { date: new Date(Date.now() + ahead).toUTCString() };
-      json(response, status, { error }, headers as Record<string, string>);
+      json(response, status, { error }, headers);
     });
     const clientAuthentication = privateKeyJwt({ key: kms });
     await expect(
