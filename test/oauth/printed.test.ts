@@ -29,7 +29,7 @@ function printed(value: unknown): string {
     inspect(value, { showHidden: true, depth: 12 }),
     JSON.stringify(value),
     // oxlint-disable-next-line typescript/no-base-to-string -- how it prints is what is asked
-    String(value),
+    "toString" in Object(value) ? String(value) : "",
     value instanceof Error ? `${value.stack}` : "",
     ...Reflect.ownKeys(members).map((name) =>
       inspect(members[name], { customInspect: false, showHidden: true, depth: 12 }),
