@@ -84,7 +84,11 @@ export function genericGrant(options: GenericGrantOptions): Grant {
   if (tokenMember !== undefined) assertString("tokenMember", tokenMember);
   assertFunction("isTerminal", isTerminal);
   const json = flag("json", options.json);
-  const client = tokenClient(clientOptions(options), { tokenMember, json });
+  const client = tokenClient(clientOptions(options), {
+    tokenMember,
+    json,
+    isAnonymous: options.clientId === undefined,
+  });
   const fixed = typeof parameters === "function" ? undefined : parameters;
   const form = grantForm({ ...options, clientId: "", parameters: fixed }, ["audience"], true);
   for (const audience of stringList("audience", options.audience)) form.append("audience", audience);

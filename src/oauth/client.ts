@@ -128,7 +128,7 @@ interface Server {
  * @throws {TypeError} When one of them is wrong. The message names the option.
  */
 export function tokenClient(options: TokenEndpointOptions, more: UncommonOptions = {}): TokenClient {
-  const name = JSON.stringify([nameOf(options), more.tokenMember, more.json]);
+  const name = JSON.stringify([nameOf(options), more.tokenMember, more.json, more.isAnonymous]);
   let client = clients.use(name);
   if (client === undefined) clients.set(name, (client = newClient(options, more)));
   return client;
@@ -136,6 +136,8 @@ export function tokenClient(options: TokenEndpointOptions, more: UncommonOptions
 
 /** What only servers need that do not keep to RFC 6749. */
 interface UncommonOptions {
+  /** The client has no id. */
+  readonly isAnonymous?: boolean | undefined;
   readonly tokenMember?: string | undefined;
   readonly json?: boolean | undefined;
 }
@@ -178,10 +180,13 @@ function partOf(part: unknown): unknown {
   return number;
 }
 
-function newClient(options: TokenEndpointOptions, { tokenMember, json = false }: UncommonOptions): TokenClient {
+function newClient(
+  options: TokenEndpointOptions,
+  { tokenMember, json = false, isAnonymous = false }: UncommonOptions,
+): TokenClient {
   const { clientId, clientSecret, fetch } = options;
   const address = addressOf(options);
-  if (clientId !== NO_CLIENT) assertString("clientId", clientId);
+  if (!isAnonymous) assertString("clientId", clientId);
   assertFunction("fetch", fetch);
   const tokenTypes = stringList("tokenType", options.tokenType).map((type) => type.toLowerCase());
   const authenticator = authenticatorOf(options.clientAuthentication, { clientId, clientSecret });

@@ -170,6 +170,7 @@ describe("wrong options are a TypeError, before anything is sent", () => {
   const base = { tokenEndpoint: "https://auth.example", grantType: "password" } as const;
   test.each<[name: string, build: () => unknown, message: RegExp]>([
     ["no grant type", () => genericGrant({ ...base, grantType: "" }), /"grantType" must be a non-empty string/],
+    ["an empty id", () => genericGrant({ ...base, clientId: "" }), /"clientId" must be a non-empty string/],
     ["a secret without an id", () => genericGrant({ ...base, clientSecret: "hush-hush" }), /"clientId" must be/],
     [
       "an assertion without an id",
