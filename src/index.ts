@@ -12,6 +12,7 @@ export { createTokenPool } from "./core/pool.ts";
 export { createTokenCache } from "./core/token-cache.ts";
 export { clientCredentialsGrant } from "./grants/client-credentials.ts";
 export { customGrant } from "./grants/custom.ts";
+export { genericGrant } from "./grants/generic.ts";
 export { jwtBearerGrant } from "./grants/jwt-bearer.ts";
 export { refreshTokenGrant } from "./grants/refresh-token.ts";
 export { tokenExchangeGrant } from "./grants/token-exchange.ts";
@@ -19,7 +20,7 @@ export { clientAssertion, clientSecretBasic, privateKeyJwt, tlsClientAuth } from
 
 export type { Clock } from "./base/clock.ts";
 export type { Rejection, RemintErrorCode } from "./base/errors.ts";
-export type { SigningAlgorithm, SigningKey, SigningKeyOptions } from "./base/keys.ts";
+export type { SigningAlgorithm, Signer, SigningKey, SigningKeyOptions } from "./base/keys.ts";
 export type { CustomToken, MintFunction } from "./core/custom-grant.ts";
 export type { Grant, MintContext, RevokeContext, SaveContext } from "./core/grant.ts";
 export type { TokenCacheOptions } from "./core/options.ts";
@@ -47,7 +48,9 @@ export type {
 } from "./core/types.ts";
 export type { ClientCredentialsGrantOptions } from "./grants/client-credentials.ts";
 export type { CustomGrantOptions, StatefulCustomGrantOptions } from "./grants/custom.ts";
+export type { GenericGrantOptions } from "./grants/generic.ts";
 export type { JwtBearerGrantOptions, SignedAssertion } from "./grants/jwt-bearer.ts";
+export type { IsTerminal } from "./grants/refusals.ts";
 export type { RefreshTokenGrantOptions, RotatedToken } from "./grants/refresh-token.ts";
 export type { TokenExchangeGrantOptions, TokenInput, TokenType } from "./grants/token-exchange.ts";
 export type {

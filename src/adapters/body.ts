@@ -7,8 +7,11 @@
  *
  * @module
  */
-import { readUpTo } from "../base/bytes.ts";
+import { isNodeStream, isWebStream, readUpTo } from "../base/bytes.ts";
 import { systemClock } from "../base/clock.ts";
+import type { NodeStream } from "../base/bytes.ts";
+
+export { isNodeStream, isWebStream };
 
 /** A discarded body up to this size is read to its end, so that its connection can be used again. */
 export const DRAIN_BYTES: number = 64 * 1024;
@@ -26,28 +29,6 @@ export function isOneShot(body: unknown): boolean {
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return typeof Object(value)[Symbol.asyncIterator] === "function";
-}
-
-/** Whether `value` is a web stream, of any implementation. */
-export function isWebStream(value: unknown): value is ReadableStream<Uint8Array> {
-  return typeof (Object(value) as Partial<ReadableStream>).getReader === "function";
-}
-
-/**
- * The members of a Node stream that are needed here. Declared because Node's types are not available.
- */
-interface NodeStream {
-  readonly destroyed?: boolean;
-  readonly readableEnded?: boolean;
-  on(event: string, listener: (chunk: never) => void): unknown;
-  resume(): unknown;
-  destroy?(): unknown;
-}
-
-/** Whether `value` is a Node stream that can be read. */
-export function isNodeStream(value: unknown): value is NodeStream {
-  const { on, resume } = Object(value) as Partial<NodeStream>;
-  return typeof on === "function" && typeof resume === "function";
 }
 
 /**
@@ -102,10 +83,8 @@ export async function readStart(body: ReadableStream<Uint8Array> | NodeStream, m
   const timer = systemClock.setTimeout(() => timeLimit.abort(), READ_MS);
   timer.hold(true);
   const chunks: Uint8Array[] = [];
-  const read = isWebStream(body) ? readUpTo : readNodeStream;
-  const isWhole = await read(body as never, maxBytes, (chunk) => void chunks.push(chunk), timeLimit.signal).catch(
-    () => false,
-  );
+  const take = (chunk: Uint8Array): void => void chunks.push(chunk);
+  const isWhole = await readUpTo(body, maxBytes, take, timeLimit.signal).catch(() => false);
   timer.cancel();
   return { bytes: joined(chunks), isWhole };
 }
@@ -118,34 +97,6 @@ function joined(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
     offset += chunk.byteLength;
   }
   return bytes;
-}
-
-/** Does what `readUpTo` does, for a Node stream. */
-async function readNodeStream(
-  stream: NodeStream,
-  maxBytes: number,
-  take: (chunk: Uint8Array) => void,
-  signal: AbortSignal,
-): Promise<boolean> {
-  // A stream that has ended emits none of the events below. axios 1.13 hands out bodies that it has already destroyed.
-  if (stream.destroyed || stream.readableEnded) return false;
-  const isWhole = await new Promise<boolean>((resolve) => {
-    let left = maxBytes;
-    signal.addEventListener("abort", () => resolve(false));
-    stream.on("end", () => resolve(true));
-    // They stay: nobody else may listen to the errors of a discarded stream.
-    for (const event of ["error", "close"]) stream.on(event, () => resolve(false));
-    stream.on("data", (chunk: Uint8Array | string) => {
-      const bytes = typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk;
-      take(bytes);
-      left -= bytes.byteLength;
-      if (left < 0) resolve(false);
-    });
-    stream.resume();
-  });
-  // Not while it emits "data": what is piped into it, and into the caller's stream too, would then wait for ever.
-  if (!isWhole) stream.destroy?.();
-  return isWhole;
 }
 
 /**

@@ -66,14 +66,45 @@ export function jsonObject(json: string | Uint8Array | undefined): JsonObject | 
   }
 }
 
+/** Whether `value` is a web stream, of any implementation. */
+export function isWebStream(value: unknown): value is ReadableStream<Uint8Array> {
+  return typeof (Object(value) as Partial<ReadableStream>).getReader === "function";
+}
+
 /**
- * Reads a stream until the stream ends, until more than `maxBytes` bytes have arrived, or until `signal` aborts. In the
- * last two cases the rest of the stream is cancelled.
+ * The members of a Node stream that are needed here. Declared because Node's types are not available.
+ */
+export interface NodeStream {
+  readonly destroyed?: boolean;
+  readonly readableEnded?: boolean;
+  on(event: string, listener: (chunk: never) => void): unknown;
+  resume(): unknown;
+  destroy?(): unknown;
+}
+
+/** Whether `value` is a Node stream that can be read. */
+export function isNodeStream(value: unknown): value is NodeStream {
+  const { on, resume } = Object(value) as Partial<NodeStream>;
+  return typeof on === "function" && typeof resume === "function";
+}
+
+/**
+ * Reads a web stream or a Node stream until it ends, until more than `maxBytes` bytes have arrived, or until `signal`
+ * aborts. In the last two cases the rest of the stream is cancelled.
  *
  * @param take Receives every chunk, including the one that exceeds the limit.
  * @returns `true` if the stream was read to its end. Rejects when the stream fails.
  */
-export async function readUpTo(
+export function readUpTo(
+  body: ReadableStream<Uint8Array> | NodeStream,
+  maxBytes: number,
+  take: (chunk: Uint8Array) => void,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  return (isWebStream(body) ? readWebStream : readNodeStream)(body as never, maxBytes, take, signal);
+}
+
+async function readWebStream(
   body: ReadableStream<Uint8Array>,
   maxBytes: number,
   take: (chunk: Uint8Array) => void,
@@ -94,5 +125,37 @@ export async function readUpTo(
     return false;
   } finally {
     signal?.removeEventListener("abort", cancel);
+  }
+}
+
+async function readNodeStream(
+  stream: NodeStream,
+  maxBytes: number,
+  take: (chunk: Uint8Array) => void,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  // A stream that has ended emits none of the events below. axios 1.13 hands out bodies that it has already destroyed.
+  if (stream.destroyed || stream.readableEnded) return false;
+  let isWhole = false;
+  try {
+    isWhole = await new Promise<boolean>((resolve, reject) => {
+      let left = maxBytes;
+      signal?.addEventListener("abort", () => resolve(false));
+      stream.on("end", () => resolve(true));
+      // They stay: nobody else may listen to the errors of a discarded stream.
+      stream.on("error", reject);
+      stream.on("close", () => reject(new Error("the stream was closed before its end")));
+      stream.on("data", (chunk: Uint8Array | string) => {
+        const bytes = typeof chunk === "string" ? utf8(chunk) : chunk;
+        take(bytes);
+        left -= bytes.byteLength;
+        if (left < 0) resolve(false);
+      });
+      stream.resume();
+    });
+    return isWhole;
+  } finally {
+    // Not while it emits "data": what is piped into it, and into the caller's stream too, would then wait for ever.
+    if (!isWhole) stream.destroy?.();
   }
 }

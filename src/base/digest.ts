@@ -9,6 +9,11 @@
  * @module
  */
 
+/** Returns the SHA-256 digest of a text's UTF-8 bytes. */
+export function digestBytes(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(digest(text).match(/../g)!, (pair) => parseInt(pair, 16));
+}
+
 /** Returns the SHA-256 digest of a text's UTF-8 bytes, in hexadecimal. */
 export function digest(text: string): string {
   const words = paddedWords(text);

@@ -10,8 +10,12 @@
  *
  * @module
  */
-import { assertString, optionError } from "./options.ts";
+import { assertObject, assertString, optionError } from "./options.ts";
+import { assertSigner, isSigner } from "./signer.ts";
 import { callUserFunction } from "./user-function.ts";
+import type { Signer, SigningAlgorithm } from "./signer.ts";
+
+export type { Signer, SigningAlgorithm } from "./signer.ts";
 
 /**
  * A WebCrypto key. Taken from the function that makes one: the name `CryptoKey` is global only with the DOM's types, and a
@@ -22,8 +26,11 @@ export type CryptoKey = Extract<
   { readonly type: string }
 >;
 
-/** A private key: a CryptoKey that may sign, a private JWK, or a PEM with PKCS#8 (`-----BEGIN PRIVATE KEY-----`). */
-export type SigningKey = CryptoKey | PrivateJwk | string;
+/**
+ * A private key: a CryptoKey that may sign, a private JWK, a PEM with PKCS#8 (`-----BEGIN PRIVATE KEY-----`), or a
+ * {@link Signer} for a key that never leaves a KMS.
+ */
+export type SigningKey = CryptoKey | PrivateJwk | Signer | string;
 
 /**
  * A private key as a JWK. It holds its public members too.
@@ -68,22 +75,6 @@ export interface PrivateJwk {
   readonly ext?: boolean | undefined;
 }
 
-/**
- * A signature algorithm that a server may ask for. `EdDSA` and `Ed25519` are the old and the new name of one algorithm.
- */
-export type SigningAlgorithm =
-  | "ES256"
-  | "ES384"
-  | "ES512"
-  | "RS256"
-  | "RS384"
-  | "RS512"
-  | "PS256"
-  | "PS384"
-  | "PS512"
-  | "EdDSA"
-  | "Ed25519";
-
 /** A key to sign with, and how it signs. */
 export interface SigningKeyOptions {
   /** The key, or a function that is called before every signature, so that a rotated key is picked up. */
@@ -91,19 +82,26 @@ export interface SigningKeyOptions {
   /**
    * The signature algorithm.
    *
-   * @defaultValue the JWK's `alg`; otherwise `ES256`, `ES384` or `ES512` by the key's curve, `RS256` for an RSA key,
+   * @defaultValue the `alg` of the JWK or the signer; otherwise `ES256`, `ES384` or `ES512` by the key's curve, `RS256` for an RSA key,
    *   `EdDSA` for an Ed25519 key; a CryptoKey is for one algorithm only
    */
   readonly alg?: SigningAlgorithm | undefined;
-  /** The key's identifier, by which the server finds the public key. @defaultValue the JWK's `kid` */
+  /** The key's identifier, by which the server finds the public key. @defaultValue the `kid` of the JWK or the signer */
   readonly kid?: string | undefined;
+  /**
+   * Further members of the JWT's header, for example `{ "x5t#S256": thumbprint }` of the key's certificate.
+   *
+   * @see [RFC 7515 section 4.1](https://www.rfc-editor.org/rfc/rfc7515.html#section-4.1)
+   */
+  readonly header?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** A key that is ready to sign. */
 export interface ImportedKey {
-  readonly key: CryptoKey;
+  readonly key: CryptoKey | Signer;
   readonly alg: SigningAlgorithm;
-  readonly kid: string | undefined;
+  /** The header of the JWTs that it signs. */
+  readonly header: Readonly<Record<string, unknown>>;
 }
 
 /** The names of the options as the user wrote them, so that messages name what the user sees. */
@@ -123,15 +121,21 @@ export interface KeyOptionNames {
  * @throws {TypeError} When this runtime cannot sign with the key. The message shows no part of it.
  */
 export function signingKey(
-  { key, alg, kid }: SigningKeyOptions,
+  { key, alg, kid, header = {} }: SigningKeyOptions,
   names: KeyOptionNames = DEFAULT_NAMES,
 ): (signal?: AbortSignal) => Promise<ImportedKey> {
   if (alg !== undefined) assertAlgorithm(names.alg ?? "alg", alg, ALL_ALGORITHMS);
   if (kid !== undefined) assertString(names.kid, kid);
+  assertObject("header", header);
+  for (const name of ["alg", "kid", "crit", "b64"]) {
+    if (Object.hasOwn(header, name)) throw new TypeError(`"header" must not have "${name}": it is set here`);
+  }
+  const fixed = { ...header };
   const importOnce = (given: SigningKey): (() => Promise<ImportedKey>) => {
-    const { load, ...rest } = checkedKey(given, { alg, kid, names });
-    let loaded: Promise<CryptoKey> | undefined;
-    return async () => ({ ...rest, key: await (loaded ??= load()) });
+    const { load, ...own } = checkedKey(given, { alg, kid, names });
+    const complete = { alg: own.alg, ...(own.kid !== undefined && { kid: own.kid }), ...fixed };
+    let loaded: Promise<CryptoKey | Signer> | undefined;
+    return async () => ({ alg: own.alg, header: complete, key: await (loaded ??= load()) });
   };
   if (typeof key !== "function") return importOnce(key);
   let last: SigningKey | undefined;
@@ -149,7 +153,7 @@ export function signingKey(
 
 const DEFAULT_NAMES: KeyOptionNames = { key: "key", alg: "alg", kid: "kid" };
 
-const EXPECTED = "a CryptoKey that may sign, a private JWK or a PEM string (PKCS#8)";
+const EXPECTED = "a CryptoKey that may sign, a private JWK, a PEM string (PKCS#8) or a signer { alg, kid, sign }";
 
 /** What the options ask of a key. */
 interface KeyRequest {
@@ -162,13 +166,33 @@ interface KeyRequest {
 interface CheckedKey {
   readonly alg: SigningAlgorithm;
   readonly kid: string | undefined;
-  readonly load: () => Promise<CryptoKey>;
+  readonly load: () => Promise<CryptoKey | Signer>;
 }
 
 function checkedKey(key: unknown, request: KeyRequest): CheckedKey {
   if (typeof key === "string") return checkedPem(key, request);
   if (typeof key !== "object" || key === null) throw optionError(request.names.key, key, EXPECTED);
+  if (isSigner(key)) return checkedSigner(key, request);
+  const { names } = request;
+  // Node has keys of its own; WebCrypto cannot sign with them.
+  if ("asymmetricKeyType" in key) {
+    const how = `pass key.export({ type: "pkcs8", format: "pem" })`;
+    throw new TypeError(`"${names.key}" must be ${EXPECTED}, got a KeyObject; ${how}`);
+  }
+  if (ArrayBuffer.isView(key) || key instanceof ArrayBuffer) {
+    const how = "pass the text of a PEM, or import DER with crypto.subtle.importKey first";
+    throw new TypeError(`"${names.key}" must be ${EXPECTED}, got bytes: ${how}`);
+  }
   return isCryptoKey(key) ? checkedCryptoKey(key, request) : checkedJwk(key, request);
+}
+
+function checkedSigner(signer: Signer, { alg, kid, names }: KeyRequest): CheckedKey {
+  assertSigner(names.key, signer);
+  assertAlgorithm(`${names.key}.alg`, signer.alg, ALL_ALGORITHMS);
+  if (alg !== undefined && alg !== signer.alg) {
+    throw new TypeError(`"${names.key}" is a signer for ${signer.alg}, which cannot sign ${alg}`);
+  }
+  return { alg: signer.alg, kid: kid ?? signer.kid, load: async () => signer };
 }
 
 function isCryptoKey(key: object): key is CryptoKey {

@@ -8,34 +8,49 @@
  */
 import { isPlain } from "./bytes.ts";
 
-/** Matches the names of token response members that are credentials, or may be. */
-const CREDENTIAL_MEMBER = /(^|_)(token|secret|assertion|password)$/i;
+/**
+ * The names of credentials, in lower case and with `_` before what was a capital letter: those that end with a word for one,
+ * and `code`.
+ */
+const CREDENTIAL =
+  /(token|secret|assertion|passwd|pass(word|code|phrase)|jwt|credential|signature|cookie|(api|session|private|access)[^a-z\d]?key|session([^a-z\d]?id)?)s?$|(^|[^a-z\d])(pwd|key|sid|verifier|authorization|ticket|otp)s?$|^code$/;
+
+/**
+ * Whether a parameter, header or member of this name is a credential, or may be: `refresh_token`, `idToken`, `X-Api-Key`,
+ * `lightning_sid`.
+ */
+export function isCredentialName(name: string): boolean {
+  return CREDENTIAL.test(name.replace(/([a-z\d])([A-Z])/g, "$1_$2").toLowerCase());
+}
+
 /** Members of a token response that a grant adds for the cache. The server did not send them. */
 const OWN_MEMBERS = new Set(["serverTime", "receivedAt", "notAfter", "state"]);
 
 /**
- * Returns a copy of a token response without its credentials. The copy has no prototype, so that a member of any name is a
- * member and nothing else, and is frozen in depth, because many requests share it.
+ * Returns a copy of a token response without its credentials, at any depth. The copy has no prototype, so that a member of
+ * any name is a member and nothing else, and is frozen in depth, because many requests share it.
  */
 export function withoutCredentials(response: object): Readonly<Record<string, unknown>> {
-  const rest = Object.create(null) as Record<string, unknown>;
-  for (const [name, value] of Object.entries(response)) {
-    if (!CREDENTIAL_MEMBER.test(name) && !OWN_MEMBERS.has(name)) rest[name] = frozenCopy(value);
-  }
-  return Object.freeze(rest);
+  return copyOf(response, 0, (name) => OWN_MEMBERS.has(name));
 }
 
-/** A frozen copy of JSON data. What is no JSON data, such as a Date, stays as it is. */
-function frozenCopy(value: unknown, depth = 0): unknown {
-  if (typeof value !== "object" || value === null || depth > DEEPEST) return value;
-  if (Array.isArray(value)) return Object.freeze(value.map((item: unknown) => frozenCopy(item, depth + 1)));
-  if (!isPlain(value)) return value;
+function copyOf(object: object, depth: number, isOwn?: (name: string) => boolean): Readonly<Record<string, unknown>> {
   const copy = Object.create(null) as Record<string, unknown>;
-  for (const [name, member] of Object.entries(value)) copy[name] = frozenCopy(member, depth + 1);
+  for (const [name, value] of Object.entries(object)) {
+    if (!isCredentialName(name) && isOwn?.(name) !== true) copy[name] = frozenCopy(value, depth + 1);
+  }
   return Object.freeze(copy);
 }
 
-/** Deeper data is left as it is: a recursion must end, also where the data has a circle. */
+/** A frozen copy of JSON data. What is no JSON data, such as a Date, stays as it is. */
+function frozenCopy(value: unknown, depth: number): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (depth > DEEPEST) return undefined;
+  if (Array.isArray(value)) return Object.freeze(value.map((item: unknown) => frozenCopy(item, depth + 1)));
+  return isPlain(value) ? copyOf(value, depth) : value;
+}
+
+/** Deeper data is left out: a recursion must end, also where the data has a circle. */
 const DEEPEST = 16;
 
 /** The method that `util.inspect` and `console.log` of Node call. The symbol is registered, so nothing is imported. */

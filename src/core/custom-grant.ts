@@ -129,7 +129,7 @@ export function customDefinition(members: CustomGrantMembers<never>, where = "")
     ...(isStateful && {
       source: {
         names: { load: "state", save: "onState" },
-        ...(load === undefined ? { initial: state } : { load }),
+        ...(load === undefined ? { initial: () => state } : { load }),
         ...(onState && { save: onState }),
         check: (value: unknown) => value,
       },

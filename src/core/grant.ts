@@ -71,8 +71,11 @@ export interface SaveContext<State = unknown> {
 export interface StateSource<State = unknown> {
   /** The options that the user gave, for messages: `refreshToken` and `onRotate`. */
   readonly names: { readonly load: string; readonly save: string };
-  /** The state itself, or `load`, a function that is asked before every mint. */
-  readonly initial?: State | undefined;
+  /**
+   * Returns the state that the user gave, or `load`, a function that is asked before every mint. A function, so that no
+   * member of the grant is the state (S5).
+   */
+  readonly initial?: (() => State) | undefined;
   readonly load?: ((context: { readonly signal: AbortSignal }) => unknown) | undefined;
   readonly save?: ((next: State, context: SaveContext<State>) => unknown) | undefined;
   /** @throws {TypeError} When what `load` returned, which is neither `null` nor `undefined`, is no state. */
@@ -84,8 +87,13 @@ export interface StateSource<State = unknown> {
 /** The result of one attempt of a mint. */
 export type MintStep<State = unknown> = (
   | { readonly response: TokenResponse & { readonly state?: unknown }; readonly sentAt?: number | undefined }
-  /** `isRefused`: the server does not accept the state any more. */
-  | { readonly error: unknown; readonly isRefused?: boolean | undefined }
+  | {
+      readonly error: unknown;
+      /** The server does not accept the state any more. */
+      readonly isRefused?: boolean | undefined;
+      /** The server has not used up the state, so the attempt may be repeated although it was sent. */
+      readonly isUnused?: boolean | undefined;
+    }
   /** There is no user who could get a token. */
   | { readonly isNobody: true }
 ) & {

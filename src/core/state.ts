@@ -84,7 +84,7 @@ export class SessionState {
   constructor(source: StateSource, settings: StateSettings) {
     this.source = source;
     this.#settings = settings;
-    this.#current = source.initial;
+    this.#current = source.initial?.();
   }
 
   /** Another cache goes on with this state. */
@@ -151,7 +151,7 @@ export class SessionState {
   async ask(signal: AbortSignal): Promise<unknown> {
     const { source } = this;
     const { load, names } = source;
-    if (load === undefined) return source.initial;
+    if (load === undefined) return source.initial?.();
     const call = async (): Promise<unknown> => load({ signal });
     const asked = await callUserFunction(names.load, signal, () => leaveOnAbort(call(), signal), {
       causeOf: this.#causeOf(),

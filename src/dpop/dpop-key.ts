@@ -7,14 +7,19 @@
  * @module
  */
 import { generateProof } from "dpop";
+import { toBase64url } from "../base/bytes.ts";
 import { challengeErrors, USE_DPOP_NONCE } from "../base/challenge.ts";
+import { systemClock } from "../base/clock.ts";
+import { digestBytes } from "../base/digest.ts";
 import { isRemintError, RemintError, safeCause } from "../base/errors.ts";
 import { LruMap } from "../base/lru.ts";
 import { redactedClass } from "../base/redacted.ts";
+import { jwtBySigner } from "../base/signer.ts";
 import { keySource } from "./key-pair.ts";
 import type { PrivateJwk } from "../base/keys.ts";
+import type { Signer } from "../base/signer.ts";
 import type { Proof, ProofAnswer, ProofKey, ProofRequest, Prove } from "../core/types.ts";
-import type { DpopAlgorithm, DpopKeyPair, KeyOptions, KeySource } from "./key-pair.ts";
+import type { DpopAlgorithm, DpopKeyPair, KeyOptions, KeySource, SignerPair } from "./key-pair.ts";
 
 /** Options of {@link dpop}. */
 export interface DpopOptions extends KeyOptions {
@@ -24,10 +29,13 @@ export interface DpopOptions extends KeyOptions {
    */
   readonly keyPair?: DpopKeyPair | undefined;
   /**
-   * The private key to sign with, as a JWK with its public members. Processes with the same key may share tokens: the
-   * key's thumbprint becomes part of the grant's `key`.
+   * The private key to sign with: a JWK with its public members, or a signer for a key that never leaves a KMS, with its
+   * `publicKey` beside it. Processes with the same key may share tokens: the key's thumbprint becomes part of the grant's
+   * `key`.
    */
-  readonly privateKey?: PrivateJwk | undefined;
+  readonly privateKey?: PrivateJwk | Signer | undefined;
+  /** The public key of a signer, as a JWK. Every proof carries it. */
+  readonly publicKey?: PrivateJwk | undefined;
   /**
    * The signature algorithm.
    *
@@ -107,7 +115,9 @@ export class DpopKey implements ProofKey {
 
   async #signed(url: string, method: string, nonce: string | undefined, token: string | undefined): Promise<string> {
     try {
-      return await generateProof(await this.#source.load(), url, method, nonce, token);
+      const pair = await this.#source.load();
+      if ("signer" in pair) return await proofBySigner(pair, url, method, nonce, token);
+      return await generateProof(pair, url, method, nonce, token);
     } catch (error) {
       if (isRemintError(error)) throw error;
       const options = { hint: "no DPoP proof could be made; see the cause", cause: safeCause(error) };
@@ -118,6 +128,26 @@ export class DpopKey implements ProofKey {
   static {
     redactedClass(this.prototype, "DpopKey");
   }
+}
+
+/** Makes a proof as `dpop` does, whose keys are WebCrypto keys (RFC 9449 section 4.2). */
+function proofBySigner(
+  { signer, jwk }: SignerPair,
+  url: string,
+  htm: string,
+  nonce: string | undefined,
+  token: string | undefined,
+): Promise<string> {
+  const { origin, pathname } = new URL(url);
+  const claims = {
+    iat: Math.floor(systemClock.now() / 1000),
+    jti: toBase64url(globalThis.crypto.getRandomValues(new Uint8Array(16))),
+    htm,
+    htu: origin + pathname,
+    ...(nonce !== undefined && { nonce }),
+    ...(token !== undefined && { ath: toBase64url(digestBytes(token)) }),
+  };
+  return jwtBySigner("privateKey", signer, { header: { alg: signer.alg, typ: "dpop+jwt", jwk }, claims });
 }
 
 function originOf(url: string): string | undefined {

@@ -11,6 +11,7 @@ import { assertOptions } from "../base/options.ts";
 import { DpopKey, type DpopOptions } from "./dpop-key.ts";
 
 export type { PrivateJwk as DpopPrivateKey } from "../base/keys.ts";
+export type { Signer as DpopSigner } from "../base/signer.ts";
 export type { DpopKey, DpopOptions } from "./dpop-key.ts";
 export type { DpopAlgorithm, DpopKeyPair } from "./key-pair.ts";
 export type { Proof, ProofAnswer, ProofKey, ProofRequest, Prove } from "../core/types.ts";
@@ -36,6 +37,6 @@ export type { Proof, ProofAnswer, ProofKey, ProofRequest, Prove } from "../core/
  * ```
  */
 export function dpop(options: DpopOptions = {}): DpopKey {
-  assertOptions("dpop", options, ["keyPair", "privateKey", "algorithm", "allowBearer"]);
+  assertOptions("dpop", options, ["keyPair", "privateKey", "publicKey", "algorithm", "allowBearer"]);
   return new DpopKey(options);
 }

@@ -9,7 +9,7 @@
  */
 import { generateKeyPair } from "dpop";
 import { toBase64url } from "../base/bytes.ts";
-import { digest } from "../base/digest.ts";
+import { digestBytes } from "../base/digest.ts";
 import {
   algorithmsOfCryptoKey,
   algorithmsOfKind,
@@ -21,8 +21,10 @@ import {
   statedAlgorithm,
 } from "../base/keys.ts";
 import { kindOf, optionError } from "../base/options.ts";
+import { assertSigner, isSigner } from "../base/signer.ts";
 import type { KeyPair } from "dpop";
 import type { PrivateJwk } from "../base/keys.ts";
+import type { Signer } from "../base/signer.ts";
 
 /** A signature algorithm for proofs. RSA keys need at least 2048 bits. */
 export type DpopAlgorithm = "ES256" | "Ed25519" | "RS256" | "PS256";
@@ -33,15 +35,22 @@ export type DpopKeyPair = KeyPair;
 /** The options that choose the key. */
 export interface KeyOptions {
   readonly keyPair?: DpopKeyPair | undefined;
-  readonly privateKey?: PrivateJwk | undefined;
+  readonly privateKey?: PrivateJwk | Signer | undefined;
+  readonly publicKey?: PrivateJwk | undefined;
   readonly algorithm?: DpopAlgorithm | undefined;
+}
+
+/** A signer, and the public key of its signatures as a JWK. */
+export interface SignerPair {
+  readonly signer: Signer;
+  readonly jwk: JsonWebKey;
 }
 
 /** A key pair that is imported or generated when it is first needed. */
 export interface KeySource {
   /** The RFC 7638 thumbprint. `undefined` when the public key is not known before the pair is loaded. */
   readonly thumbprint: string | undefined;
-  readonly load: () => Promise<KeyPair>;
+  readonly load: () => Promise<KeyPair | SignerPair>;
 }
 
 /**
@@ -49,11 +58,15 @@ export interface KeySource {
  *
  * @throws {TypeError} When an option is wrong. The message shows no part of a key.
  */
-export function keySource({ keyPair, privateKey, algorithm }: KeyOptions): KeySource {
+export function keySource({ keyPair, privateKey, publicKey, algorithm }: KeyOptions): KeySource {
   if (algorithm !== undefined) assertAlgorithm("algorithm", algorithm, ALGORITHMS);
   if (keyPair !== undefined) {
     if (privateKey !== undefined) throw new TypeError(`"privateKey" must not be given together with "keyPair"`);
     return fromPair(keyPair, algorithm);
+  }
+  if (isSigner(privateKey)) return fromSigner(privateKey, publicKey, algorithm);
+  if (publicKey !== undefined) {
+    throw new TypeError(`"publicKey" must be given together with a signer as "privateKey" only: other keys have it`);
   }
   if (privateKey !== undefined) return fromJwk(privateKey, algorithm);
   return { thumbprint: undefined, load: loadOnce(() => generateKeyPair(algorithm ?? "ES256")) };
@@ -92,6 +105,26 @@ function isKey(value: unknown, type: "private" | "public"): value is CryptoKey {
   return (Object(value) as Partial<CryptoKey>).type === type;
 }
 
+function fromSigner(signer: Signer, publicKey: unknown, asked: DpopAlgorithm | undefined): KeySource {
+  assertSigner("privateKey", signer);
+  const algorithm = ALGORITHMS.find((name) => name === signer.alg);
+  if (algorithm === undefined) {
+    throw optionError("privateKey.alg", signer.alg, `one of ${ALGORITHMS.join(", ")}`);
+  }
+  if (asked !== undefined && asked !== algorithm) {
+    throw new TypeError(`"algorithm" must be ${algorithm} for this "privateKey"`);
+  }
+  if (typeof publicKey !== "object" || publicKey === null) {
+    throw optionError("publicKey", publicKey, "the public key of the signer as a JWK: proofs carry it");
+  }
+  if (!algorithmsOfKind(kindOfJwk(publicKey), ALGORITHMS).includes(algorithm)) {
+    throw new TypeError(`"publicKey" must be a JWK for ${algorithm}, got one for another algorithm`);
+  }
+  const jwk = membersOf("publicKey", publicKey, PUBLIC_MEMBERS[algorithm]);
+  const pair = { signer, jwk };
+  return { thumbprint: thumbprint(jwk), load: async () => pair };
+}
+
 function fromJwk(jwk: PrivateJwk, asked: DpopAlgorithm | undefined): KeySource {
   if (typeof jwk !== "object" || jwk === null) throw optionError("privateKey", jwk, "a private JWK");
   const algorithm = algorithmFor(jwk, asked ?? statedAlgorithm(jwk, ALGORITHMS));
@@ -118,19 +151,24 @@ function algorithmFor(jwk: PrivateJwk, asked: DpopAlgorithm | undefined): DpopAl
 
 /** A copy of the public members. @throws {TypeError} When one of them, or the private part, is missing. */
 function publicPart(jwk: PrivateJwk, algorithm: DpopAlgorithm): JsonWebKey {
-  const members = PUBLIC_MEMBERS[algorithm];
+  const { d: _, ...publicJwk } = membersOf("privateKey", jwk, [...PUBLIC_MEMBERS[algorithm], "d"]);
+  return publicJwk;
+}
+
+/** A copy of some members of a JWK. @throws {TypeError} When one of them is missing. */
+function membersOf(name: string, jwk: PrivateJwk, members: readonly string[]): JsonWebKey {
   const parts = jwk as Readonly<Record<string, unknown>>;
-  for (const name of [...members, "d"]) {
-    if (typeof parts[name] === "string") continue;
-    throw new TypeError(`"privateKey" must be a private JWK, got one whose "${name}" is ${kindOf(parts[name])}`);
+  for (const member of members) {
+    if (typeof parts[member] === "string") continue;
+    const what = name === "privateKey" ? "a private JWK" : "a JWK";
+    throw new TypeError(`"${name}" must be ${what}, got one whose "${member}" is ${kindOf(parts[member])}`);
   }
-  return Object.fromEntries(members.map((name) => [name, parts[name]]));
+  return Object.fromEntries(members.map((member) => [member, parts[member]]));
 }
 
 /** The thumbprint of a public JWK that has only the required members, in their order (RFC 7638 section 3). */
 function thumbprint(publicJwk: JsonWebKey): string {
-  const hexadecimal = digest(JSON.stringify(publicJwk)).match(/../g)!;
-  return toBase64url(Uint8Array.from(hexadecimal, (pair) => parseInt(pair, 16)));
+  return toBase64url(digestBytes(JSON.stringify(publicJwk)));
 }
 
 /** Loads at the first call and keeps the pair. A failed load is not kept: the next call loads again. */

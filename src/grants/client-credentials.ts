@@ -1,7 +1,7 @@
 /**
  * The client credentials grant: a token for the client itself. No user is involved.
  *
- * The request is sent by `oauth/request.ts`. What this grant shares with others is in `generic.ts`.
+ * The request is sent by `oauth/request.ts`. What this grant shares with others is in `endpoint.ts`.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { assertOptions, assertString } from "../base/options.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
 import { GRANT_OPTIONS, grantForm, grantKey } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
-import { endpointGrant } from "./generic.ts";
+import { endpointGrant } from "./endpoint.ts";
 import type { Grant } from "../core/grant.ts";
 import type { GrantOptions } from "../oauth/parameters.ts";
 

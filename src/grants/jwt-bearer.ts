@@ -6,23 +6,14 @@
  *
  * @module
  */
-import { systemClock } from "../base/clock.ts";
 import { signingKey } from "../base/keys.ts";
-import {
-  assertObject,
-  assertOptions,
-  assertString,
-  duration,
-  optionError,
-  stringOf,
-  stringList,
-} from "../base/options.ts";
+import { assertObject, assertOptions, assertString, duration, optionError, stringList } from "../base/options.ts";
 import { signedJwt } from "../oauth/client-authentication.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
 import { GRANT_OPTIONS, grantForm, grantKey } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
-import { endpointGrant } from "./generic.ts";
-import type { JsonValue } from "oauth4webapi";
+import { assertSendableSource, sendable } from "../oauth/sendable.ts";
+import { endpointGrant } from "./endpoint.ts";
 import type { KeyOptionNames, SigningKeyOptions } from "../base/keys.ts";
 import type { Grant } from "../core/grant.ts";
 import type { TokenClient } from "../oauth/client.ts";
@@ -38,7 +29,7 @@ export interface SignedAssertion extends SigningKeyOptions {
   /** The `aud` claim: the authorization server, by the name that the server expects. */
   readonly audience: string | readonly string[];
   /** Further claims. */
-  readonly claims?: Readonly<Record<string, JsonValue>> | undefined;
+  readonly claims?: Readonly<Record<string, unknown>> | undefined;
   /** Milliseconds an assertion is valid for. At least 1000. @defaultValue 60_000 (1 minute) */
   readonly lifetime?: number | undefined;
 }
@@ -82,35 +73,47 @@ export function assertionGrant(options: JwtBearerGrantOptions, names: KeyOptionN
     form,
     async mint(wanted, { signal }) {
       // A new assertion for every send: a server that asks for a DPoP nonce may count the assertion as used already.
-      const parameters = async (): Promise<URLSearchParams> => {
+      const parameters = async (skew: number): Promise<URLSearchParams> => {
         const complete = new URLSearchParams(wanted);
-        complete.set("assertion", await makeAssertion(signal));
+        complete.set("assertion", await makeAssertion(signal, skew));
         return complete;
       };
-      return requestToken(client, { grantType: GRANT_TYPE, parameters, signal });
+      const isSigned = typeof options.assertion === "object";
+      return requestToken(client, { grantType: GRANT_TYPE, parameters, isSigned, signal });
     },
   });
 }
 
-/** Returns the function that gives the assertion for one token request. */
-function assertionMaker(
-  given: JwtBearerGrantOptions["assertion"],
-  names: KeyOptionNames,
-): (signal: AbortSignal) => Promise<string> {
+/** Gives the assertion for one token request. `skew`: milliseconds that the server's clock is ahead of this machine's. */
+type AssertionMaker = (signal: AbortSignal, skew: number) => Promise<string>;
+
+/** Returns the function that gives the assertions. */
+function assertionMaker(given: JwtBearerGrantOptions["assertion"], names: KeyOptionNames): AssertionMaker {
   if (typeof given === "object" && given !== null) return signer(given, names);
   if (typeof given !== "function" && (typeof given !== "string" || given === "")) {
     const expected = "a non-empty string, a function that returns one, or { key, issuer, subject, audience } to sign";
     throw optionError("assertion", given, expected);
   }
-  return (signal) => stringOf("assertion", given, signal, { signal });
+  assertSendableSource("assertion", given, "token");
+  return (signal) => sendable("assertion", given, "token", signal, { signal });
 }
 
 const OWN_CLAIMS = ["iss", "sub", "aud", "exp", "iat", "nbf"];
 const A_MINUTE = 60_000;
 
 /** Checks what an assertion is made of, and returns the function that signs one. */
-function signer(options: SignedAssertion, names: KeyOptionNames): (signal: AbortSignal) => Promise<string> {
-  assertOptions("assertion", options, ["key", "alg", "kid", "issuer", "subject", "audience", "claims", "lifetime"]);
+function signer(options: SignedAssertion, names: KeyOptionNames): AssertionMaker {
+  assertOptions("assertion", options, [
+    "key",
+    "alg",
+    "kid",
+    "header",
+    "issuer",
+    "subject",
+    "audience",
+    "claims",
+    "lifetime",
+  ]);
   const { issuer, subject, claims = {} } = options;
   const lifetime = duration("assertion.lifetime", options.lifetime, A_MINUTE);
   if (lifetime < 1000) throw optionError("assertion.lifetime", lifetime, "at least 1000 milliseconds");
@@ -124,17 +127,9 @@ function signer(options: SignedAssertion, names: KeyOptionNames): (signal: Abort
   }
   const key = signingKey(options, names);
   const fixedClaims = { ...claims, iss: issuer, sub: subject, aud: more.length === 0 ? only : [only, ...more] };
-  return async (signal) => {
-    const iat = Math.floor(systemClock.now() / 1000);
-    // `jti` is new too, because a server may refuse an assertion that it has seen before. `nbf` is left out, because
-    // the server's clock may be behind.
-    return signedJwt(await key(signal), {
-      ...fixedClaims,
-      iat,
-      nbf: undefined,
-      exp: iat + Math.floor(lifetime / 1000),
-    });
-  };
+  const seconds = Math.floor(lifetime / 1000);
+  return async (signal, skew) =>
+    signedJwt(await key(signal), fixedClaims, { lifetime: seconds, skew, signal, name: names.key });
 }
 
 /**

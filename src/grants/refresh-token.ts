@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { isRemintError, TokenEndpointError } from "../base/errors.ts";
+import { TokenEndpointError } from "../base/errors.ts";
 import { assertFunction, assertOptions, assertString, kindOf, optionError } from "../base/options.ts";
 import { grantOf } from "../core/grant.ts";
 import { tokenClient } from "../oauth/client.ts";
@@ -14,11 +14,14 @@ import { GRANT_OPTIONS, grantForm, tokenServer, withTarget } from "../oauth/para
 import { redactedCause, redactor } from "../oauth/redaction.ts";
 import { boundToken, proofMember, requestToken } from "../oauth/request.ts";
 import { revokeToken } from "../oauth/revocation.ts";
+import { assertSendable } from "../oauth/sendable.ts";
+import { endsSession, isDeadToken, isRefusal, terminalRefusal, transientRefusal } from "./refusals.ts";
 import { retrying } from "./retry.ts";
 import type { Grant, GrantDefinition, SaveContext, StateSource } from "../core/grant.ts";
 import type { AccessToken, TokenResponse } from "../core/types.ts";
 import type { TokenClient } from "../oauth/client.ts";
 import type { GrantOptions } from "../oauth/parameters.ts";
+import type { IsTerminal } from "./refusals.ts";
 
 type MaybePromise<T> = T | PromiseLike<T>;
 
@@ -45,6 +48,13 @@ export interface RefreshTokenGrantOptions extends GrantOptions {
    * the old refresh token for a grace period (also called leeway or overlap) are not affected.
    */
   readonly onRotate?: ((refreshToken: string, rotated: RotatedToken) => MaybePromise<unknown>) | undefined;
+  /**
+   * Decides which refusals mean that the refresh token is expired, revoked or used up, so that the user has to sign in
+   * again. `undefined` leaves the decision to the default.
+   *
+   * @defaultValue `invalid_grant`, and what GitHub, Slack, Atlassian, HubSpot and Zoom answer in its place
+   */
+  readonly isTerminal?: IsTerminal | undefined;
 }
 
 /** Describes one rotation of a refresh token. */
@@ -77,8 +87,23 @@ export type RotatedToken = SaveContext<string>;
  * ```
  */
 export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
-  assertOptions("refreshTokenGrant", options, [...GRANT_OPTIONS, "refreshToken", "onRotate"]);
+  assertOptions("refreshTokenGrant", options, [...GRANT_OPTIONS, "refreshToken", "onRotate", "isTerminal"]);
+  return refreshGrant(options);
+}
+
+/** What a provider knows of the refusals of its server. */
+interface RefusalFacts {
+  /**
+   * Whether a refusal is over in a moment, whatever its code says. Nothing is used up then: the request is repeated after a
+   * pause, as often as `mintRetries` says, and the failure is `retryable` and not `terminal`.
+   */
+  readonly isTransient?: ((refusal: TokenEndpointError) => boolean) | undefined;
+}
+
+/** Does what {@link refreshTokenGrant} does, for a provider that knows more of its server. */
+export function refreshGrant(options: RefreshTokenGrantOptions, { isTransient }: RefusalFacts = {}): Grant {
   const { key } = options;
+  assertFunction("isTerminal", options.isTerminal);
   const source = refreshTokenSource(options);
   const client = tokenClient(options);
   const form = grantForm(options, ["refresh_token"]);
@@ -106,7 +131,10 @@ export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
         return { response: { ...boundToken(client, response), refresh_token: undefined }, next };
       } catch (error) {
         if (signal.aborted) throw error;
-        return isInvalidGrant(error) ? { error: terminal(error), isRefused: true, next } : { error, next };
+        if (!isRefusal(error)) return { error, next };
+        if (isTransient?.(error) === true) return { error: transientRefusal(error), isUnused: true, next };
+        const isDead = await endsSession(error, options.isTerminal, isDeadToken, signal);
+        return isDead ? { error: terminalRefusal(error, DEAD), isRefused: true, next } : { error, next };
       }
     },
     signIn: (response) => signedIn(client, response),
@@ -122,19 +150,24 @@ function refreshTokenSource({ refreshToken, onRotate }: RefreshTokenGrantOptions
   if (typeof refreshToken !== "function" && (typeof refreshToken !== "string" || refreshToken === "")) {
     throw optionError("refreshToken", refreshToken, "a non-empty string, or a function that returns one or null");
   }
+  if (typeof refreshToken === "string") assertSendable("refreshToken", refreshToken, "token");
   return {
     names: NAMES,
-    ...(typeof refreshToken === "function" ? { load: refreshToken } : { initial: refreshToken }),
+    ...(typeof refreshToken === "function" ? { load: refreshToken } : { initial: () => refreshToken }),
     ...(onRotate && { save: onRotate }),
     check: checkedToken,
     causeOf: causeWithout,
   };
 }
 
+const DEAD = "the refresh token is expired, revoked or used up, and there is no other: sign in again";
 const NAMES: StateSource["names"] = { load: "refreshToken", save: "onRotate" };
 
 function checkedToken(value: unknown): string {
-  if (typeof value === "string" && value !== "") return value;
+  if (typeof value === "string" && value !== "") {
+    assertSendable("refreshToken", value, "token");
+    return value;
+  }
   // For example a session object instead of its refresh token. The server could end the session if it were sent.
   const expected = "a function that returns a refresh token, or null when nobody is signed in";
   throw optionError("refreshToken", value, `${expected}; it returned ${kindOf(value)}`);
@@ -183,14 +216,4 @@ async function revokeAll(
 
 function isUnsupportedTokenType(error: unknown): boolean {
   return error instanceof TokenEndpointError && error.error === "unsupported_token_type";
-}
-
-function isInvalidGrant(error: unknown): error is TokenEndpointError {
-  return isRemintError(error) && error.error === "invalid_grant";
-}
-
-function terminal({ endpointStatus, message, hint, error, errorDescription }: TokenEndpointError): TokenEndpointError {
-  const meaning = "the refresh token is expired, revoked or used up, and there is no other: sign in again";
-  const more = { hint: hint === undefined ? meaning : `${hint}: ${meaning}`, retryable: false, terminal: true };
-  return new TokenEndpointError(endpointStatus, message, { error, errorDescription, ...more });
 }

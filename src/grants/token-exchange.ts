@@ -1,19 +1,20 @@
 /**
  * The token exchange grant: a new token in exchange for the token of a user or a service.
  *
- * The request is sent by `oauth/request.ts`. What this grant shares with others is in `generic.ts`.
+ * The request is sent by `oauth/request.ts`. What this grant shares with others is in `endpoint.ts`.
  *
  * @module
  */
 import { isRemintError, tokenResponseError } from "../base/errors.ts";
 import { jwtTimes } from "../base/jwt.ts";
-import { assertOptions, assertString, assertStringSource, optionError, stringOf, stringList } from "../base/options.ts";
+import { assertOptions, assertString, optionError, stringList } from "../base/options.ts";
 import { callUserFunction } from "../base/user-function.ts";
 import { UNUSABLE_ANSWER } from "../oauth/answer.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
 import { GRANT_OPTIONS, grantForm, grantKey } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
-import { endpointGrant } from "./generic.ts";
+import { assertSendableSource, sendable } from "../oauth/sendable.ts";
+import { endpointGrant } from "./endpoint.ts";
 import type { StringSource } from "../base/options.ts";
 import type { Grant, MintContext } from "../core/grant.ts";
 import type { TokenResponse } from "../core/types.ts";
@@ -101,10 +102,10 @@ export function exchangeGrant(
     key: keyOf(client, form, options),
     form,
     async mint(parameters, { signal }) {
-      const subject = await stringOf("subjectToken", subjectToken, signal, { signal });
+      const subject = await sendable("subjectToken", subjectToken, "token", signal, { signal });
       parameters.set("subject_token", subject);
       if (actorToken !== undefined) {
-        parameters.set("actor_token", await stringOf("actorToken", actorToken, signal, { signal }));
+        parameters.set("actor_token", await sendable("actorToken", actorToken, "token", signal, { signal }));
       }
       const response = await requestExchange(client, parameters, signal);
       check(response, client);
@@ -116,11 +117,11 @@ export function exchangeGrant(
 function exchangeForm(options: TokenExchangeGrantOptions): URLSearchParams {
   const { actorToken, subjectTokenType = "access_token", actorTokenType, requestedTokenType } = options;
   const { subjectExpiresAt } = options;
-  assertStringSource("subjectToken", options.subjectToken);
+  assertSendableSource("subjectToken", options.subjectToken, "token");
   const form = grantForm(options, OWN_PARAMETERS);
   form.set("subject_token_type", typeUri("subjectTokenType", subjectTokenType));
   if (actorToken !== undefined) {
-    assertStringSource("actorToken", actorToken);
+    assertSendableSource("actorToken", actorToken, "token");
     form.set("actor_token_type", typeUri("actorTokenType", actorTokenType ?? "access_token"));
   } else if (actorTokenType !== undefined) {
     throw new TypeError(`"actorTokenType" must not be given without "actorToken" (RFC 8693 section 2.1)`);

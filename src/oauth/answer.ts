@@ -8,8 +8,7 @@
  *
  * @module
  */
-import { processGenericTokenEndpointResponse } from "oauth4webapi";
-import { jsonObject, readUpTo } from "../base/bytes.ts";
+import { isNodeStream, isWebStream, jsonObject, readUpTo } from "../base/bytes.ts";
 import { systemClock } from "../base/clock.ts";
 import {
   isRemintError,
@@ -19,8 +18,9 @@ import {
   tokenResponseError,
 } from "../base/errors.ts";
 import { awaitUnder } from "../base/pending.ts";
+import { isCredentialName } from "../base/redacted.ts";
 import { userFunctionError } from "../base/user-function.ts";
-import { CREDENTIAL_NAME, shown, redactedCause } from "./redaction.ts";
+import { shown, redactedCause } from "./redaction.ts";
 import type { JsonObject } from "../base/bytes.ts";
 import type { TokenResponse } from "../core/types.ts";
 import type { Redact } from "./redaction.ts";
@@ -57,6 +57,8 @@ export interface TokenAnswer {
   /** `undefined` when the body is longer than {@link LONGEST_BODY}. */
   readonly body: string | undefined;
   readonly redact: Redact;
+  /** What else to check when the server refuses the client. */
+  readonly toCheck?: string | undefined;
 }
 
 /** What {@link postToken} needs beside the request. */
@@ -81,7 +83,7 @@ export async function postToken(context: PostContext, url: string, init: Request
   const received = await awaitUnder(signal, { what: `the ${role.name} ${endpoint}`, isServer: true }, async () => {
     try {
       // Looked up at every request: msw, Next.js and APM agents replace the global fetch after this module was imported.
-      const response = await (context.fetch ?? globalThis.fetch)(url, init);
+      const response = await (context.fetch ?? globalThis.fetch)(url, withoutCache(init));
       return { response, body: isRedirect(response) ? abandon(response.body) : await readBody(response) };
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
@@ -99,6 +101,15 @@ export async function postToken(context: PostContext, url: string, init: Request
   const { response, body } = received;
   if (isRedirect(response)) throw redirectRefused(role, endpoint, response.status);
   return { endpoint, role, status: response.status, headers: response.headers, body, redact };
+}
+
+/**
+ * Next.js caches even the requests that have a body, unless they say that they must not be cached (S9). Runtimes that do not
+ * know the option refuse it.
+ */
+function withoutCache(init: RequestInit): RequestInit {
+  const { Request } = globalThis as { Request?: { readonly prototype: object } };
+  return Request !== undefined && "cache" in Request.prototype ? { ...init, cache: "no-store" } : init;
 }
 
 /** The public message of a failure. It names neither the server nor what the server answered. */
@@ -122,21 +133,40 @@ function redirectRefused(role: EndpointRole, endpoint: string, status: number): 
   );
 }
 
-function abandon(body: ReadableStream | null): undefined {
+function abandon(body: unknown): undefined {
   // The answer is refused already, so a failure of its stream changes nothing.
-  body?.cancel().catch(() => undefined);
+  if (isWebStream(body)) body.cancel().catch(() => undefined);
+  else if (isNodeStream(body)) {
+    body.on("error", () => undefined);
+    body.destroy?.();
+  }
 }
 
 /** In bytes (S3). Token responses are a few kB long. */
 const LONGEST_BODY = 1024 * 1024;
 
 /** Reads the body as text; `undefined` when it is longer than {@link LONGEST_BODY}. The rest is not read. */
-async function readBody({ body }: Response): Promise<string | undefined> {
-  if (body === null) return "";
+async function readBody(response: Response): Promise<string | undefined> {
+  const body: unknown = response.body;
+  // React Native has neither streams nor, in older engines, the decoder.
+  if (body === undefined || typeof TextDecoder === "undefined") {
+    const text = await response.text();
+    return text.length > LONGEST_BODY ? undefined : text;
+  }
+  // node-fetch has streams of Node.
+  if (!isWebStream(body) && !isNodeStream(body)) return "";
   const decoder = new TextDecoder();
   let text = "";
   const isWhole = await readUpTo(body, LONGEST_BODY, (chunk) => (text += decoder.decode(chunk, { stream: true })));
   return isWhole ? text + decoder.decode() : undefined;
+}
+
+/** What counts as a token in an answer. */
+export interface TokenShape {
+  /** The types of tokens, in lower case, that are sent as Bearer tokens beside those that are called so. */
+  readonly tokenTypes?: readonly string[] | undefined;
+  /** The member that is the token, where it is not `access_token`. */
+  readonly tokenMember?: string | undefined;
 }
 
 /**
@@ -146,28 +176,38 @@ async function readBody({ body }: Response): Promise<string | undefined> {
  * @throws {RemintError} `ERR_TOKEN_RESPONSE` when the answer is neither an error nor a usable token.
  * @see [RFC 6749 section 5.1](https://www.rfc-editor.org/rfc/rfc6749.html#section-5.1)
  */
-export async function tokenFromAnswer(answer: TokenAnswer, clientId: string): Promise<TokenResponse> {
+export function tokenFromAnswer(answer: TokenAnswer, shape: TokenShape = {}): TokenResponse {
+  const { tokenMember: member = "access_token" } = shape;
   const json = jsonObject(answer.body);
-  if (answer.status !== 200) throw refusal(answer);
+  if (!isSuccess(answer)) throw refusal(answer);
   if (json === undefined) throw unusable(answer, bodyProblem(answer));
-  if (typeof json["access_token"] !== "string" && typeof json["error"] === "string") throw refusal(answer);
-  try {
-    const response = new Response(JSON.stringify(cleaned(json)));
-    const token = await processGenericTokenEndpointResponse(
-      { issuer: answer.endpoint },
-      { client_id: clientId },
-      response,
-    );
-    return { ...token, serverTime: serverTime(answer.headers) };
-  } catch (error) {
-    // The message names a member only. The error itself holds the whole body, so it does not become the cause.
-    throw unusable(answer, error instanceof Error ? error.message : "no token response");
+  const token = json[member];
+  if (typeof token !== "string" && typeof codeIn(json) === "string") throw refusal(answer);
+  if (typeof token !== "string" || token === "") throw unusable(answer, `it has no "${member}"`);
+  const type = member === "access_token" ? knownType(json["token_type"], shape) : "bearer";
+  if (type === undefined) {
+    const how = 'if its tokens are sent as Bearer tokens, name the type in the option "tokenType"';
+    throw unusable(answer, `its "token_type" is neither Bearer nor DPoP; ${how}`);
   }
+  return { ...cleaned(json), access_token: token, token_type: type, serverTime: serverTime(answer.headers) };
+}
+
+/** Whether the status is one of success. Servers answer 201 and others where RFC 6749 says 200. */
+export function isSuccess({ status }: TokenAnswer): boolean {
+  return status >= 200 && status <= 299;
+}
+
+/** Returns the type of a token as it is sent; `undefined` when it is not known. A missing type is Bearer. */
+function knownType(type: unknown, { tokenTypes = [] }: TokenShape): string | undefined {
+  if (type === undefined || type === null || type === "") return "bearer";
+  const name = typeof type === "string" ? type.toLowerCase() : "";
+  if (name === "bearer" || name === "dpop") return name;
+  return tokenTypes.includes(name) ? "bearer" : undefined;
 }
 
 /**
- * Removes members for which oauth4webapi would refuse the whole response although the token is usable: an `expires_in`
- * that states no lifetime (E3), an empty `scope` or `refresh_token`, and the {@link REMOVED_MEMBERS}.
+ * Removes members that say nothing: an `expires_in` that states no lifetime (E3), an empty `scope` or `refresh_token`, and
+ * the {@link REMOVED_MEMBERS}.
  */
 function cleaned(json: JsonObject): JsonObject {
   const seconds = json["expires_in"];
@@ -184,7 +224,8 @@ function cleaned(json: JsonObject): JsonObject {
 const REMOVED_MEMBERS = new Set(["serverTime", "receivedAt", "notAfter", "state", "id_token", "__proto__"]);
 
 function unusable(answer: TokenAnswer, problem: string): Error {
-  const hint = `the token endpoint ${answer.endpoint} answered 200 without a usable token: ${problem}`;
+  const { endpoint, status } = answer;
+  const hint = `the token endpoint ${endpoint} answered ${status} without a usable token: ${problem}`;
   return tokenResponseError(UNUSABLE_ANSWER, hint);
 }
 
@@ -200,7 +241,8 @@ function bodyProblem({ body, role = TOKEN_ENDPOINT }: TokenAnswer): string {
 export function refusal(answer: TokenAnswer): TokenEndpointError {
   const { endpoint, role = TOKEN_ENDPOINT, status, headers, redact } = answer;
   const json = jsonObject(answer.body) ?? {};
-  const error = errorCode(json["error"], redact);
+  const error = errorCode(codeIn(json), redact);
+  const about = status === 401 || error === "invalid_client" ? (answer.toCheck ?? "") : "";
   const toCheck =
     (error !== undefined && Object.hasOwn(TO_CHECK, error) ? TO_CHECK[error] : undefined) ??
     TO_CHECK[status] ??
@@ -209,9 +251,9 @@ export function refusal(answer: TokenAnswer): TokenEndpointError {
   const retryable = isTransientStatus(status) || (error !== undefined && TRANSIENT_CODES.has(error));
   const what = retryable ? "the authorization server failed" : "the authorization server refused the request";
   return new TokenEndpointError(status, messageOf(role, what), {
-    hint: toCheck === undefined ? answered : `${answered}: ${toCheck}`,
+    hint: toCheck === undefined ? answered : `${answered}: ${toCheck}${about}`,
     error,
-    errorDescription: shown(json["error_description"], redact),
+    errorDescription: shown(json["error_description"] ?? json["reason"] ?? json["message"], redact),
     retryAfter: retryAfter(headers),
     retryable,
   });
@@ -220,10 +262,15 @@ export function refusal(answer: TokenAnswer): TokenEndpointError {
 /** Codes by which some servers say with status 400 that they are down. They are meant for redirects, which have no status. */
 const TRANSIENT_CODES = new Set(["server_error", "temporarily_unavailable"]);
 
-/** Returns the `error` member of an answer as it is, not redacted. */
+/** Returns the error code of an answer as it is, not redacted. */
 export function errorOf({ body }: TokenAnswer): string | undefined {
-  const error = jsonObject(body)?.["error"];
+  const error = codeIn(jsonObject(body) ?? {});
   return typeof error === "string" ? error : undefined;
+}
+
+/** HubSpot has its codes in the member `status`. */
+function codeIn({ error, status }: JsonObject): unknown {
+  return error ?? (typeof status === "string" && /^[A-Z_]+$/.test(status) ? status : undefined);
 }
 
 /**
@@ -238,7 +285,9 @@ function errorCode(code: unknown, redact: Redact): string | undefined {
 /** The characters of RFC 6749 section 5.2: printable ASCII without quote and backslash. */
 const ERROR_CODE = /^[\x20-\x21\x23-\x5b\x5d-\x7e]{1,64}$/;
 
-/** The codes of RFC 6749, 7009, 8707 and 9449, and `invalid_token` of RFC 6750, which revocation endpoints use too. */
+/**
+ * The codes of RFC 6749, 7009, 8707 and 9449, those by which GitHub, Slack and HubSpot refuse a refresh token, and `invalid_token` of RFC 6750, which revocation endpoints use too.
+ */
 const REGISTERED_CODES = new Set([
   "invalid_request",
   "invalid_client",
@@ -254,6 +303,9 @@ const REGISTERED_CODES = new Set([
   "invalid_target",
   "invalid_dpop_proof",
   "use_dpop_nonce",
+  "bad_refresh_token",
+  "invalid_refresh_token",
+  "BAD_REFRESH_TOKEN",
 ]);
 
 /** What to check, by error code or status. */
@@ -277,7 +329,7 @@ function urlOption({ option }: EndpointRole): string {
 /**
  * What the server's clock showed, in epoch milliseconds (E2). A `Date` that a cache kept (`Age`) is too old to tell.
  */
-function serverTime(headers: Headers): number | undefined {
+export function serverTime(headers: Headers): number | undefined {
   return headers.has("age") ? undefined : httpDate(headers.get("date"));
 }
 
@@ -299,10 +351,10 @@ function httpDate(value: string | null): number | undefined {
  * Returns the values in a request that are, or may be, credentials: parameters and headers that are named like one, and
  * headers that are too long for a mere setting.
  */
-export function sentCredentials(url: string, headers: Record<string, string>, body: URLSearchParams): string[] {
-  const parameters = [...new URL(url).searchParams, ...body].filter(([name]) => CREDENTIAL_NAME.test(name));
+export function sentCredentials(url: URL, headers: Readonly<Record<string, string>>, body: URLSearchParams): string[] {
+  const parameters = [...url.searchParams, ...body].filter(([name]) => isCredentialName(name));
   const fields = Object.entries(headers).filter(
-    ([name, value]) => CREDENTIAL_NAME.test(name) || (value.length >= 40 && name !== "content-type"),
+    ([name, value]) => isCredentialName(name) || (value.length >= 40 && name !== "content-type"),
   );
   return [...parameters, ...fields].map(([, value]) => value.replace(/^Basic /, ""));
 }

@@ -6,8 +6,9 @@
  *
  * @module
  */
-import { ClientSecretBasic, ClientSecretPost, modifyAssertion, None, PrivateKeyJwt, TlsClientAuth } from "oauth4webapi";
-import { isVisibleAscii, toBase64, utf8 } from "../base/bytes.ts";
+import { isVisibleAscii, toBase64, toBase64url, utf8 } from "../base/bytes.ts";
+import { systemClock } from "../base/clock.ts";
+import { RemintError } from "../base/errors.ts";
 import { signingKey } from "../base/keys.ts";
 import {
   assertFunction,
@@ -16,10 +17,10 @@ import {
   assertStringSource,
   kindOf,
   optionError,
-  stringOf,
 } from "../base/options.ts";
+import { isSigner, jwtBySigner } from "../base/signer.ts";
 import { callUserFunction } from "../base/user-function.ts";
-import type { ClientAuth, JsonValue } from "oauth4webapi";
+import { assertSendable, assertSendableSource, sendable } from "./sendable.ts";
 import type { ImportedKey, SigningKeyOptions } from "../base/keys.ts";
 import type { StringSource } from "../base/options.ts";
 
@@ -47,6 +48,7 @@ export interface ClientAuthentication {
 
 /** The client that authenticates. */
 interface ClientIdentity {
+  /** Empty for a client that has no id. */
   readonly clientId: string;
   readonly clientSecret: ClientSecret | undefined;
 }
@@ -55,6 +57,8 @@ interface ClientIdentity {
 export interface Authenticator {
   /** A TLS certificate authenticates, so the metadata's `mtls_endpoint_aliases` are used (RFC 8705 section 5). */
   readonly certificate: boolean;
+  /** The credentials are a JWT that is signed here, by this machine's clock. */
+  readonly isSigned?: boolean | undefined;
   credentials(request: AuthenticatedRequest): Promise<Credentials>;
 }
 
@@ -63,13 +67,19 @@ interface AuthenticatedRequest {
   /** The authorization server: its issuer where that is known, otherwise the URL of its token endpoint. */
   readonly audience: string;
   readonly signal: AbortSignal;
+  /** Milliseconds that the server's clock is ahead of this machine's. */
+  readonly skew: number;
 }
 
 /** What authenticates one request. */
 interface Credentials {
-  readonly clientAuth: ClientAuth;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Parameters of the request. */
+  readonly parameters?: Readonly<Record<string, string>>;
   /** Texts that no error may show. */
-  readonly secrets: readonly string[];
+  readonly secrets?: readonly string[];
+  /** What else to check when the server refuses the client. */
+  readonly toCheck?: string | undefined;
 }
 
 /** Options of {@link clientSecretBasic}. */
@@ -95,16 +105,36 @@ export function clientSecretBasic(options: ClientSecretBasicOptions = {}): Clien
   const { encoding = "form" } = options;
   if (encoding === "form") return BY_NAME.client_secret_basic;
   if (encoding !== "raw") throw optionError("encoding", encoding, `"form" or "raw"`);
-  return withSecret("client_secret_basic", rawBasic, (clientId) => {
-    if (clientId.includes(":")) throw new TypeError(`"clientId" must not have a colon in it with encoding: "raw"`);
-  });
+  return withSecret(
+    "client_secret_basic",
+    (clientId, secret) => basic(clientId, secret),
+    (clientId) => {
+      if (clientId.includes(":")) throw new TypeError(`"clientId" must not have a colon in it with encoding: "raw"`);
+    },
+  );
 }
 
-/** RFC 7617 section 2.1: id and secret as UTF-8, joined as they are. */
-function rawBasic(secret: string): ClientAuth {
-  return (_server, client, _body, headers) => {
-    headers.set("authorization", `Basic ${toBase64(utf8(`${client.client_id}:${secret}`))}`);
-  };
+/** RFC 7617 section 2: id and secret in UTF-8, joined. */
+function basic(clientId: string, secret: string): Credentials {
+  return { headers: { authorization: `Basic ${toBase64(utf8(`${clientId}:${secret}`))}` }, secrets: [secret] };
+}
+
+/** RFC 6749 section 2.3.1: both are form-encoded first. */
+function encodedBasic(clientId: string, secret: string): Credentials {
+  const encoded = [clientId, secret].map(formEncoded) as [string, string];
+  const isEncoded = encoded.join(":") !== `${clientId}:${secret}`;
+  const toCheck = isEncoded
+    ? `; the id or the secret has characters that are encoded, which some servers do not decode: ` +
+      `try clientSecretBasic({ encoding: "raw" })`
+    : undefined;
+  return { ...basic(...encoded), secrets: [secret], toCheck };
+}
+
+/** Unreserved characters (RFC 3986 section 2.3) stay as they are, because some servers do not decode. */
+function formEncoded(text: string): string {
+  return encodeURIComponent(text)
+    .replace(/[!'()*]/g, (found) => `%${found.charCodeAt(0).toString(16).toUpperCase()}`)
+    .replaceAll("%20", "+");
 }
 
 /** Options of {@link privateKeyJwt}. */
@@ -133,12 +163,17 @@ export interface PrivateKeyJwtOptions extends SigningKeyOptions {
  * ```
  */
 export function privateKeyJwt(options: PrivateKeyJwtOptions): ClientAuthentication {
-  assertOptions("privateKeyJwt", options, ["key", "alg", "kid", "audience"]);
+  assertOptions("privateKeyJwt", options, ["key", "alg", "kid", "header", "audience"]);
   const { audience } = options;
   if (audience !== undefined) assertString("audience", audience);
   const key = signingKey(options);
-  return withAssertion("private_key_jwt", async ({ clientId, audience: server, signal }) =>
-    signedJwt(await key(signal), { iss: clientId, sub: clientId, aud: audience ?? server }),
+  return withAssertion(
+    "private_key_jwt",
+    async ({ clientId, audience: server, signal, skew }) => {
+      const claims = { iss: clientId, sub: clientId, aud: audience ?? server };
+      return signedJwt(await key(signal), claims, { skew, signal });
+    },
+    true,
   );
 }
 
@@ -178,9 +213,13 @@ export function clientAssertion(source: ClientAssertionSource): ClientAuthentica
   assertFunction("source", source);
   return withAssertion("private_key_jwt", (context) =>
     callUserFunction("clientAssertion", context.signal, async () => {
-      const assertion: unknown = await source(context);
-      if (typeof assertion === "string" && isVisibleAscii(assertion)) return assertion;
-      throw optionError("clientAssertion", assertion, "a function that returns a JWT (visible ASCII, no spaces)");
+      const { clientId, audience, signal } = context;
+      const assertion: unknown = await source({ clientId, audience, signal });
+      if (typeof assertion !== "string" || !isVisibleAscii(assertion)) {
+        throw optionError("clientAssertion", assertion, "a function that returns a JWT (visible ASCII, no spaces)");
+      }
+      assertSendable("clientAssertion", assertion, "token");
+      return assertion;
     }),
   );
 }
@@ -201,7 +240,7 @@ export function tlsClientAuth(options?: unknown): ClientAuthentication {
   if (options !== undefined) {
     throw new TypeError('tlsClientAuth takes no options: what presents the certificate is the grant\'s option "fetch"');
   }
-  return withoutSecret("tls_client_auth", TlsClientAuth(), true);
+  return withoutSecret("tls_client_auth", true);
 }
 
 /**
@@ -212,7 +251,7 @@ export function tlsClientAuth(options?: unknown): ClientAuthentication {
  */
 export function authenticatorOf(option: unknown, client: ClientIdentity): Authenticator {
   const { clientSecret } = client;
-  if (clientSecret !== undefined) assertStringSource("clientSecret", clientSecret);
+  if (clientSecret !== undefined) assertSendableSource("clientSecret", clientSecret, "secret");
   if (option === undefined && clientSecret === undefined) {
     throw new TypeError(
       `"clientSecret" must be a non-empty string, or a function that returns one, got undefined. For a client without ` +
@@ -240,63 +279,62 @@ function isClientAuthentication(value: unknown): value is ClientAuthentication {
 /** Makes a method that sends the client's secret. */
 function withSecret(
   method: string,
-  clientAuth: (secret: string) => ClientAuth,
+  credentialsOf: (clientId: string, secret: string) => Credentials,
   check?: (clientId: string) => void,
 ): ClientAuthentication {
   return {
     method,
     forClient({ clientId, clientSecret }) {
       assertStringSource("clientSecret", clientSecret);
+      assertString("clientId", clientId);
       check?.(clientId);
       return {
         certificate: false,
-        async credentials({ signal }) {
-          const secret = await stringOf("clientSecret", clientSecret!, signal);
-          return { clientAuth: clientAuth(secret), secrets: [secret] };
-        },
+        credentials: async ({ signal }) =>
+          credentialsOf(clientId, await sendable("clientSecret", clientSecret!, "secret", signal)),
       };
     },
   };
 }
 
 /** Makes a method that sends the client's id and no credentials. */
-function withoutSecret(method: string, clientAuth: ClientAuth, certificate: boolean): ClientAuthentication {
+function withoutSecret(method: string, certificate: boolean): ClientAuthentication {
   return {
     method,
     forClient(client) {
       refuseSecret(method, client);
-      return { certificate, credentials: async () => ({ clientAuth, secrets: [] }) };
+      const parameters = idOf(client.clientId);
+      return { certificate, credentials: async () => ({ parameters }) };
     },
   };
+}
+
+function idOf(clientId: string): Record<string, string> {
+  return clientId === "" ? {} : { client_id: clientId };
 }
 
 /** Makes a method that sends an assertion. */
 function withAssertion(
   method: string,
-  source: (context: ClientAssertionContext) => Promise<string>,
+  source: (context: AuthenticatedRequest & { readonly clientId: string }) => Promise<string>,
+  isSigned = false,
 ): ClientAuthentication {
   return {
     method,
     forClient(client) {
       refuseSecret(method, client);
       const { clientId } = client;
+      assertString("clientId", clientId);
       return {
         certificate: false,
+        isSigned,
         async credentials(request) {
-          const assertion = await source({ clientId, ...request });
+          const client_assertion = await source({ clientId, ...request });
           // Nothing in `secrets`: the parameter's name, `client_assertion`, marks its value as a secret.
-          return { clientAuth: sendAssertion(assertion), secrets: [] };
+          return { parameters: { client_id: clientId, client_assertion_type: ASSERTION_TYPE, client_assertion } };
         },
       };
     },
-  };
-}
-
-function sendAssertion(assertion: string): ClientAuth {
-  return (_server, client, body) => {
-    body.set("client_id", client.client_id);
-    body.set("client_assertion_type", ASSERTION_TYPE);
-    body.set("client_assertion", assertion);
   };
 }
 
@@ -312,27 +350,48 @@ function refuseSecret(method: string, { clientSecret }: ClientIdentity): void {
 }
 
 const BY_NAME: Readonly<Record<ClientAuthenticationName, ClientAuthentication>> = {
-  client_secret_basic: withSecret("client_secret_basic", ClientSecretBasic),
-  client_secret_post: withSecret("client_secret_post", ClientSecretPost),
-  none: withoutSecret("none", None(), false),
+  client_secret_basic: withSecret("client_secret_basic", encodedBasic),
+  client_secret_post: withSecret("client_secret_post", (clientId, secret) => ({
+    parameters: { client_id: clientId, client_secret: secret },
+  })),
+  none: withoutSecret("none", false),
 };
 
+/** How a JWT is signed. */
+interface Signing {
+  /** Seconds the JWT is valid for. */
+  readonly lifetime?: number;
+  /** Milliseconds that the server's clock is ahead of this machine's. */
+  readonly skew?: number;
+  readonly signal?: AbortSignal;
+  /** The option that the key was given as. */
+  readonly name?: string;
+}
+
 /**
- * Signs a JWT with these claims. `jti`, `iat`, `nbf` and `exp` (60 s) are new in every JWT, unless the claims have
- * them. A claim that is `undefined` is left out.
+ * Signs a JWT with these claims. `jti`, `iat` and `exp` are new in every JWT, because a server may refuse an assertion that
+ * it has seen before. There is no `nbf`, because the server's clock may be behind.
+ *
+ * @throws {RemintError} `ERR_GRANT` when the package `jose` is not installed.
  */
 export async function signedJwt(
-  { key, alg, kid }: ImportedKey,
-  claims: Readonly<Record<string, JsonValue | undefined>>,
+  { key, alg, header }: ImportedKey,
+  claims: Readonly<Record<string, unknown>>,
+  { lifetime = 60, skew = 0, signal, name = "key" }: Signing = {},
 ): Promise<string> {
-  const body = new URLSearchParams();
-  const sign = PrivateKeyJwt(kid === undefined ? { key } : { key, kid }, {
-    [modifyAssertion](header, payload) {
-      header["alg"] = alg; // For Ed25519 keys, oauth4webapi writes the algorithm's new name, which few servers know.
-      Object.assign(payload, claims);
-    },
-  });
-  // The only JWT that oauth4webapi signs is a client assertion. The claims replace what makes it one.
-  await sign({ issuer: "" }, { client_id: "" }, body, new Headers());
-  return body.get("client_assertion") ?? "";
+  const iat = Math.floor((systemClock.now() + skew) / 1000);
+  const jti = toBase64url(globalThis.crypto.getRandomValues(new Uint8Array(16)));
+  const complete = { jti, ...claims, iat, exp: iat + lifetime };
+  if (isSigner(key)) return jwtBySigner(name, key, { header, claims: complete }, signal);
+  const { SignJWT } = await jose();
+  return new SignJWT(complete).setProtectedHeader({ ...header, alg }).sign(key);
+}
+
+async function jose(): Promise<typeof import("jose")> {
+  try {
+    return await import("jose");
+  } catch {
+    const hint = 'a JWT is signed with the package "jose", which could not be loaded: npm install jose';
+    throw new RemintError("ERR_GRANT", "no token is available: the grant failed", { hint });
+  }
 }

@@ -7,14 +7,14 @@
  *
  * @module
  */
-import { assertFunction, assertString, optionError } from "../base/options.ts";
+import { assertFunction, assertString, optionError, stringList } from "../base/options.ts";
 import { LruMap } from "../base/lru.ts";
+import { isCredentialName } from "../base/redacted.ts";
 import { endpointName, endpointUrl } from "../base/url.ts";
 import { authenticatorOf } from "./client-authentication.ts";
-import { Discovery, issuerUrl } from "./discovery.ts";
-import { CREDENTIAL_NAME } from "./redaction.ts";
+import { discoveryOf, issuerUrl } from "./discovery.ts";
 import type { ProofKey } from "../core/types.ts";
-import type { TokenFetch } from "./answer.ts";
+import type { TokenFetch, TokenShape } from "./answer.ts";
 import type {
   Authenticator,
   ClientAuthentication,
@@ -34,7 +34,8 @@ export interface TokenEndpointOptions {
   readonly tokenEndpoint?: string | URL | undefined;
   /**
    * The authorization server's issuer, written exactly as in its metadata. The first request looks up its endpoints
-   * (OpenID Connect Discovery, then RFC 8414). The result is kept. A failed lookup is not kept.
+   * (OpenID Connect Discovery, then RFC 8414). The result is kept for an hour, for all grants, and looked up again when the
+   * token endpoint seems to have moved. A failed lookup is not kept.
    *
    * @see [RFC 8414 section 3](https://www.rfc-editor.org/rfc/rfc8414.html#section-3)
    */
@@ -69,6 +70,15 @@ export interface TokenEndpointOptions {
    * @see [RFC 9449 section 5](https://www.rfc-editor.org/rfc/rfc9449.html#section-5)
    */
   readonly dpop?: ProofKey | undefined;
+  /**
+   * Further token types of this server that are sent as `Bearer` tokens, in any case: `"BearerToken"`, `"bot"`, `"JWT"`. An
+   * answer with another type is refused, because a client must not use a token that it does not understand. A missing type
+   * counts as `Bearer`. Tokens that are bound by `dpop` are of type `DPoP`, whatever this option says.
+   *
+   * @defaultValue none
+   * @see [RFC 6749 section 7.1](https://www.rfc-editor.org/rfc/rfc6749.html#section-7.1)
+   */
+  readonly tokenType?: string | readonly string[] | undefined;
   /** Headers of the token request. `Authorization` cannot be among them: it is made from the client's credentials. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /**
@@ -87,12 +97,16 @@ export interface TokenClient {
   readonly url: URL;
   /** Origin and path of the token endpoint, or the issuer: the part that hints and grant keys may show. */
   readonly endpoint: string;
+  /** Empty for a client that has no id. */
   readonly clientId: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: TokenFetch | undefined;
   readonly authenticator: Authenticator;
   readonly dpop: ProofKey | undefined;
   readonly server: Server;
+  readonly shape: TokenShape;
+  /** Requests are sent as JSON, not as a form. */
+  readonly json: boolean;
   /** There is a revocation endpoint, or the issuer's metadata may have one. */
   readonly mayRevoke: boolean;
   /** Returns the names of the endpoints that are known by now. The same list, until more are found. */
@@ -113,12 +127,23 @@ interface Server {
  *
  * @throws {TypeError} When one of them is wrong. The message names the option.
  */
-export function tokenClient(options: TokenEndpointOptions): TokenClient {
-  const name = nameOf(options);
+export function tokenClient(options: TokenEndpointOptions, more: UncommonOptions = {}): TokenClient {
+  const name = JSON.stringify([nameOf(options), more.tokenMember, more.json, more.isAnonymous]);
   let client = clients.use(name);
-  if (client === undefined) clients.set(name, (client = newClient(options)));
+  if (client === undefined) clients.set(name, (client = newClient(options, more)));
   return client;
 }
+
+/** What only servers need that do not keep to RFC 6749. */
+interface UncommonOptions {
+  /** The client has no id. */
+  readonly isAnonymous?: boolean | undefined;
+  readonly tokenMember?: string | undefined;
+  readonly json?: boolean | undefined;
+}
+
+/** The id of a client that has none. */
+export const NO_CLIENT = "";
 
 /** The clients that were used last. The grants of a pool's users have one client, with one look-up of its endpoints. */
 const clients = new LruMap<string, TokenClient>(64);
@@ -129,8 +154,8 @@ let lastNumber = 0;
 /** The same for two sets of options that say the same. */
 function nameOf(options: TokenEndpointOptions): string {
   const { tokenEndpoint, issuer, revocationEndpoint, clientId, clientSecret, clientAuthentication } = options;
-  const { dpop, headers, fetch, allowHttp } = options;
-  const parts = [
+  const { dpop, tokenType, headers, fetch, allowHttp } = options;
+  const parts: unknown[] = [
     tokenEndpoint,
     issuer,
     revocationEndpoint,
@@ -141,6 +166,7 @@ function nameOf(options: TokenEndpointOptions): string {
     fetch,
     allowHttp,
   ];
+  parts.push(...[tokenType].flat());
   const pairs = headers === undefined || headers === null ? headers : Object.entries(headers);
   return JSON.stringify([parts.map(partOf), pairs?.map((pair) => pair.map(partOf))]);
 }
@@ -154,11 +180,15 @@ function partOf(part: unknown): unknown {
   return number;
 }
 
-function newClient(options: TokenEndpointOptions): TokenClient {
+function newClient(
+  options: TokenEndpointOptions,
+  { tokenMember, json = false, isAnonymous = false }: UncommonOptions,
+): TokenClient {
   const { clientId, clientSecret, fetch } = options;
   const address = addressOf(options);
-  assertString("clientId", clientId);
+  if (!isAnonymous) assertString("clientId", clientId);
   assertFunction("fetch", fetch);
+  const tokenTypes = stringList("tokenType", options.tokenType).map((type) => type.toLowerCase());
   const authenticator = authenticatorOf(options.clientAuthentication, { clientId, clientSecret });
   const headers = checkedHeaders(options.headers);
   const server = serverOf(options, address, authenticator);
@@ -170,6 +200,8 @@ function newClient(options: TokenEndpointOptions): TokenClient {
     authenticator,
     dpop: checkedProofKey(options.dpop, headers),
     server,
+    shape: { tokenTypes, tokenMember },
+    json,
     mayRevoke: options.issuer !== undefined || options.revocationEndpoint !== undefined,
     endpoints: () => server.names(),
   };
@@ -182,7 +214,7 @@ function newClient(options: TokenEndpointOptions): TokenClient {
  */
 export function isNameable(client: TokenClient, form: URLSearchParams): boolean {
   const names = [...client.url.searchParams.keys(), ...form.keys(), ...Object.keys(client.headers)];
-  return !client.authenticator.certificate && !names.some((name) => CREDENTIAL_NAME.test(name));
+  return !client.authenticator.certificate && !names.some((name) => isCredentialName(name));
 }
 
 type Address = Pick<TokenClient, "url" | "endpoint">;
@@ -212,14 +244,19 @@ function serverOf(options: TokenEndpointOptions, { url }: Address, { certificate
     const names = [endpointName(url), ...known];
     return { endpoints: async () => endpoints, forget: () => undefined, names: () => names };
   }
-  const discovery = new Discovery({ issuer, fetch, allowHttp, certificate, known });
+  const discovery = discoveryOf({ issuer, fetch, allowHttp });
+  let found: readonly string[] = [];
+  let names: readonly string[] = known;
   return {
     async endpoints(signal) {
-      const found = await discovery.endpoints(signal);
-      return given === undefined ? found : { ...found, revocation: () => given };
+      const endpoints = await discovery.endpoints(signal, certificate);
+      return given === undefined ? endpoints : { ...endpoints, revocation: () => given };
     },
     forget: () => discovery.forget(),
-    names: () => discovery.names,
+    names() {
+      if (found !== discovery.names) names = [...(found = discovery.names), ...known];
+      return names;
+    },
   };
 }
 

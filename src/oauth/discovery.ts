@@ -1,6 +1,7 @@
 /**
  * Looks up the endpoints of an issuer in its metadata (RFC 8414, OpenID Connect Discovery), when the first request
- * needs them. A failed lookup is not kept: the next request looks again.
+ * needs them. All clients of an issuer share the result, for an hour. A failed lookup is not kept: the next request looks
+ * again.
  *
  * The issuer in the metadata must be identical to the issuer that was asked for (RFC 8414 section 3.3). Redirects are
  * not followed (S2), the URLs must be https (S1), and at most 1 MiB is read (S3), as for every request to the server.
@@ -9,21 +10,17 @@
  *
  * @module
  */
-import {
-  allowInsecureRequests,
-  customFetch,
-  discoveryRequest,
-  JSON_ATTRIBUTE_COMPARISON,
-  processDiscoveryResponse,
-} from "oauth4webapi";
 import { leaveOnAbort } from "../base/abort.ts";
+import { jsonObject } from "../base/bytes.ts";
+import { systemClock } from "../base/clock.ts";
 import { isRemintError, isTransientStatus, RemintError, tokenResponseError } from "../base/errors.ts";
+import { LruMap } from "../base/lru.ts";
 import { optionError } from "../base/options.ts";
 import { awaitUnder } from "../base/pending.ts";
 import { endpointName, endpointUrl, isLoopback, withoutTrailingSlashes } from "../base/url.ts";
 import { postToken, UNUSABLE_ANSWER } from "./answer.ts";
 import { shown } from "./redaction.ts";
-import type { AuthorizationServer } from "oauth4webapi";
+import type { JsonObject } from "../base/bytes.ts";
 import type { EndpointRole, TokenAnswer, TokenFetch } from "./answer.ts";
 
 /** The endpoints that a client's requests go to. */
@@ -35,22 +32,12 @@ export interface Endpoints {
   readonly revocation: () => URL | undefined;
 }
 
-/** The endpoints of an issuer, and how the client may have to call them. */
-interface FoundEndpoints extends Endpoints {
-  /** The names of the token and revocation endpoints in the metadata. */
-  readonly names: readonly string[];
-}
-
 /** What a lookup needs to know. */
 interface DiscoverySettings {
   /** Checked by {@link issuerUrl}. */
   readonly issuer: string;
   readonly fetch: TokenFetch | undefined;
   readonly allowHttp: boolean;
-  /** Prefers the endpoints in the metadata's `mtls_endpoint_aliases`. */
-  readonly certificate: boolean;
-  /** The names of the endpoints that the user gave beside the issuer. */
-  readonly known: readonly string[];
 }
 
 /**
@@ -72,25 +59,46 @@ export function issuerUrl(issuer: unknown, allowHttp: boolean): URL {
 
 /** One lookup in progress. */
 interface Lookup {
-  readonly promise: Promise<Endpoints>;
+  readonly promise: Promise<void>;
   readonly controller: AbortController;
   /** How many callers wait for it. */
   waiting: number;
 }
 
+/** In milliseconds. Older metadata is looked up again, because a server may have moved an endpoint. */
+const LONGEST_AGE = 60 * 60_000;
+
+/** The issuers that were asked last, by the function that asks them. */
+const issuers = new WeakMap<object, LruMap<string, Discovery>>();
+/** Stands for the global `fetch`. */
+const GLOBAL_FETCH = {};
+
+/** Returns the endpoints of an issuer, the same for all clients that ask it in the same way. */
+export function discoveryOf(settings: DiscoverySettings): Discovery {
+  const { issuer, fetch = GLOBAL_FETCH, allowHttp } = settings;
+  let known = issuers.get(fetch);
+  if (known === undefined) issuers.set(fetch, (known = new LruMap(64)));
+  const name = `${allowHttp} ${issuer}`;
+  let discovery = known.use(name);
+  if (discovery === undefined) known.set(name, (discovery = new Discovery(settings)));
+  return discovery;
+}
+
 /** The endpoints of one issuer. Callers share one lookup, and its result is kept. */
-export class Discovery {
+class Discovery {
   readonly #settings: DiscoverySettings;
   #running: Lookup | undefined;
-  #found: Endpoints | undefined;
-  /** The names of the endpoints that are known before a lookup. */
-  readonly #knownNames: readonly string[];
+  #found: JsonObject | undefined;
+  /** When {@link Discovery.#found} is out of date, on the monotonic clock. */
+  #freshUntil = 0;
+  /** How many of the names are known before a lookup. */
+  readonly #known: number;
   #names: readonly string[];
 
   constructor(settings: DiscoverySettings) {
     this.#settings = settings;
-    this.#knownNames = [...metadataNames(new URL(settings.issuer)), ...settings.known];
-    this.#names = this.#knownNames;
+    this.#names = documentUrls(settings.issuer).map((url) => endpointName(new URL(url)));
+    this.#known = this.#names.length;
   }
 
   /** The names of the endpoints that are known by now: see `TokenClient.endpoints`. */
@@ -98,15 +106,30 @@ export class Discovery {
     return this.#names;
   }
 
-  /** @throws {RemintError} When no metadata was found. When `signal` aborts: its reason, unwrapped. */
-  async endpoints(signal: AbortSignal): Promise<Endpoints> {
+  /**
+   * @param certificate Prefers the endpoints in the metadata's `mtls_endpoint_aliases`.
+   * @throws {RemintError} When no metadata was found. When `signal` aborts: its reason, unwrapped.
+   */
+  async endpoints(signal: AbortSignal, certificate: boolean): Promise<Endpoints> {
     signal.throwIfAborted();
-    if (this.#found !== undefined) return this.#found;
+    if (this.#found === undefined || systemClock.monotonic() >= this.#freshUntil) await this.#look(signal);
+    return endpointsOf(this.#settings, this.#found!, certificate);
+  }
+
+  /** The result may be out of date. The next request looks again. */
+  forget(): void {
+    this.#freshUntil = 0;
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
     const lookup = (this.#running ??= this.#start());
     lookup.waiting++;
     const pending = { what: `the server with the metadata of the issuer ${this.#settings.issuer}`, isServer: true };
     try {
-      return await awaitUnder(signal, pending, () => leaveOnAbort(lookup.promise, signal));
+      await awaitUnder(signal, pending, () => leaveOnAbort(lookup.promise, signal));
+    } catch (error) {
+      // What was found before may still be right, and is better than nothing.
+      if (signal.aborted || this.#found === undefined) throw error;
     } finally {
       // When the last caller leaves, the lookup ends: an unfinished one is cancelled, and a failed one is not kept.
       if (--lookup.waiting === 0) {
@@ -116,17 +139,13 @@ export class Discovery {
     }
   }
 
-  /** Drops the result, because it is out of date. The next request looks again. */
-  forget(): void {
-    this.#found = undefined;
-  }
-
   #start(): Lookup {
     const controller = new AbortController();
-    const run = async (): Promise<Endpoints> => {
+    const run = async (): Promise<void> => {
       const found = await lookUp(this.#settings, controller.signal);
-      this.#note(found.names);
-      return (this.#found = found);
+      this.#note(namesIn(found));
+      this.#found = found;
+      this.#freshUntil = systemClock.monotonic() + LONGEST_AGE;
     };
     return { promise: run(), controller, waiting: 0 };
   }
@@ -135,25 +154,26 @@ export class Discovery {
   #note(found: readonly string[]): void {
     const more = found.filter((name) => !this.#names.includes(name));
     if (more.length === 0) return;
-    const before = this.#names.slice(this.#knownNames.length);
-    this.#names = [...this.#knownNames, ...[...before, ...more].slice(-MOST_NAMES)];
+    const before = this.#names.slice(this.#known);
+    this.#names = [...this.#names.slice(0, this.#known), ...[...before, ...more].slice(-MOST_NAMES)];
   }
 }
 
 /** How many found names are kept. A server has up to four, and more only if it moves. */
 const MOST_NAMES = 16;
 
-/** The names of the two documents that a lookup asks for: OpenID Connect Discovery section 4, RFC 8414 section 3.1. */
-function metadataNames({ origin, pathname }: URL): string[] {
+/**
+ * Returns where the metadata may be: OpenID Connect Discovery section 4, RFC 8414 section 3.1. OpenID's document is first:
+ * most servers have it, and some answer every unknown path with a page and status 200.
+ */
+function documentUrls(issuer: string): string[] {
+  const { origin, pathname } = new URL(issuer);
   const path = withoutTrailingSlashes(pathname);
   const documents = [`${path}/.well-known/openid-configuration`, `/.well-known/oauth-authorization-server${path}`];
-  return documents.map((document) => endpointName(new URL(origin + document)));
+  return documents.map((document) => origin + document);
 }
 
 const DISCOVERY: EndpointRole = { name: "discovery endpoint", option: "issuer" };
-
-/** OpenID's document first: most servers have it, and some answer every unknown path with a page and status 200. */
-const ALGORITHMS = ["oidc", "oauth2"] as const;
 
 /** Why a document is not the issuer's metadata. The other document may be. */
 class Miss {
@@ -166,12 +186,12 @@ class Miss {
   }
 }
 
-async function lookUp(settings: DiscoverySettings, signal: AbortSignal): Promise<FoundEndpoints> {
+async function lookUp(settings: DiscoverySettings, signal: AbortSignal): Promise<JsonObject> {
   const misses: Miss[] = [];
-  for (const algorithm of ALGORITHMS) {
-    const answer = await documentOf(settings, algorithm, signal);
-    const metadata = answer instanceof Miss ? answer : await metadataIn(answer, settings.issuer);
-    if (!(metadata instanceof Miss)) return endpointsOf(settings, metadata);
+  for (const url of documentUrls(settings.issuer)) {
+    const answer = await documentAt(url, settings.fetch, signal);
+    const metadata = answer instanceof Miss ? answer : metadataIn(answer, settings);
+    if (!(metadata instanceof Miss)) return metadata;
     misses.push(metadata);
   }
   const hint = `no metadata of the issuer ${settings.issuer}: ${misses.map(({ reason }) => reason).join("; ")}`;
@@ -183,59 +203,45 @@ async function lookUp(settings: DiscoverySettings, signal: AbortSignal): Promise
  * Requests one of the two documents. A redirect counts as a missing document, because many servers redirect requests
  * for an unknown path to their sign-in page.
  */
-async function documentOf(
-  { issuer, fetch }: DiscoverySettings,
-  algorithm: (typeof ALGORITHMS)[number],
+async function documentAt(
+  url: string,
+  fetch: TokenFetch | undefined,
   signal: AbortSignal,
 ): Promise<TokenAnswer | Miss> {
-  let answer!: TokenAnswer | Miss;
-  await discoveryRequest(new URL(issuer), {
-    algorithm,
-    [allowInsecureRequests]: true, // `issuerUrl` has checked the scheme. oauth4webapi would refuse http on loopback.
-    [customFetch]: async (url, { headers, method }) => {
-      const init = { headers, method, redirect: "manual", signal } as const;
-      const asked = postToken({ endpoint: url, role: DISCOVERY, fetch, redact: (text) => text }, url, init);
-      answer = await asked.catch((error: unknown) => {
-        if (!isRemintError(error) || error.code !== "ERR_TOKEN_RESPONSE") throw error;
-        return new Miss(error.hint ?? error.message, error.retryable);
-      });
-      return new Response(null);
-    },
-  });
-  return answer;
+  const init = { headers: { accept: "application/json" }, method: "GET", redirect: "manual", signal } as const;
+  try {
+    return await postToken({ endpoint: url, role: DISCOVERY, fetch, redact: (text) => text }, url, init);
+  } catch (error) {
+    if (!isRemintError(error) || error.code !== "ERR_TOKEN_RESPONSE") throw error;
+    return new Miss(error.hint ?? error.message, error.retryable);
+  }
 }
 
 /**
  * Returns the metadata in an answer, or why there is none.
  *
- * @throws {RemintError} When the metadata is another issuer's.
+ * @throws {RemintError} When the metadata is another issuer's, or its token endpoint cannot be used.
  */
-async function metadataIn(answer: TokenAnswer, issuer: string): Promise<AuthorizationServer | Miss> {
+function metadataIn(answer: TokenAnswer, settings: DiscoverySettings): JsonObject | Miss {
   const { endpoint, status, body } = answer;
+  const { issuer } = settings;
   if (status !== 200) return new Miss(`${endpoint} answered ${status}`, isTransientStatus(status));
-  const found = await processDiscoveryResponse(new URL(issuer), new Response(body)).catch(documentOfAnotherIssuer);
-  if (found === undefined) return new Miss(`${endpoint} answered 200 without metadata`, false);
-  // oauth4webapi compares the issuers as URLs. RFC 8414 section 3.3 says that they must be identical.
-  if (found.issuer === issuer) return found;
-  const named = shown(found.issuer, (text) => text) ?? "none";
-  throw tokenResponseError(
-    UNUSABLE_ANSWER,
-    `${endpoint} is the metadata of another issuer, "${named}": check "issuer"; it must be identical to the metadata's`,
-  );
+  const found = jsonObject(body);
+  if (typeof found?.["issuer"] !== "string" || !/^https?:/.test(found["issuer"]))
+    return new Miss(`${endpoint} answered 200 without metadata`, false);
+  if (found["issuer"] !== issuer) {
+    const named = shown(found["issuer"], (text) => text) ?? "none";
+    const hint = `${endpoint} is the metadata of another issuer, "${named}": check "issuer"; it must be identical to the metadata's`;
+    throw tokenResponseError(UNUSABLE_ANSWER, hint);
+  }
+  // Metadata that cannot be used is not kept.
+  endpointsOf(settings, found, false);
+  return found;
 }
 
-/**
- * Returns the metadata that oauth4webapi refused because of its issuer; `undefined` when the answer was no metadata.
- */
-function documentOfAnotherIssuer(error: unknown): Pick<AuthorizationServer, "issuer"> | undefined {
-  const { code, cause } = error as { code?: unknown; cause?: { body?: { issuer: string } } };
-  return code === JSON_ATTRIBUTE_COMPARISON ? cause?.body : undefined;
-}
-
-function endpointsOf(settings: DiscoverySettings, metadata: AuthorizationServer): FoundEndpoints {
-  const { issuer, certificate } = settings;
-  const aliases = metadata.mtls_endpoint_aliases;
-  const listed = { ...metadata, ...(certificate && aliases) };
+function endpointsOf(settings: DiscoverySettings, metadata: JsonObject, certificate: boolean): Endpoints {
+  const { issuer } = settings;
+  const listed = { ...metadata, ...(certificate && aliasesIn(metadata)) };
   const checked = (name: EndpointMember): URL => {
     try {
       return discoveredUrl(name, listed[name], settings);
@@ -248,9 +254,13 @@ function endpointsOf(settings: DiscoverySettings, metadata: AuthorizationServer)
     issuer,
     token: checked("token_endpoint"),
     // Checked only when it is needed: tokens can be minted although the revocation endpoint is wrong.
-    revocation: () => (listed.revocation_endpoint === undefined ? undefined : checked("revocation_endpoint")),
-    names: [metadata, aliases].flatMap(namesIn),
+    revocation: () => (listed["revocation_endpoint"] === undefined ? undefined : checked("revocation_endpoint")),
   };
+}
+
+/** The endpoints for clients that authenticate with a certificate (RFC 8705 section 5). */
+function aliasesIn(metadata: JsonObject): JsonObject {
+  return Object(metadata["mtls_endpoint_aliases"]) as JsonObject;
 }
 
 type EndpointMember = "token_endpoint" | "revocation_endpoint";
@@ -267,13 +277,15 @@ function discoveredUrl(name: EndpointMember, value: unknown, { issuer, allowHttp
   throw new TypeError(`"${name}" must be an https URL, as the issuer is, got http://${url.host}`);
 }
 
-/** The names of the endpoints in a part of the metadata. What is no URL has none. */
-function namesIn(part: Partial<Record<EndpointMember, unknown>> | undefined): string[] {
-  return (["token_endpoint", "revocation_endpoint"] as const).flatMap((name) => {
-    try {
-      return [endpointName(endpointUrl(name, part?.[name], true))];
-    } catch {
-      return [];
-    }
-  });
+/** The names of the endpoints in the metadata. What is no URL has none. */
+function namesIn(metadata: JsonObject): string[] {
+  return [metadata, aliasesIn(metadata)].flatMap((part) =>
+    (["token_endpoint", "revocation_endpoint"] as const).flatMap((name) => {
+      try {
+        return [endpointName(endpointUrl(name, part[name], true))];
+      } catch {
+        return [];
+      }
+    }),
+  );
 }

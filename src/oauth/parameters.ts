@@ -8,8 +8,8 @@
  */
 import { digest } from "../base/digest.ts";
 import { LruMap } from "../base/lru.ts";
+import { isCredentialName } from "../base/redacted.ts";
 import { ABSOLUTE_URI, assertString, duration, optionError, stringList } from "../base/options.ts";
-import { CREDENTIAL_NAME } from "./redaction.ts";
 import type { TokenServer } from "../core/grant.ts";
 import type { Origins, TargetParameters } from "../core/types.ts";
 import type { TokenClient, TokenEndpointOptions } from "./client.ts";
@@ -51,6 +51,7 @@ export const GRANT_OPTIONS = [
   "clientSecret",
   "clientAuthentication",
   "dpop",
+  "tokenType",
   "headers",
   "fetch",
   "allowHttp",
@@ -66,9 +67,10 @@ export const GRANT_OPTIONS = [
  * Checks the options that all these grants have, and returns the parameters they stand for.
  *
  * @param own Parameters that the grant sets itself. The option `parameters` must not have them.
+ * @param anyResource `resource` need not be a URI.
  * @throws {TypeError} When an option is wrong.
  */
-export function grantForm(options: GrantOptions, own: readonly string[]): URLSearchParams {
+export function grantForm(options: GrantOptions, own: readonly string[], anyResource = false): URLSearchParams {
   const { scope, resource, parameters = {} } = options;
   if (options.defaultTtl !== undefined) duration("defaultTtl", options.defaultTtl, 0);
   if (options.key !== undefined) assertString("key", options.key);
@@ -77,7 +79,7 @@ export function grantForm(options: GrantOptions, own: readonly string[]): URLSea
   const named = scopes.filter((part) => part !== "");
   if (named.length > 0) form.set("scope", named.join(" "));
   for (const uri of stringList("resource", resource)) {
-    if (!ABSOLUTE_URI.test(uri)) {
+    if (!anyResource && !ABSOLUTE_URI.test(uri)) {
       throw new TypeError(
         `"resource" must be absolute URIs without a fragment (RFC 8707), got a string that is not one`,
       );
@@ -87,14 +89,24 @@ export function grantForm(options: GrantOptions, own: readonly string[]): URLSea
   if (typeof parameters !== "object" || parameters === null) {
     throw optionError("parameters", parameters, "an object of strings");
   }
-  for (const [name, value] of Object.entries(parameters)) {
+  addParameters(form, parameters, own);
+  return form;
+}
+
+/**
+ * Adds parameters that the user gave.
+ *
+ * @param own Parameters that must not be among them.
+ * @throws {TypeError} When one of them is, or is no string.
+ */
+export function addParameters(form: URLSearchParams, parameters: object, own: readonly string[]): void {
+  for (const [name, value] of Object.entries(parameters) as [string, unknown][]) {
     if (RESERVED.includes(name) || own.includes(name)) {
       throw new TypeError(`"parameters" must not have "${name}": it has an option of its own, or the grant sets it`);
     }
     assertString(`parameters.${name}`, value);
     form.set(name, value);
   }
-  return form;
 }
 
 /**
@@ -191,7 +203,7 @@ function allPairs(pairs: Iterable<[string, string]>): string[] {
 
 /** Pairs in a fixed order, without the values of those that are named like a credential. */
 function publicPairs(pairs: Iterable<[string, string]>): string[] {
-  return allPairs(Array.from(pairs, ([name, value]) => [name, CREDENTIAL_NAME.test(name) ? "[redacted]" : value]));
+  return allPairs(Array.from(pairs, ([name, value]) => [name, isCredentialName(name) ? "[redacted]" : value]));
 }
 
 function sorted(values: Iterable<string>): string[] {

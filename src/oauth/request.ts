@@ -8,14 +8,22 @@
  *
  * @module
  */
-import { allowInsecureRequests, customFetch, genericTokenEndpointRequest } from "oauth4webapi";
 import { jsonObject } from "../base/bytes.ts";
-import { tokenResponseError } from "../base/errors.ts";
+import { systemClock } from "../base/clock.ts";
+import { isRemintError, tokenResponseError } from "../base/errors.ts";
+import { wasNeverSent } from "../base/network.ts";
 import { noteSent } from "../base/pending.ts";
 import { callUserFunction } from "../base/user-function.ts";
-import { errorOf, postToken, sentCredentials, tokenFromAnswer, UNUSABLE_ANSWER } from "./answer.ts";
+import {
+  errorOf,
+  isSuccess,
+  postToken,
+  sentCredentials,
+  serverTime,
+  tokenFromAnswer,
+  UNUSABLE_ANSWER,
+} from "./answer.ts";
 import { redactor } from "./redaction.ts";
-import type { AuthorizationServer, Client, ClientAuth, TokenEndpointRequestOptions } from "oauth4webapi";
 import type { GrantDefinition } from "../core/grant.ts";
 import type { Proof, TokenResponse } from "../core/types.ts";
 import type { EndpointRole, TokenAnswer } from "./answer.ts";
@@ -28,9 +36,11 @@ interface TokenRequest {
   readonly grantType: string;
   /**
    * The other parameters, without the client's credentials. A function makes parameters that are valid for one send
-   * only.
+   * only, with a JWT that it signs by the server's clock: `skew` is how many milliseconds that is ahead.
    */
-  readonly parameters: URLSearchParams | (() => Promise<URLSearchParams>);
+  readonly parameters: URLSearchParams | ((skew: number) => Promise<URLSearchParams>);
+  /** The parameters have a JWT that is signed here, by this machine's clock. */
+  readonly isSigned?: boolean | undefined;
   readonly signal: AbortSignal;
   /**
    * Further texts that no error may show. The client's secret, and parameters and headers that are named like a
@@ -51,24 +61,57 @@ interface TokenRequest {
  * @see [RFC 6749 section 3.2](https://www.rfc-editor.org/rfc/rfc6749.html#section-3.2)
  */
 export async function requestToken(client: TokenClient, request: TokenRequest): Promise<TokenResponse> {
-  const { grantType, parameters, signal, secrets, received } = request;
+  const { grantType, parameters, isSigned = false, signal, secrets, received } = request;
   const endpoints = await client.server.endpoints(signal);
   const role = { name: "token endpoint", option: endpoints.issuer === undefined ? "tokenEndpoint" : "issuer" };
   const target = { endpoints, url: endpoints.token, role };
-  const answer = await provedRequest(client, endpoints.token, signal, async (proof) => {
-    const form = typeof parameters === "function" ? await parameters() : parameters;
-    return authenticatedRequest(client, target, { signal, secrets, proof }, (server, own, clientAuth, options) =>
-      genericTokenEndpointRequest(server, own, clientAuth, grantType, form, options),
-    );
+  const ask = (skew: number): Promise<TokenAnswer> =>
+    provedRequest(client, endpoints.token, signal, async (proof) => {
+      const form = new URLSearchParams(typeof parameters === "function" ? await parameters(skew) : parameters);
+      form.set("grant_type", grantType);
+      return authenticatedRequest(client, target, form, { signal, secrets, proof, skew });
+    });
+  const answer = await byServersClock(ask, {
+    invalid_client: client.authenticator.isSigned === true,
+    invalid_grant: isSigned,
+  }).catch((error: unknown) => {
+    if (isMoved(error)) client.server.forget();
+    throw error;
   });
-  if (GONE.has(answer.status)) client.server.forget();
-  const json = answer.status >= 200 && answer.status <= 299 ? jsonObject(answer.body) : undefined;
+  if (MOVED.has(answer.status)) client.server.forget();
+  const json = isSuccess(answer) ? jsonObject(answer.body) : undefined;
   if (json !== undefined) received?.(json);
-  return await tokenFromAnswer(answer, client.clientId);
+  return tokenFromAnswer(answer, client.shape);
 }
 
-/** Statuses of an endpoint that no longer exists. The issuer's metadata may have changed. */
-const GONE = new Set([404, 410]);
+/** Statuses of an endpoint that may be elsewhere now. The issuer's metadata may have changed. */
+const MOVED = new Set([404, 405, 410, 503]);
+
+/** Whether there was nobody at the endpoint, or a redirect. */
+function isMoved(error: unknown): boolean {
+  if (!isRemintError(error)) return false;
+  return error.code === "ERR_TOKEN_RESPONSE" || (error.code === "ERR_TOKEN_NETWORK" && wasNeverSent(error));
+}
+
+/** In milliseconds. Clocks that differ less are not what an assertion was refused for. */
+const LEAST_SKEW = 3000;
+
+/**
+ * Asks, and asks once more by the server's clock if it has refused a JWT that was signed by this machine's clock, and the
+ * two differ.
+ *
+ * @param signed The errors by which a server refuses what was signed.
+ */
+async function byServersClock(
+  ask: (skew: number) => Promise<TokenAnswer>,
+  signed: Readonly<Record<string, boolean>>,
+): Promise<TokenAnswer> {
+  const answer = await ask(0);
+  const now = serverTime(answer.headers);
+  if (now === undefined || isSuccess(answer) || signed[errorOf(answer) ?? ""] !== true) return answer;
+  const skew = now - systemClock.now();
+  return Math.abs(skew) < LEAST_SKEW ? answer : ask(skew);
+}
 
 /**
  * Sends a request to the token endpoint, with a DPoP proof if the client has a key. `send` gets the headers of the
@@ -115,50 +158,51 @@ interface RequestContext {
   readonly secrets?: readonly string[] | undefined;
   /** Headers that prove possession of a key. New for every request. */
   readonly proof?: Readonly<Record<string, string>> | undefined;
+  /** Milliseconds that the server's clock is ahead of this machine's. @defaultValue 0 */
+  readonly skew?: number | undefined;
 }
-
-/** A function of oauth4webapi that sends a request. It takes the URL from the member of `server` for its endpoint. */
-type RequestFunction = (
-  server: AuthorizationServer,
-  client: Client,
-  clientAuth: ClientAuth,
-  options: Pick<TokenEndpointRequestOptions, "headers" | typeof allowInsecureRequests | typeof customFetch>,
-) => Promise<Response>;
 
 /**
  * Authenticates a request, sends it and reads the answer.
  *
+ * @param form The parameters. The client's credentials are added to them.
  * @throws {RemintError} As {@link postToken} does. When `signal` aborts: its reason, unwrapped.
  */
 export async function authenticatedRequest(
   client: TokenClient,
   { endpoints, url, role }: Target,
-  { signal, secrets = [], proof }: RequestContext,
-  request: RequestFunction,
+  form: URLSearchParams,
+  { signal, secrets = [], proof, skew = 0 }: RequestContext,
 ): Promise<TokenAnswer> {
   const audience = endpoints.issuer ?? endpoints.token.href;
-  const credentials = await client.authenticator.credentials({ audience, signal });
+  const credentials = await client.authenticator.credentials({ audience, signal, skew });
   signal.throwIfAborted();
-  const endpoint = url.origin + url.pathname;
-  let answer!: TokenAnswer;
-  await request(
-    { issuer: audience, token_endpoint: url.href, revocation_endpoint: url.href },
-    { client_id: client.clientId },
-    credentials.clientAuth,
-    {
-      headers: { ...client.headers },
-      [allowInsecureRequests]: true, // The URL's scheme was checked before. oauth4webapi would refuse http on loopback.
-      [customFetch]: async (href, { body, headers: usual, method }) => {
-        const headers = { ...usual, ...proof };
-        const redact = redactor([...credentials.secrets, ...secrets, ...sentCredentials(href, headers, body)]);
-        const init = { body, headers, method, redirect: "manual", signal } as const;
-        noteSent(signal, true);
-        answer = await postToken({ endpoint, role, fetch: client.fetch, redact }, href, init);
-        return new Response(null, { headers: answer.headers });
-      },
-    },
+  for (const [name, value] of Object.entries(credentials.parameters ?? {})) form.set(name, value);
+  const headers = {
+    accept: "application/json",
+    ...client.headers,
+    "content-type": client.json ? "application/json" : "application/x-www-form-urlencoded;charset=UTF-8",
+    ...credentials.headers,
+    ...proof,
+  };
+  const redact = redactor([...(credentials.secrets ?? []), ...secrets, ...sentCredentials(url, headers, form)]);
+  const body = client.json ? JSON.stringify(membersOf(form)) : form;
+  noteSent(signal, true);
+  const context = { endpoint: url.origin + url.pathname, role, fetch: client.fetch, redact };
+  const init = { method: "POST", headers, body, redirect: "manual", signal } as const;
+  const answer = await postToken(context, url.href, init);
+  return { ...answer, toCheck: credentials.toCheck };
+}
+
+/** A form as a JSON object. A parameter that is there more than once is a list. */
+function membersOf(form: URLSearchParams): Record<string, string | string[]> {
+  const names = [...new Set(form.keys())];
+  return Object.fromEntries(
+    names.map((name) => {
+      const [first, ...more] = form.getAll(name);
+      return [name, more.length === 0 ? first! : [first!, ...more]];
+    }),
   );
-  return answer;
 }
 
 /**

@@ -5,9 +5,8 @@
  *
  * @module
  */
-import { revocationRequest } from "oauth4webapi";
 import { tokenResponseError } from "../base/errors.ts";
-import { refusal } from "./answer.ts";
+import { isSuccess, refusal } from "./answer.ts";
 import { authenticatedRequest } from "./request.ts";
 import type { GrantDefinition } from "../core/grant.ts";
 import type { EndpointRole } from "./answer.ts";
@@ -39,12 +38,10 @@ export async function revokeToken(client: TokenClient, request: RevocationReques
     throw tokenResponseError("the token could not be revoked: the authorization server has no way to do it", hint);
   }
   const target = { endpoints, url, role: REVOCATION_ENDPOINT };
-  const additionalParameters = new URLSearchParams(tokenTypeHint && { token_type_hint: tokenTypeHint });
-  const answer = await authenticatedRequest(client, target, { signal }, (server, own, clientAuth, options) =>
-    revocationRequest(server, own, clientAuth, token, { ...options, additionalParameters }),
-  );
+  const form = new URLSearchParams({ token, ...(tokenTypeHint && { token_type_hint: tokenTypeHint }) });
+  const answer = await authenticatedRequest(client, target, form, { signal });
   // RFC 7009 section 2.2 says 200. Some servers answer 204, because the body is empty.
-  if (answer.status >= 200 && answer.status <= 299) return;
+  if (isSuccess(answer)) return;
   const error = refusal(answer);
   // The server does not know the token. RFC 7009 section 2.2 says 200 for this too, but Salesforce answers 400.
   if (error.endpointStatus !== 400 || error.error !== "invalid_token") throw error;

@@ -169,7 +169,7 @@ async function mintToken(client: ChalkClient, signal: AbortSignal): Promise<Toke
     redirect: "manual",
     signal,
   });
-  const token = await tokenFromAnswer(asOAuth(answer), clientId);
+  const token = tokenFromAnswer(asOAuth(answer));
   return { ...token, refresh_token: undefined };
 }
 

@@ -84,7 +84,7 @@ type Save = (next: unknown, context: SaveContext) => unknown;
 type Revoke = (token: AccessToken | undefined, context: RevokeContext) => unknown;
 
 function sourceOf(state: unknown, save: Save | undefined): GrantDefinition["source"] {
-  const given = typeof state === "function" ? { load: state as () => unknown } : { initial: state };
+  const given = typeof state === "function" ? { load: state as () => unknown } : { initial: () => state };
   return { names: { load: "state", save: "onState" }, ...given, ...(save && { save }), check: (value) => value };
 }
 

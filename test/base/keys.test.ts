@@ -115,12 +115,11 @@ describe("loading a key", () => {
 
   it("every JWT has a jti of its own and lives for at most 60 s", async () => {
     const key = await signingKey({ key: pair("ES256").privateKey })();
-    const jwts = await Promise.all([signedJwt(key, { aud: "x" }), signedJwt(key, { aud: "x", nbf: undefined })]);
+    const jwts = await Promise.all([signedJwt(key, { aud: "x" }), signedJwt(key, { aud: "x" })]);
     const [one, two] = await Promise.all(jwts.map((jwt) => jwtVerify(jwt, pair("ES256").publicKey)));
     expect(one?.payload.jti).not.toBe(two?.payload.jti);
     expect((one?.payload.exp ?? 0) - (one?.payload.iat ?? 0)).toBe(60);
-    expect(one?.payload).toHaveProperty("nbf");
-    expect(two?.payload).not.toHaveProperty("nbf");
+    expect(one?.payload).not.toHaveProperty("nbf");
     expect(decodeProtectedHeader(jwts[0] ?? "")).toEqual({ alg: "ES256" });
   });
 });

@@ -11,6 +11,7 @@ import {
   createTokenCache,
   createTokenPool,
   customGrant,
+  genericGrant,
   jwtBearerGrant,
   privateKeyJwt,
   refreshTokenGrant,
@@ -88,6 +89,12 @@ const functions: readonly Row[] = [
     'did you mean "onRotate"?',
   ],
   [
+    "genericGrant",
+    (slip) => genericGrant({ ...client, grantType: "password", ...slip }),
+    "grant_types",
+    'did you mean "grantType"?',
+  ],
+  [
     "jwtBearerGrant",
     (slip) => jwtBearerGrant({ ...client, assertion: "a.b.c", ...slip }),
     "assertions",
@@ -104,7 +111,7 @@ const functions: readonly Row[] = [
     "privateKeyJwt",
     (slip) => privateKeyJwt({ key: () => "", ...slip }),
     "algorithm",
-    'it has "key", "alg", "kid", "audience"',
+    'it has "key", "alg", "kid", "header", "audience"',
   ],
   ["clientSecretBasic", (slip) => clientSecretBasic({ ...slip }), "encode", 'did you mean "encoding"?'],
   [

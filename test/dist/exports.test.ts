@@ -77,7 +77,7 @@ test("only the build, the licence and the documents are published", async () => 
 
 test("an installation has only the three dependencies and their dependencies", async () => {
   const installed = (await readdir(join(alone, "node_modules"))).filter((name) => !name.startsWith("."));
-  expect(installed.toSorted()).toEqual(["is-network-error", "jwt-decode", "oauth4webapi", "p-retry", "remint"]);
+  expect(installed.toSorted()).toEqual(["is-network-error", "jwt-decode", "p-retry", "remint"]);
 });
 
 async function exported(args: readonly string[], cwd: string): Promise<unknown> {

@@ -64,7 +64,7 @@ function start(
   const shared = fleetStore(isNewer === true ? newer(store) : store, { encryptionKey });
   const answer: typeof fetch = async (_, init) => {
     const form = new URLSearchParams(init?.body as string);
-    const agent = new Headers(init?.headers).get("user-agent")!.replace(/^oauth4webapi.*/, "usual");
+    const agent = new Headers(init?.headers).get("user-agent") ?? "usual";
     sent.push(`${form.get("scope")} ${form.get("resource")} ${agent}`);
     try {
       return Response.json({ ...server.present(form.get("refresh_token")!), token_type: "Bearer" });

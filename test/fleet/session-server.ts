@@ -134,7 +134,7 @@ export function sessionGrant(server: SessionServer, source: Source, members: Ses
     isRepeatable: false,
     source: {
       names: { load: "refreshToken", save: "onRotate" },
-      ...(typeof source === "function" ? { load: source } : { initial: source }),
+      ...(typeof source === "function" ? { load: source } : { initial: () => source }),
       ...(save && { save }),
       check(value) {
         if (typeof value === "string" && value !== "") return value;

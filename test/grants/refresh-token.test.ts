@@ -808,6 +808,6 @@ describe("the grant", () => {
       origins: "any",
       defaultTtl: 5,
     });
-    expect(definitionOf(grant).source?.initial).toBe(FIRST);
+    expect(definitionOf(grant).source?.initial?.()).toBe(FIRST);
   });
 });

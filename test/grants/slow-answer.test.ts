@@ -108,7 +108,7 @@ describe("C14: the answer comes after mintTimeout", () => {
     const session = await startSession();
     const { cache, clock, names } = session.start();
     const release = session.auth.holdAnswers({ processFirst: true });
-    session.auth.respond(damagedAnswer("token_type null"));
+    session.auth.respond(damagedAnswer("token_type BearerToken"));
     const failed = rejectionOf(cache.get());
     await session.auth.waitForLog("committed", 2);
     await clock.advance(10_000);

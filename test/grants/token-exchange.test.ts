@@ -203,7 +203,7 @@ describe("the grant", () => {
       key(),
       key({ subjectToken: "another" }),
       key({ actorToken: "actor" }),
-      key({ actorToken: "another actor" }),
+      key({ actorToken: "another-actor" }),
       key({ subjectToken: "actor", actorToken: SUBJECT }),
       key({ audience: "billing" }),
       key({ subjectTokenType: "jwt" }),

@@ -52,12 +52,11 @@ const FLOORS: Readonly<Record<string, Floor>> = {
   },
   "oauth/": {
     may: [...CORE_TYPES, "base"],
-    packages: ["oauth4webapi"],
+    packages: ["jose"],
     because: "the OAuth client sends requests to an authorization server; it knows no cache and no grant",
   },
   "grants/": {
     may: ["oauth", "grants/retry.ts", ...CORE_TYPES, "base"],
-    packages: ["oauth4webapi"],
     because: "a grant builds parameters; it knows no cache and no client",
   },
   "grants/custom.ts": {

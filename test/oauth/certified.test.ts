@@ -91,10 +91,13 @@ describe("the server refuses", () => {
   });
 });
 
+/** Another test may have looked up the issuer with the global fetch. */
+const ownFetch: TokenFetch = (url, init) => globalThis.fetch(url, init);
+
 test("three mints with an issuer: one discovery request, then three requests to the discovered token endpoint", async () => {
   const before = server.requests.length;
   const { issuer } = server;
-  const grant = clientCredentialsGrant({ issuer, clientId: "basic", clientSecret: AWKWARD_SECRET });
+  const grant = clientCredentialsGrant({ issuer, clientId: "basic", clientSecret: AWKWARD_SECRET, fetch: ownFetch });
   const signal = new AbortController().signal;
   const tokens = await Promise.all([mintOnce(grant, { signal }), mintOnce(grant, { signal })]);
   tokens.push(await mintOnce(grant, { signal }));

@@ -144,6 +144,83 @@ describe("the lookup", () => {
     expect(server.requests).toHaveLength(0);
   });
 
+  it.each([
+    ["405", (): Response => new Response(null, { status: 405 })],
+    ["503", (): Response => new Response(null, { status: 503 })],
+    ["a redirect", (): Response => Response.redirect("https://auth.example/new", 302)],
+    [
+      "a refused connection",
+      (): Response => {
+        throw new TypeError("fetch failed", { cause: Object.assign(new Error("refused"), { code: "ECONNREFUSED" }) });
+      },
+    ],
+  ])("the discovered token endpoint answers %s: the next mint looks the metadata up again", async (_name, moved) => {
+    let place = "old";
+    const asked: string[] = [];
+    const fetch = async (url: string): Promise<Response> => {
+      asked.push(new URL(url).pathname);
+      if (url.includes("well-known"))
+        return Response.json({ issuer: "https://auth.example", token_endpoint: `https://auth.example/${place}` });
+      return url.endsWith(place) ? Response.json(token) : moved();
+    };
+    const grant = grantOf("https://auth.example", { fetch });
+    await mintOnce(grant);
+    place = "new";
+    await expect(mintOnce(grant)).rejects.toMatchObject({ name: expect.stringMatching(/Error/) as unknown });
+    await expect(mintOnce(grant)).resolves.toMatchObject({ access_token: "a" });
+    expect(asked).toEqual([OPENID, "/old", "/old", OPENID, "/new"]);
+    expect(definitionOf(grant).endpoints?.()).toContain("https://auth.example/new");
+    expect(definitionOf(grant).endpoints?.()).toContain("https://auth.example/old");
+  });
+
+  it("an answer that is lost on the way is no sign of a move: no second lookup", async () => {
+    const asked: string[] = [];
+    const fetch = async (url: string): Promise<Response> => {
+      asked.push(new URL(url).pathname);
+      if (url.includes("well-known"))
+        return Response.json({ issuer: "https://auth.example", token_endpoint: "https://auth.example/t" });
+      if (asked.length === 2) throw new TypeError("fetch failed", { cause: { code: "ECONNRESET" } });
+      return Response.json(token);
+    };
+    const grant = grantOf("https://auth.example", { fetch });
+    await expect(mintOnce(grant)).rejects.toMatchObject({ code: "ERR_TOKEN_NETWORK" });
+    await mintOnce(grant);
+    expect(asked).toEqual([OPENID, "/t", "/t"]);
+  });
+
+  it("200 grants of an issuer, of different clients: one lookup; another fetch: one of its own", async () => {
+    const server = await start({ [OPENID]: metadata(), "/token": tokens });
+    const grants = Array.from({ length: 200 }, (_, at) => grantOf(server.origin, { clientId: `client-${at}` }));
+    await Promise.all(grants.map((grant) => mintOnce(grant)));
+    expect(server.paths().filter((path) => path === OPENID)).toHaveLength(1);
+    await mintOnce(grantOf(server.origin, { fetch: vi.fn<typeof globalThis.fetch>(globalThis.fetch) }));
+    expect(server.paths().filter((path) => path === OPENID)).toHaveLength(2);
+  });
+
+  it("an hour later it is looked up again; if that fails, what was found before is used", async () => {
+    const now = vi.spyOn(performance, "now");
+    try {
+      now.mockReturnValue(1000);
+      let lookups = 0;
+      const once: Answer = (response, request, origin) =>
+        ++lookups === 2 ? response.writeHead(500).end() : metadata()(response, request, origin);
+      const server = await start({ [OPENID]: once, "/token": tokens });
+      const grant = grantOf(server.origin);
+      await mintOnce(grant);
+      now.mockReturnValue(1000 + 3_599_999);
+      await mintOnce(grant);
+      expect(lookups).toBe(1);
+      now.mockReturnValue(1000 + 3_600_000);
+      await expect(mintOnce(grant)).resolves.toMatchObject({ access_token: "a" });
+      expect(lookups).toBe(2);
+      await mintOnce(grant);
+      await mintOnce(grant);
+      expect(lookups).toBe(3);
+    } finally {
+      now.mockRestore();
+    }
+  });
+
   it.each([404, 410])(
     "the discovered token endpoint answers %i: the next mint looks the metadata up again",
     async (status) => {
@@ -295,7 +372,7 @@ describe("the grant", () => {
     await mintOnce(grantOf(server.origin));
     const tls = { clientSecret: undefined, clientAuthentication: tlsClientAuth() };
     await mintOnce(grantOf(server.origin, tls));
-    expect(server.paths()).toEqual([OPENID, "/token", OPENID, "/mtls/token"]);
+    expect(server.paths()).toEqual([OPENID, "/token", "/mtls/token"]);
   });
 });
 

@@ -119,7 +119,7 @@ describe("fakeGrant", () => {
     expect((await definition.mint(context())).next).toEqual({ state: "s-2" });
     expect((await definition.mint(context())).next).toEqual({ state: "s-3" });
     expect((await definition.mint(context())).next).toBeUndefined();
-    expect([definition.source?.initial, definition.isRepeatable]).toEqual(["s-1", false]);
+    expect([definition.source?.initial?.(), definition.isRepeatable]).toEqual(["s-1", false]);
   });
 
   test("a grant without a state: the member `state` of an answer is a member like any other, and mints may be repeated", async () => {
