@@ -84,8 +84,13 @@ export interface StateSource<State = unknown> {
 /** The result of one attempt of a mint. */
 export type MintStep<State = unknown> = (
   | { readonly response: TokenResponse & { readonly state?: unknown }; readonly sentAt?: number | undefined }
-  /** `isRefused`: the server does not accept the state any more. */
-  | { readonly error: unknown; readonly isRefused?: boolean | undefined }
+  | {
+      readonly error: unknown;
+      /** The server does not accept the state any more. */
+      readonly isRefused?: boolean | undefined;
+      /** The server has not used up the state, so the attempt may be repeated although it was sent. */
+      readonly isUnused?: boolean | undefined;
+    }
   /** There is no user who could get a token. */
   | { readonly isNobody: true }
 ) & {

@@ -346,7 +346,7 @@ function pauseAfter(step: MintStep, grant: GrantDefinition): number | undefined 
   if (!("error" in step) || step.next !== undefined || step.isRefused === true) return undefined;
   const { retryable, retryAfter = 0, owner } = failureOfStep(step, grant);
   if (!retryable || owner === "nobody") return undefined;
-  return grant.isRepeatable || wasNeverSent(step.error) ? retryAfter : undefined;
+  return grant.isRepeatable || step.isUnused === true || wasNeverSent(step.error) ? retryAfter : undefined;
 }
 
 function failureOfStep(step: MintStep, grant: GrantDefinition): Failure {

@@ -15,6 +15,7 @@ import { redactedCause, redactor } from "../oauth/redaction.ts";
 import { boundToken, proofMember, requestToken } from "../oauth/request.ts";
 import { revokeToken } from "../oauth/revocation.ts";
 import { retrying } from "./retry.ts";
+import type { RemintErrorOptions } from "../base/errors.ts";
 import type { Grant, GrantDefinition, SaveContext, StateSource } from "../core/grant.ts";
 import type { AccessToken, TokenResponse } from "../core/types.ts";
 import type { TokenClient } from "../oauth/client.ts";
@@ -78,6 +79,20 @@ export type RotatedToken = SaveContext<string>;
  */
 export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
   assertOptions("refreshTokenGrant", options, [...GRANT_OPTIONS, "refreshToken", "onRotate"]);
+  return refreshGrant(options);
+}
+
+/** What a provider knows of the refusals of its server. */
+interface RefusalFacts {
+  /**
+   * Whether a refusal is over in a moment, whatever its code says. Nothing is used up then: the request is repeated after a
+   * pause, as often as `mintRetries` says, and the failure is `retryable` and not `terminal`.
+   */
+  readonly isTransient?: ((refusal: TokenEndpointError) => boolean) | undefined;
+}
+
+/** Does what {@link refreshTokenGrant} does, for a provider that knows more of its server. */
+export function refreshGrant(options: RefreshTokenGrantOptions, { isTransient }: RefusalFacts = {}): Grant {
   const { key } = options;
   const source = refreshTokenSource(options);
   const client = tokenClient(options);
@@ -106,6 +121,9 @@ export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
         return { response: { ...boundToken(client, response), refresh_token: undefined }, next };
       } catch (error) {
         if (signal.aborted) throw error;
+        if (isRefusal(error) && isTransient?.(error) === true) {
+          return { error: restated(error, { retryable: true }), isUnused: true, next };
+        }
         return isInvalidGrant(error) ? { error: terminal(error), isRefused: true, next } : { error, next };
       }
     },
@@ -185,12 +203,30 @@ function isUnsupportedTokenType(error: unknown): boolean {
   return error instanceof TokenEndpointError && error.error === "unsupported_token_type";
 }
 
-function isInvalidGrant(error: unknown): error is TokenEndpointError {
-  return isRemintError(error) && error.error === "invalid_grant";
+function isRefusal(error: unknown): error is TokenEndpointError {
+  return isRemintError(error) && error.code === "ERR_TOKEN_ENDPOINT";
 }
 
-function terminal({ endpointStatus, message, hint, error, errorDescription }: TokenEndpointError): TokenEndpointError {
+function isInvalidGrant(error: unknown): error is TokenEndpointError {
+  return isRefusal(error) && error.error === "invalid_grant";
+}
+
+function terminal(refusal: TokenEndpointError): TokenEndpointError {
+  const { hint } = refusal;
   const meaning = "the refresh token is expired, revoked or used up, and there is no other: sign in again";
-  const more = { hint: hint === undefined ? meaning : `${hint}: ${meaning}`, retryable: false, terminal: true };
-  return new TokenEndpointError(endpointStatus, message, { error, errorDescription, ...more });
+  return restated(refusal, { hint: hint === undefined ? meaning : `${hint}: ${meaning}`, terminal: true });
+}
+
+/** Returns the same refusal with another meaning. */
+function restated(refusal: TokenEndpointError, meaning: Partial<RemintErrorOptions>): TokenEndpointError {
+  const { endpointStatus, message, hint, error, errorDescription, retryAfter } = refusal;
+  const what = meaning.retryable === true ? "no token is available: the authorization server failed" : message;
+  return new TokenEndpointError(endpointStatus, what, {
+    hint,
+    error,
+    errorDescription,
+    retryAfter,
+    retryable: false,
+    ...meaning,
+  });
 }
