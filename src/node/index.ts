@@ -65,7 +65,7 @@ export interface PrivateKeyOptions {
  *   no part of either.
  * @example
  * ```ts
- * const grant = salesforceJwtBearerGrant({ ...org, username, privateKey: privateKeyFromPem(process.env.SALESFORCE_KEY) });
+ * const grant = salesforceJwtBearerGrant({ ...org, username, privateKey: privateKeyFromPem(pem) });
  * ```
  */
 export function privateKeyFromPem(pem: string, options: PrivateKeyOptions = {}): string {
