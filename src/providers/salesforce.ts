@@ -12,7 +12,7 @@
  * @module
  */
 import { tokenResponseError } from "../base/errors.ts";
-import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
+import { assertOptions, assertString, duration, flag, optionError } from "../base/options.ts";
 import { endpointUrl, withoutTrailingSlashes } from "../base/url.ts";
 import { definitionOf, grantOf } from "../core/grant.ts";
 import { clientCredentialsGrant } from "../grants/client-credentials.ts";
@@ -46,6 +46,13 @@ export interface SalesforceOptions extends Pick<TokenEndpointOptions, "headers" 
   readonly defaultTtl?: number | undefined;
   /** Says whose token this is, without a secret. See `GrantOptions.key`. */
   readonly key?: string | undefined;
+  /**
+   * Sends the token also in the header `X-SFDC-Session`, where the first Bulk API (`/services/async/`) reads it. fetch does
+   * not remove this header on a redirect to another origin.
+   *
+   * @defaultValue false
+   */
+  readonly sessionHeader?: boolean | undefined;
 }
 
 /** {@link SalesforceOptions}, and the secret of the connected app. */
@@ -119,6 +126,7 @@ const ORG_OPTIONS = [
   "scope",
   "defaultTtl",
   "key",
+  "sessionHeader",
   "headers",
   "fetch",
   "allowHttp",
@@ -301,18 +309,14 @@ function publicOptions(org: Org, options: SalesforceOptionalSecretOptions): Gran
 }
 
 /** The options that describe the org. */
-interface OrgOptions {
-  readonly loginUrl: string | URL;
-  readonly instanceUrl: string | URL;
-  readonly defaultTtl?: number | undefined;
-  readonly allowHttp?: boolean | undefined;
-}
+type OrgOptions = Pick<SalesforceOptions, "loginUrl" | "instanceUrl" | "defaultTtl" | "sessionHeader" | "allowHttp">;
 
 /** Checked {@link OrgOptions}. The URLs have no slash at the end. */
 interface Org {
   readonly loginUrl: string;
   readonly instanceUrl: string;
   readonly defaultTtl: number;
+  readonly sessionHeader: boolean;
 }
 
 const HALF_AN_HOUR = 30 * 60_000;
@@ -332,6 +336,7 @@ function orgOf(options: OrgOptions): Org {
     loginUrl,
     instanceUrl: baseUrl(instance),
     defaultTtl: duration("defaultTtl", options.defaultTtl, HALF_AN_HOUR),
+    sessionHeader: flag("sessionHeader", options.sessionHeader),
   };
 }
 
@@ -352,6 +357,7 @@ function forOrg(org: Org, grant: Grant): SalesforceGrant {
     defaultTtl: org.defaultTtl,
     isRejected: isTokenRejected,
     inspectStatuses: REJECTION_STATUSES,
+    ...(org.sessionHeader && { headers: (token: AccessToken) => ({ "X-SFDC-Session": token.value }) }),
     async mint(context) {
       const step = await definition.mint(context);
       if (!("response" in step)) return step;

@@ -77,7 +77,8 @@ describe("client credentials", () => {
     ["clientSecret", { clientSecret: undefined }],
     ["loginUrl", { loginUrl: undefined }],
     ["instanceUrl", { instanceUrl: undefined }],
-  ])("a missing %s is a TypeError naming it", (name, more) => {
+    ["sessionHeader", { sessionHeader: "true" }],
+  ])("a missing or wrong %s is a TypeError naming it", (name, more) => {
     const build = (): unknown => salesforceClientCredentialsGrant({ ...orgOptions(), ...more } as never);
     expect(build).toThrow(TypeError);
     expect(build).toThrow(`"${name}"`);
@@ -369,6 +370,38 @@ describe.each(clients)("an answer about the session, with %s", (_name, connect) 
     expect(await connect(cacheOf())(`${api.origin}/services/x`)).toBe(status);
     expect([auth.requests.length, api.requests.length]).toEqual([1, 1]);
   });
+});
+
+describe.each(clients)("APIs that read the session elsewhere than in Authorization, with %s", (_name, connect) => {
+  test("sessionHeader: X-SFDC-Session has the token, and after a renewal the new one; without it there is none", async () => {
+    await connect(cacheOf())(`${api.origin}/services/async/60.0/job`);
+    answerWith();
+    api.respond({
+      status: 400,
+      body: { exceptionCode: "InvalidSessionId", exceptionMessage: "Unable to find session" },
+    });
+    const grant = salesforceClientCredentialsGrant({ ...orgOptions(), sessionHeader: true });
+    expect(await connect(cacheOf(grant))(`${api.origin}/services/async/60.0/job`)).toBe(200);
+    expect(api.requests.map(({ headers }) => headers["x-sfdc-session"])).toEqual([undefined, `${TOKEN}1`, `${TOKEN}2`]);
+  });
+});
+
+test("SOAP: a body function puts the token into the SessionHeader, and after a renewal the new one", async () => {
+  api.respondAlways(({ text }) =>
+    text === `<sessionId>${TOKEN}2</sessionId>`
+      ? { body: "<ok/>" }
+      : { status: 500, body: SOAP("sf:INVALID_SESSION_ID") },
+  );
+  const tokens = cacheOf();
+  const body = async (): Promise<string> => `<sessionId>${(await tokens.get()).value}</sessionId>`;
+  const response = await createAuthFetch(tokens)(`${api.origin}/services/Soap/u/60.0`, {
+    method: "POST",
+    remint: { body },
+  });
+  expect([response.status, await response.text()]).toEqual([200, "<ok/>"]);
+  expect(api.requests.map(({ text }) => text)).toEqual(
+    [1, 2].map((count) => `<sessionId>${TOKEN}${count}</sessionId>`),
+  );
 });
 
 test("an answer that was inspected and is not about the session: the caller can still read its body", async () => {

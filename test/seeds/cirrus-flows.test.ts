@@ -271,7 +271,7 @@ describe("what is sent", () => {
     });
   });
 
-  // mint_token_succeeds_and_caches of JWT bearer. The original's assertion is valid for 3 minutes, remint's for one.
+  // mint_token_succeeds_and_caches of JWT bearer. The original's assertion is valid for 170 seconds, remint's for 60.
   test("JWT bearer: an assertion of the app for the user, signed with RS256, for the login server", async () => {
     await cacheOf(salesforceJwtBearerGrant({ ...org.open, username: USERNAME, privateKey: PEM })).get();
     const { form } = org.login.requests[0]!;
