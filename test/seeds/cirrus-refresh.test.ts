@@ -6,6 +6,7 @@
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createTokenCache, type RemintError, type RotatedToken, type TokenCache } from "remint";
+import { fleetStore, memoryStore } from "remint/fleet";
 import { salesforceRefreshTokenGrant } from "remint/salesforce";
 import { manualClock } from "remint/testing";
 import { rejectionOf } from "../core/cache-under-test.ts";
@@ -199,6 +200,22 @@ describe("rotation", () => {
     await vi.waitFor(() => expect(seen).toEqual(["R2"]));
     await cache.invalidate("00DXX!ACCESS");
     await cache.get();
+    expect(presented()).toEqual([REFRESH_TOKEN, "R2"]);
+  });
+
+  // The original has nothing for several processes: each presents its own copy, and all but one are refused.
+  test("two processes and a store: one refresh, and both have its token and the new refresh token", async () => {
+    rotations("R2", "R3");
+    const store = memoryStore();
+    const processes = [1, 2].map(() => {
+      const grant = salesforceRefreshTokenGrant({ ...org.open, refreshToken: REFRESH_TOKEN, key: "alice" });
+      return createTokenCache({ grant, store: fleetStore(store, { encryptionKey: "none" }) });
+    });
+    const [one, other] = processes as [TokenCache, TokenCache];
+    const tokens = [await one.get(), await other.get()];
+    expect(tokens.map(({ value }) => value)).toEqual(["ACCESS1", "ACCESS1"]);
+    await other.invalidate("ACCESS1");
+    expect((await other.get()).value).toBe("ACCESS2");
     expect(presented()).toEqual([REFRESH_TOKEN, "R2"]);
   });
 
