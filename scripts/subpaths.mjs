@@ -36,7 +36,7 @@ export const SUBPATHS = [
     source: "providers/chalk.ts",
     packages: DEPENDENCIES,
     without: ["adapters/", "policy/", "testing/", "core/token-cache.ts"],
-    size: "7.3 kB",
+    size: "8.3 kB",
   },
   {
     subpath: "./dpop",
@@ -64,7 +64,7 @@ export const SUBPATHS = [
     source: "node/index.ts",
     packages: ["node:"],
     without: ["grants/", "oauth/", "adapters/", "policy/", "testing/", "core/"],
-    size: "1.35 kB",
+    size: "2.05 kB",
   },
   {
     subpath: "./ofetch",
@@ -92,7 +92,7 @@ export const SUBPATHS = [
     source: "providers/salesforce.ts",
     packages: DEPENDENCIES,
     without: ["adapters/", "policy/", "testing/", "core/token-cache.ts"],
-    size: "16.1 kB",
+    size: "16.3 kB",
   },
   {
     subpath: "./testing",

@@ -388,16 +388,16 @@ describe("the environment", () => {
   });
 });
 
-describe("the query server", () => {
-  const queryServer = async (
-    options: Partial<ChalkGrantOptions>,
-    more: Record<string, unknown> = {},
-  ): Promise<unknown> => {
-    answerWith(more);
-    const grant = chalkGrant({ ...CLIENT, apiServer: auth.origin, ...options });
-    return chalkToken(await createTokenCache({ grant }).get(), grant.config).queryServer;
-  };
+const queryServer = async (
+  options: Partial<ChalkGrantOptions>,
+  more: Record<string, unknown> = {},
+): Promise<unknown> => {
+  answerWith(more);
+  const grant = chalkGrant({ ...CLIENT, apiServer: auth.origin, ...options });
+  return chalkToken(await createTokenCache({ grant }).get(), grant.config).queryServer;
+};
 
+describe("the query server", () => {
   test("is the engine of the environment, or without one the API server", async () => {
     expect(await queryServer({})).toBe("https://engine.chalk.example");
     expect(await queryServer({ environment: "development" })).toBe("https://dev.chalk.example");

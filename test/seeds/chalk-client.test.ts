@@ -46,14 +46,15 @@ function grantWith(more: ChalkGrantOptions = {}): ChalkGrant {
   return chalkGrant({ clientId: "test-id", clientSecret: "test-secret", apiServer: server.origin, ...more });
 }
 
-describe("auth.rs: the token cache", () => {
-  const left = async (body: object): Promise<number> => {
-    const clock = manualClock();
-    answer({ access_token: "token", ...body });
-    return (await createTokenCache({ grant: grantWith(), clock }).get()).expiresAt - clock.now();
-  };
-  const inAMinute = (minutes: number): string => new Date(manualClock().now() + minutes * 60_000).toISOString();
+const left = async (body: object): Promise<number> => {
+  const clock = manualClock();
+  answer({ access_token: "token", ...body });
+  return (await createTokenCache({ grant: grantWith(), clock }).get()).expiresAt - clock.now();
+};
 
+const inAMinute = (minutes: number): string => new Date(manualClock().now() + minutes * 60_000).toISOString();
+
+describe("auth.rs: the token cache", () => {
   // test_parse_expiry_from_expires_at. The original takes `expires_at`, and ignores an `expires_in` beside it. remint takes
   // the earlier of the two.
   test("expires_at in 30 minutes: that is when the token expires", async () => {
@@ -209,12 +210,14 @@ describe("config.rs: where the settings come from", () => {
 
   // test_get_env_helper. In both an empty variable counts as not set.
   test("a variable that is not set, empty, or set: only the last one counts", () => {
-    const branch = (): unknown => grantWith().config.branch.value;
-    expect(branch()).toBeUndefined();
-    vi.stubEnv("CHALK_BRANCH_ID", "");
-    expect(branch()).toBeUndefined();
-    vi.stubEnv("CHALK_BRANCH_ID", "hello");
-    expect(branch()).toBe("hello");
+    for (const [value, read] of [
+      [undefined, undefined],
+      ["", undefined],
+      ["hello", "hello"],
+    ]) {
+      vi.stubEnv("CHALK_BRANCH_ID", value);
+      expect(grantWith().config.branch.value).toBe(read);
+    }
   });
 
   // test_builder_explicit_overrides_env. The same in both.

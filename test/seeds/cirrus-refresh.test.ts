@@ -224,9 +224,9 @@ describe("rotation", () => {
   test("onRotate throws: the caller gets the token, an event tells, and the next refresh presents the new refresh token", async () => {
     rotations("R2");
     const events: string[] = [];
-    const onRotate = (): never => {
+    const onRotate = vi.fn<OnRotate>(() => {
       throw new Error("handler panic");
-    };
+    });
     const grant = salesforceRefreshTokenGrant({ ...org.open, refreshToken: REFRESH_TOKEN, onRotate, defaultTtl: 0 });
     const cache = createTokenCache({
       grant,
@@ -253,14 +253,14 @@ describe("rotation", () => {
   });
 });
 
-describe("revoking", () => {
-  const signOut = async (...answers: { status: number; body: string | object }[]): Promise<unknown> => {
-    const cache = refreshing();
-    await cache.get();
-    org.login.respond(...answers);
-    return cache.signOut();
-  };
+const signOut = async (...answers: { status: number; body: string | object }[]): Promise<unknown> => {
+  const cache = refreshing();
+  await cache.get();
+  org.login.respond(...answers);
+  return cache.signOut();
+};
 
+describe("revoking", () => {
   // revoke_token_posts_the_token_as_a_form_and_accepts_200. In remint signOut does it, and ends the session in this process.
   test("signOut, answered 200: the refresh token is sent as a form to /services/oauth2/revoke", async () => {
     await signOut({ status: 200, body: "" }, { status: 200, body: "" });
@@ -300,8 +300,7 @@ describe("revoking", () => {
 
   // revoke_token_refuses_a_cleartext_login_url. In both no secret goes to such a URL at all.
   test("S1: a login URL with http beyond this machine: refused when the grant is made", () => {
-    const build = (): unknown =>
-      salesforceRefreshTokenGrant({ ...org.open, loginUrl: "http://example.com", refreshToken: "t" });
-    expect(build).toThrow(/"loginUrl" must be an https URL/);
+    const options = { ...org.open, loginUrl: "http://example.com", refreshToken: "t" };
+    expect(() => salesforceRefreshTokenGrant(options)).toThrow(/"loginUrl" must be an https URL/);
   });
 });

@@ -79,15 +79,15 @@ describe("lib.rs of cirrus: a 401", () => {
   });
 });
 
-describe("transport.rs of cirrus-metadata: SOAP", () => {
-  const call = async (tokens: TokenCache): Promise<Response> =>
-    createAuthFetch(tokens)(`${org.api.origin}/services/Soap/m/66.0`, {
-      method: "POST",
-      headers: { "content-type": "text/xml", soapaction: '""' },
-      // The session is in the body. The function is called before every send.
-      remint: { body: async () => `<met:sessionId>${(await tokens.get()).value}</met:sessionId>` },
-    });
+const call = async (tokens: TokenCache): Promise<Response> =>
+  createAuthFetch(tokens)(`${org.api.origin}/services/Soap/m/66.0`, {
+    method: "POST",
+    headers: { "content-type": "text/xml", soapaction: '""' },
+    // The session is in the body. The function is called before every send.
+    remint: { body: async () => `<met:sessionId>${(await tokens.get()).value}</met:sessionId>` },
+  });
 
+describe("transport.rs of cirrus-metadata: SOAP", () => {
   // invalid_session_triggers_token_refresh_and_retry, envelope_includes_session_token_and_operation_name.
   test("the fault INVALID_SESSION_ID: sent again with the new session in the body", async () => {
     org.api.respond(fault("INVALID_SESSION_ID"), { body: "<after-refresh/>" });

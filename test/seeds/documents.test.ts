@@ -113,6 +113,11 @@ describe("docs/chalk.md", () => {
   });
 });
 
+const pem = (): string => {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  return String(privateKey.export({ type: "pkcs1", format: "pem" }));
+};
+
 describe("docs/salesforce.md", () => {
   let count = 0;
   beforeEach(() => {
@@ -121,10 +126,6 @@ describe("docs/salesforce.md", () => {
     vi.stubEnv("SALESFORCE_SECRET", "consumer-secret");
     login.respondAlways(() => ({ body: { access_token: `00D!${++count}`, token_type: "Bearer", instance_url: ORG } }));
   });
-  const pem = (): string => {
-    const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-    return String(privateKey.export({ type: "pkcs1", format: "pem" }));
-  };
 
   test("the first lines: a query with a token", async () => {
     api.respond({ body: { records: [{ Id: "001" }] } });
@@ -198,15 +199,17 @@ interface SignInBlock {
   readonly finishSignIn: (url: URL, kept: SignIn) => Promise<{ access_token: string; refresh_token?: string }>;
 }
 
+const start = async (): Promise<SignInBlock> => (await run("docs/salesforce.md", "startSignIn")) as never;
+
+const back = (query: Record<string, string>): URL =>
+  new URL(`https://app.example/callback?${new URLSearchParams(query).toString()}`);
+
 /**
  * web_server.rs of cirrus-auth: what of its tests reaches remint. The lines of docs/salesforce.md run on a stand-in for
  * openid-client. pkce_s256_challenge_matches_rfc_7636_test_vector, random_b64url_..., pending_exchange_round_trips_through_serde,
  * builder_requires_... and start_includes_optional_params_when_set are about code that remint leaves to openid-client.
  */
 describe("the web server flow with PKCE", () => {
-  const start = async (): Promise<SignInBlock> => (await run("docs/salesforce.md", "startSignIn")) as never;
-  const back = (query: Record<string, string>): URL =>
-    new URL(`https://app.example/callback?${new URLSearchParams(query).toString()}`);
   beforeEach(() => {
     vi.stubEnv("SALESFORCE_KEY", "consumer-key-123");
     vi.stubEnv("SALESFORCE_SECRET", "hunter2");

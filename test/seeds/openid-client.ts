@@ -42,7 +42,7 @@ export async function authorizationCodeGrant(
     parameters,
     redirectUri,
     pkceCodeVerifier,
-    { [oauth.customFetch]: (url, init) => fetch(url, init as RequestInit) },
+    { [oauth.customFetch]: (url, init) => fetch(url, init) },
   );
   return oauth.processAuthorizationCodeResponse(server, client, response);
 }
