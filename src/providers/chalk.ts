@@ -163,6 +163,7 @@ export function chalkGrant(options: ChalkGrantOptions = {}): ChalkGrant {
     resourceGroup: setting("resourceGroup", options.resourceGroup),
     scope: setting("scope", options.scope && stringList("scope", options.scope).join(" ")),
   });
+  for (const each of Object.values(config)) Object.freeze(each);
   const isVersioned = flag("featuresVersioned", options.featuresVersioned);
   assertFunction("fetch", fetch);
   const [clientId, endpoint, scope] = [config.clientId.value!, config.apiServer.value + TOKEN_PATH, config.scope.value];
@@ -358,8 +359,15 @@ function withScheme<Text extends string | undefined>(address: Text): Text {
 /** Reads environment variables. Browsers and Workers have no `process`, so Node's types are not used. */
 function fromEnvironment(variables: readonly string[]): { value: string; source: string } | undefined {
   const { env } = runtime() ?? {};
-  const source = variables.flatMap((name) => [name, `_${name}`]).find((name) => env?.[name]);
-  return source === undefined ? undefined : { value: env![source]!, source };
+  for (const source of variables.flatMap((name) => [name, `_${name}`])) {
+    try {
+      const value = env?.[source];
+      if (value) return { value, source };
+    } catch {
+      // Deno throws for a variable that it may not read.
+    }
+  }
+  return undefined;
 }
 
 interface Runtime {

@@ -337,12 +337,18 @@ describe("the members of Chalk's token response", () => {
 });
 
 describe("the environment", () => {
-  const NAMES = { "env-abc": "production", "ENV-ABC": "odd", "env-dev": "env-abc", x1: "Development" };
+  const NAMES = {
+    PRODUCTION: "legacy",
+    "env-abc": "production",
+    "ENV-ABC": "odd",
+    "env-dev": "env-abc",
+    x1: "Development",
+  };
   test.each([
     ["an id", "env-abc", "env-abc"],
     ["an id in another case than another id", "ENV-ABC", "ENV-ABC"],
     ["an id in another case", "eNV-dEV", "env-dev"],
-    ["a name", "production", "env-abc"],
+    ["a name that is an id in another case", "production", "env-abc"],
     ["a name in another case", "DEVELOPMENT", "x1"],
   ])("given as %s (%s) is the one with the id %s", async (_what, environment, id) => {
     answerWith({ environment_id_to_name: NAMES });
@@ -441,6 +447,30 @@ describe("the config of the grant", () => {
       scope: { value: "one two", source: "option" },
     });
     expect(inspect(config, { depth: 5, showHidden: true }) + JSON.stringify(config)).not.toContain("secret-of-env");
+  });
+
+  test("cannot be changed: neither a setting nor what is in it", () => {
+    const { config } = chalkGrant(CLIENT);
+    for (const each of Object.values({ ...config, config })) expect(Object.isFrozen(each)).toBe(true);
+  });
+
+  test("in a runtime that throws for variables it may not read: those count as not set", () => {
+    const env = new Proxy(
+      {},
+      {
+        get(_target, name) {
+          if (name === "CHALK_CLIENT_SECRET") return "secret-of-env";
+          throw new Error(`Requires env access to "${String(name)}"`);
+        },
+      },
+    );
+    vi.stubGlobal("process", { env });
+    try {
+      const { config } = chalkGrant({ clientId: "id" });
+      expect([config.clientSecret.source, config.queryServer.source]).toEqual(["CHALK_CLIENT_SECRET", "token"]);
+    } finally {
+      vi.unstubAllGlobals();
+    }
   });
 
   test("with a secret function says that it is an option", () => {

@@ -63,8 +63,16 @@ describe("auth.rs: the token cache", () => {
   });
 
   // test_parse_expiry_from_expires_in. The original counts from the answer. remint counts from when the request was sent.
-  test("expires_in 3600: the token expires in an hour", async () => {
+  test("E2: expires_in 3600, and 5 s from the request to its answer: the token expires an hour after the request", async () => {
     expect(await left({ expires_in: 3600 })).toBe(HOUR);
+    const clock = manualClock();
+    const sentAt = clock.now();
+    server.respond(async () => {
+      await clock.advance(5_000);
+      return { headers: { date: undefined }, body: { access_token: "slow", expires_in: 3600 } };
+    });
+    const token = await createTokenCache({ grant: grantWith(), clock }).get();
+    expect([token.value, token.expiresAt - sentAt]).toEqual(["slow", HOUR]);
   });
 
   // parse_expiry without either member has no test of its own. The original takes an hour. So does remint.
