@@ -64,7 +64,7 @@ export const SUBPATHS = [
     source: "node/index.ts",
     packages: ["node:"],
     without: ["grants/", "oauth/", "adapters/", "policy/", "testing/", "core/"],
-    size: "1.35 kB",
+    size: "2.05 kB",
   },
   {
     subpath: "./ofetch",

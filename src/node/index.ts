@@ -1,13 +1,15 @@
 /**
- * `remint/node`: reads secrets and tokens from files, as Kubernetes, Docker and workload identities provide them. It
- * needs `node:fs`, which Node.js, Deno and Bun have. The main entry point, `remint`, does not need it.
+ * `remint/node`: reads secrets, tokens and private keys from files, as Kubernetes, Docker and workload identities provide
+ * them, and private keys in the older forms that WebCrypto does not read. It needs `node:fs` and `node:crypto`, which
+ * Node.js, Deno and Bun have. The main entry point, `remint`, does not need it.
  *
  * @module
  */
+import { createPrivateKey } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { RemintError } from "../base/errors.ts";
-import { optionError } from "../base/options.ts";
+import { assertOptions, assertString, kindOf, optionError } from "../base/options.ts";
 
 /**
  * Creates a function that reads a secret from a file, for the option `clientSecret` and for the `key` of
@@ -48,6 +50,76 @@ export function tokenFromFile(path: string | URL): () => Promise<string> {
   return fileReader(path, "token", (text) => text.trim());
 }
 
+/** Options of {@link privateKeyFromPem} and {@link privateKeyFromFile}. */
+export interface PrivateKeyOptions {
+  /** The password of an encrypted key. @defaultValue none: the key is not encrypted */
+  readonly passphrase?: string | undefined;
+}
+
+/**
+ * Turns a PEM with a private key into one with PKCS#8 (`BEGIN PRIVATE KEY`), which every option for a private key takes:
+ * from PKCS#1 (`BEGIN RSA PRIVATE KEY`), SEC1 (`BEGIN EC PRIVATE KEY`), or an encrypted key. Line ends may be written as
+ * the two characters `\n`, as in environment variables.
+ *
+ * @throws {TypeError} When the text is no PEM with a private key, or the passphrase is missing or wrong. The message shows
+ *   no part of either.
+ * @example
+ * ```ts
+ * const grant = salesforceJwtBearerGrant({ ...org, username, privateKey: privateKeyFromPem(pem) });
+ * ```
+ */
+export function privateKeyFromPem(pem: string, options: PrivateKeyOptions = {}): string {
+  const { passphrase } = checkedKeyOptions("privateKeyFromPem", options);
+  assertString("pem", pem);
+  const key = pkcs8(pem, passphrase);
+  if (key !== undefined) return key;
+  throw new TypeError(`"pem" must be ${keyExpected(passphrase)}, got ${kindOf(pem)} that is not one`);
+}
+
+/**
+ * Creates a function that reads a private key from a file, for every option for a private key. The key may have any form
+ * that {@link privateKeyFromPem} takes.
+ *
+ * The file is read as {@link secretFromFile} does. When it holds no private key, the function rejects with a
+ * {@link RemintError} (`ERR_GRANT`), whose `hint` names the file.
+ *
+ * @throws {TypeError} When `path` is not a path, or an option is wrong.
+ * @example
+ * ```ts
+ * const grant = salesforceJwtBearerGrant({ ...org, username, privateKey: privateKeyFromFile("/run/secrets/server.key") });
+ * ```
+ */
+export function privateKeyFromFile(path: string | URL, options: PrivateKeyOptions = {}): () => Promise<string> {
+  const { passphrase } = checkedKeyOptions("privateKeyFromFile", options);
+  return fileReader(path, "private key", (text) => {
+    if (text.trim() === "") return "";
+    const key = pkcs8(text, passphrase);
+    if (key !== undefined) return key;
+    throw unreadable("private key", `${pathOf(path)} holds no private key: expected ${keyExpected(passphrase)}`);
+  });
+}
+
+function checkedKeyOptions(where: string, options: PrivateKeyOptions): PrivateKeyOptions {
+  assertOptions(where, options, ["passphrase"]);
+  const { passphrase } = options;
+  if (passphrase !== undefined) assertString("passphrase", passphrase);
+  return { passphrase };
+}
+
+function keyExpected(passphrase: string | undefined): string {
+  return `a PEM with a private key${passphrase === undefined ? "; an encrypted one needs passphrase" : " of this passphrase"}`;
+}
+
+/** `undefined` when the PEM cannot be read. The runtime's own error is left out, because it may quote the PEM. */
+function pkcs8(pem: string, passphrase: string | undefined): string | undefined {
+  try {
+    const key = createPrivateKey({ key: pem.replaceAll("\\n", "\n"), format: "pem", passphrase });
+    return String(key.export({ type: "pkcs8", format: "pem" }));
+  } catch {
+    return undefined;
+  }
+}
+
 /** The content of a file, and the version of the file it was read from. */
 interface Content {
   readonly version: string;
@@ -62,6 +134,7 @@ function fileReader(given: string | URL, what: string, clean: (text: string) => 
       const version = await versionOf(path);
       if (last?.version !== version) last = { version, text: clean(await readFile(path, "utf8")) };
     } catch (error) {
+      if (error instanceof RemintError) throw error;
       const { code } = error as { code?: unknown };
       throw unreadable(what, `${path} cannot be read${typeof code === "string" ? ` (${code})` : ""}`);
     }

@@ -5,22 +5,24 @@
  * - Answers have no `expires_in`. How long a token lives depends on the org's settings and on its use. A token is kept
  *   for 30 minutes, and replaced earlier when an API rejects it.
  * - The server may return the same valid token again. That is not an error (C8).
+ * - Of two refreshes at the same time the server refuses one with `invalid_grant`. That passes.
  *
  * Not here: the grants themselves (`grants/`), of which these are variants.
  *
  * @module
  */
 import { tokenResponseError } from "../base/errors.ts";
-import { assertOptions, assertString, duration, optionError } from "../base/options.ts";
+import { assertOptions, assertString, duration, flag, optionError } from "../base/options.ts";
 import { endpointUrl, withoutTrailingSlashes } from "../base/url.ts";
 import { definitionOf, grantOf } from "../core/grant.ts";
 import { clientCredentialsGrant } from "../grants/client-credentials.ts";
 import { assertionGrant } from "../grants/jwt-bearer.ts";
-import { refreshTokenGrant } from "../grants/refresh-token.ts";
+import { refreshGrant } from "../grants/refresh-token.ts";
 import { exchangeGrant } from "../grants/token-exchange.ts";
 import { UNUSABLE_ANSWER } from "../oauth/answer.ts";
 import { clientSecretBasic } from "../oauth/client-authentication.ts";
 import { tokenClient } from "../oauth/client.ts";
+import type { TokenEndpointError } from "../base/errors.ts";
 import type { SigningKeyOptions } from "../base/keys.ts";
 import type { Grant } from "../core/grant.ts";
 import type { AccessToken, RejectionRule, TokenResponse } from "../core/types.ts";
@@ -44,6 +46,13 @@ export interface SalesforceOptions extends Pick<TokenEndpointOptions, "headers" 
   readonly defaultTtl?: number | undefined;
   /** Says whose token this is, without a secret. See `GrantOptions.key`. */
   readonly key?: string | undefined;
+  /**
+   * Sends the token also in the header `X-SFDC-Session`, where the first Bulk API (`/services/async/`) reads it. fetch does
+   * not remove this header on a redirect to another origin.
+   *
+   * @defaultValue false
+   */
+  readonly sessionHeader?: boolean | undefined;
 }
 
 /** {@link SalesforceOptions}, and the secret of the connected app. */
@@ -78,7 +87,10 @@ export interface SalesforceOptionalSecretOptions extends SalesforceOptions {
 export interface SalesforceJwtBearerGrantOptions extends SalesforceOptions {
   /** The name of the user the token is for. */
   readonly username: string;
-  /** The private key: a `CryptoKey`, a JWK or a PEM (PKCS#8). The connected app has its certificate. */
+  /**
+   * The private key: a `CryptoKey`, a JWK or a PEM (PKCS#8). The connected app has its certificate. Other PEMs are read by
+   * `privateKeyFromPem` and `privateKeyFromFile` of `remint/node`.
+   */
   readonly privateKey: SigningKeyOptions["key"];
   /** The assertion's `aud` claim. @defaultValue `loginUrl` */
   readonly audience?: string | undefined;
@@ -100,6 +112,12 @@ export interface SalesforceTokenExchangeGrantOptions extends SalesforceOptionalS
   readonly tokenHandler?: string | undefined;
 }
 
+/** A grant for one Salesforce org. */
+export type SalesforceGrant = Grant & {
+  /** The URL of the org's API, known before there is a token. It has no slash at its end. */
+  readonly instanceUrl: string;
+};
+
 /** The names of {@link SalesforceOptions}. */
 const ORG_OPTIONS = [
   "loginUrl",
@@ -108,6 +126,7 @@ const ORG_OPTIONS = [
   "scope",
   "defaultTtl",
   "key",
+  "sessionHeader",
   "headers",
   "fetch",
   "allowHttp",
@@ -135,7 +154,7 @@ const SHARED_LOGIN_HOSTS = ["login.salesforce.com", "test.salesforce.com"];
  * });
  * ```
  */
-export function salesforceClientCredentialsGrant(options: SalesforceSecretOptions): Grant {
+export function salesforceClientCredentialsGrant(options: SalesforceSecretOptions): SalesforceGrant {
   assertOptions("salesforceClientCredentialsGrant", options, [...ORG_OPTIONS, ...SECRET_OPTIONS]);
   const org = orgOf(options);
   const { hostname } = new URL(org.loginUrl);
@@ -155,7 +174,7 @@ export function salesforceClientCredentialsGrant(options: SalesforceSecretOption
  * @throws {TypeError} When an option is wrong.
  * @see [RFC 7523 section 2.1](https://www.rfc-editor.org/rfc/rfc7523.html#section-2.1)
  */
-export function salesforceJwtBearerGrant(options: SalesforceJwtBearerGrantOptions): Grant {
+export function salesforceJwtBearerGrant(options: SalesforceJwtBearerGrantOptions): SalesforceGrant {
   assertOptions("salesforceJwtBearerGrant", options, [...ORG_OPTIONS, "username", "privateKey", "audience"]);
   const org = orgOf(options);
   const { clientId, username, privateKey, audience = org.loginUrl } = options;
@@ -169,10 +188,13 @@ export function salesforceJwtBearerGrant(options: SalesforceJwtBearerGrantOption
 /**
  * Creates a refresh token grant: tokens for the user who signed in.
  *
+ * If Salesforce says that another refresh is in progress, the request is repeated after a pause, as often as `mintRetries`
+ * says, and the session goes on.
+ *
  * @throws {TypeError} When an option is wrong.
  * @see [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749.html#section-6)
  */
-export function salesforceRefreshTokenGrant(options: SalesforceRefreshTokenGrantOptions): Grant {
+export function salesforceRefreshTokenGrant(options: SalesforceRefreshTokenGrantOptions): SalesforceGrant {
   assertOptions("salesforceRefreshTokenGrant", options, [
     ...ORG_OPTIONS,
     ...SECRET_OPTIONS,
@@ -181,7 +203,7 @@ export function salesforceRefreshTokenGrant(options: SalesforceRefreshTokenGrant
   ]);
   const org = orgOf(options);
   const { refreshToken, onRotate } = options;
-  return forOrg(org, refreshTokenGrant({ ...publicOptions(org, options), refreshToken, onRotate }));
+  return forOrg(org, refreshGrant({ ...publicOptions(org, options), refreshToken, onRotate }, { isTransient }));
 }
 
 /**
@@ -190,7 +212,7 @@ export function salesforceRefreshTokenGrant(options: SalesforceRefreshTokenGrant
  * @throws {TypeError} When an option is wrong.
  * @see [RFC 8693 section 2](https://www.rfc-editor.org/rfc/rfc8693.html#section-2)
  */
-export function salesforceTokenExchangeGrant(options: SalesforceTokenExchangeGrantOptions): Grant {
+export function salesforceTokenExchangeGrant(options: SalesforceTokenExchangeGrantOptions): SalesforceGrant {
   assertOptions("salesforceTokenExchangeGrant", options, [
     ...ORG_OPTIONS,
     ...SECRET_OPTIONS,
@@ -216,6 +238,16 @@ export function salesforceTokenExchangeGrant(options: SalesforceTokenExchangeGra
     exchangeGrant(tokenClient(endpoint), exchange, () => {}),
   );
 }
+
+/**
+ * Whether a refusal of a refresh token only says that another refresh is in progress. Salesforce documents both texts for
+ * it, the second one for older releases.
+ */
+function isTransient({ error, errorDescription = "" }: TokenEndpointError): boolean {
+  return error === "invalid_grant" && CONCURRENT_REFRESH.test(errorDescription);
+}
+
+const CONCURRENT_REFRESH = /token request is already being processed|expired authorization code/i;
 
 /** What Salesforce's token response says beside the token. */
 export interface SalesforceToken {
@@ -277,18 +309,14 @@ function publicOptions(org: Org, options: SalesforceOptionalSecretOptions): Gran
 }
 
 /** The options that describe the org. */
-interface OrgOptions {
-  readonly loginUrl: string | URL;
-  readonly instanceUrl: string | URL;
-  readonly defaultTtl?: number | undefined;
-  readonly allowHttp?: boolean | undefined;
-}
+type OrgOptions = Pick<SalesforceOptions, "loginUrl" | "instanceUrl" | "defaultTtl" | "sessionHeader" | "allowHttp">;
 
 /** Checked {@link OrgOptions}. The URLs have no slash at the end. */
 interface Org {
   readonly loginUrl: string;
   readonly instanceUrl: string;
   readonly defaultTtl: number;
+  readonly sessionHeader: boolean;
 }
 
 const HALF_AN_HOUR = 30 * 60_000;
@@ -308,6 +336,7 @@ function orgOf(options: OrgOptions): Org {
     loginUrl,
     instanceUrl: baseUrl(instance),
     defaultTtl: duration("defaultTtl", options.defaultTtl, HALF_AN_HOUR),
+    sessionHeader: flag("sessionHeader", options.sessionHeader),
   };
 }
 
@@ -319,15 +348,16 @@ function baseUrl({ origin, pathname }: URL): string {
  * Returns the grant with the facts of Salesforce: where its tokens may be sent, which answers reject a token, and that
  * a token of another org is refused.
  */
-function forOrg(org: Org, grant: Grant): Grant {
+function forOrg(org: Org, grant: Grant): SalesforceGrant {
   const definition = definitionOf(grant);
   const signIn = definition.signIn?.bind(definition);
-  return grantOf({
+  const ofOrg = grantOf({
     ...definition,
     origins: [new URL(org.instanceUrl).origin],
     defaultTtl: org.defaultTtl,
     isRejected: isTokenRejected,
     inspectStatuses: REJECTION_STATUSES,
+    ...(org.sessionHeader && { headers: (token: AccessToken) => ({ "X-SFDC-Session": token.value }) }),
     async mint(context) {
       const step = await definition.mint(context);
       if (!("response" in step)) return step;
@@ -345,6 +375,7 @@ function forOrg(org: Org, grant: Grant): Grant {
       },
     }),
   });
+  return Object.assign(ofOrg, { instanceUrl: org.instanceUrl });
 }
 
 /** Returns a token response without its signature. @throws {RemintError} When the token is for another org. */
@@ -397,13 +428,14 @@ function assertLength(token: unknown): void {
 const isTokenRejected: RejectionRule = async ({ status, text }) => {
   const body = await text(LONGEST_ERROR);
   if (status === 400) return BULK_REJECTION.test(body);
+  if (status === 403) return IDENTITY_REJECTION.test(body);
   if (status === 500) return SOAP_REJECTION.test(body);
   if (status !== 401) return undefined;
   return OTHER_REASONS.some((reason) => body.includes(reason)) ? false : undefined;
 };
 
 /** Statuses other than 401 by which some APIs reject a token. */
-const REJECTION_STATUSES: readonly number[] = [400, 500];
+const REJECTION_STATUSES: readonly number[] = [400, 403, 500];
 
 /** In bytes. Errors are shorter than this. */
 const LONGEST_ERROR = 16_384;
@@ -417,5 +449,11 @@ const OTHER_REASONS = [
 
 /** The Bulk API v1 rejects a token with status 400, in XML or JSON. */
 const BULK_REJECTION = /<exceptionCode>\s*InvalidSessionId\s*<|"exceptionCode"\s*:\s*"InvalidSessionId"/;
+/**
+ * The identity URL and the userinfo endpoint reject a token with status 403, as text, or in JSON or XML. Their other 403s
+ * are about a missing token or a missing permission.
+ */
+const IDENTITY_REJECTION =
+  /^\s*"?Bad_OAuth_Token"?\s*$|"(?:error|errorCode)"\s*:\s*"Bad_OAuth_Token"|<(?:error|errorCode)>\s*Bad_OAuth_Token\s*</;
 /** The SOAP API rejects a token with status 500. The fault code may have any namespace prefix. */
 const SOAP_REJECTION = /<(?:[\w.-]+:)?faultcode>\s*(?:[\w.-]+:)?INVALID_SESSION_ID\s*</;

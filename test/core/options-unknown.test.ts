@@ -28,6 +28,7 @@ import {
   salesforceRefreshTokenGrant,
   salesforceTokenExchangeGrant,
 } from "remint/salesforce";
+import { privateKeyFromFile, privateKeyFromPem } from "remint/node";
 import { createAuthInterceptor } from "remint/axios";
 import { createAuthFetch } from "remint/fetch";
 import { createAuthOfetch } from "remint/ofetch";
@@ -149,6 +150,8 @@ const functions: readonly Row[] = [
     "handler",
     'did you mean "tokenHandler"?',
   ],
+  ["privateKeyFromPem", (slip) => privateKeyFromPem("x", { ...slip }), "password", 'it has "passphrase"'],
+  ["privateKeyFromFile", (slip) => privateKeyFromFile("x", { ...slip }), "passPhraze", 'did you mean "passphrase"?'],
   ["startApi", (slip) => startApi({ accepts: auth, ...slip }), "accept", 'did you mean "accepts"?'],
   ["startAuthServer", (slip) => startAuthServer({ ...slip }), "expires_in", 'did you mean "expiresIn"?'],
   ["fakeGrant", (slip) => fakeGrant({ ...slip }), "expiresin", 'did you mean "expiresIn"?'],

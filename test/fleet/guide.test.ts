@@ -115,7 +115,7 @@ describe.skipIf(!redisAvailable())("the guide for operators", { timeout: 60_000 
     const grant = grantOf<string>({
       key,
       isRepeatable: false,
-      source: { names: { load: "refreshToken", save: "onRotate" }, initial: text(refresh), check: String },
+      source: { names: { load: "refreshToken", save: "onRotate" }, initial: () => text(refresh), check: String },
       mint: async () => ({
         response: { access_token: text(access), token_type: "Bearer", expires_in: 3600, scope: "openid orders:read" },
         next: { state: text(refresh) },

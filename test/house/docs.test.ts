@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
 import { beforeAll, describe, expect, test } from "vitest";
-import { codeBlocks, DOCUMENTS, offlineExample, OFFLINE_OUTPUT, ROOT, typescriptBlocks } from "./markdown.ts";
+import { codeBlocks, DOCUMENTS, GUIDES, offlineExample, OFFLINE_OUTPUT, ROOT, typescriptBlocks } from "./markdown.ts";
 
 /** Languages of blocks that cannot use this package. */
 const OTHER_LANGUAGES = new Set(["sh", "json", "text", "http"]);
@@ -14,17 +14,16 @@ test("the README has code to check", () => {
   expect(blocks.filter(({ document }) => document === "README.md")).not.toEqual([]);
 });
 
-test.each(DOCUMENTS)(
-  "%s: every code block is in a language that is checked, or cannot use this package",
-  (document) => {
-    const unchecked = codeBlocks(document).filter(({ info, code }) => {
-      if (info === "ts" || OTHER_LANGUAGES.has(info)) return false;
-      // JavaScript is for code without this package: the configuration of a tool, or code that this package replaces.
-      return info !== "js" || /(from|import|require\()\s*\(?["']remint/.test(code);
-    });
-    expect(unchecked.map(({ line, info }) => `${document}:${line}: \`\`\`${info}`)).toEqual([]);
-  },
-);
+const checked = [...DOCUMENTS, ...GUIDES];
+
+test.each(checked)("%s: every code block is in a language that is checked, or cannot use this package", (document) => {
+  const unchecked = codeBlocks(document).filter(({ info, code }) => {
+    if (info === "ts" || OTHER_LANGUAGES.has(info)) return false;
+    // JavaScript is for code without this package: the configuration of a tool, or code that this package replaces.
+    return info !== "js" || /(from|import|require\()\s*\(?["']remint/.test(code);
+  });
+  expect(unchecked.map(({ line, info }) => `${document}:${line}: \`\`\`${info}`)).toEqual([]);
+});
 
 describe("every TypeScript block compiles as it stands", () => {
   let complaints: readonly string[];
@@ -43,7 +42,7 @@ describe("every TypeScript block compiles as it stands", () => {
   });
 
   test("the compiler reports nothing outside the blocks", () => {
-    expect(complaints.filter((complaint) => !DOCUMENTS.some((document) => complaint.startsWith(document)))).toEqual([]);
+    expect(complaints.filter((complaint) => !checked.some((document) => complaint.startsWith(document)))).toEqual([]);
   });
 });
 

@@ -19,6 +19,9 @@ export interface CodeBlock {
 /** The documents whose code is checked. */
 export const DOCUMENTS: readonly string[] = ["README.md", "CHANGELOG.md", "docs/fleet.md"];
 
+/** The guides of single subpaths. Their code is checked too. */
+export const GUIDES: readonly string[] = ["docs/chalk.md", "docs/salesforce.md"];
+
 /** Returns the code blocks of a document; an empty list if the document does not exist. */
 export function codeBlocks(document: string): CodeBlock[] {
   const file = join(ROOT, document);
@@ -38,9 +41,9 @@ export function codeBlocks(document: string): CodeBlock[] {
   return blocks;
 }
 
-/** Returns the TypeScript blocks of all documents. */
+/** Returns the TypeScript blocks of all documents and guides. */
 export function typescriptBlocks(): CodeBlock[] {
-  return DOCUMENTS.flatMap(codeBlocks).filter(({ info }) => info.split(/\s/)[0] === "ts");
+  return [...DOCUMENTS, ...GUIDES].flatMap(codeBlocks).filter(({ info }) => info.split(/\s/)[0] === "ts");
 }
 
 /** Returns the first example of the README, which readers can paste and run without a network. */

@@ -77,7 +77,8 @@ describe("client credentials", () => {
     ["clientSecret", { clientSecret: undefined }],
     ["loginUrl", { loginUrl: undefined }],
     ["instanceUrl", { instanceUrl: undefined }],
-  ])("a missing %s is a TypeError naming it", (name, more) => {
+    ["sessionHeader", { sessionHeader: "true" }],
+  ])("a missing or wrong %s is a TypeError naming it", (name, more) => {
     const build = (): unknown => salesforceClientCredentialsGrant({ ...orgOptions(), ...more } as never);
     expect(build).toThrow(TypeError);
     expect(build).toThrow(`"${name}"`);
@@ -138,6 +139,34 @@ describe("client credentials", () => {
 });
 
 describe("the org", () => {
+  test("instanceUrl of a grant is known before there is a token, without the slash at its end", () => {
+    const org = { ...orgOptions(), instanceUrl: `${ORG}/` };
+    const { clientSecret: _secret, ...open } = org;
+    const privateKey = { kty: "RSA", n: "x", e: "AQAB", d: "x" };
+    const grants = [
+      salesforceClientCredentialsGrant(org),
+      salesforceRefreshTokenGrant({ ...org, refreshToken: "rt" }),
+      salesforceTokenExchangeGrant({ ...org, subjectToken: "s" }),
+      salesforceJwtBearerGrant({ ...open, username: "a@b.example", privateKey }),
+    ];
+    expect(grants.map(({ instanceUrl }) => instanceUrl)).toEqual(grants.map(() => ORG));
+    expect(auth.requests).toHaveLength(0);
+  });
+
+  test("Q2: the identity URL is at another host: its token goes there only if the cache lists that origin", async () => {
+    const identity = await startApi({ accepts: auth });
+    try {
+      const grant = salesforceClientCredentialsGrant(orgOptions());
+      await createAuthFetch(createTokenCache({ grant, warnings: false }))(`${identity.origin}/id/00Dx/005x`);
+      const listed = createTokenCache({ grant, origins: [grant.instanceUrl, identity.origin] });
+      identity.respond({ status: 403, body: "Bad_OAuth_Token" });
+      expect((await createAuthFetch(listed)(`${identity.origin}/id/00Dx/005x`)).status).toBe(200);
+      expect(identity.requests.map(({ token }) => token)).toEqual([undefined, `${TOKEN}1`, `${TOKEN}2`]);
+    } finally {
+      await identity.close();
+    }
+  });
+
   test.each([
     ["another org's", "https://evil.my.salesforce.com"],
     ["no", undefined],
@@ -201,6 +230,30 @@ describe("lifetime", () => {
     expect([await left(), await left(60_000)]).toEqual([1_800_000, 60_000]);
     answerWith({ expires_in: 600 });
     expect(await left()).toBe(600_000);
+  });
+
+  test("E1: `maxTtl: 60_000` beside `expires_in: 7200`: a minute; it caps defaultTtl too", async () => {
+    answerWith({ expires_in: 7200 });
+    const clock = manualClock();
+    const kept = async (): Promise<number> => {
+      const grant = salesforceClientCredentialsGrant(orgOptions());
+      return (await createTokenCache({ grant, clock, maxTtl: 60_000 }).get()).expiresAt - clock.now();
+    };
+    expect(await kept()).toBe(60_000);
+    answerWith();
+    expect(await kept()).toBe(60_000);
+  });
+
+  test("E3: `maxTtl: 0` beside `expires_in: 7200` keeps nothing: every call mints", async () => {
+    answerWith({ expires_in: 7200 });
+    const cache = createTokenCache({
+      grant: salesforceClientCredentialsGrant(orgOptions()),
+      clock: manualClock(),
+      maxTtl: 0,
+    });
+    const tokens = [await cache.get(), await cache.get()];
+    expect(tokens.map(({ value }) => value)).toEqual([`${TOKEN}1`, `${TOKEN}2`]);
+    expect(cache.peek()).toBeUndefined();
   });
 
   test("`defaultTtl: 0` mints on every call", async () => {
@@ -272,6 +325,17 @@ describe.each(clients)("an answer about the session, with %s", (_name, connect) 
     ],
     ["Bulk v1, JSON", 400, { exceptionCode: "InvalidSessionId", exceptionMessage: "Unable to find session" }],
     ["Bulk v2", 401, REST("INVALID_SESSION_ID", "INVALID_SESSION_ID")],
+    [
+      "REST with two errors",
+      401,
+      [...REST("UNKNOWN", "x"), ...REST("INVALID_SESSION_ID", "Session expired or invalid")],
+    ],
+    ["userinfo, text", 403, "Bad_OAuth_Token"],
+    ["userinfo, text with a line end", 403, "Bad_OAuth_Token\r\n"],
+    ["identity, a JSON string", 403, '"Bad_OAuth_Token"'],
+    ["identity, JSON", 403, REST("Bad_OAuth_Token", "Bad_OAuth_Token")],
+    ["identity, JSON with `error`", 403, { error: "Bad_OAuth_Token" }],
+    ["identity, XML", 403, `${XML}<Error><errorCode>Bad_OAuth_Token</errorCode></Error>`],
   ];
   test.each(over)(
     "the session is over: %s, %i: the token is renewed and the request resent",
@@ -292,12 +356,52 @@ describe.each(clients)("an answer about the session, with %s", (_name, connect) 
     ["a body that only contains the words", 500, "<detail>INVALID_SESSION_ID</detail>"],
     ["no body", 500, ""],
     ["forbidden", 403, REST("INVALID_SESSION_ID", "x")],
+    ["no token, text", 403, "Missing_OAuth_Token"],
+    ["no token, JSON", 403, REST("Missing_OAuth_Token", "Missing_OAuth_Token")],
+    ["no API for the org", 403, REST("API_DISABLED_FOR_ORG", "API is not enabled for this Organization or Partner")],
+    ["no API for the user", 403, REST("API_CURRENTLY_DISABLED", "API is disabled for this User")],
+    ["no access", 403, REST("INSUFFICIENT_ACCESS", "insufficient access rights on object id")],
+    ["a text that only has the words in it", 403, REST("FORBIDDEN", "the record is named Bad_OAuth_Token")],
+    ["a longer word", 403, "Bad_OAuth_Token_Handler"],
+    ["no body", 403, ""],
   ];
   test.each(other)("the session is not over: %s, %i: nothing is renewed", async (_what, status, body) => {
     api.respond({ status, body });
     expect(await connect(cacheOf())(`${api.origin}/services/x`)).toBe(status);
     expect([auth.requests.length, api.requests.length]).toEqual([1, 1]);
   });
+});
+
+describe.each(clients)("APIs that read the session elsewhere than in Authorization, with %s", (_name, connect) => {
+  test("sessionHeader: X-SFDC-Session has the token, and after a renewal the new one; without it there is none", async () => {
+    await connect(cacheOf())(`${api.origin}/services/async/60.0/job`);
+    answerWith();
+    api.respond({
+      status: 400,
+      body: { exceptionCode: "InvalidSessionId", exceptionMessage: "Unable to find session" },
+    });
+    const grant = salesforceClientCredentialsGrant({ ...orgOptions(), sessionHeader: true });
+    expect(await connect(cacheOf(grant))(`${api.origin}/services/async/60.0/job`)).toBe(200);
+    expect(api.requests.map(({ headers }) => headers["x-sfdc-session"])).toEqual([undefined, `${TOKEN}1`, `${TOKEN}2`]);
+  });
+});
+
+test("SOAP: a body function puts the token into the SessionHeader, and after a renewal the new one", async () => {
+  api.respondAlways(({ text }) =>
+    text === `<sessionId>${TOKEN}2</sessionId>`
+      ? { body: "<ok/>" }
+      : { status: 500, body: SOAP("sf:INVALID_SESSION_ID") },
+  );
+  const tokens = cacheOf();
+  const body = async (): Promise<string> => `<sessionId>${(await tokens.get()).value}</sessionId>`;
+  const response = await createAuthFetch(tokens)(`${api.origin}/services/Soap/u/60.0`, {
+    method: "POST",
+    remint: { body },
+  });
+  expect([response.status, await response.text()]).toEqual([200, "<ok/>"]);
+  expect(api.requests.map(({ text }) => text)).toEqual(
+    [1, 2].map((count) => `<sessionId>${TOKEN}${count}</sessionId>`),
+  );
 });
 
 test("an answer that was inspected and is not about the session: the caller can still read its body", async () => {
@@ -381,6 +485,62 @@ describe("refresh token", () => {
       client_id: KEY,
     });
     expect(withSecret?.headers.authorization).toMatch(/^Basic /);
+  });
+
+  test.each([
+    "token request is already being processed",
+    "expired authorization code",
+    "Token request is already being processed.",
+  ])(
+    "C11: refused with `%s`: the same refresh token is sent again after a pause, and the session goes on",
+    async (error_description) => {
+      auth.respond({ status: 400, body: { error: "invalid_grant", error_description } });
+      const onRotate = vi.fn<(token: string) => void>();
+      const clock = manualClock();
+      const grant = salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1", onRotate });
+      const minted = createTokenCache({ grant, clock }).get();
+      await auth.waitFor(1);
+      await vi.waitFor(() => expect(clock.timers).toBe(2)); // That of the mint, and that of the pause.
+      expect(auth.requests).toHaveLength(1);
+      await clock.advance(500);
+      expect((await minted).value).toBe(`${TOKEN}1`);
+      expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(["rt-1", "rt-1"]);
+      expect(onRotate).not.toHaveBeenCalled();
+    },
+  );
+
+  test("C11: refused so three times: callers get a retryable 503, and the next mint presents the same refresh token", async () => {
+    const busy = { error: "invalid_grant", error_description: "token request is already being processed" };
+    auth.respond(...Array.from({ length: 3 }, () => ({ status: 400, body: busy })));
+    const clock = manualClock();
+    const grant = salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1" });
+    const cache = createTokenCache({ grant, clock });
+    const rejected = rejectionOf(cache.get());
+    for (const [sends, pause] of [
+      [1, 500],
+      [2, 1000],
+    ] as const) {
+      await auth.waitFor(sends);
+      await vi.waitFor(() => expect(clock.timers).toBe(2));
+      await clock.advance(pause);
+    }
+    expect(await rejected).toMatchObject({ status: 503, retryable: true, terminal: false, error: "invalid_grant" });
+    await clock.advance(5_000);
+    expect((await cache.get()).value).toBe(`${TOKEN}1`);
+    expect(auth.requests.map(({ form }) => form.get("refresh_token"))).toEqual(Array.from({ length: 4 }, () => "rt-1"));
+  });
+
+  test.each([
+    ["invalid_grant", "expired access/refresh token", true],
+    ["invalid_grant", "inactive user", true],
+    ["invalid_grant", undefined, true],
+    ["invalid_client", "token request is already being processed", false],
+  ])("C9: refused with %s and `%s`: sent once; terminal: %s", async (error, error_description, isTerminal) => {
+    auth.respondAlways({ status: 400, body: { error, error_description } });
+    const grant = salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1" });
+    const rejection = await rejectionOf(createTokenCache({ grant }).get());
+    expect(rejection).toMatchObject({ retryable: false, terminal: isTerminal, error });
+    expect(auth.requests).toHaveLength(1);
   });
 
   test("C9: the refresh token is refused: the function is asked again, and its other refresh token is sent", async () => {
