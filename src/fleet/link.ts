@@ -125,7 +125,7 @@ export class StoreLink {
         return acceptOwnWrite(result, next);
       } catch (error) {
         this.#noteFailure(key, sentAt);
-        throw error instanceof StoreFault ? error : failed(error);
+        throw error instanceof StoreFault ? error : faultOf(error);
       }
     } finally {
       end();
@@ -246,7 +246,7 @@ function acceptOwnWrite(result: SwapResult, next: Written | undefined): SwapResu
 }
 
 /** Says what the store, or its client, has said: an operator has to know whether a right is missing or a host. */
-function failed(error: unknown): StoreFault {
+function faultOf(error: unknown): StoreFault {
   const cause = safeCause(error);
   const said = cause instanceof Error ? cause.message.split("\n", 1)[0]!.slice(0, 200) : "";
   return new StoreFault(said === "" ? "the store failed" : `the store failed (${said})`, { cause });
