@@ -19,7 +19,7 @@ const CORE = "{ createTokenCache }";
 const CLIENT_CREDENTIALS = "{ createTokenCache, clientCredentialsGrant }";
 
 export default [
-  check("createTokenCache alone, ours", "dist/index.js", "22.6 kB", DEPENDENCIES, CORE),
+  check("createTokenCache alone, ours", "dist/index.js", "22.8 kB", DEPENDENCIES, CORE),
   check("createTokenCache alone, with dependencies", "dist/index.js", "23.1 kB", [], CORE),
   check("core with clientCredentialsGrant, ours", "dist/index.js", "32.4 kB", DEPENDENCIES, CLIENT_CREDENTIALS),
   check("core with clientCredentialsGrant and dependencies", "dist/index.js", "33.5 kB", [], CLIENT_CREDENTIALS),
