@@ -5,6 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { Result } from "./matrix.ts";
+import { knownReason } from "./known.ts";
 import { rows } from "./rows.ts";
 import { pageFiles, runtimes } from "./runtimes.ts";
 import { startServers } from "./server.ts";
@@ -63,15 +64,17 @@ function versionOf(text: string): string {
 }
 
 function count(cell: Cell, { name, unfit, faults: found }: Result, where: string): void {
-  if (unfit !== undefined) {
+  const known = found.length > 0 ? knownReason(name, where) : undefined;
+  const reason = unfit ?? known;
+  if (reason !== undefined) {
     cell.unfit++;
-    reasons.set(unfit, (reasons.get(unfit) ?? 0) + 1);
+    reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
   } else if (found.length === 0) cell.passed++;
   else {
     cell.failed++;
-    const known = faults.get(name) ?? { cells: new Set<string>(), text: found.join("\n    ") };
-    known.cells.add(where);
-    faults.set(name, known);
+    const fault = faults.get(name) ?? { cells: new Set<string>(), text: found.join("\n    ") };
+    fault.cells.add(where);
+    faults.set(name, fault);
   }
 }
 
