@@ -14,6 +14,7 @@ import * as everyday from "./fleet/everyday.mjs";
 import * as faults from "./fleet/faults.mjs";
 import * as holders from "./fleet/holders.mjs";
 import { print, rowOf } from "./fleet/rows.mjs";
+import * as sick from "./fleet/sick.mjs";
 
 const LIMIT = 600_000;
 
@@ -33,7 +34,12 @@ const size = quick ? 4 : 16;
 const callers = 200;
 const rounds = quick ? 1 : 4;
 
-const scenarios = [...everyday.scenarios({ quick }), ...holders.scenarios(), ...faults.scenarios(bad)];
+const scenarios = [
+  ...everyday.scenarios({ quick }),
+  ...holders.scenarios(),
+  ...sick.scenarios(),
+  ...faults.scenarios(bad),
+];
 const chosen = scenarios.filter(({ title }) => wanted.length === 0 || wanted.some((part) => title.includes(part)));
 if (chosen.length === 0) {
   console.error(`No such scenario. There are: ${scenarios.map(({ title }) => title).join(", ")}`);

@@ -132,7 +132,7 @@ describe("C11: a refresh token whose request was never sent is presented again, 
     const { cache, clock, names } = session.start({ tokenEndpoint });
     const under = { cache, clock, names };
     const got = watch(cache.get());
-    await vi.waitFor(() => expect(names()).toEqual(["mint-retried"]));
+    await vi.waitFor(() => expect(names()).toEqual(["mint-retried"]), { timeout: 20_000 });
     const forwarding = await forward(port, Number(new URL(session.auth.origin).port));
     onTestFinished(() => void forwarding.close());
     await vi.waitFor(async () => {

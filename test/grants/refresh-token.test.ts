@@ -159,11 +159,11 @@ describe("onRotate", () => {
     const onRotate = vi.fn<NonNullable<RefreshTokenGrantOptions["onRotate"]>>(() => saved.promise);
     const cache = cacheOf(grantOf(server, { onRotate }));
     const got = watch(cache.get());
-    await vi.waitFor(() => expect(onRotate).toHaveBeenCalledOnce());
+    await vi.waitFor(() => expect(onRotate).toHaveBeenCalledOnce(), { timeout: 20_000 });
     await settle();
     expect([got.state, cache.peek()]).toEqual(["pending", undefined]);
     saved.resolve();
-    await vi.waitFor(() => expect(got.state).toBe("fulfilled"));
+    await vi.waitFor(() => expect(got.state).toBe("fulfilled"), { timeout: 20_000 });
     const [token, rotated] = onRotate.mock.calls[0]!;
     expect([token, rotated.replaced]).toEqual(["rt-1-next", FIRST]);
     expect(rotated.response).toMatchObject({ token_type: "bearer", expires_in: 3600 });
@@ -265,7 +265,7 @@ describe("onRotate", () => {
     const onEvent = ({ name }: RemintEvent): void => void events.push(name);
     const cache = cacheOf(grantOf(server, { onRotate }), clock, { onEvent, mintTimeout: 8000 });
     const got = watch(cache.get());
-    await vi.waitFor(() => expect(onRotate).toHaveBeenCalledOnce());
+    await vi.waitFor(() => expect(onRotate).toHaveBeenCalledOnce(), { timeout: 20_000 });
     const { signal } = onRotate.mock.calls[0]![1];
     await clock.advance(3999);
     expect([got.state, signal.aborted]).toEqual(["pending", false]);
@@ -310,14 +310,16 @@ describe("onRotate", () => {
     };
     const cache = cacheOf(grantOf(server, { onRotate }), clock);
     const first = watch(cache.get());
-    await vi.waitFor(() => expect(gates).toHaveLength(1));
+    await vi.waitFor(() => expect(gates).toHaveLength(1), { timeout: 20_000 });
     // Another access token of the same session is minted after the first is saved.
     const second = watch(cache.for({ scope: "b" }).get());
     await settle();
     gates[0]!();
-    await vi.waitFor(() => expect(gates).toHaveLength(2));
+    await vi.waitFor(() => expect(gates).toHaveLength(2), { timeout: 20_000 });
     gates[1]!();
-    await vi.waitFor(() => expect([first.state, second.state]).toEqual(["fulfilled", "fulfilled"]));
+    await vi.waitFor(() => expect([first.state, second.state]).toEqual(["fulfilled", "fulfilled"]), {
+      timeout: 20_000,
+    });
     expect([most, order]).toEqual([1, ["rt-1-next", "rt-2-next"]]);
   });
 

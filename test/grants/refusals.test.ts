@@ -31,7 +31,7 @@ test("C11: a provider says that a refusal passes: the same refresh token is sent
   const clock = manualClock();
   const cache = createTokenCache({ grant: patientGrant(server), origins: ["https://api.example"], clock });
   const minted = cache.get();
-  await vi.waitFor(() => expect(clock.timers).toBe(2)); // That of the mint, and that of the pause.
+  await vi.waitFor(() => expect(clock.timers).toBe(2), { timeout: 20_000 }); // That of the mint, and that of the pause.
   expect(server.requests).toHaveLength(1);
   await clock.advance(500);
   expect((await minted).value).toBe("a");

@@ -112,5 +112,5 @@ export async function expire({ cache, clock }: Pick<Process, "cache" | "clock">)
 
 /** Waits until a promise has settled, whatever becomes of it, while real requests are under way. */
 export async function settled(watched: { readonly state: string }): Promise<void> {
-  await vi.waitFor(() => expect(watched.state).not.toBe("pending"));
+  await vi.waitFor(() => expect(watched.state).not.toBe("pending"), { timeout: 20_000 });
 }

@@ -197,7 +197,7 @@ describe("C16: what signIn takes over", () => {
     expect(names()).toEqual(["signed-in", "state-unsaved"]);
     expect((await cache.get()).value).toBe(response.access_token);
     await clock.advance(1000);
-    await vi.waitFor(() => expect(saved()).toBe(response.refresh_token));
+    await vi.waitFor(() => expect(saved()).toBe(response.refresh_token), { timeout: 20_000 });
     await expire({ cache, clock });
     await cache.get();
     expect(presented()).toEqual([response.refresh_token]);
@@ -213,7 +213,7 @@ describe("C16: what signIn takes over", () => {
     hold.release();
     await Promise.all(both);
     expect((await cache.get()).value).toBe(bob.access_token);
-    await vi.waitFor(() => expect(saved()).toBe(bob.refresh_token));
+    await vi.waitFor(() => expect(saved()).toBe(bob.refresh_token), { timeout: 20_000 });
     const writes = sessions.log.filter(({ step }) => step === "saving").map(({ refreshToken }) => refreshToken);
     expect(writes.at(-1)).toBe(bob.refresh_token);
   });
@@ -296,7 +296,7 @@ describe("C15: the session before", () => {
     release();
     const revoked = (): (string | null)[] =>
       auth.requests.filter(({ path }) => path === "/revoke").map(({ form }) => form.get("token"));
-    await vi.waitFor(() => expect(revoked()).toHaveLength(2));
+    await vi.waitFor(() => expect(revoked()).toHaveLength(2), { timeout: 20_000 });
     expect(revoked()).toEqual([issued()[0], auth.issued[1]]);
     expect(saved()).toBe(bob.refresh_token);
     expect((await cache.get()).value).toBe(bob.access_token);
@@ -360,6 +360,6 @@ describe("C15: the session before", () => {
     await settle();
     expect([waiting.state, signedIn.state]).toEqual(["rejected", "pending"]);
     hold.release();
-    await vi.waitFor(() => expect(signedIn.state).toBe("fulfilled"));
+    await vi.waitFor(() => expect(signedIn.state).toBe("fulfilled"), { timeout: 20_000 });
   });
 });

@@ -51,7 +51,7 @@ describe("C16: signOut", () => {
     await settle();
     expect(signedOut.state).toBe("pending");
     release();
-    await vi.waitFor(() => expect(signedOut.state).toBe("fulfilled"));
+    await vi.waitFor(() => expect(signedOut.state).toBe("fulfilled"), { timeout: 20_000 });
     expect(revoked(session)).toEqual(expect.arrayContaining(bothOf(session)));
     expect(session.saved()).toBe(session.first);
     expect(session.sessions.log.some(({ step }) => step === "saving")).toBe(false);
@@ -155,7 +155,9 @@ describe("C16: signOut more than once", () => {
     await settle();
     expect(calls.map(({ state }) => state)).toEqual(["pending", "pending", "pending"]);
     release();
-    await vi.waitFor(() => expect(calls.map(({ state }) => state)).toEqual(["fulfilled", "fulfilled", "fulfilled"]));
+    await vi.waitFor(() => expect(calls.map(({ state }) => state)).toEqual(["fulfilled", "fulfilled", "fulfilled"]), {
+      timeout: 20_000,
+    });
     expect(revoked(session)).toEqual(bothOf(session));
   });
 
@@ -194,7 +196,7 @@ describe("C16: signOut more than once", () => {
     const signedOut = watch(cache.signOut());
     session.auth.respondAlways({ path: "/revoke", status: 503 });
     release();
-    await vi.waitFor(() => expect(signedOut.state).not.toBe("pending"));
+    await vi.waitFor(() => expect(signedOut.state).not.toBe("pending"), { timeout: 20_000 });
     expect(signedOut).toMatchObject({ state: "rejected", reason: { endpointStatus: 503 } });
     session.auth.respondAlways(undefined);
     const before = revoked(session).length;
@@ -352,7 +354,9 @@ describe("C16: signOut and signIn", () => {
     await cache.signIn(response);
     release();
     await signedOut;
-    await vi.waitFor(() => expect(revoked(session)).toEqual(expect.arrayContaining([previous, value])));
+    await vi.waitFor(() => expect(revoked(session)).toEqual(expect.arrayContaining([previous, value])), {
+      timeout: 20_000,
+    });
     expect(revoked(session)).toContain(session.issued()[1]);
     expect(session.auth.isLive(response.access_token)).toBe(true);
     expect((await cache.get()).value).toBe(response.access_token);

@@ -44,7 +44,7 @@ async function startLate(more: Partial<TokenCacheOptions> = {}): Promise<
     async land() {
       release();
       await session.auth.waitForLog("answered", 1);
-      await vi.waitFor(() => expect(process.names()).toHaveLength(2));
+      await vi.waitFor(() => expect(process.names()).toHaveLength(2), { timeout: 20_000 });
     },
   };
 }
@@ -88,7 +88,7 @@ describe("C14: the answer comes after mintTimeout", () => {
     await settle();
     expect(closed.state).toBe("pending");
     void land().catch(() => {});
-    await vi.waitFor(() => expect(closed.value).toEqual({ inFlight: false, unsaved: false }));
+    await vi.waitFor(() => expect(closed.value).toEqual({ inFlight: false, unsaved: false }), { timeout: 20_000 });
     expect(saved()).toBe(issued()[0]);
     expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_CLOSED" });
     await clock.advance(60_000);
@@ -114,7 +114,7 @@ describe("C14: the answer comes after mintTimeout", () => {
     await clock.advance(10_000);
     await failed;
     release();
-    await vi.waitFor(() => expect(session.saved()).toBe(session.issued()[0]));
+    await vi.waitFor(() => expect(session.saved()).toBe(session.issued()[0]), { timeout: 20_000 });
     expect(cache.peek()).toBeUndefined();
     await clock.advance(5000);
     await cache.get();
@@ -336,7 +336,7 @@ test("C10: every caller leaves: the refresh token is saved, and the token is the
   controller.abort(new Error("the browser has gone"));
   await left;
   release();
-  await vi.waitFor(() => expect(cache.peek()?.value).toBe(session.auth.issued.at(-1)));
+  await vi.waitFor(() => expect(cache.peek()?.value).toBe(session.auth.issued.at(-1)), { timeout: 20_000 });
   expect(session.saved()).toBe(session.issued()[0]);
   expect(session.presented()).toEqual([session.first]);
 });

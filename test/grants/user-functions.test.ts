@@ -289,7 +289,7 @@ describe.each(takers)("$grant: $name", ({ name, good, build, isOfState = false, 
     const clock = manualClock();
     const given = vi.fn<UserFunction>(() => new Promise(() => {}));
     const failed = rejectionOf(cacheOf(build(given, server), clock).get());
-    await vi.waitFor(() => expect(given).toHaveBeenCalled());
+    await vi.waitFor(() => expect(given).toHaveBeenCalled(), { timeout: 20_000 });
     await clock.advance(10_000);
     expect(await failed).toMatchObject({
       code: "ERR_TOKEN_TIMEOUT",
@@ -332,7 +332,7 @@ describe.each(takers)("$grant: $name", ({ name, good, build, isOfState = false, 
     };
     const pool = createTokenPool({ clock, create: (key) => cacheOf(build(functions[key] ?? good, server), clock) });
     const failed = Object.keys(functions).map((key) => rejectionOf(pool.get(key).get()));
-    await vi.waitFor(() => expect(hangs).toHaveBeenCalledTimes(2));
+    await vi.waitFor(() => expect(hangs).toHaveBeenCalledTimes(2), { timeout: 20_000 });
     expect((await pool.get("healthy before").get()).value).toBe("token");
     await clock.advance(10_000);
     expect((await Promise.all(failed)).map((error) => (error as RemintError).code)).toEqual([
@@ -410,7 +410,7 @@ describe("refreshTokenGrant: 'onRotate': the token is served, and the event name
     const given = vi.fn<(next: string, saved: { signal: AbortSignal }) => Promise<void>>(() => new Promise(() => {}));
     const { cache, events } = served(given, clock);
     const got = watch(cache.get());
-    await vi.waitFor(() => expect(given).toHaveBeenCalledOnce());
+    await vi.waitFor(() => expect(given).toHaveBeenCalledOnce(), { timeout: 20_000 });
     await clock.advance(4999);
     expect(got.state).toBe("pending");
     await clock.advance(1);
@@ -499,7 +499,7 @@ async function hanging(answers: TokenFetch, grantOf: (fetch: TokenFetch) => Gran
   const clock = manualClock();
   const fetch = vi.fn<TokenFetch>(answers);
   const failed = rejectionOf(cacheOf(grantOf(fetch), clock).get());
-  await vi.waitFor(() => expect(fetch).toHaveBeenCalled());
+  await vi.waitFor(() => expect(fetch).toHaveBeenCalled(), { timeout: 20_000 });
   await settle();
   await clock.advance(10_000);
   return (await failed) as RemintError;

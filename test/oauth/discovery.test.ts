@@ -131,7 +131,7 @@ describe("the lookup", () => {
     expect(gone).toBe(1);
 
     const third = mintOnce(grant);
-    await vi.waitFor(() => expect(held).toHaveLength(2));
+    await vi.waitFor(() => expect(held).toHaveLength(2), { timeout: 20_000 });
     held[1]?.();
     await expect(third).resolves.toMatchObject({ access_token: "a" });
   });

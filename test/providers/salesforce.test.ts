@@ -500,7 +500,7 @@ describe("refresh token", () => {
       const grant = salesforceRefreshTokenGrant({ ...orgOptions(), refreshToken: "rt-1", onRotate });
       const minted = createTokenCache({ grant, clock }).get();
       await auth.waitFor(1);
-      await vi.waitFor(() => expect(clock.timers).toBe(2)); // That of the mint, and that of the pause.
+      await vi.waitFor(() => expect(clock.timers).toBe(2), { timeout: 20_000 }); // That of the mint, and that of the pause.
       expect(auth.requests).toHaveLength(1);
       await clock.advance(500);
       expect((await minted).value).toBe(`${TOKEN}1`);
@@ -521,7 +521,7 @@ describe("refresh token", () => {
       [2, 1000],
     ] as const) {
       await auth.waitFor(sends);
-      await vi.waitFor(() => expect(clock.timers).toBe(2));
+      await vi.waitFor(() => expect(clock.timers).toBe(2), { timeout: 20_000 });
       await clock.advance(pause);
     }
     expect(await rejected).toMatchObject({ status: 503, retryable: true, terminal: false, error: "invalid_grant" });

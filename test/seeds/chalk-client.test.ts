@@ -106,7 +106,7 @@ describe("auth.rs: the token cache", () => {
     await clock.advance(HOUR - 50_000);
     expect((await cache.get()).value).toBe("one");
     await server.waitFor(2);
-    await vi.waitFor(async () => expect((await cache.get()).value).toBe("two"));
+    await vi.waitFor(async () => expect((await cache.get()).value).toBe("two"), { timeout: 20_000 });
   });
 
   // test_token_exchange_success. Both read the token, the primary environment and the engines.

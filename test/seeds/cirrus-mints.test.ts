@@ -27,7 +27,8 @@ function cacheOf(more: object = {}): TokenCache {
 async function passPauses(requests: number): Promise<void> {
   for (let sent = 1; sent < requests; sent++) {
     await org.login.waitFor(sent);
-    await vi.waitFor(() => expect(clock.timers).toBe(2)); // That of the mint, and that of the pause.
+    // That of the mint, and that of the pause.
+    await vi.waitFor(() => expect(clock.timers).toBe(2), { timeout: 20_000, interval: 2 });
     await clock.advance(1_000);
   }
 }
@@ -185,7 +186,7 @@ describe("mint.rs", () => {
     org.login.respondAlways(refused);
     await clock.advance(1_800_000 - 30_000);
     expect((await cache.get()).value).toBe("00DXX!ACCESS1");
-    await vi.waitFor(() => expect(failures).toMatchObject([{ error: "invalid_grant" }]));
+    await vi.waitFor(() => expect(failures).toMatchObject([{ error: "invalid_grant" }]), { timeout: 20_000 });
   });
 
   // an_expired_cached_token_is_not_used_as_a_fallback.

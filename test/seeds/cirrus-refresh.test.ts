@@ -197,7 +197,7 @@ describe("rotation", () => {
     controller.abort(new Error("the caller left"));
     expect(await rejected).toMatchObject({ message: "the caller left" });
     release();
-    await vi.waitFor(() => expect(seen).toEqual(["R2"]));
+    await vi.waitFor(() => expect(seen).toEqual(["R2"]), { timeout: 20_000 });
     await cache.invalidate("00DXX!ACCESS");
     await cache.get();
     expect(presented()).toEqual([REFRESH_TOKEN, "R2"]);

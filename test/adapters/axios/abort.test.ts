@@ -16,7 +16,7 @@ test("Q12: a cancel token ends the wait for the first mint with axios' own error
   const hold = stage.grant.hold();
   const { token, cancel } = axios.CancelToken.source();
   const failure = failureOf(clientOf(stage).get(stage.url, { cancelToken: token }));
-  await vi.waitUntil(() => hold.waiting === 1, { interval: 2 });
+  await vi.waitUntil(() => hold.waiting === 1, { interval: 2, timeout: 20_000 });
   cancel("no longer wanted");
   const error = (await failure) as AxiosError;
   expect([axios.isCancel(error), error.code, error.message]).toEqual([true, "ERR_CANCELED", "no longer wanted"]);
@@ -37,7 +37,7 @@ test("Q12: a cancel token that was used before the call, or is used during the m
   const hold = stage.grant.hold();
   const { token, cancel } = axios.CancelToken.source();
   const failure = failureOf(clientOf(stage).get(stage.url, { cancelToken: token }));
-  await vi.waitUntil(() => hold.waiting === 1, { interval: 2 });
+  await vi.waitUntil(() => hold.waiting === 1, { interval: 2, timeout: 20_000 });
   cancel();
   expect(axios.isCancel(await failure)).toBe(true);
   hold.release();

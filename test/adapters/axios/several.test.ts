@@ -183,7 +183,7 @@ test("Q6, Q13: a body stream that fails while the interceptors are asked ends th
   const client = clientOf([stage.tokens, stage.cache({ origins: () => ["https://elsewhere.example"] })]);
   const data = new Readable({ read() {} });
   const failure = failureOf(client.post(stage.url, data));
-  await vi.waitUntil(() => hold.waiting === 1, { interval: 2 });
+  await vi.waitUntil(() => hold.waiting === 1, { interval: 2, timeout: 20_000 });
   data.destroy(new Error("gone"));
   expect([axios.isAxiosError(await failure), (await failure) as Error]).toMatchObject([true, { message: "gone" }]);
   hold.release();
@@ -196,7 +196,7 @@ test("Q12, Q13: an abort while the interceptors are asked ends the call with axi
   const controller = new AbortController();
   const client = clientOf([stage.tokens, stage.cache({ origins: () => ["https://elsewhere.example"] })]);
   const failure = failureOf(client.get(stage.url, { signal: controller.signal }));
-  await vi.waitUntil(() => hold.waiting === 1, { interval: 2 });
+  await vi.waitUntil(() => hold.waiting === 1, { interval: 2, timeout: 20_000 });
   controller.abort();
   expect([axios.isCancel(await failure), stage.sends]).toEqual([true, []]);
   hold.release();

@@ -100,7 +100,7 @@ describe("one deadline", () => {
     const { timeouts, config } = recordingAdapter(0);
     const hold = stage.grant.hold();
     const answer = clientOf(stage).get(stage.url, { ...config, timeout: 100_000 });
-    await vi.waitUntil(() => hold.waiting === 1, { interval: 2 });
+    await vi.waitUntil(() => hold.waiting === 1, { interval: 2, timeout: 20_000 });
     time.pass(70_000);
     hold.release();
     expect([(await answer).status, timeouts]).toEqual([200, [30_000]]);
@@ -113,7 +113,7 @@ describe("one deadline", () => {
     const { timeouts, config } = recordingAdapter(1, () => time.pass(99_990));
     const hold = stage.grant.hold();
     const failure = failureOf(clientOf(stage).get(stage.url, { ...config, timeout: 100_000 }));
-    await vi.waitUntil(() => hold.waiting === 1 || timeouts.length === 1, { interval: 2 });
+    await vi.waitUntil(() => hold.waiting === 1 || timeouts.length === 1, { interval: 2, timeout: 20_000 });
     time.pass(20);
     hold.release();
     expect(await failure).toMatchObject({ code: "ECONNABORTED", message: "timeout of 100000ms exceeded" });

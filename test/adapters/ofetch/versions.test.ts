@@ -257,7 +257,7 @@ describe.each([
     });
     const controller = new AbortController();
     const failure = failureOf(api("/orders", { signal: controller.signal }));
-    await vi.waitUntil(() => hold.waiting === 1, { interval: 2 });
+    await vi.waitUntil(() => hold.waiting === 1, { interval: 2, timeout: 20_000 });
     controller.abort();
     expect(await failure).toMatchObject({ cause: { name: "AbortError" } });
     hold.release();

@@ -49,7 +49,16 @@ function send(url: string, authorization: string | undefined): Promise<Answer> {
 }
 
 /** Closes the cache and the client, and opens new ones for a record. */
-async function open({ record, redis, fleet, api, tokenEndpoint, encryptionKey, ...options }: Opening): Promise<void> {
+async function open({
+  record,
+  redis,
+  fleet,
+  api,
+  tokenEndpoint,
+  encryptionKey,
+  isCutOff,
+  ...options
+}: Opening): Promise<void> {
   await close();
   const connection = await openClient(number, redis);
   events = {};
@@ -60,7 +69,9 @@ async function open({ record, redis, fleet, api, tokenEndpoint, encryptionKey, .
       clientId: "fleet",
       clientSecret: "s3cret",
       scope: record,
-      fetch: (url, init) => fetch(url, { ...init, headers: { ...(init?.headers as object), ...own } }),
+      // Nothing listens on port 1.
+      fetch: (url, init) =>
+        fetch(isCutOff ? "http://127.0.0.1:1/" : url, { ...init, headers: { ...(init?.headers as object), ...own } }),
     }),
     origins: [api],
     store: redisStore(connection.client, { encryptionKey, ...fleet }),

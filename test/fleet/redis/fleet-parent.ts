@@ -23,6 +23,8 @@ export interface Opening extends Pick<
   /** The encryption key in base64, or "none". */
   readonly encryptionKey: string;
   readonly fleet?: Omit<FleetOptions, "encryptionKey"> | undefined;
+  /** Its connections to the token endpoint are refused. */
+  readonly isCutOff?: boolean | undefined;
 }
 
 /** The outcomes of a number of calls. */

@@ -54,6 +54,8 @@ export class TokenEndpoint extends Loopback {
   expiresIn = 3600;
   /** Runs when a request has arrived and before it is answered, with the number of the process that is minting. */
   onMint: ((process: number) => unknown) | undefined;
+  /** Processes that the server refuses, or does not answer. */
+  readonly sick: Map<number, "wrong secret" | "silent"> = new Map();
   /** The number of requests that arrived, also those whose process died before the answer. */
   mints = 0;
   /** The largest number of requests at the same time since {@link TokenEndpoint.reset}. */
@@ -84,6 +86,7 @@ export class TokenEndpoint extends Loopback {
     this.delay = 0;
     this.expiresIn = 3600;
     this.onMint = undefined;
+    this.sick.clear();
     this.mints = 0;
     this.minters.length = 0;
     this.mostAtOnce = this.#atOnce;
@@ -106,10 +109,16 @@ export class TokenEndpoint extends Loopback {
     await this.onMint?.(minter);
     await sleep(this.delay);
     this.#atOnce--;
+    const sickness = this.sick.get(minter);
+    if (sickness === "silent") return;
+    response.setHeader("content-type", "application/json");
+    if (sickness === "wrong secret") {
+      response.writeHead(401).end(JSON.stringify({ error: "invalid_client" }));
+      return;
+    }
     const token = `at-${this.issued.length + 1}-${randomBytes(24).toString("base64url")}`;
     this.issued.push(token);
     this.#live.add(token);
-    response.setHeader("content-type", "application/json");
     response.end(JSON.stringify({ access_token: token, token_type: "Bearer", expires_in: this.expiresIn }));
   }
 }

@@ -79,6 +79,13 @@ export class Stage implements AsyncDisposable {
     await process.tell("connected");
   }
 
+  /** Opens the cache of a process anew. Its connections to the token endpoint are refused from now on. */
+  async cutOff(number: number): Promise<void> {
+    const process = this.fleet.processes[number]!;
+    await process.tell("open", { ...this.#opening!, isCutOff: true });
+    await process.tell("connected");
+  }
+
   /** Lets every process get the token. */
   async share(): Promise<void> {
     await this.fleet.burst(1);
