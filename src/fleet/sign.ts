@@ -129,7 +129,8 @@ export async function upholdSignOut(session: KnownSession, record: FleetRecord, 
   const { clock } = fleet;
   if (record.phase !== "E") {
     const ended = endedRecord(record, session.identity, undefined);
-    await session.swap(seen.version, session.isRevoking ? ended : withoutSecrets(ended));
+    // If the store fails, the session is over here nevertheless, and the next look tries again.
+    await session.swap(seen.version, session.isRevoking ? ended : withoutSecrets(ended)).catch(() => {});
     return;
   }
   const tokens = tokensOf(record, clock.now() - clock.monotonic(), []);
