@@ -255,6 +255,23 @@ describe("a store that fails for one key", () => {
     await pool.close();
   });
 
+  test("C9: five keys got no answer while another key got one: twenty users of other keys are served at once", async () => {
+    const { pool, store, clock } = users();
+    const frozen = new Set<string>();
+    for (let count = 0; count < 5; count++) frozen.add((await pool.describe(`frozen-${count}`)).record!);
+    const swap = store.swap.bind(store);
+    store.swap = (key, ...rest) => (frozen.has(key) ? silence() : swap(key, ...rest));
+    for (let count = 0; count < 5; count++) watch(pool.get(`frozen-${count}`).get());
+    await clock.advance(1000);
+    const between = watch(pool.get("between").get());
+    await clock.advance(1500);
+    expect(between.state).toBe("fulfilled");
+    const others = Array.from({ length: 20 }, (_, index) => watch(pool.get(`user-${index}`).get()));
+    await clock.advance(100);
+    expect(others.map(({ state }) => state)).toEqual(others.map(() => "fulfilled"));
+    await pool.close();
+  });
+
   test("C9: a store that answers nobody: four callers wait at a time, the others fail at once", async () => {
     const { pool, store, clock } = users();
     let calls = 0;

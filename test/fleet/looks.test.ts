@@ -142,21 +142,27 @@ describe("a sign-out whose process dies before the revocation", () => {
   });
 
   test("C16: a process that looks at once does not revoke beside it", async () => {
-    const { clock, server, a, join, during } = await signedIn();
+    const { clock, join, during } = await signedIn();
+    let calls = 0;
     let finish!: () => void;
     const gate = new Promise<void>((resolve) => (finish = resolve));
-    const held: string[] = [];
-    const revoke = server.revoke.bind(server);
-    server.revoke = (token) => void held.push(token);
-    const out = watch(a.cache.signOut());
+    const members = {
+      revoke: async () => {
+        calls++;
+        await gate;
+      },
+    };
+    const [leaving, other] = [join({ members }), join({ members })];
+    await during(leaving.cache.get());
+    const out = watch(leaving.cache.signOut());
     await clock.advance(100);
-    expect(await rejectionOf(during(join().cache.get()))).toMatchObject({ code: "ERR_SESSION" });
-    expect(held).toEqual(["rt-1-1", "at-1-1"]);
+    expect(await rejectionOf(during(other.cache.get()))).toMatchObject({ code: "ERR_SESSION" });
+    await clock.advance(2000);
+    expect(await rejectionOf(during(other.cache.get()))).toMatchObject({ code: "ERR_SESSION" });
+    expect(calls).toBe(1);
     finish();
-    await gate;
-    server.revoke = revoke;
     await clock.advance(1000);
-    expect(out.state).toBe("fulfilled");
+    expect([out.state, calls]).toEqual(["fulfilled", 1]);
   });
 });
 
