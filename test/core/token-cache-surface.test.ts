@@ -30,6 +30,6 @@ test("a token pool shows its methods and its size", () => {
     create: () => createTokenCache({ grant: fakeGrant(), origins: ["https://a.example"] }),
   });
   expect(new Set(keysOf(pool))).toEqual(
-    new Set(["constructor", "get", "signIn", "signOut", "release", "close", "size"]),
+    new Set(["constructor", "get", "signIn", "signOut", "release", "describe", "close", "size"]),
   );
 });
