@@ -2,6 +2,10 @@
  * docs/servers.md, the lines for services that act for themselves or for the user of one request. Every endpoint is scripted
  * from the page that the comment above its test names, and was never asked itself. The last test holds that no lines are left
  * out.
+ *
+ * From memory, and held by no test, is of the page's prose: the path of Keycloak before version 17 and its authenticator's name, one
+ * authentication method per application at Auth0, DPoP at Okta, Cognito's issuer, the sandboxes, that UAA does not decode the
+ * header, the CA of a pod, and Vault's 403.
  */
 import { createHash, createPublicKey, generateKeyPairSync, X509Certificate } from "node:crypto";
 import { spawnSync } from "node:child_process";
@@ -175,14 +179,15 @@ describe("Okta", () => {
   });
 });
 
+const entraAnswer = (token: string): Answered => ({
+  body: { token_type: "Bearer", expires_in: 3599, ext_expires_in: 3599, access_token: token },
+});
+
 describe("Microsoft Entra ID", () => {
   const endpoint = "https://login.microsoftonline.com/acme.example/oauth2/v2.0/token";
   const client_id = "535fb089-9ff3-47b6-9bfb-4f1264799865";
   const scope = "https://graph.microsoft.com/.default";
   const rest = { endpoint: `POST ${endpoint}`, api: "https://graph.microsoft.com/v1.0/users", minutes: 60 };
-  const answered = (token: string): Answered => ({
-    body: { token_type: "Bearer", expires_in: 3599, ext_expires_in: 3599, access_token: token },
-  });
 
   // "Microsoft identity platform and the OAuth 2.0 client credentials flow" (learn.microsoft.com).
   test("secret in the form", async () => {
@@ -192,7 +197,7 @@ describe("Microsoft Entra ID", () => {
       answer(asked, token) {
         takesNoHeader(asked);
         takesForm(asked, { ...CLIENT_CREDENTIALS, client_id, client_secret: SECRET, scope });
-        return answered(token);
+        return entraAnswer(token);
       },
     });
   });
@@ -240,7 +245,7 @@ describe("Microsoft Entra ID", () => {
           longest: 600,
         });
         must(jti !== undefined, "the assertion has no jti");
-        return answered(token);
+        return entraAnswer(token);
       },
     });
   });
@@ -393,13 +398,14 @@ test("Zoom: account_credentials with the account's id", async () => {
   });
 });
 
+const inShopifysHeader = (token: string): Record<string, string | undefined> => ({
+  "x-shopify-access-token": token,
+  authorization: undefined,
+});
+
 describe("Shopify", () => {
   const endpoint = "POST https://acme.myshopify.com/admin/oauth/access_token";
   const api = "https://acme.myshopify.com/admin/api/2025-01/shop.json";
-  const carried = (token: string): Record<string, string | undefined> => ({
-    "x-shopify-access-token": token,
-    authorization: undefined,
-  });
   beforeEach(() => {
     vi.stubEnv("SHOPIFY_SECRET", SECRET);
   });
@@ -414,7 +420,7 @@ describe("Shopify", () => {
         return { body: { access_token: token, scope: "write_orders", expires_in: 86_399 } };
       },
       api,
-      carried,
+      carried: inShopifysHeader,
       minutes: 1440,
     });
   });
@@ -443,7 +449,7 @@ describe("Shopify", () => {
           return { body: { access_token: token, ...body, associated_user } };
         },
         api,
-        carried,
+        carried: inShopifysHeader,
         minutes: 1440,
       },
     );
@@ -569,15 +575,16 @@ test("SAP: an id with a ! and a secret with a = in the form", async () => {
   });
 });
 
+const podToken = (jti: number): string => {
+  const claims = { aud: ["https://kubernetes.default.svc"], exp: Math.floor(Date.now() / 1000) + 3607, jti };
+  return ["{}", JSON.stringify(claims), "s"].map((part) => Buffer.from(part).toString("base64url")).join(".");
+};
+
 // "Configure Service Accounts for Pods" and "Accessing the Kubernetes API from a Pod" (kubernetes.io).
 test("Kubernetes: the token of the file, and after a rotation the new one", async () => {
   const file = join(hosts.folder, "token");
-  const jwt = (jti: number): string => {
-    const claims = { aud: ["https://kubernetes.default.svc"], exp: Math.floor(Date.now() / 1000) + 3607, jti };
-    return ["{}", JSON.stringify(claims), "s"].map((part) => Buffer.from(part).toString("base64url")).join(".");
-  };
   const api = "https://kubernetes.default.svc/api/v1/namespaces";
-  let live = jwt(1);
+  let live = podToken(1);
   writeFileSync(file, `${live}\n`);
   hosts.on(`GET ${api}`, ({ headers }) => ({
     status: headers.authorization === `Bearer ${live}` ? 200 : 401,
@@ -588,7 +595,7 @@ test("Kubernetes: the token of the file, and after a rotation the new one", asyn
   const authFetch = createAuthFetch(tokens);
   expect((await authFetch(api)).status).toBe(200);
   expect(Math.round((tokens.peek()!.expiresAt - clock.now()) / 60_000)).toBe(60);
-  live = jwt(22);
+  live = podToken(22);
   writeFileSync(file, `${live}\n`);
   expect((await authFetch(api)).status).toBe(200);
 });
@@ -639,12 +646,13 @@ test("the two lines that every section needs: a fetch that carries the token", a
   expect(await response.text()).toBe("Bearer A21AA");
 });
 
-describe("the hosts of these tests", () => {
-  const refused = async (call: () => Promise<unknown>): Promise<string[]> => {
-    await call().catch(() => undefined);
-    return hosts.problems.splice(0);
-  };
+/** What was wrong with the requests of a call. */
+const refused = async (call: () => Promise<unknown>): Promise<string[]> => {
+  await call().catch(() => undefined);
+  return hosts.problems.splice(0);
+};
 
+describe("the hosts of these tests", () => {
   test("a wrong secret, another parameter, another key: refused, so that the tests above can fail", async () => {
     vi.stubEnv("PAYPAL_SECRET", "another-secret");
     const { grant } = await run<WithGrant>(hosts, "PayPal");

@@ -333,6 +333,16 @@ test.each(["token_expired", "invalid_auth"])(
   },
 );
 
+test("QuickBooks: the lifetime of the refresh token reaches onRotate", async () => {
+  const quickBooks = SERVERS.find(({ name }) => name === "QuickBooks")!;
+  refreshes(quickBooks);
+  vi.stubEnv("QUICKBOOKS_SECRET", SECRET);
+  const onRotate = vi.fn<NonNullable<Session["onRotate"]>>();
+  const lines = await run<WithGrantOf>(hosts, quickBooks.name);
+  await createTokenCache({ grant: lines.grantOf({ ...session, onRotate }) }).get();
+  expect(onRotate.mock.calls[0]?.[1].response).toMatchObject({ x_refresh_token_expires_in: 8_726_400 });
+});
+
 // "Revoke tokens" (developer.apple.com).
 test("Apple: signOut revokes the refresh token", async () => {
   const apple = SERVERS.find(({ name }) => name === "Apple")!;
@@ -351,7 +361,7 @@ test("Apple: signOut revokes the refresh token", async () => {
 });
 
 // "OAuth 2.0" of Stripe Apps (docs.stripe.com): the key is the user of HTTP Basic, the password is empty; an access token lives for
-// an hour, a refresh token is replaced. The refusal is that of RFC 6749.
+// an hour, a refresh token is replaced, and lives for a year (from memory). The refusal is that of RFC 6749.
 test("Stripe: the key alone, no expires_in, and a dead refresh token means that nobody is signed in", async () => {
   vi.stubEnv("STRIPE_KEY", "sk_live_1");
   type Block = { grantOf: (session: { load: () => Promise<string | null>; save: typeof save }) => Grant };
