@@ -26,6 +26,9 @@ export type SigningAlgorithm =
   | "EdDSA"
   | "Ed25519";
 
+/** Bytes that WebCrypto takes. Said in this way, because `Uint8Array` is generic since TypeScript 5.7 only. */
+type Bytes = ReturnType<InstanceType<typeof TextEncoder>["encode"]>;
+
 /**
  * A private key of which only its signatures leave where it is kept, such as a KMS or an HSM.
  *
@@ -40,7 +43,7 @@ export interface Signer {
    * Signs bytes and returns the signature. A signature by `ES256`, `ES384` or `ES512` is r and s, one behind the other, and
    * not the DER of both that some services return.
    */
-  readonly sign: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array | ArrayBuffer | PromiseLike<Uint8Array | ArrayBuffer>;
+  readonly sign: (bytes: Bytes) => Uint8Array | ArrayBuffer | PromiseLike<Uint8Array | ArrayBuffer>;
 }
 
 /** In bytes: r and s. */

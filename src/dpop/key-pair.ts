@@ -43,7 +43,7 @@ export interface KeyOptions {
 /** A signer, and the public key of its signatures as a JWK. */
 export interface SignerPair {
   readonly signer: Signer;
-  readonly jwk: JsonWebKey;
+  readonly jwk: PrivateJwk;
 }
 
 /** A key pair that is imported or generated when it is first needed. */

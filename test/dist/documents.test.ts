@@ -27,7 +27,7 @@ describe("documents and examples compile with the built package", () => {
     await mkdir(join(root, ".tmp"), { recursive: true });
     folder = await mkdtemp(join(root, ".tmp/documents-"));
     for (const { document, line, code } of typescriptBlocks()) {
-      await writeFile(join(folder, `${document}.${line}.ts`), code);
+      await writeFile(join(folder, `${document.replaceAll("/", "-")}.${line}.ts`), code);
     }
     const compilerOptions = {
       noUnusedLocals: false,
