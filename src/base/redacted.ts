@@ -51,7 +51,7 @@ function frozenCopy(value: unknown, depth: number): unknown {
 }
 
 /** Deeper data is left out: a recursion must end, also where the data has a circle. */
-const DEEPEST = 16;
+export const DEEPEST = 16;
 
 /** The method that `util.inspect` and `console.log` of Node call. The symbol is registered, so nothing is imported. */
 const inspectHook = Symbol.for("nodejs.util.inspect.custom");

@@ -18,6 +18,7 @@ import {
   tokenResponseError,
 } from "../base/errors.ts";
 import { awaitUnder } from "../base/pending.ts";
+import { DEEPEST } from "../base/redacted.ts";
 import { isCredentialName } from "../base/redacted.ts";
 import { userFunctionError } from "../base/user-function.ts";
 import { shown, redactedCause } from "./redaction.ts";
@@ -189,7 +190,21 @@ export function tokenFromAnswer(answer: TokenAnswer, shape: TokenShape = {}): To
     const how = 'if its tokens are sent as Bearer tokens, name the type in the option "tokenType"';
     throw unusable(answer, `its "token_type" is neither Bearer nor DPoP; ${how}`);
   }
-  return { ...cleaned(json), access_token: token, token_type: type, serverTime: serverTime(answer.headers) };
+  const members = Object.entries(cleaned(json)).map(([name, value]) => {
+    return [name, name === "refresh_token" ? value : withoutSecrets(value, answer.redact)] as const;
+  });
+  const rest: JsonObject = Object.fromEntries(members);
+  return { ...rest, access_token: token, token_type: type, serverTime: serverTime(answer.headers) };
+}
+
+/** Takes out of the texts in a value what was sent: a server may repeat the request in an answer that brings a token. */
+function withoutSecrets(value: unknown, redact: Redact, depth = 0): unknown {
+  if (typeof value === "string") return redact(value);
+  if (typeof value !== "object" || value === null) return value;
+  if (depth > DEEPEST) return undefined;
+  if (Array.isArray(value)) return value.map((item) => withoutSecrets(item, redact, depth + 1));
+  const members = Object.entries(value).map(([name, item]) => [name, withoutSecrets(item, redact, depth + 1)] as const);
+  return Object.fromEntries(members);
 }
 
 /** Whether the status is one of success. Servers answer 201 and others where RFC 6749 says 200. */

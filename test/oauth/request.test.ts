@@ -167,6 +167,20 @@ describe("a token response", () => {
   });
 });
 
+describe("S5: a token response that repeats what was sent", () => {
+  it("S5: the client secret, plain and percent-encoded, in texts at any depth: it is taken out, and the token is used", async () => {
+    const more = { note: "for s3cr3t-value", deep: [{ debug: "secret=s3cr3t%2Dvalue&x=1" }], plan: "gold" };
+    const response = await mint((answer) => json(answer, 200, { ...token, ...more }));
+    expect(response).toMatchObject({ access_token: "a", note: "for [redacted]", plan: "gold" });
+    expect(JSON.stringify(response)).not.toMatch(/s3cr3t/);
+  });
+
+  it("S3: a member that is 200,000 lists in one another: the token is used", async () => {
+    const body = `{"access_token":"a","token_type":"Bearer","deep":${"[".repeat(200_000)}${"]".repeat(200_000)}}`;
+    expect((await mint(raw(200, body))).access_token).toBe("a");
+  });
+});
+
 describe("an error of the token endpoint", () => {
   it("has status, code, description and a hint; the hint has no query and no body (RFC 6749 section 5.2)", async () => {
     const error = await failure((answer) =>
