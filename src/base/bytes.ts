@@ -79,6 +79,7 @@ export interface NodeStream {
   readonly readableEnded?: boolean;
   on(event: string, listener: (chunk: never) => void): unknown;
   resume(): unknown;
+  pause?(): unknown;
   destroy?(): unknown;
 }
 
@@ -146,10 +147,14 @@ async function readNodeStream(
       stream.on("error", reject);
       stream.on("close", () => reject(new Error("the stream was closed before its end")));
       stream.on("data", (chunk: Uint8Array | string) => {
+        if (left < 0) return;
         const bytes = typeof chunk === "string" ? utf8(chunk) : chunk;
         take(bytes);
         left -= bytes.byteLength;
-        if (left < 0) resolve(false);
+        if (left >= 0) return;
+        // A stream that always has more would otherwise flow on, and let nothing else happen.
+        stream.pause?.();
+        resolve(false);
       });
       stream.resume();
     });

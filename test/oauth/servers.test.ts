@@ -94,6 +94,18 @@ describe("implementations of fetch", () => {
     expect(endless.destroyed).toBe(true);
   });
 
+  test("S3: of a Node stream without an end, at once readable, hardly more than 1 MiB is read", async () => {
+    let made = 0;
+    const endless = new Readable({
+      read() {
+        made += 65_536;
+        this.push(Buffer.alloc(65_536, 32));
+      },
+    });
+    await mintWith(async () => answer(endless)).catch(() => {});
+    expect(made).toBeLessThan(1.5 * 1024 * 1024);
+  });
+
   test.each(["error", "close"])("a Node stream that breaks off (%s) is ERR_TOKEN_NETWORK", async (how) => {
     const broken = new Readable({
       read() {

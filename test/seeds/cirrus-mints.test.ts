@@ -29,7 +29,8 @@ async function passPauses(requests: number): Promise<void> {
     await org.login.waitFor(sent);
     // That of the mint, and that of the pause.
     await vi.waitFor(() => expect(clock.timers).toBe(2), { timeout: 20_000, interval: 2 });
-    await clock.advance(1_000);
+    // The longest that this pause can be, and not so long that the next one can be over as well.
+    await clock.advance(500 * sent);
   }
 }
 
