@@ -57,6 +57,6 @@ async function foreign(stage, key) {
   stage.endpoint.delay = 250;
   const outcome = await stage.revocation();
   const record = String(await stage.redis.command("GET", key));
-  const claims = { "1 mint": outcome.mints === 1, "no error": unnoticed(outcome), replaced: record.startsWith("T") };
+  const claims = { "1 mint": outcome.mints === 1, "no error": unnoticed(outcome), replaced: record.startsWith("1T") };
   return { ...outcome, claims };
 }
