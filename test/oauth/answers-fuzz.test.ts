@@ -42,17 +42,19 @@ interface Answer {
 
 function answerOf(next: () => number): Answer {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
-  const scalar = (): unknown =>
-    pick([null, true, 0, -1, 1.5, 1e308, "", "x", ACCESS, REFRESH, SECRET, NEXT, [], {}, [ACCESS], { a: SECRET }]);
+  const values = [null, true, 0, -1, 1.5, 1e308, "", "x", REFRESH, SECRET, [], {}, { a: SECRET }];
+  /** What was sent may stand anywhere. A new token may stand where its name says so: nobody else could know it. */
+  const scalar = (): unknown => pick(values);
+  const token = (): unknown => pick([...values, ACCESS, NEXT, [ACCESS]]);
   const members: Record<string, () => unknown> = {
-    access_token: () => pick([ACCESS, ACCESS, ACCESS, "", "two\nlines", "ünicode", scalar()]),
+    access_token: () => pick([ACCESS, ACCESS, ACCESS, "", "two\nlines", "ünicode", token()]),
     token_type: () => pick(["Bearer", "bearer", "BearerToken", "DPoP", "mac", scalar()]),
     expires_in: () => pick([3600, "3600", 0, -5, "soon", 1e20, scalar()]),
-    refresh_token: () => pick([NEXT, NEXT, NEXT, "", scalar()]),
+    refresh_token: () => pick([NEXT, NEXT, NEXT, "", token()]),
     error: () => pick(["invalid_grant", "invalid_client", "temporarily_unavailable", SECRET, scalar()]),
     error_description: () => pick([`no ${SECRET} here`, encodeURIComponent(REFRESH), "x".repeat(9000), scalar()]),
     scope: () => pick(["a b", "", scalar()]),
-    id_token: () => scalar(),
+    id_token: () => token(),
     __proto__: () => scalar(),
     state: () => scalar(),
   };
