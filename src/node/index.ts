@@ -13,7 +13,7 @@ import { assertOptions, assertString, kindOf, optionError } from "../base/option
 
 /**
  * Creates a function that reads a secret from a file, for the option `clientSecret` and for the `key` of
- * `privateKeyJwt`. Line ends at the end of the file are not part of the secret.
+ * `privateKeyJwt`. A byte order mark at the beginning of the file, and line ends at its end, are not part of the secret.
  *
  * The file is read at the first call, and again after it has changed, so that a rotated secret is picked up without a
  * restart. When the file cannot be read or is empty, the function rejects with a {@link RemintError} (`ERR_GRANT`). Its
@@ -132,7 +132,9 @@ function fileReader(given: string | URL, what: string, clean: (text: string) => 
   return async () => {
     try {
       const version = await versionOf(path);
-      if (last?.version !== version) last = { version, text: clean(await readFile(path, "utf8")) };
+      // Editors of Windows put a byte order mark before the text. It is no part of any secret.
+      const read = async (): Promise<string> => (await readFile(path, "utf8")).replace(/^\uFEFF/, "");
+      if (last?.version !== version) last = { version, text: clean(await read()) };
     } catch (error) {
       if (error instanceof RemintError) throw error;
       const { code } = error as { code?: unknown };

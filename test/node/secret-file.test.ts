@@ -99,6 +99,15 @@ describe("secretFromFile", () => {
     expect(() => tokenFromFile(given as string)).toThrow(/"path" must be the path of a file, or its file: URL, got/);
   });
 
+  test("a file with a byte order mark, as editors of Windows write it: the mark is not part of the secret", async () => {
+    writeFileSync(path, "\uFEFFs3cr3t\r\n");
+    expect(await secretFromFile(path)()).toBe("s3cr3t");
+    writeFileSync(path, "\uFEFFs3c\uFEFFr3t");
+    expect(await secretFromFile(path)()).toBe("s3c\uFEFFr3t");
+    writeFileSync(path, "\uFEFF\r\n");
+    await expect(secretFromFile(path)()).rejects.toMatchObject({ hint: `the secret file ${path} is empty` });
+  });
+
   test("printing the function shows nothing of the secret", async () => {
     writeFileSync(path, "s3cr3t");
     const secret = secretFromFile(path);
