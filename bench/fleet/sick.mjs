@@ -13,7 +13,7 @@ export const scenarios = () => [
       title: `sick, ${kind}: first`,
       does: "one process cannot mint, and asks first",
       rounds: 2,
-      run: (stage) => cold(stage, kind, 1, ONE_SICK),
+      run: (stage) => cold(stage, kind),
     },
     {
       title: `sick, ${kind}: later`,
@@ -35,33 +35,33 @@ async function infect(stage, kind, number) {
   else stage.endpoint.sick.set(number, kind);
 }
 
-/** All processes need a token for the first time. The sick ones ask a moment before the others. */
-async function cold(stage, kind, count, limit) {
+/** All processes need a token for the first time. The first so many are sick, and ask a moment before the others. */
+async function open(stage, kind, count) {
   await stage.open({ mintRetries: 0 });
   stage.endpoint.delay = 50;
   for (let number = 0; number < count; number++) await infect(stage, kind, number);
   const { processes } = stage.fleet;
   const own = stage.fleet.burst(1, { processes: processes.slice(0, count) });
   await sleep(20);
-  const others = await stage.fleet.burst(stage.callers, { processes: processes.slice(count) });
+  return { own, ask: () => stage.fleet.burst(stage.callers, { processes: processes.slice(count) }) };
+}
+
+async function cold(stage, kind) {
+  const { own, ask } = await open(stage, kind, 1);
+  const others = await ask();
   const { mints } = stage.endpoint;
   await own;
-  return { ...others, mints, claims: claimsOf(others, limit) };
+  return { ...others, mints, claims: claimsOf(others, ONE_SICK) };
 }
 
 /** The failures of two processes are told to the others for a second. How long is it until every healthy process has a token? */
 async function threeSick(stage) {
-  await stage.open({ mintRetries: 0 });
-  stage.endpoint.delay = 50;
-  for (let number = 0; number < 3; number++) await infect(stage, "wrong secret", number);
-  const { processes } = stage.fleet;
-  const own = stage.fleet.burst(1, { processes: processes.slice(0, 3) });
-  await sleep(20);
+  const { own, ask } = await open(stage, "wrong secret", 3);
   const since = performance.now();
-  let others = await stage.fleet.burst(stage.callers, { processes: processes.slice(3) });
+  let others = await ask();
   while (others.errors.length > 0 && performance.now() - since < 2 * THREE_SICK) {
     await sleep(100);
-    others = await stage.fleet.burst(stage.callers, { processes: processes.slice(3) });
+    others = await ask();
   }
   const all = performance.now() - since;
   const { mints } = stage.endpoint;

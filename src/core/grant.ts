@@ -160,6 +160,11 @@ export interface TokenServer {
   readonly target: string;
 }
 
+/** Names a client at an endpoint. */
+export function clientAt({ endpoint, client }: TokenServer): string {
+  return JSON.stringify([endpoint, client]);
+}
+
 /** A grant as the library sees it. */
 export interface GrantDefinition<State = unknown> extends GrantTraits {
   /** Absent for a function of the user's: its failures concern nobody else. */

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { clientAt } from "./grant.ts";
 import type { Failure } from "./failures.ts";
 import type { TokenServer } from "./grant.ts";
 import type { Obtained, Obtaining } from "./supply.ts";
@@ -23,8 +24,8 @@ export class MintQueue {
   readonly #lanes = new Map<string, Lane>();
 
   /** Starts work, at once or when it is its turn. @param start Is told whether it has waited. */
-  run({ endpoint, client }: TokenServer, start: (hasWaited: boolean) => Obtaining): Obtaining {
-    const name = JSON.stringify([endpoint, client]);
+  run(server: TokenServer, start: (hasWaited: boolean) => Obtaining): Obtaining {
+    const name = clientAt(server);
     const lane = this.#lanes.get(name) ?? { running: 0, waiting: [] };
     this.#lanes.set(name, lane);
     const begin = (hasWaited: boolean): Obtaining => {

@@ -91,6 +91,11 @@ class FleetFlight {
    * @throws {Failure} When no token can be had.
    */
   async run(): Promise<Obtained | undefined> {
+    const obtained = await this.#outcome();
+    return obtained && this.#session.bounded(obtained);
+  }
+
+  async #outcome(): Promise<Obtained | undefined> {
     try {
       return await this.#obtain();
     } catch (error) {
@@ -300,17 +305,16 @@ class FleetFlight {
     if (act === "fail") throw failureOf(failure!);
     this.#session.remember(record, seen.version);
     const { clock } = this.#session.fleet;
-    const obtained = this.#session.bounded(adopted(token!, this.#session.served, clock));
+    const obtained = adopted(token!, this.#session.served, clock);
     // A reused token counts as newly minted: no newer token exists, so another rejection of it is final.
     return act === "reuse" ? { ...obtained, freshness: "minted" } : obtained;
   }
 
   #withoutStore(fault: StoreFault): Obtained | undefined | Promise<Obtained> {
-    const { maxStaleness } = this.#session.fleet;
     const failure = this.#session.reportStoreFailure(fault);
     if (this.#isBackground()) return undefined;
     // A session may have been signed out, and how long this process may go on without a look is limited.
-    if (this.#session.isStateful || (this.#session.hasSessions && maxStaleness < Infinity)) throw failure;
+    if (this.#session.isStateful || this.#session.hasToLook) throw failure;
     this.#session.noteMintWithoutStore(this.#need.unwanted.at(-1));
     return mintAlone(this.#leader());
   }

@@ -12,6 +12,7 @@ import { RemintError, safeCause } from "../base/errors.ts";
 import { AccessTokenRecord } from "../core/access-token.ts";
 import { Failure } from "../core/failures.ts";
 import { windowsOf } from "../core/expiry.ts";
+import { clientAt } from "../core/grant.ts";
 import { NOBODY, runRevocation } from "../core/mint.ts";
 import { digestOf, remembered, SessionState } from "../core/state.ts";
 import { newSession, REPLACED, stateSettings } from "../core/supply.ts";
@@ -210,7 +211,7 @@ export class KnownSession {
   /** A token has arrived for which no caller waits. */
   landed(target: Target | undefined, token: Obtained): void {
     this.tell((member) => {
-      if (member.target?.fingerprint === target?.fingerprint) member.landed(token);
+      if (member.target?.fingerprint === target?.fingerprint) member.landed(this.bounded(token));
     });
   }
 
@@ -533,13 +534,18 @@ export class KnownSession {
 
   get #server(): string {
     const { server } = this.settings.grant;
-    return server === undefined ? this.key : JSON.stringify([server.endpoint, server.client]);
+    return server === undefined ? this.key : clientAt(server);
+  }
+
+  /** Whether how long this process may serve a token without a look at the record is limited: the session may be over. */
+  get hasToLook(): boolean {
+    return this.hasSessions && this.fleet.maxStaleness < Infinity;
   }
 
   /** Whether a token is so near to its expiry that it is replaced, and not only looked up. */
   isDue({ until, lifetime }: StoredToken): boolean {
     const { refreshBuffer, minValidity } = this.settings;
-    if (this.fleet.maxStaleness === Infinity || !this.hasSessions) return true;
+    if (!this.hasToLook) return true;
     // The longest that the windows of a cache can be.
     return until - this.fleet.clock.monotonic() <= windowsOf(lifetime.ms, refreshBuffer, minValidity, 1).soft;
   }
@@ -547,8 +553,7 @@ export class KnownSession {
   /** Limits for how long a token is served before the record is looked at again: the session may be signed out elsewhere. */
   bounded(obtained: Obtained): Obtained {
     const { maxStaleness, clock } = this.fleet;
-    if (maxStaleness === Infinity || !this.hasSessions) return obtained;
-    return { ...obtained, servedUntil: clock.now() + maxStaleness };
+    return this.hasToLook ? { ...obtained, servedUntil: clock.now() + maxStaleness } : obtained;
   }
 
   /** Reports a failure of the store to `onEvent`. @returns The failure for callers that cannot get a token without it. */

@@ -150,7 +150,7 @@ export async function mintAlone(leader: Leader): Promise<Obtained> {
   const { minted, failure, isRefused } = await mint.result;
   session.noteOutcome(failure, isRefused);
   if (minted === undefined) throw failure!;
-  return session.bounded({ ...minted, session: session.served });
+  return { ...minted, session: session.served };
 }
 
 function start({ session, need, mintTimeout }: Leader, more: object): RunningMint {
@@ -218,7 +218,7 @@ class Landing {
       const { clock } = session.fleet;
       if (token !== undefined && token.until > clock.monotonic() && !refuses(token.response.access_token)) {
         session.remember(written.outdoneBy, written.version);
-        return session.bounded(adopted(token, this.#served, clock));
+        return adopted(token, this.#served, clock);
       }
     }
     return this.#own();
@@ -228,7 +228,7 @@ class Landing {
     const { minted, failure } = this.#result;
     if (failure === NOBODY) this.#leader.session.noteNobody();
     if (minted === undefined) throw failure!;
-    return this.#leader.session.bounded({ ...minted, session: this.#served });
+    return { ...minted, session: this.#served };
   }
 
   /** Nobody may use what a mint of an earlier session has brought. */

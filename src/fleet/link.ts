@@ -95,7 +95,6 @@ export class StoreLink {
   #answeredAt = -Infinity;
   /** Calls in progress while the store is down. */
   #probes = 0;
-  #hasWorked = false;
   /** The listeners that were told that the store fails, and not yet that it works again. */
   readonly #told = new Set<EventListener | undefined>();
   #toldOnConsole = false;
@@ -115,18 +114,16 @@ export class StoreLink {
   ): Promise<SwapResult> {
     const isFirst = !ignoresPause && !this.#hasWorked && !this.#failed.has(key);
     const end = ignoresPause ? nothing : this.#admit(key);
+    const swap = async (): Promise<SwapResult> => this.#store.swap(key, expected, next?.text, next?.ttl ?? 1);
+    const call = (): Promise<SwapResult> => this.#withTimeLimit(swap(), timeout, undo);
+    const sentAt = this.#clock.monotonic();
     try {
-      const swap = async (): Promise<SwapResult> => this.#store.swap(key, expected, next?.text, next?.ttl ?? 1);
-      const call = (): Promise<SwapResult> => this.#withTimeLimit(swap(), timeout, undo);
-      const sentAt = this.#clock.monotonic();
-      try {
-        const result = await (isFirst ? this.#twice(call) : call());
-        this.#answered(key);
-        return acceptOwnWrite(result, next);
-      } catch (error) {
-        this.#noteFailure(key, sentAt);
-        throw error instanceof StoreFault ? error : faultOf(error);
-      }
+      const result = await (isFirst ? this.#twice(call) : call());
+      this.#answered(key);
+      return acceptOwnWrite(result, next);
+    } catch (error) {
+      this.#noteFailure(key, sentAt);
+      throw error instanceof StoreFault ? error : faultOf(error);
     } finally {
       end();
     }
@@ -137,6 +134,10 @@ export class StoreLink {
     const result = await this.swap(key, NO_VERSION, undefined, options);
     if (result.ok) throw new StoreFault(`the store did a swap that expected "${NO_VERSION}", which is no version`);
     return result;
+  }
+
+  get #hasWorked(): boolean {
+    return this.#answeredAt > -Infinity;
   }
 
   /**
@@ -174,7 +175,6 @@ export class StoreLink {
 
   #answered(key: string): void {
     this.#answeredAt = this.#clock.monotonic();
-    this.#hasWorked = true;
     this.#unanswered.clear();
     if (!this.#failed.has(key)) return;
     // What made this key fail is over. The others that failed with it are tried at once.

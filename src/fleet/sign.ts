@@ -74,7 +74,7 @@ export async function signIn(session: KnownSession, response: SignInResponse, fi
   if (given.next !== undefined) {
     session.state?.begin({ state: given.next.state, replaced, response: given.response });
   }
-  if (isUsable) session.landed(undefined, session.bounded({ ...token, session: session.served, seeded: true }));
+  if (isUsable) session.landed(undefined, { ...token, session: session.served, seeded: true });
   notify?.({ name: "signed-in" });
   await session.state?.save();
 }
@@ -134,7 +134,7 @@ export async function upholdSignOut(session: KnownSession, record: FleetRecord, 
     return;
   }
   const tokens = tokensOf(record, clock.now() - clock.monotonic(), []);
-  const isOwed = record.phase === "E" && (record.state !== undefined || tokens.length > 0);
+  const isOwed = record.state !== undefined || tokens.length > 0;
   const isAbandoned = clock.monotonic() - seen.writtenAt > 2 * settings.mintTimeout;
   if (!isOwed || !isAbandoned || settings.grant.revoke === undefined || session.isBusy) return;
   const finish = async (): Promise<void> => {

@@ -13,7 +13,7 @@ const NODE_FETCH = /node-fetch|cross-fetch/;
 
 const KNOWN: readonly Known[] = [
   {
-    cases: /^Q3: .*(to another host|to another host and back)/,
+    cases: /^Q3: .*to another host/,
     cells: NODE_FETCH,
     reason: "node-fetch keeps Authorization when it is redirected to another port of the same host (README, Limits)",
   },
