@@ -81,6 +81,13 @@ export const SUBPATHS = [
     size: "4.5 kB",
   },
   {
+    subpath: "./proxy",
+    source: "proxy/index.ts",
+    packages: [],
+    without: ["grants/", "oauth/", "testing/", "dpop/", "adapters/auth-fetch.ts", "core/token-cache.ts"],
+    size: "8 kB",
+  },
+  {
     subpath: "./redis",
     source: "fleet/redis.ts",
     packages: ["p-retry", "jwt-decode", "redis"],

@@ -29,8 +29,10 @@ const LONGEST_HEADER = 8192;
 const PART =
   /([\w!#$%&'*+.^`|~-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\[^])*)"?|([^\s,"]*))|([\w!#$%&'*+.^`|~-]+)(?:[ \t]+[\w.~+/-]+=*(?=[ \t]*(?:,|$)))?/g;
 
+/** The error of an API that wants the user to sign in again, or in a stronger way (RFC 9470 section 3). */
+const NEEDS_STEP_UP = "insufficient_user_authentication";
 /** Errors that a new token does not cure: the new token would have the same scope and the same user. */
-const KEEPS_TOKEN = new Set(["insufficient_scope", "insufficient_user_authentication"]);
+const KEEPS_TOKEN = new Set(["insufficient_scope", NEEDS_STEP_UP]);
 /** The error of a server that requires a nonce in the DPoP proof (RFC 9449 sections 8 and 9). */
 export const USE_DPOP_NONCE = "use_dpop_nonce";
 /** Errors that concern the DPoP proof of the request and not the token (RFC 9449 section 7.1). */
@@ -64,6 +66,20 @@ export function challengeErrors(header: string | null, ...schemes: readonly stri
     .filter(({ scheme }) => schemes.includes(scheme))
     .map(({ parameters }) => parameters["error"])
     .filter((error) => error !== undefined);
+}
+
+/**
+ * Returns what an API asks for when it wants the user to sign in again or in a stronger way. `undefined` when it does not.
+ *
+ * @see [RFC 9470 section 3](https://www.rfc-editor.org/rfc/rfc9470.html#section-3)
+ */
+export function stepUpOf(header: string | null): { acr_values?: string; max_age?: number } | undefined {
+  const challenge = parseChallenges(header ?? "").find(
+    ({ scheme, parameters }) => (scheme === "bearer" || scheme === "dpop") && parameters["error"] === NEEDS_STEP_UP,
+  );
+  if (challenge === undefined) return undefined;
+  const { acr_values: acrValues, max_age: maxAge = "" } = challenge.parameters;
+  return { ...(acrValues && { acr_values: acrValues }), ...(/^\d{1,9}$/.test(maxAge) && { max_age: Number(maxAge) }) };
 }
 
 /**

@@ -302,6 +302,10 @@ export class CacheState implements PolicyHalf, SupplyMember {
     return this.#rejections.onTrial(this.#entry?.token);
   }
 
+  get isMinting(): boolean {
+    return this.#flight !== undefined;
+  }
+
   accepted(token: AccessToken, target: RequestTarget): void {
     const wasClear = this.#rejections.isClear;
     this.#rejections.accepted(token as AccessTokenRecord, target);

@@ -421,6 +421,8 @@ export interface PolicyHalf {
   readonly session?: Session | undefined;
   /** The storm guard holds a charge that no accepted token has cleared (C8). */
   readonly onTrial: boolean;
+  /** A mint is in progress, which the next caller without a token joins. */
+  readonly isMinting: boolean;
   /** Reports an answer that was not a rejection. Called only while {@link PolicyHalf.onTrial}. */
   accepted(token: AccessToken, target: RequestTarget): void;
   /**

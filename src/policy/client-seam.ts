@@ -16,10 +16,11 @@ export interface ClientSeam<Request extends PolicyRequest, Answer> {
    * Sends the request once, with these headers; as the caller made it when they are `undefined`. Called again for every
    * resend.
    *
+   * @param how How the request got its token; `undefined` when it has none.
    * @returns `undefined` when nothing was sent because the caller set an `Authorization` header. The policy then calls
    *   `send` again without headers.
    */
-  send(request: Request, headers: TokenHeaders | undefined): Promise<Answer> | undefined;
+  send(request: Request, headers: TokenHeaders | undefined, how?: TokenObtained): Promise<Answer> | undefined;
   /**
    * Whether the caller set an `Authorization` header. The policy then sends the request without a token, and waits
    * neither for a token nor for a proof. Needed where tokens are sent with a proof (DPoP). Elsewhere it may be absent:
@@ -77,6 +78,12 @@ export interface ClientSeam<Request extends PolicyRequest, Answer> {
   readonly inspectStatuses?: readonly number[] | undefined;
 }
 
+/**
+ * How a request got its token: it was there (`cached`), the request waited for a mint that had begun before (`waited`), a mint
+ * was begun for it, here or in another process of the fleet (`minted`), or its first token was rejected (`renewed`).
+ */
+export type TokenObtained = "cached" | "waited" | "minted" | "renewed";
+
 /** What a caller gets when no token can be had after a 401: an error of this package, or the 401 itself. */
 export type FailedRenewal = "throw" | "response";
 
@@ -133,10 +140,11 @@ export interface Outcome<Answer> {
 export function sendOnce<Request extends PolicyRequest, Answer>(
   request: Request,
   client: ClientSeam<Request, Answer>,
-  headers: TokenHeaders | undefined,
+  headers?: TokenHeaders,
+  how?: TokenObtained,
 ): Promise<Answer> | undefined {
   try {
-    return client.send(request, headers);
+    return client.send(request, headers, how);
   } catch (error) {
     return Promise.reject(error);
   }

@@ -17,7 +17,7 @@ import { awaitFunction, freeConnection } from "./bounded-wait.ts";
 import { answerOrThrow, mayResend, outcomeOf, sendOnce } from "./client-seam.ts";
 import { whileBodyLasts } from "./watched-body.ts";
 import type { AccessToken, Proof, Prove } from "../core/types.ts";
-import type { ClientSeam, Outcome, PolicyRequest, TokenHeaders } from "./client-seam.ts";
+import type { ClientSeam, Outcome, PolicyRequest, TokenHeaders, TokenObtained } from "./client-seam.ts";
 
 /** Sends one request, each time with a new proof. */
 export class DpopSends<Request extends PolicyRequest, Answer> {
@@ -33,24 +33,24 @@ export class DpopSends<Request extends PolicyRequest, Answer> {
   }
 
   /** Does what {@link ClientSeam.send} does: returns `undefined` when the caller set an `Authorization` header. */
-  send(token: AccessToken, headers: TokenHeaders): Promise<Answer> | undefined {
+  send(token: AccessToken, headers: TokenHeaders, how: TokenObtained): Promise<Answer> | undefined {
     const { method = "GET", url } = this.#request;
     // Asked before the proof is made. Making a proof is asynchronous, and `undefined` has to be returned synchronously.
     if (this.#client.isAuthorized?.(this.#request)) return undefined;
     try {
       const proof = this.#prove({ method, url: printableUrl(url), token });
-      if (proof !== undefined) return this.#sendWithProof(headers, proof);
+      if (proof !== undefined) return this.#sendWithProof(headers, how, proof);
     } catch (error) {
       return Promise.reject(error); // a user's own grant may throw: its error fails this request
     }
-    return sendOnce(this.#request, this.#client, headers);
+    return sendOnce(this.#request, this.#client, headers, how);
   }
 
-  async #sendWithProof(headers: TokenHeaders, pendingProof: Promise<Proof>): Promise<Answer> {
+  async #sendWithProof(headers: TokenHeaders, how: TokenObtained, pendingProof: Promise<Proof>): Promise<Answer> {
     for (;;) {
       const waited = awaitFunction('the function "prove" of the grant', pendingProof, this.#request);
       const proof = await whileBodyLasts(Promise.resolve(waited), this.#request, this.#client);
-      const sent = sendOnce(this.#request, this.#client, { ...headers, ...proof.headers });
+      const sent = sendOnce(this.#request, this.#client, { ...headers, ...proof.headers }, how);
       if (sent === undefined) {
         throw new TypeError(
           "client.send() returned undefined for a request that client.isAuthorized() did not report: " +

@@ -6,4 +6,4 @@
  * @module
  */
 export { withToken } from "./request-policy.ts";
-export type { ClientSeam, FailedRenewal, PolicyRequest, TokenHeaders } from "./client-seam.ts";
+export type { ClientSeam, FailedRenewal, PolicyRequest, TokenHeaders, TokenObtained } from "./client-seam.ts";

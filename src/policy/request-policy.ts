@@ -31,7 +31,7 @@ import type {
   SkipReason,
   TokenCache,
 } from "../core/types.ts";
-import type { ClientSeam, Outcome, PolicyRequest, TokenHeaders } from "./client-seam.ts";
+import type { ClientSeam, Outcome, PolicyRequest, TokenHeaders, TokenObtained } from "./client-seam.ts";
 
 /**
  * Sends a request with the cache's token, and sends it again with another token when an answer rejects the first one.
@@ -61,10 +61,11 @@ export function withToken<Request extends PolicyRequest, Answer>(
     if (!rules.allows(request.base ?? request.url)) return sendOutsideOrigins(half, request, client);
     if (rules.isOwn?.(request.url)) return sendSkipped(half, "own-endpoint", request, client);
     const token = cache.peek();
-    if (token !== undefined) return sendFirst(half, request, client, token);
+    if (token !== undefined) return sendFirst(half, request, client, token, "cached");
     if (client.isAuthorized?.(request)) return sendSkipped(half, "authorization-set", request, client);
+    const how = half.isMinting ? "waited" : "minted";
     return whileBodyLasts(cache.get({ signal: signalOf(request) }), request, client).then(
-      (minted) => sendFirst(half, request, client, minted),
+      (minted) => sendFirst(half, request, client, minted, how),
       // Nobody is signed in: the request goes as it would without this package.
       (error: unknown) => (isNobody(error) ? sendBare(request, client) : rejectWith(request, client, error)),
     );
@@ -103,7 +104,7 @@ export function sendBare<Request extends PolicyRequest, Answer>(
   client: ClientSeam<Request, Answer>,
   onAnswered?: (answer: Answer) => void,
 ): Promise<Answer> {
-  const sent = sendOnce(request, client, undefined);
+  const sent = sendOnce(request, client);
   if (sent === undefined) {
     const error = "client.send() returned undefined for a call without headers: it must send the request";
     return rejectWith(request, client, new TypeError(error));
@@ -152,6 +153,7 @@ function sendFirst<Request extends PolicyRequest, Answer>(
   request: Request,
   client: ClientSeam<Request, Answer>,
   token: AccessToken,
+  how: TokenObtained,
 ): Promise<Answer> {
   try {
     const { rules } = half;
@@ -159,7 +161,8 @@ function sendFirst<Request extends PolicyRequest, Answer>(
     const { prove } = rules;
     const dpopSends = prove === undefined ? undefined : new DpopSends(prove, request, client);
     const headers = headersFor(token, rules);
-    const sent = dpopSends === undefined ? sendOnce(request, client, headers) : dpopSends.send(token, headers);
+    const sent =
+      dpopSends === undefined ? sendOnce(request, client, headers, how) : dpopSends.send(token, headers, how);
     if (sent === undefined) return sendSkipped(half, "authorization-set", request, client);
     return sent.then(
       (answer) => {
@@ -344,7 +347,8 @@ class PossibleRejection<Request extends PolicyRequest, Answer> {
       throw new RemintError("ERR_ORIGIN", message, { hint });
     }
     const headers = headersFor(token, rules);
-    const sent = this.#dpopSends?.send(token, headers) ?? sendOnce(this.#request, this.#client, headers);
+    const sent =
+      this.#dpopSends?.send(token, headers, "renewed") ?? sendOnce(this.#request, this.#client, headers, "renewed");
     // Not `undefined`: the caller set no `Authorization` header, else the first send would have carried no token.
     return outcomeOf(sent!, this.#client);
   }

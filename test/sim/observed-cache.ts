@@ -90,6 +90,10 @@ export class ObservedCache implements TokenCache {
     return policyHalf(this.#cache).onTrial;
   }
 
+  get isMinting(): boolean {
+    return policyHalf(this.#cache).isMinting;
+  }
+
   rejectedBare(...call: Parameters<PolicyHalf["rejectedBare"]>): void {
     policyHalf(this.#cache).rejectedBare(...call);
   }

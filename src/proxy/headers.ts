@@ -1,0 +1,89 @@
+/**
+ * Which headers a proxy passes on: those of a list, and no others. So the API gets neither the browser's cookie nor what it
+ * claims about its own address, and the browser gets no cookie, no policy and no encoding that is not true any more.
+ *
+ * @module
+ */
+import { optionError } from "../base/options.ts";
+
+/** The headers that pass in both directions, by lower-case names. */
+export interface PassedHeaders {
+  readonly requestHeaders: readonly string[];
+  readonly responseHeaders: readonly string[];
+}
+
+const TO_API = [
+  "accept",
+  "accept-language",
+  "content-type",
+  "content-language",
+  "if-match",
+  "if-none-match",
+  "if-modified-since",
+  "if-unmodified-since",
+  "if-range",
+  "range",
+  "idempotency-key",
+  "prefer",
+  "last-event-id",
+  "traceparent",
+  "tracestate",
+  "x-request-id",
+];
+
+const TO_BROWSER = [
+  "content-type",
+  "content-language",
+  "content-disposition",
+  "content-range",
+  "accept-ranges",
+  "etag",
+  "last-modified",
+  "link",
+  "retry-after",
+  "deprecation",
+  "sunset",
+  "ratelimit",
+  "ratelimit-policy",
+  "ratelimit-limit",
+  "ratelimit-remaining",
+  "ratelimit-reset",
+];
+
+/** What the proxy sets itself, what belongs to one connection, and what would give one side power over the other. */
+const NEVER: Readonly<Record<"request" | "response", RegExp>> = {
+  request:
+    /^(?:authorization|cookie2?|dpop|host|connection|content-(?:length|encoding)|keep-alive|te|trailer|transfer-encoding|upgrade|expect|proxy-.*|origin|sec-.*|access-control-.*)$/,
+  response:
+    /^(?:set-cookie2?|clear-site-data|access-control-.*|content-(?:length|encoding|security-policy.*)|strict-transport-security|www-authenticate|location|cache-control|server-timing|connection|keep-alive|trailer|transfer-encoding|upgrade|proxy-.*)$/,
+};
+
+const NAME = /^[\w!#$%&'*+.^`|~-]+$/;
+
+/**
+ * Returns the names of the headers that pass in one direction.
+ *
+ * @param more Those that the user adds.
+ * @throws {TypeError} When it is no list of header names, or when one of them must never pass.
+ */
+export function headerNames(option: string, more: unknown, direction: keyof typeof NEVER): readonly string[] {
+  const usual = direction === "request" ? TO_API : TO_BROWSER;
+  if (more === undefined) return usual;
+  if (!Array.isArray(more) || !more.every((name) => typeof name === "string" && NAME.test(name))) {
+    throw optionError(option, more, "a list of header names");
+  }
+  const names = more.map((name: string) => name.toLowerCase());
+  const never = names.find((name) => NEVER[direction].test(name));
+  if (never !== undefined) throw new TypeError(`"${option}" must not contain "${never}": the proxy never passes it on`);
+  return [...new Set([...usual, ...names])];
+}
+
+/** Copies the headers of these names. */
+export function copiedHeaders(from: Headers, names: readonly string[]): Headers {
+  const copy = new Headers();
+  for (const name of names) {
+    const value = from.get(name);
+    if (value !== null) copy.set(name, value);
+  }
+  return copy;
+}

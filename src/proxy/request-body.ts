@@ -1,0 +1,107 @@
+/**
+ * The body of a request that is passed on: kept in memory when it is short, so that the request can be sent again after a
+ * 401, and streamed otherwise.
+ *
+ * @module
+ */
+import { leaveOnAbort } from "../base/abort.ts";
+
+/** The longest body that is kept, in bytes. */
+const KEPT_BYTES = 64 * 1024;
+
+/** A body to pass on. */
+export interface PassedBody {
+  readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | undefined;
+  /** Settles when the whole body was read, or will not be. */
+  readonly sent: Promise<void>;
+}
+
+/** The error of a body that is longer than the route allows. */
+export class BodyTooLong extends Error {}
+
+/**
+ * Reads the beginning of a request's body.
+ *
+ * @throws {BodyTooLong} When it is longer than `maxBody` bytes; later, as the error of the stream, when that shows later.
+ * @throws {TypeError} When somebody has read the body before.
+ */
+export async function passedBody(request: Request, maxBody: number): Promise<PassedBody> {
+  if (request.bodyUsed || request.body?.locked) {
+    throw new TypeError(
+      "the body of the request was read before the proxy got it: mount the proxy before body parsers",
+    );
+  }
+  if (Number(request.headers.get("content-length")) > maxBody) throw new BodyTooLong();
+  if (request.body === null || request.body === undefined) return { body: undefined, sent: Promise.resolve() };
+  const reader = new LimitedReader(request.body, maxBody);
+  const chunks: Uint8Array[] = [];
+  while (reader.read <= KEPT_BYTES) {
+    const chunk = await leaveOnAbort(reader.next(), request.signal);
+    if (chunk === undefined) return { body: joined(chunks, reader.read), sent: Promise.resolve() };
+    chunks.push(chunk);
+  }
+  return streamOf(chunks, reader);
+}
+
+/** Reads a stream, and fails it when it is too long. */
+class LimitedReader {
+  /** The bytes that were read. */
+  read = 0;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #most: number;
+
+  constructor(body: ReadableStream<Uint8Array>, most: number) {
+    this.#reader = body.getReader();
+    this.#most = most;
+  }
+
+  async next(): Promise<Uint8Array | undefined> {
+    const { value } = await this.#reader.read();
+    this.read += value?.byteLength ?? 0;
+    if (this.read <= this.#most) return value;
+    const error = new BodyTooLong();
+    void this.cancel(error);
+    throw error;
+  }
+
+  cancel(reason: unknown): Promise<void> {
+    // Whoever cancels has an error of their own.
+    return this.#reader.cancel(reason).catch(() => {});
+  }
+}
+
+function streamOf(chunks: readonly Uint8Array[], reader: LimitedReader): PassedBody {
+  let settle!: () => void;
+  const sent = new Promise<void>((resolve) => (settle = resolve));
+  const waiting = [...chunks];
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const chunk = waiting.shift() ?? (await reader.next());
+          if (chunk !== undefined) return controller.enqueue(chunk);
+          controller.close();
+        } catch (error) {
+          controller.error(error);
+        }
+        settle();
+      },
+      cancel(reason) {
+        settle();
+        return reader.cancel(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return { body, sent };
+}
+
+function joined(chunks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  return bytes;
+}

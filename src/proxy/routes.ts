@@ -1,0 +1,236 @@
+/**
+ * The routes of a proxy: a fixed table from the beginnings of paths to APIs. What a browser sends can choose a route and what
+ * comes after its prefix. It can change neither scheme, host and port of the API, nor leave the API's base path.
+ *
+ * Not here: which headers pass (`headers.ts`), and what the proxy answers (`answers.ts`).
+ *
+ * @module
+ */
+import { assertObject, assertOptions, count, duration, flag, optionError } from "../base/options.ts";
+import { isWeb, parseUrl, withoutTrailingSlashes } from "../base/url.ts";
+import { headerNames } from "./headers.ts";
+import type { TargetOptions } from "../core/types.ts";
+import type { PassedHeaders } from "./headers.ts";
+
+/** Where the requests of one prefix go. */
+export interface ProxyRoute {
+  /**
+   * The API's URL, to which the rest of the path is added: `"https://orders.example/v1"`. An http or https URL without query
+   * and credentials. The `origins` of the token cache have to allow it.
+   */
+  readonly target: string | URL;
+  /**
+   * The HTTP methods that pass; others are answered 405. `OPTIONS` cannot be one: no other site may call the proxy.
+   *
+   * @defaultValue GET, HEAD, POST, PUT, PATCH and DELETE
+   */
+  readonly methods?: readonly string[] | undefined;
+  /**
+   * The access token to use: what {@link TokenCache.for} takes. Needed where a session has tokens for several APIs.
+   *
+   * @defaultValue the token of the cache itself
+   */
+  readonly for?: TargetOptions | undefined;
+  /**
+   * A GET that accepts `text/event-stream` passes without the CSRF header, which `EventSource` cannot set. It must then come
+   * from the application's own origin, as `Sec-Fetch-Site` or `Origin` says.
+   *
+   * @defaultValue false
+   */
+  readonly events?: boolean | undefined;
+  /**
+   * `"private"` lets the browser keep answers and ask each time whether they are still valid
+   * (`Cache-Control: private, no-cache`).
+   *
+   * @defaultValue nothing is kept (`Cache-Control: no-store`)
+   */
+  readonly cache?: "private" | undefined;
+  /** Names of further request headers that pass to the API. @defaultValue none */
+  readonly requestHeaders?: readonly string[] | undefined;
+  /** Names of further response headers that pass to the browser. @defaultValue none */
+  readonly responseHeaders?: readonly string[] | undefined;
+  /** The longest request body, in bytes. A longer one is answered 413. @defaultValue no limit */
+  readonly maxBody?: number | undefined;
+  /**
+   * Milliseconds in which the API has to begin its answer, counted from the end of the request's body. Then the answer is 504.
+   * How long the answer's body takes does not matter.
+   *
+   * @defaultValue 60000
+   */
+  readonly timeout?: number | undefined;
+}
+
+/** A route as it was checked. */
+export interface Route extends PassedHeaders {
+  readonly prefix: string;
+  readonly origin: string;
+  /** Without a slash at its end. */
+  readonly basePath: string;
+  readonly methods: ReadonlySet<string>;
+  readonly target: TargetOptions | undefined;
+  readonly mayBeEvents: boolean;
+  readonly isKept: boolean;
+  readonly maxBody: number;
+  readonly timeout: number;
+}
+
+/** A request that belongs to a route. */
+export interface RouteMatch {
+  readonly route: Route;
+  /** The URL at the API. */
+  readonly url: string;
+}
+
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+/** What fetch refuses to send, and the question of other sites whether they may call. */
+const NO_METHODS = /^(?:CONNECT|TRACE|TRACK|OPTIONS)$/;
+/** One or more segments, without a slash at the end. */
+const PREFIX = /^(?:\/[\w.~-]+)+$/;
+const ROUTE_OPTIONS = [
+  "target",
+  "methods",
+  "for",
+  "events",
+  "cache",
+  "requestHeaders",
+  "responseHeaders",
+  "maxBody",
+  "timeout",
+] as const;
+
+const TARGET_OPTIONS = ["resource", "scope", "audience", "origins"] as const;
+
+/**
+ * Checks the table.
+ *
+ * @returns The routes, the longest prefix first.
+ * @throws {TypeError} When it is empty, or when a prefix or an option is wrong. The message names the route.
+ */
+export function checkedRoutes(routes: unknown): readonly Route[] {
+  assertObject("routes", routes);
+  const entries = Object.entries(routes as Readonly<Record<string, string | URL | ProxyRoute>>);
+  if (entries.length === 0) throw optionError("routes", [], 'an object such as { "/api": "https://api.example" }');
+  const checked = entries.map(([prefix, route]) => checkedRoute(prefix, route));
+  return checked.toSorted((a, b) => b.prefix.length - a.prefix.length);
+}
+
+function checkedRoute(prefix: string, given: string | URL | ProxyRoute): Route {
+  if (!PREFIX.test(prefix) || isUnsafePath(prefix)) {
+    throw new TypeError(`"routes" must have paths such as "/api/orders" as names, without a slash at the end`);
+  }
+  const where = `routes["${prefix}"]`;
+  const options = typeof given === "string" || given instanceof URL ? { target: given } : given;
+  assertOptions(where, options, ROUTE_OPTIONS);
+  const { origin, pathname } = targetUrl(where, options.target);
+  if (options.for !== undefined) assertOptions(`${where}.for`, options.for, TARGET_OPTIONS);
+  const { cache, methods = METHODS } = options;
+  if (cache !== undefined && cache !== "private") throw optionError(`${where}.cache`, cache, '"private"');
+  if (!Array.isArray(methods) || methods.length === 0 || !methods.every(isMethod)) {
+    throw optionError(`${where}.methods`, methods, 'a list of HTTP methods such as ["GET", "POST"]');
+  }
+  return {
+    prefix,
+    origin,
+    basePath: withoutTrailingSlashes(pathname),
+    methods: new Set(methods),
+    target: options.for,
+    mayBeEvents: flag(`${where}.events`, options.events),
+    isKept: cache === "private",
+    requestHeaders: headerNames(`${where}.requestHeaders`, options.requestHeaders, "request"),
+    responseHeaders: headerNames(`${where}.responseHeaders`, options.responseHeaders, "response"),
+    maxBody: options.maxBody === undefined ? Infinity : count(`${where}.maxBody`, options.maxBody, 0),
+    timeout: duration(`${where}.timeout`, options.timeout, 60_000),
+  };
+}
+
+function isMethod(value: unknown): boolean {
+  return typeof value === "string" && /^[A-Z]+$/.test(value) && !NO_METHODS.test(value);
+}
+
+function targetUrl(where: string, value: unknown): URL {
+  const text = value instanceof URL ? value.href : value;
+  const url = typeof text === "string" && text !== "" ? parse(text) : undefined;
+  // A path that is refused in a request is no base for others either.
+  if (url === undefined || !isWeb(url) || url.username + url.password + url.search + url.hash !== "") {
+    throw optionError(`${where}.target`, value, "an http or https URL without query, fragment and credentials");
+  }
+  if (isUnsafePath(withoutTrailingSlashes(url.pathname))) {
+    throw new TypeError(`"${where}.target" must have a path without empty segments and encoded slashes`);
+  }
+  return url;
+}
+
+function parse(text: string): URL | undefined {
+  try {
+    return new URL(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Returns the route of a path, and the URL at its API. The prefix ends where a segment ends. */
+export function matchOf(routes: readonly Route[], { pathname, search }: URL): RouteMatch | undefined {
+  const route = routes.find(({ prefix }) => pathname === prefix || pathname.startsWith(`${prefix}/`));
+  if (route === undefined) return undefined;
+  return { route, url: route.origin + route.basePath + pathname.slice(route.prefix.length) + search };
+}
+
+/**
+ * Returns where a redirect of the API leads, as a URL of the proxy. `undefined` when it leads out of the API's base path: the
+ * browser is not told where.
+ *
+ * @param url What the answer came from.
+ */
+export function redirectOf({ origin, basePath, prefix }: Route, location: string, url: string): string | undefined {
+  const base = parseUrl(url);
+  if (base === undefined || !URL.canParse(location, base)) return undefined;
+  const to = new URL(location, base);
+  const isWithin = to.pathname === basePath || to.pathname.startsWith(`${basePath}/`);
+  if (to.origin !== origin || !isWithin || isUnsafePath(to.pathname)) return undefined;
+  return prefix + to.pathname.slice(basePath.length) + to.search + to.hash;
+}
+
+/** How often a path is decoded: servers and their gateways may each do it once. */
+const DECODINGS = 3;
+
+/**
+ * Whether a server could read a path in another way than it was matched: as one with other segments. A parsed URL has no
+ * dot segments and no backslashes any more. What it may still have is empty segments, encoded slashes and backslashes, dots
+ * beside an encoded slash or before a `;`, which some servers cut off, control characters, and all that encoded once more.
+ */
+export function isUnsafePath(pathname: string): boolean {
+  if (!canBeDecoded(pathname)) return true;
+  let path = pathname;
+  for (let times = 0; times < DECODINGS; times++) {
+    if (hasOddSegments(path)) return true;
+    const decoded = path.replace(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+    if (decoded === path) return false;
+    if (segmentsIn(decoded) !== segmentsIn(path)) return true;
+    path = decoded;
+  }
+  // Whoever encodes so often hides something.
+  return true;
+}
+
+/** Not every server reads an escape that stands for nothing in the same way. */
+function canBeDecoded(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+// oxlint-disable-next-line no-control-regex -- they are what is looked for
+const CONTROL_OR_BACKSLASH = /[\u0000-\u001f\u007f\\]/;
+
+function hasOddSegments(path: string): boolean {
+  if (!path.startsWith("/") && path !== "") return true;
+  if (path.includes("//") || CONTROL_OR_BACKSLASH.test(path)) return true;
+  return path.split("/").some((segment) => /^\.{1,2}(?:;|$)/.test(segment));
+}
+
+function segmentsIn(path: string): number {
+  return path.split("/").length;
+}
