@@ -196,7 +196,7 @@ const DECODINGS = 3;
 /**
  * Whether a server could read a path in another way than it was matched: as one with other segments. A parsed URL has no
  * dot segments and no backslashes any more. What it may still have is empty segments, encoded slashes and backslashes, dots
- * beside an encoded slash or before a `;`, which some servers cut off, control characters, and all that encoded once more.
+ * beside an encoded slash, a `;` at the beginning of a segment or after dots, from which some servers cut a segment off, control characters, and all that encoded once more.
  */
 export function isUnsafePath(pathname: string): boolean {
   if (!canBeDecoded(pathname)) return true;
@@ -228,7 +228,7 @@ const CONTROL_OR_BACKSLASH = /[\u0000-\u001f\u007f\\]/;
 function hasOddSegments(path: string): boolean {
   if (!path.startsWith("/") && path !== "") return true;
   if (path.includes("//") || CONTROL_OR_BACKSLASH.test(path)) return true;
-  return path.split("/").some((segment) => /^\.{1,2}(?:;|$)/.test(segment));
+  return path.split("/").some((segment) => /^(?:\.{1,2}$|\.{0,2};)/.test(segment));
 }
 
 function segmentsIn(path: string): number {
