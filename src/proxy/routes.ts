@@ -26,7 +26,7 @@ export interface ProxyRoute {
    */
   readonly methods?: readonly string[] | undefined;
   /**
-   * The access token to use: what {@link TokenCache.for} takes. Needed where a session has tokens for several APIs.
+   * The access token to use: what the method `for` of a token cache takes. Needed where a session has tokens for several APIs.
    *
    * @defaultValue the token of the cache itself
    */
@@ -111,7 +111,8 @@ export function checkedRoutes(routes: unknown): readonly Route[] {
   const entries = Object.entries(routes as Readonly<Record<string, string | URL | ProxyRoute>>);
   if (entries.length === 0) throw optionError("routes", [], 'an object such as { "/api": "https://api.example" }');
   const checked = entries.map(([prefix, route]) => checkedRoute(prefix, route));
-  return checked.toSorted((a, b) => b.prefix.length - a.prefix.length);
+  // oxlint-disable-next-line unicorn/no-array-sort -- the array was just made, and ES2022 has no other
+  return checked.sort((a, b) => b.prefix.length - a.prefix.length);
 }
 
 function checkedRoute(prefix: string, given: string | URL | ProxyRoute): Route {

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { createTokenPool, createTokenCache, RemintError, TokenEndpointError } from "remint";
 import { createAuthProxy } from "remint/proxy";
-import { fakeGrant } from "remint/testing";
+import { fakeGrant, startApi } from "remint/testing";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { APP, problemOf, stage } from "./stage.ts";
 import type { TokenCache } from "remint";
@@ -63,6 +63,28 @@ describe("Q18: the answer of the API", () => {
     const timings = (await Promise.all(both)).map(({ headers }) => headers.get("server-timing")!.split(",")[0]);
     expect(timings).toEqual(["token;desc=minted", "token;desc=waited"]);
   });
+});
+
+describe("Q18: redirects of the API", () => {
+  test.each([301, 302, 303, 307, 308])(
+    "Q18: %i is not followed: neither the other server nor the API gets another request",
+    async (status) => {
+      const { api, page } = await stage();
+      const other = await startApi({ accepts: () => true });
+      onTestFinished(() => other.close());
+      api.respond(
+        { status, headers: { location: `${other.origin}/v1/x` } },
+        { status, headers: { location: "/v1/moved" } },
+      );
+      const [away, moved] = [await page("/api/x"), await page("/api/x")];
+      expect([away.status, away.headers.get("location"), moved.headers.get("location")]).toEqual([
+        status,
+        null,
+        "/api/moved",
+      ]);
+      expect([other.requests.length, api.requests.length]).toEqual([0, 2]);
+    },
+  );
 });
 
 describe("Q18: nobody is signed in, or not with enough", () => {

@@ -1,4 +1,4 @@
-/** Q17: wrong options of the proxy are a TypeError that names the option, when the proxy is created. */
+/** Q17, S11, S12: wrong options of the proxy are a TypeError that names the option, when the proxy is created. */
 import { createTokenCache } from "remint";
 import { createAuthProxy } from "remint/proxy";
 import { fakeGrant } from "remint/testing";
@@ -61,7 +61,7 @@ const wrong: readonly (readonly [what: string, options: unknown, message: string
   ["an onError that is none", { ...route({}), onError: {} }, '"onError" must be a function'],
 ];
 
-test.each(wrong)("Q17: %s", (_, options, message) => {
+test.each(wrong)("Q17, S11, S12: %s", (_, options, message) => {
   expect(() => createAuthProxy(() => cache, options as never)).toThrow(TypeError);
   expect(() => createAuthProxy(() => cache, options as never)).toThrow(message);
 });
@@ -72,7 +72,7 @@ test("Q17: one cache in place of a function, which would give every user the sam
   );
 });
 
-test("Q17: a URL object that is changed later changes no route", async () => {
+test("Q17, S11: a URL object that is changed later changes no route", async () => {
   const url = new URL("https://api.example/v1");
   const seen: string[] = [];
   const proxy = createAuthProxy(() => cache, {
