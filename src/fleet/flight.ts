@@ -121,6 +121,10 @@ class FleetFlight {
       let waits = this.#session.isMinting;
       if (seen === undefined && this.#session.isBarred) throw this.#barred();
       if (seen?.kind === "unreadable") throw new StoreFault(seen.why);
+      if (seen?.kind === "record" && this.#session.isBygone(seen)) {
+        claim = { expected: seen.version, record: this.#begunAfter(seen.record) };
+        continue;
+      }
       const met = seen?.kind === "record" ? this.#session.meet(seen.record) : undefined;
       if (met?.relation === "ended") await upholdSignOut(this.#session, met.record, seen!);
       if (met?.relation === "ended" || met?.relation === "void") throw this.#barred();
@@ -243,18 +247,19 @@ class FleetFlight {
     const refused = record.refused!;
     const other = await this.#otherState(record);
     if (other === undefined) throw failureOf(refused.failure).asKnown();
+    const used = remembered(record.used, [refused.digest]);
+    return { expected, record: { ...this.#begunAfter(record), state: other, used } };
+  }
+
+  /** What the record of the next session begins with. */
+  #begunAfter({ state: _state, refused: _refused, ...record }: FleetRecord): FleetRecord {
     const { clock } = this.#session.fleet;
     const generation = Math.max(
       (record.session?.generation ?? 0) + 1,
       this.#session.generation + 1,
       Math.floor(clock.now()),
     );
-    const { refused: _refused, ...rest } = record;
-    const used = remembered(record.used, [refused.digest]);
-    return {
-      expected,
-      record: { ...rest, phase: "T", session: newSession(generation), state: other, used, tokens: {} },
-    };
+    return { ...record, phase: "T", session: newSession(generation), tokens: {} };
   }
 
   async #otherState(record: FleetRecord): Promise<unknown> {

@@ -270,6 +270,16 @@ export class KnownSession {
     return seen;
   }
 
+  /**
+   * Whether a record tells of a refusal or a sign-out that was over when this page was loaded. The browser may have another
+   * cookie since, of which no record knows. A grant that keeps its state here is told of a sign-in.
+   */
+  isBygone({ record, writtenAt }: SeenRecord & { readonly kind: "record" }): boolean {
+    const { loadedAt } = this.fleet;
+    if (loadedAt === undefined || this.state !== undefined || this.isBarred) return false;
+    return (record.phase === "R" || record.phase === "E") && writtenAt < loadedAt;
+  }
+
   /** Writes a record, if the one that is stored has this version. @throws {StoreFault} When the store fails. */
   async swap(version: string | undefined, record: FleetRecord): Promise<SwapResult> {
     const { link, seals, clock, ttls, callTimeout: timeout } = this.fleet;
