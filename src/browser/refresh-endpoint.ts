@@ -65,9 +65,9 @@ export interface RefreshEndpointOptions<State = string> extends Omit<
 /**
  * Creates a grant for a refresh endpoint of one's own server.
  *
- * The request is `POST url` with the given options of fetch. 401 and 403 end the session: no other request is made until
- * `signIn` or until the page is loaded anew. So does a redirect, which leads to a sign-in page most often. 408, 429 and 5xx pass,
- * and their `Retry-After` holds. A request to the endpoint never gets the token, so the endpoint may be called through the
+ * The request is `POST url` with the given options of fetch. 401 and 403 mean that nobody is signed in: requests then go
+ * without a token, and no other refresh is made until `signIn` or until the page is loaded anew. So does a redirect, which leads
+ * to a sign-in page most often. 408, 429 and 5xx pass, and their `Retry-After` holds. A request to the endpoint never gets the token, so the endpoint may be called through the
  * same client. The request has `keepalive`: the browser takes the next cookie also when the tab is closed meanwhile.
  *
  * @param url A relative URL is resolved against the page.
@@ -132,14 +132,12 @@ function isSuccess({ status, type }: Response): boolean {
 
 /** The error for an answer that brings no token. The body is not read: it may hold anything. */
 function refusalOf({ status, type, headers }: Response, url: string): RemintError {
-  const where = printableUrl(url);
   const isRedirect = type === "opaqueredirect" || (status >= 300 && status < 400);
-  const endsSession = isRedirect || status === 401 || status === 403;
-  const said = isRedirect ? "with a redirect" : `with the status ${status}`;
-  const hint = `the refresh endpoint ${where} answered ${said}${endsSession ? ": the user has to sign in again" : ""}`;
-  const message = endsSession
-    ? "no token is available: the session is over"
-    : "no token is available: the refresh endpoint failed";
+  const hint = `the refresh endpoint ${printableUrl(url)} answered ${isRedirect ? "with a redirect" : `${status}`}`;
+  if (isRedirect || status === 401 || status === 403) {
+    // Requests go without a token then, as they did before this page had one.
+    return new RemintError("ERR_NO_SESSION", "no token is available: nobody is signed in", { hint, terminal: true });
+  }
   const retryAfter = (headers as { get?: unknown } | undefined)?.get === undefined ? undefined : retryAfterOf(headers);
-  return new TokenEndpointError(status, message, { hint, terminal: endsSession, retryAfter });
+  return new TokenEndpointError(status, "no token is available: the refresh endpoint failed", { hint, retryAfter });
 }

@@ -18,6 +18,12 @@ export interface Tab {
   events: string[];
 }
 
+interface SignedIn {
+  readonly accessToken: string;
+  readonly expiresIn: number;
+  readonly refreshToken?: string;
+}
+
 const { search } = globalThis.location;
 const options = new URLSearchParams(search);
 const isJson = options.has("json");
@@ -31,7 +37,7 @@ const tokens: TokenCache = createTokenCache({
   grant: refreshEndpoint<string>("/auth/refresh", {
     ...(isJson && { body: (state: string) => JSON.stringify({ refreshToken: state }) }),
     read: async (response) => {
-      const { accessToken, expiresIn, refreshToken } = (await response.json()) as Record<string, never>;
+      const { accessToken, expiresIn, refreshToken } = (await response.json()) as SignedIn;
       return { accessToken, expiresIn, ...(isJson && { state: refreshToken }) };
     },
   }),
@@ -51,7 +57,7 @@ const tab: Tab = {
   },
   async signIn(user) {
     const response = await fetch(`/auth/login?user=${user}${isJson ? "&json" : ""}`, { method: "POST" });
-    const { accessToken, expiresIn, refreshToken } = (await response.json()) as Record<string, never>;
+    const { accessToken, expiresIn, refreshToken } = (await response.json()) as SignedIn;
     await tokens.signIn({ access_token: accessToken, expires_in: expiresIn, refresh_token: refreshToken });
   },
   async signOut() {
