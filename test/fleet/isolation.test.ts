@@ -211,8 +211,10 @@ describe("one process whose mints fail", () => {
 
   test("C9: a refused connection with two retries and nobody else: before every attempt the lease lies free for 250 ms", async () => {
     const fleet = fleetUnderTest({ size: 0, mintRetries: 2 });
-    const sick = joinSick(fleet, refusedConnection());
-    Object.assign(sick.grant, { retry: async (attempt: () => Promise<unknown>) => attempt() });
+    const grant = grantAt("https://auth.example");
+    // As client credentials are: a record without a session, which is gone when the lease is given back.
+    Object.assign(grant, { signIn: undefined, retry: async (attempt: () => Promise<unknown>) => attempt() });
+    const sick = joinSick(fleet, refusedConnection(), grant);
     watch(sick.cache.get());
     const attempts: number[] = [];
     for (let ms = 0; ms <= 2000; ms += 10) {
