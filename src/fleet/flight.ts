@@ -167,12 +167,14 @@ class FleetFlight {
       return { seen: current && (await this.#session.read(current, readAt)) };
     }
     const lease = this.#session.lease(record);
+    const { served } = this.#session;
     const result = await lease.take(expected);
     if (!result.ok) return { seen: result.current && (await this.#session.read(result.current, readAt)) };
     // What this process gives back is claimable anew, also where the record is absent once more.
     this.#claimable = undefined;
-    if (!lease.mayStart()) {
-      // The process was held up for so long that its mint would run past the end of the lease.
+    if (!lease.mayStart() || !this.#session.isCurrent(served)) {
+      // The process was held up for so long that its mint would run past the end of the lease, or somebody has signed in or
+      // out here while the store was asked: the record is of a session that is over.
       await lease.release();
       return {};
     }

@@ -141,10 +141,13 @@ export class KnownSession {
     const change = {};
     this.#lastChange = change;
     const before = this.#changing;
-    const work = (async () => {
-      await before;
-      return store();
-    })();
+    // Who closes waits for it: nobody else has what a sign-in brings.
+    const work = this.track(
+      (async () => {
+        await before;
+        return store();
+      })(),
+    );
     const changing = work.then(nothing, nothing);
     this.#changing = changing;
     const end = (): void => {
