@@ -82,6 +82,8 @@ interface Family {
   endedAt: number | undefined;
   /** A sign-out that revokes is stored, and nothing has happened after which a token may stay. */
   owes: boolean;
+  /** An answer of the server, or what only one process knew, may be lost: nobody can revoke what was in it. */
+  isInDoubt: boolean;
   /** Access tokens that have to be revoked, and when they expire. */
   readonly owed: Map<string, number>;
   /** The process that is storing the sign-in. */
@@ -236,6 +238,7 @@ class SessionRun {
       excuse: undefined,
       endedAt: undefined,
       owes: false,
+      isInDoubt: false,
       owed: new Map(),
       signingIn: undefined,
     };
@@ -313,7 +316,7 @@ class SessionRun {
     // Only what the record has, or a process that will land, can be revoked.
     const isKept =
       after.state === `f${family.number}-${family.newest}` || this.#processes.some((each) => each.hasInHand(family));
-    if (before?.phase !== "E") family.owes = !family.isDead && this.replays === 0 && isKept;
+    if (before?.phase !== "E") family.owes = !family.isDead && !family.isInDoubt && this.replays === 0 && isKept;
     for (const { token } of Object.values(after.tokens)) {
       if (family.owes && token !== undefined && token.left > 0) {
         family.owed.set(token.response.access_token, this.clock.monotonic() + token.left);
@@ -416,7 +419,7 @@ class SessionRun {
     const version = found.ok ? undefined : found.current?.version;
     if (version !== undefined) await this.store.swap(this.#key, version, undefined, 1);
     // The note of a sign-out is gone too, with what was to be revoked.
-    for (const family of this.families) Object.assign(family, { endedAt: undefined, owes: false });
+    for (const family of this.families) Object.assign(family, { endedAt: undefined, owes: false, isInDoubt: true });
     this.losses++;
     this.count("flush");
   }
@@ -545,7 +548,8 @@ class Instance {
 
   die(): void {
     this.isDead = true;
-    for (const family of [...this.#inHand.keys(), ...this.#takenOver]) family.owes = false;
+    for (const family of this.#inHand.keys()) Object.assign(family, { owes: false, isInDoubt: true });
+    for (const family of this.#takenOver) family.owes = false;
   }
 
   hasInHand(family: Family): boolean {
@@ -713,11 +717,11 @@ class Instance {
       const next = run.rotate(state!);
       // The cut at the landing timeout: nobody reads the answer.
       if (delay > 60_000) run.excuse("the mint was cut", [family]);
-      if (delay > 60_000) family.owes = false;
+      if (delay > 60_000) Object.assign(family, { owes: false, isInDoubt: true });
       const isLost = failing.lost > 0;
       if (isLost) failing.lost--;
       if (isLost) run.excuse("the answer was lost", [family]);
-      if (isLost) family.owes = false;
+      if (isLost) Object.assign(family, { owes: false, isInDoubt: true });
       await run.sleep(delay / 2);
       await this.running();
       if (isLost) throw Object.assign(new Error("connection reset"), { code: "ECONNRESET" });
