@@ -179,8 +179,8 @@ describe("a sign-out whose process dies before the revocation", () => {
   });
 
   test("C16: the store grants a lease while the user signs out, and fails before the sign-out is stored: nothing is served here", async () => {
-    const { clock, join, during } = await signedIn();
-    const { cache, store } = join();
+    const { clock, a, during } = await signedIn();
+    const { cache, store } = a;
     let answer!: () => void;
     const arrived = new Promise<void>((resolve) => (answer = resolve));
     await clock.advance(LIFE);

@@ -130,8 +130,8 @@ const MUTANTS: readonly (readonly [string, Fault, string, FleetPlan])[] = [
     "what it gives back itself is claimable anew",
     {
       file: FLIGHT,
-      is: "    this.#claimable = undefined;\n    if (!lease.mayStart()) {",
-      becomes: "    if (!lease.mayStart()) {",
+      is: "    this.#claimable = undefined;\n    if (!lease.mayStart()",
+      becomes: "    if (!lease.mayStart()",
     },
     RULES.yields,
     UNSENT,

@@ -332,6 +332,10 @@ interface Call {
   waited: number;
 }
 
+function outcomesOf(calls: readonly Call[]): (number | string)[] {
+  return calls.flatMap(({ outcome }) => outcome ?? []);
+}
+
 class World {
   readonly clock = manualClock();
   readonly plan: FleetPlan;
@@ -372,7 +376,6 @@ class World {
     const broken = [...violations];
     const mostMintsAtOnce = this.servers.mostAtOnce;
     const mintsAfterwards = await this.#revokeOnceMore();
-    const outcomesOf = (calls: readonly Call[]): (number | string)[] => calls.flatMap(({ outcome }) => outcome ?? []);
     return {
       mints,
       mostMintsAtOnce,

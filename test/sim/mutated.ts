@@ -31,8 +31,8 @@ export async function withFault({ file, is, becomes }: Fault, world: string): Pr
     plugins: [
       {
         name: "fault",
-        setup({ onLoad }) {
-          onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+        setup(bundler) {
+          bundler.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
             if (path !== `${SOURCES}${file}`) return undefined;
             const [before, after, ...more] = (await readFile(path, "utf8")).split(is);
             if (after === undefined || more.length > 0) throw new Error(`src/${file} does not have once: ${is}`);
