@@ -46,7 +46,7 @@ export async function signIn(session: KnownSession, response: SignInResponse, fi
   let ended: FleetRecord | undefined;
   const compose = (seen: FleetRecord | undefined): FleetRecord => {
     const before = seen ?? known;
-    ended = seen?.phase === "E" ? seen : undefined;
+    ended = seen?.phase === "E" && !session.isSigningOut ? seen : undefined;
     identity = nextSession(Math.max(session.generation - 1, before?.session?.generation ?? 0), clock.now(), identity);
     // Also what only this process knows: it must not present one of them again after others have signed in and out.
     const own = session.state?.used ?? [];
@@ -98,6 +98,7 @@ export async function signOut(
   const state = session.state?.current;
   const wasEnded = session.isEnded;
   session.isRevoking = revoke;
+  session.isSigningOut = true;
   let identity = nextSession(session.generation, clock.now());
   session.end(false, identity);
   if (!wasEnded) settings.notify?.({ name: "signed-out" });
@@ -109,19 +110,25 @@ export async function signOut(
     // What is to be revoked stays in the record until it is.
     return revoke ? ended : withoutSecrets(ended);
   };
-  const { stored, counts } = await session.change(() => replace(session, "the sign-out could not be stored", compose));
-  const { record, version } = stored;
-  if (counts) session.end(false, record.session);
-  // What a mint in progress brings is revoked when it lands.
-  await session.settled(settings.mintTimeout);
-  if (!revoke || settings.grant.revoke === undefined) return;
-  const last = left?.state ?? state;
-  const unrevoked = [...tokens, ...tokensOf(left, clock, tokens)];
-  if (last !== undefined || unrevoked.length > 0) {
-    await session.track(runRevocation(settings, unrevoked, last));
+  try {
+    const { stored, counts } = await session.change(() =>
+      replace(session, "the sign-out could not be stored", compose),
+    );
+    const { record, version } = stored;
+    if (counts) session.end(false, record.session);
+    // What a mint in progress brings is revoked when it lands.
+    await session.settled(settings.mintTimeout);
+    if (!revoke || settings.grant.revoke === undefined) return;
+    const last = left?.state ?? state;
+    const unrevoked = [...tokens, ...tokensOf(left, clock, tokens)];
+    if (last !== undefined || unrevoked.length > 0) {
+      await session.track(runRevocation(settings, unrevoked, last));
+    }
+    session.isRevoking = false;
+    await session.swap(version, withoutSecrets(record)).catch(() => {});
+  } finally {
+    session.isSigningOut = false;
   }
-  session.isRevoking = false;
-  await session.swap(version, withoutSecrets(record)).catch(() => {});
 }
 
 /**
