@@ -34,7 +34,7 @@ export class TabSeal implements Seal {
     await this.#hold(keyIn(context), holder);
     const named = Object.entries(tokens as Members).map(([name, target]) => [name, this.#apart(target as Members)]);
     const [digest] = state === undefined ? [] : this.#secrets.keep([state]);
-    const written = { ...record, tokens: Object.fromEntries(named) as Members, ...(digest && { state: { digest } }) };
+    const written = { ...record, tokens: Object.fromEntries(named), ...(digest && { state: { digest } }) };
     return toBase64url(utf8(JSON.stringify(written)));
   }
 
@@ -75,9 +75,10 @@ export class TabSeal implements Seal {
     if (holder !== undefined && this.#holding.has(key)) return;
     this.#holding.get(key)?.();
     this.#holding.delete(key);
-    if (holder === undefined || locks() === undefined) return;
+    const manager = locks();
+    if (holder === undefined || manager === undefined) return;
     await new Promise<void>((resolve) => {
-      const held = locks()!.request(lockOf(holder), () => {
+      const held = manager.request(lockOf(holder), () => {
         resolve();
         return new Promise<void>((release) => this.#holding.set(key, release));
       });

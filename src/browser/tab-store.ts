@@ -63,12 +63,12 @@ export function tabStore(options: TabStoreOptions = {}): FleetStore {
   const [together] = sealsOf("none");
   // Another version of the page, in another tab, may keep them in the other way.
   const seals = persist === "session" ? [apart, together!] : [together!, apart];
-  const { store, look } = sharedStore(new TabEngine(name, channel), seals, {
+  const shared = sharedStore(new TabEngine(name, channel), seals, {
     prefix: name,
     defaultKey: "browser",
     lease,
     loadedAt: systemClock.monotonic(),
   });
-  channel.onChange(look);
-  return store;
+  channel.onChange((key) => shared.look(key));
+  return shared.store;
 }

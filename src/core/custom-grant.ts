@@ -108,14 +108,14 @@ type AnyCustomGrant = CustomTraits<unknown> & {
  * Makes the definition of a custom grant.
  *
  * @param where What stands before the name of a member in messages.
- * @param name The function that returns the token, for messages.
+ * @param functionName The function that returns the token, for messages.
  * @param hasState Mints use a state up, though there is none to begin with.
  * @throws {TypeError} When a member is wrong.
  */
 export function customDefinition(
   members: CustomGrantMembers<never>,
   where = "",
-  name = "mint",
+  functionName = "mint",
   hasState = false,
 ): GrantDefinition {
   const { mint, state, onState, revoke } = members as AnyCustomGrant;
@@ -142,8 +142,8 @@ export function customDefinition(
       },
     }),
     // As a method of the user's object, so that a class keeps its `this`.
-    mint: async (context) => stepOf(await mint.call(members, context), isStateful, name),
-    signIn: (response) => signedIn(response, isStateful, name),
+    mint: async (context) => stepOf(await mint.call(members, context), isStateful, functionName),
+    signIn: (response) => signedIn(response, isStateful, functionName),
     ...(revoke && { revoke: (tokens, context) => revokeEach(revoke, tokens, context) }),
   };
 }

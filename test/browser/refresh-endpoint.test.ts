@@ -18,7 +18,7 @@ const token = (more: object = {}): object => ({ body: { accessToken: `access-${+
 const readToken = async (response: Response): Promise<string> =>
   ((await response.json()) as { accessToken: string }).accessToken;
 
-function cacheOf(options: Partial<RefreshEndpointOptions<string>> = {}, more: Partial<TokenCacheOptions> = {}) {
+function cacheOf(options: Partial<RefreshEndpointOptions> = {}, more: Partial<TokenCacheOptions> = {}) {
   const events: RemintEvent[] = [];
   const grant = refreshEndpoint(`${server.origin}/auth/refresh`, { read: readToken, ...options });
   const onEvent = (event: RemintEvent): void => void events.push(event);
@@ -83,7 +83,7 @@ describe("the request", () => {
   test("Q2: the endpoint is called through the same client, inside and outside of a refresh: it never gets the token, and nobody waits for himself", async () => {
     const own = { fetch: undefined as unknown as typeof fetch };
     const { authFetch, cache } = cacheOf({ fetch: (url, init) => own.fetch(url, init) });
-    own.fetch = authFetch as typeof fetch;
+    own.fetch = authFetch;
     server.respond(token());
     await cache.get();
     server.respond({ status: 200, body: "by hand" });

@@ -34,7 +34,7 @@ const tokens: TokenCache = createTokenCache({
     store: tabStore({ persist: options.get("persist") === "local" ? "local" : "session" }),
   }),
   onEvent: (event: RemintEvent) => events.push(event.name + ("isEnded" in event && event.isEnded ? " (ended)" : "")),
-  grant: refreshEndpoint<string>("/auth/refresh", {
+  grant: refreshEndpoint("/auth/refresh", {
     ...(isJson && { body: (state: string) => JSON.stringify({ refreshToken: state }) }),
     read: async (response) => {
       const { accessToken, expiresIn, refreshToken } = (await response.json()) as SignedIn;
