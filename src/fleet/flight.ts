@@ -253,7 +253,7 @@ class FleetFlight {
     const used = remembered(record.used, [refused.digest]);
     return {
       expected,
-      record: { ...rest, phase: "T", session: newSession(generation), state: other, used, tokens: {} },
+      record: { ...rest, phase: "T", session: newSession(generation), state: other, used, rotated: 0, tokens: {} },
     };
   }
 
