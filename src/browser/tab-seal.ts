@@ -62,7 +62,7 @@ export class TabSeal implements Seal {
   async #together(target: unknown): Promise<unknown> {
     if (!isMembers(target) || !isMembers(target["token"])) return target;
     const { token, ...rest } = target;
-    const { response } = token as Members;
+    const { response } = token;
     if (!isMembers(response)) return rest;
     const value = await this.#secrets.find(String(response["access_token"]));
     return value === undefined

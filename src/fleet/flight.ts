@@ -266,7 +266,7 @@ class FleetFlight {
       this.#session.generation + 1,
       Math.floor(clock.now()),
     );
-    return { ...record, phase: "T", session: newSession(generation), tokens: {} };
+    return { ...record, phase: "T", session: newSession(generation), rotated: 0, tokens: {} };
   }
 
   async #otherState(record: FleetRecord): Promise<unknown> {

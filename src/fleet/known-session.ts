@@ -61,8 +61,10 @@ export class KnownSession {
   readonly state: SessionState | undefined;
   #members: WeakRef<SupplyMember>[] = [];
   #known: Known | undefined;
-  /** The session as the record names it. `undefined` until a record was read or written. */
-  #identity: Session | undefined;
+  /** See {@link KnownSession.identity}. */
+  #named: Session | undefined;
+  /** How often the state of that session was replaced, in the record that was furthest: a copy of before is not believed. */
+  #rotated: number | undefined;
   /**
    * The session as the caches of this process know it. It is there before the record was looked at, so that a sign-in ends
    * also what waits for the first look.
@@ -242,9 +244,18 @@ export class KnownSession {
     return this.#lastRead === undefined ? 0 : this.fleet.clock.monotonic() - this.#lastRead.since;
   }
 
-  /** The session as the record names it. */
+  /** The session as the record names it. `undefined` until a record was read or written. */
   get identity(): Session | undefined {
     return this.#identity;
+  }
+
+  get #identity(): Session | undefined {
+    return this.#named;
+  }
+
+  set #identity(session: Session | undefined) {
+    if (session?.id !== this.#named?.id) this.#rotated = undefined;
+    this.#named = session;
   }
 
   /** The highest generation of a session that this process has seen. */
@@ -256,6 +267,7 @@ export class KnownSession {
   remember(record: FleetRecord, version: string | undefined): void {
     this.#known = { record, version };
     this.#isNobody = false;
+    this.#noteRotated(record);
     if (version !== undefined) this.#noteSeen();
     this.#rejectedInRecord = undefined;
   }
@@ -346,15 +358,19 @@ export class KnownSession {
     this.#isVoid = false;
     this.#isEnded = false;
     this.#refusal = record.phase === "R" ? record : undefined;
+    // The same one may have another id: the store had lost the record, and another process has begun it anew.
+    if (isSame && own !== undefined) this.#identity = session;
+    this.#noteRotated(record);
     return { relation, record: this.#withLatestState(record) };
   }
 
   /** This process has written a record: it serves the session of that. */
   accept(record: FleetRecord): void {
     const { session } = record;
-    if (session === undefined || this.isOf(this.#identity, record)) return;
+    if (session === undefined) return;
     if (this.#identity === undefined) this.#identity = session;
-    else this.begin(session);
+    else if (!this.isOf(this.#identity, record)) this.begin(session);
+    this.#noteRotated(record);
   }
 
   /**
@@ -446,7 +462,13 @@ export class KnownSession {
   base(): FleetRecord {
     if (!this.hasSessions) return EMPTY;
     if (this.#refusal !== undefined) return { ...this.#refusal, tokens: {} };
-    const record: FleetRecord = { ...EMPTY, session: this.#identity ?? newSession(0), used: this.state?.used ?? [] };
+    const rotated = this.#identity === undefined ? 0 : this.#rotated;
+    const record: FleetRecord = {
+      ...EMPTY,
+      session: this.#identity ?? newSession(0),
+      used: this.state?.used ?? [],
+      ...(rotated !== undefined && { rotated }),
+    };
     const state = this.#mayPresentFirst() ? this.state?.current : undefined;
     return state === undefined ? record : { ...record, state };
   }
@@ -478,6 +500,7 @@ export class KnownSession {
         // It may be of another sign-in, of which the store has lost the record: it is not for those who wait already.
         if (isOther) {
           this.begin(newSession(0));
+          this.#rotated = 0;
           this.settings.notify?.({ name: "session-replaced", isEnded: false });
           throw REPLACED;
         }
@@ -498,9 +521,10 @@ export class KnownSession {
     return digest === refused?.digest || used.includes(digest) || state.hasUsed(other) ? undefined : other;
   }
 
-  /** Whether this process has used up the state of a record, as far as it knows. */
+  /** Whether the state of a record is used up, as far as this process knows: it has presented it, or has seen a later one. */
   hasUsed(record: FleetRecord): boolean {
-    return record.state !== undefined && this.state?.hasUsed(record.state) === true;
+    if (record.state === undefined || this.state === undefined) return false;
+    return this.state.hasUsed(record.state) || this.#isOutrun(record);
   }
 
   /** Ends the row of rejections of a token: the APIs that rejected the token before it have accepted it (C8). */
@@ -605,6 +629,17 @@ export class KnownSession {
     return session?.generation === 0 && current !== undefined && used.includes(digestOf(current));
   }
 
+  /** Whether this process has seen a record of the same session whose state was replaced more often. */
+  #isOutrun({ session, rotated }: FleetRecord): boolean {
+    if (session === undefined || rotated === undefined || this.#rotated === undefined) return false;
+    return session.id === this.#identity?.id && rotated < this.#rotated;
+  }
+
+  #noteRotated({ session, rotated }: FleetRecord): void {
+    if (session === undefined || rotated === undefined || session.id !== this.#identity?.id) return;
+    this.#rotated = Math.max(rotated, this.#rotated ?? 0);
+  }
+
   #noteSeen(): void {
     const { clock } = this.fleet;
     this.#seenAt = { wall: clock.now(), monotonic: clock.monotonic() };
@@ -628,13 +663,14 @@ export class KnownSession {
     const { state } = this;
     // A state that is refused is not gone on from. What this process was started with may be of a later sign-in.
     if (state === undefined || record.state === undefined || record.phase === "R") return record;
-    if (!state.hasUsed(record.state)) {
+    if (!this.hasUsed(record)) {
       state.adopt(record.state, record.used);
       return record;
     }
     const { state: _spent, ...rest } = record;
     const used = remembered(record.used, state.used);
-    return state.current === undefined ? { ...rest, used } : { ...rest, state: state.current, used };
+    const later = { ...rest, used, ...(rest.rotated !== undefined && { rotated: this.#rotated }) };
+    return state.current === undefined ? later : { ...later, state: state.current };
   }
 }
 

@@ -17,7 +17,7 @@ import { pauseAfter } from "../core/rejections.ts";
 import { ENDED, REPLACED } from "../core/supply.ts";
 import { digestOf, remembered } from "../core/state.ts";
 import { StoreFault } from "./link.ts";
-import { adopted, storedToken, targetIn, withTargetRecord } from "./record.ts";
+import { adopted, storedToken, targetIn, withNextState, withTargetRecord } from "./record.ts";
 import { storedFailure } from "./shared-failure.ts";
 import { finishSignOut } from "./sign.ts";
 import type { Timer } from "../base/clock.ts";
@@ -252,13 +252,14 @@ class Landing {
   /** The record that the fleet is to have after the mint. `undefined`: as it was before. */
   #recordAfter(): FleetRecord | undefined {
     const { session, fingerprint, need } = this.#leader;
-    const { minted, failure, next, presented, isRefused, refusedWith } = this.#result;
+    const { minted, failure, presented, isRefused, refusedWith } = this.#result;
     const { clock } = session.fleet;
     const now = clock.monotonic();
     const before = this.#lease.record;
-    const state = next?.state ?? presented?.state ?? before.state;
-    const used = this.#hasNext ? remembered(before.used, [digestOf(presented?.state)]) : before.used;
-    const record: FleetRecord = { ...before, ...(state !== undefined && { state }), used };
+    const state = presented?.state ?? before.state;
+    const record: FleetRecord = this.#hasNext
+      ? this.#continued(before)
+      : { ...before, ...(state !== undefined && { state }) };
     const { failure: _failure, ...target } = targetIn(before, fingerprint);
     if (minted !== undefined) {
       const isWorthSharing = minted.lifetime.ms > 0 && minted.expiresAt > clock.now();
@@ -393,9 +394,10 @@ class Landing {
     return withTargetRecord(record, fingerprint, { ...targetIn(ended, fingerprint), token });
   }
 
+  /** A record, with the next state in place of the one that was presented. */
   #continued(record: FleetRecord): FleetRecord {
     const { next, presented } = this.#result;
-    return { ...record, state: next!.state, used: remembered(record.used, [digestOf(presented?.state)]) };
+    return withNextState(record, next!.state, remembered(record.used, [digestOf(presented?.state)]));
   }
 
   /** Writes the record after the store failed. With a state it tries for longer, because a state must not be lost. */

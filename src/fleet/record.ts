@@ -9,6 +9,7 @@
  * | `nonce`, `ttl`, `at` | unique per write; how long the engine keeps it; the writer's wall clock |
  * | `gen`, `sid` | the session: a number that grows with every sign-in, and a random id |
  * | `state`, `used` | what the next mint presents; digests of the last states that were used up |
+ * | `rotated` | how often the state was replaced since the record of this session was begun |
  * | `refused` | the digest of the state that the server does not accept any more, and what it said |
  * | `lease`, `holder` | phase `L`: milliseconds until the lease ends; who has it |
  * | `tokens` | by fingerprint of scope, resource and the like: the token, its counts, its last failure |
@@ -99,6 +100,11 @@ export interface FleetRecord {
   readonly session?: Session | undefined;
   readonly state?: unknown;
   readonly used: readonly string[];
+  /**
+   * How often the state was replaced since the record of this session was begun. It only grows, so it tells an old copy. Absent
+   * for good where a version that does not count has begun the record.
+   */
+  readonly rotated?: number | undefined;
   readonly refused?: RefusedState | undefined;
   /** Phase `L`: when the lease ends. */
   readonly leaseUntil: number;
@@ -133,6 +139,12 @@ export const EMPTY: FleetRecord = { phase: "T", used: [], leaseUntil: -Infinity,
 
 /** A target of which nothing is known. */
 export const NO_TARGET: TargetRecord = { mints: 0, strikes: 0, fails: 0, failedAt: -Infinity, pauseUntil: -Infinity };
+
+/** A record that goes on from another one with the next state. Its own state is used up then. */
+export function withNextState(record: FleetRecord, state: unknown, used: readonly string[]): FleetRecord {
+  const { rotated } = record;
+  return { ...record, state, used, ...(rotated !== undefined && { rotated: rotated + 1 }) };
+}
 
 /** Returns what a record has of a target. */
 export function targetIn({ tokens }: FleetRecord, fingerprint: string): TargetRecord {
@@ -179,7 +191,21 @@ export interface RecordTtls {
 }
 
 /** The members of a sealed record. */
-const KNOWN = ["nonce", "ttl", "at", "gen", "sid", "state", "used", "refused", "lease", "holder", "tokens", "failed"];
+const KNOWN = [
+  "nonce",
+  "ttl",
+  "at",
+  "gen",
+  "sid",
+  "state",
+  "used",
+  "rotated",
+  "refused",
+  "lease",
+  "holder",
+  "tokens",
+  "failed",
+];
 const KNOWN_OF_TARGET = ["token", "mints", "strikes", "fails", "failure", "failedAgo", "pause"];
 
 /** Encrypts a record for its key in the store. */
@@ -191,7 +217,7 @@ export async function encode(
 ): Promise<Written> {
   const now = clock.monotonic();
   const ttl = Math.max(1, Math.ceil(ttlOf(record, now, ttls)));
-  const { phase, session, state, used, refused, holder, failed } = record;
+  const { phase, session, state, used, rotated, refused, holder, failed } = record;
   const tokens = Object.entries(record.tokens).map(([name, target]) => [name, relativeTarget(target, now)] as const);
   const sealed = {
     ...record.unknown,
@@ -201,6 +227,7 @@ export async function encode(
     ...(session && { gen: session.generation, sid: session.id }),
     ...(state !== undefined && { state }),
     ...(used.length > 0 && { used }),
+    ...(rotated !== undefined && { rotated }),
     ...(refused !== undefined && { refused }),
     ...(phase === "L" && { lease: Math.max(0, record.leaseUntil - now), holder }),
     tokens: Object.fromEntries(tokens),
@@ -283,8 +310,9 @@ function relativeToken({ response, lifetime, mintedAt, until, renews, quietUntil
 
 /** Checks what was decrypted. @returns `undefined` when it is no record. */
 function recordFrom(phase: Phase, opened: Record<string, unknown>, writtenAt: number): FleetRecord | undefined {
-  const { gen, sid, state, used = [], refused, lease = 0, holder, tokens, failed = [] } = opened;
+  const { gen, sid, state, used = [], rotated, refused, lease = 0, holder, tokens, failed = [] } = opened;
   if (!isTextList(used) || !isTextList(failed) || !isObject(tokens) || !isFinite(lease)) return undefined;
+  if (rotated !== undefined && !isFinite(rotated)) return undefined;
   if (
     refused !== undefined &&
     !(isObject(refused) && typeof refused["digest"] === "string" && isFailure(refused["failure"]))
@@ -305,6 +333,7 @@ function recordFrom(phase: Phase, opened: Record<string, unknown>, writtenAt: nu
     ...(hasSession && { session: { generation: gen as number, id: sid as string } }),
     ...(state !== undefined && { state }),
     used,
+    ...(rotated !== undefined && { rotated }),
     ...(refused !== undefined && { refused: refused as unknown as RefusedState }),
     leaseUntil: phase === "L" ? writtenAt + lease : -Infinity,
     ...(typeof holder === "string" && { holder }),

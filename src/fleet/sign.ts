@@ -62,6 +62,7 @@ export async function signIn(session: KnownSession, response: SignInResponse, fi
       session: identity,
       ...(state !== undefined && { state }),
       used: used.filter((each) => each !== digest),
+      rotated: 0,
     };
     const stored = { now: clock.monotonic(), clock, renews: false, quiet: 0 };
     return isUsable

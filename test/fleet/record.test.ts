@@ -100,6 +100,7 @@ describe("the text of a record", () => {
         session: { generation: 5, id: "one" },
         state: { any: ["json", 1, null] },
         used: ["a", "b"],
+        rotated: 12,
         ...(phase === "R" && { refused: { digest: "c", failure } }),
         leaseUntil: phase === "L" ? now + 5000 : -Infinity,
         ...(phase === "L" && { holder: "me" }),
@@ -146,6 +147,45 @@ describe("the text of a record", () => {
     for (const phase of ["L", "R", "E"])
       expect(await read(`1${phase}${T.slice(2)}`)).toMatchObject({ kind: "rubbish" });
     expect(await read(`1TAAAAAAAA${T.slice(10)}`)).toMatchObject({ kind: "unreadable" });
+  });
+});
+
+describe("the count of rotations in a record", () => {
+  test("C14: it begins at 0 with a record that is begun anew and with a sign-in, and grows with each rotation", async () => {
+    const fleet = sessionFleet(1);
+    const writes = writesTo(fleet);
+    const [{ cache }] = fleet.processes as [SessionProcess];
+    for (let rotation = 1; rotation <= 3; rotation++) {
+      await fleet.during(cache.get());
+      await fleet.clock.advance(LIFE);
+    }
+    expect(writes.map(({ phase, rotated }) => `${phase}${rotated}`)).toEqual(["L0", "T1", "L1", "T2", "L2", "T3"]);
+    await fleet.during(cache.signIn(fleet.server.signInResponse()));
+    expect(writes.at(-1)).toMatchObject({ phase: "T", state: "rt-2-0", rotated: 0 });
+  });
+
+  test("C14: a release that does not count has written the record in between: it has none any more, and no process takes the later record for an old one", async () => {
+    const fleet = sessionFleet(1);
+    const shelf = shelfOf(fleet);
+    const { clock, server, join, during } = fleet;
+    const [{ cache }] = fleet.processes as [SessionProcess];
+    for (let rotation = 1; rotation <= 3; rotation++) {
+      await during(cache.get());
+      await clock.advance(LIFE);
+    }
+    const { rotated, key: _key, version: _version, phase, keyId: _id, only: _only, ...body } = (await shelf.record())!;
+    expect(rotated).toBe(3);
+    await shelf.put(plainRecord(phase, body), body.ttl);
+    await clock.advance(LIFE);
+    // A process that has just started counts nothing. If it began at 0, the first one would not believe it.
+    const fresh = join();
+    expect((await during(fresh.cache.get())).value).toBe("at-1-4");
+    await clock.advance(LIFE);
+    expect((await during(cache.get())).value).toBe("at-1-5");
+    await clock.advance(LIFE);
+    expect((await during(fresh.cache.get())).value).toBe("at-1-6");
+    expect((await shelf.record())!.rotated).toBeUndefined();
+    expect(server.reused).toEqual([]);
   });
 });
 
@@ -538,6 +578,7 @@ describe("text that is no record", () => {
     sid: "one",
     state: "rt-1-0",
     used: ["one", "two"],
+    rotated: 2,
     tokens: {
       [ONLY]: {
         token: {

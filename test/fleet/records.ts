@@ -24,6 +24,7 @@ export interface RecordBody {
   readonly sid?: string;
   readonly state?: string;
   readonly used?: readonly string[];
+  readonly rotated?: number;
   readonly refused?: { readonly digest: string; readonly failure: { readonly error?: string } };
   readonly lease?: number;
   readonly holder?: string;

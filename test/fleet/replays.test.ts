@@ -106,21 +106,85 @@ beforeEach(immediateCrypto);
 afterEach(() => void vi.restoreAllMocks());
 
 describe("an old record of the same session, whose refresh token is used up", () => {
-  test.each([1, 2, 5, 8])(
+  test.each([1, 2, 5, 8, 9, 12, 19])(
     "S6, C14: of %i rotations ago, to processes that have rotated since: they write the later one over it, and nothing used up is sent",
     async (ago) => {
-      const { clock, server, shelf, texts, askAll } = await rotated(10);
+      const { clock, server, shelf, texts, askAll, join, during: wait } = await rotated(20);
       await putBack(shelf, texts.at(-1 - ago));
       await clock.advance(LIFE);
-      expect(new Set(await askAll())).toEqual(new Set(["at-1-11"]));
+      expect(new Set(await askAll())).toEqual(new Set(["at-1-21"]));
       expect(server.reused).toEqual([]);
-      expect(server.presented).toHaveLength(11);
+      expect(server.presented).toHaveLength(21);
       expect(texts).not.toContain((await shelf.entry())!.value);
       // The record on the shelf is the later one again: a process that has just started goes on from it.
       await clock.advance(LIFE);
-      expect(server.live()).toBe("rt-1-11");
+      expect((await wait(join().cache.get())).value).toBe("at-1-22");
+      expect(server.reused).toEqual([]);
     },
   );
+
+  test("S6, C14: of 12 rotations ago, each time before the processes look: the session goes on for 12 more rotations", async () => {
+    const { clock, server, shelf, texts, askAll } = await rotated(13);
+    for (let rotation = 14; rotation <= 25; rotation++) {
+      await putBack(shelf, texts[0]);
+      await clock.advance(LIFE);
+      expect(new Set(await askAll())).toEqual(new Set([`at-1-${rotation}`]));
+    }
+    expect(server.reused).toEqual([]);
+  });
+
+  test("S6, C14: of 12 rotations ago, to a process that began with the record and never minted: what it has adopted counts", async () => {
+    const { clock, server, shelf, texts, processes, during: wait } = await rotated(13, {});
+    const [first, second] = processes as [SessionProcess, SessionProcess];
+    // The second one only looks on.
+    for (let rotation = 14; rotation <= 16; rotation++) {
+      await clock.advance(LIFE);
+      await wait(first.cache.get());
+      expect((await wait(second.cache.get())).value).toBe(`at-1-${rotation}`);
+    }
+    await putBack(shelf, texts[0]);
+    await clock.advance(LIFE);
+    expect((await wait(second.cache.get())).value).toBe("at-1-17");
+    expect(server.reused).toEqual([]);
+  });
+
+  test("S6, C14: of 12 rotations ago, of a session that began with a sign-in: the later refresh token is sent", async () => {
+    const { clock, server, shelf, askAll, processes, during: wait } = await rotated(1);
+    await wait(processes[0]!.cache.signIn(server.signInResponse()));
+    const first = (await shelf.entry())!.value;
+    await clock.advance(LIFE);
+    await rejectionOf(wait(processes[1]!.cache.get()));
+    for (let rotation = 1; rotation <= 12; rotation++) {
+      expect(new Set(await askAll())).toEqual(new Set([`at-2-${rotation}`]));
+      await clock.advance(LIFE);
+    }
+    await putBack(shelf, first);
+    expect(new Set(await askAll())).toEqual(new Set(["at-2-13"]));
+    expect(server.reused).toEqual([]);
+  });
+
+  test("S6, C14: of 12 rotations ago, of a session whose record was lost in between and begun anew by a process that has just started: the later refresh token is sent", async () => {
+    let saved = "rt-1-0";
+    const source = { source: () => saved, members: { save: (next: string) => void (saved = next) } };
+    const { clock, server, shelf, join, during: wait } = await rotated(0);
+    const [a, b] = [join(source), join(source)];
+    const both = async (): Promise<string[]> => {
+      const values = [(await wait(a.cache.get())).value, (await wait(b.cache.get())).value];
+      await clock.advance(LIFE);
+      return values;
+    };
+    for (let rotation = 1; rotation <= 3; rotation++)
+      expect(await both()).toEqual([`at-1-${rotation}`, `at-1-${rotation}`]);
+    await shelf.clear();
+    expect((await wait(join(source).cache.get())).value).toBe("at-1-4");
+    const first = (await shelf.entry())!.value;
+    expect(await both()).toEqual(["at-1-4", "at-1-4"]);
+    for (let rotation = 5; rotation <= 16; rotation++)
+      expect(await both()).toEqual([`at-1-${rotation}`, `at-1-${rotation}`]);
+    await putBack(shelf, first);
+    expect(await both()).toEqual(["at-1-17", "at-1-17"]);
+    expect(server.reused).toEqual([]);
+  });
 
   test("S6: to a process that holds a valid token: it does not look, and serves what it has", async () => {
     const { server, shelf, texts, processes } = await rotated(3);

@@ -22,10 +22,20 @@ export interface RedisSentinel extends AsyncDisposable {
   readonly sentinel: RedisServer;
 }
 
+export interface ClusterOptions {
+  readonly replicas?: number;
+  /** Further settings of each node's `redis.conf`. */
+  readonly config?: Readonly<Record<string, string>>;
+}
+
 /** Starts three primaries that share the slots, and replicas of the first ones. Resolves when every node reports "ok". */
-export async function startCluster(options: { readonly replicas?: number } = {}): Promise<RedisCluster> {
-  const { replicas: wanted = 0 } = options;
-  const servers = await startAll(3 + wanted, { "cluster-enabled": "yes", "cluster-node-timeout": "2000" });
+export async function startCluster(options: ClusterOptions = {}): Promise<RedisCluster> {
+  const { replicas: wanted = 0, config } = options;
+  const servers = await startAll(3 + wanted, {
+    "cluster-enabled": "yes",
+    "cluster-node-timeout": "2000",
+    ...config,
+  });
   const primaries = servers.slice(0, 3);
   const replicas = servers.slice(3);
   return disposable(servers, async () => {
@@ -39,6 +49,25 @@ export async function startCluster(options: { readonly replicas?: number } = {})
     await Promise.all(replicas.map((server) => until("the replica is up to date", () => isLinked(server))));
     return { primaries, replicas, nodes: servers.map(({ port }) => ({ host: "127.0.0.1", port })) };
   });
+}
+
+/** Resolves when every primary reports "ok", and all slots are served. */
+export async function untilWhole({ primaries }: RedisCluster): Promise<void> {
+  await Promise.all(primaries.map((server) => until("the cluster is ok", () => isOk(server))));
+}
+
+/** Resolves when this primary counts another one as failed. Redis takes `cluster-node-timeout` for it. */
+export async function untilFailed(primary: RedisServer, other: RedisServer): Promise<void> {
+  await until("the other primary counts as failed", async () => {
+    const nodes = String(await primary.command("CLUSTER", "NODES")).split("\n");
+    return nodes.some((node) => node.includes(`:${other.port}@`) && /[ ,]fail[ ,]/.test(node));
+  });
+}
+
+/** Returns the primary that has a key, if no slot has moved. */
+export async function primaryOf({ primaries }: RedisCluster, key: string): Promise<RedisServer> {
+  const slot = Number(await primaries[0]!.command("CLUSTER", "KEYSLOT", key));
+  return primaries[Math.floor((slot * primaries.length) / SLOTS)]!;
 }
 
 /** Starts a primary, a replica and a sentinel that watches them. Resolves when the sentinel knows both. */

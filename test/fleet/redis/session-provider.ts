@@ -22,20 +22,21 @@ export interface SessionProvider {
   /** The outcome of each token request, oldest first: `"ok"` or the OAuth error code. */
   readonly outcomes: readonly string[];
   readonly errors: readonly unknown[];
-  /** Signs a user in and returns the first refresh token. */
-  signIn(): Promise<string>;
+  /** Signs a user in and returns the first refresh token. By default it is always the same user. */
+  signIn(account?: string): Promise<string>;
   isActive(accessToken: string): Promise<boolean>;
   /** Holds the next answer of the token endpoint. `answered` resolves when the server has decided. */
   holdAnswer(): { readonly answered: Promise<void>; readonly release: () => void };
   close(): Promise<void>;
 }
 
-export async function startSessionProvider(): Promise<SessionProvider> {
+/** @param tokenLife How many seconds access tokens live. */
+export async function startSessionProvider(tokenLife = 600): Promise<SessionProvider> {
   const server = createServer();
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
   const issuer = `http://127.0.0.1:${port}`;
-  const provider = await makeProvider(issuer);
+  const provider = await makeProvider(issuer, tokenLife);
   let hold: { answered: () => void; readonly release: Promise<void> } | undefined;
   server.on("request", (request, response) => {
     if (request.url === "/token" && hold !== undefined) holdBack(response, hold);
@@ -50,7 +51,7 @@ export async function startSessionProvider(): Promise<SessionProvider> {
     tokenEndpoint: `${issuer}/token`,
     outcomes,
     errors,
-    signIn: () => signIn(provider),
+    signIn: (account = ACCOUNT) => signIn(provider, account),
     async isActive(token) {
       const { clientId: client_id, clientSecret: client_secret } = PORTAL;
       const body = new URLSearchParams({ token, client_id, client_secret });
@@ -84,17 +85,17 @@ function holdBack(
   }) as ServerResponse["end"];
 }
 
-async function signIn(provider: Provider): Promise<string> {
-  const grant = new provider.Grant({ accountId: ACCOUNT, clientId: PORTAL.clientId });
+async function signIn(provider: Provider, accountId: string): Promise<string> {
+  const grant = new provider.Grant({ accountId, clientId: PORTAL.clientId });
   grant.addOIDCScope(SCOPE);
   const client = await provider.Client.find(PORTAL.clientId);
-  const members = { accountId: ACCOUNT, client, grantId: await grant.save(), gty: "authorization_code", scope: SCOPE };
+  const members = { accountId, client, grantId: await grant.save(), gty: "authorization_code", scope: SCOPE };
   return new provider.RefreshToken(members).save();
 }
 
 const isNotice = ([first]: readonly unknown[]): boolean => String(first).includes("oidc-provider ");
 
-async function makeProvider(issuer: string): Promise<Provider> {
+async function makeProvider(issuer: string, tokenLife: number): Promise<Provider> {
   const { info, warn } = console;
   // The provider prints that it keeps its data in memory and that it does not support Node 20. Both are intended here.
   console.info = (...parts: unknown[]) => void (isNotice(parts) || info(...parts));
@@ -103,17 +104,17 @@ async function makeProvider(issuer: string): Promise<Provider> {
     // The name is in a variable, so that the compiler does not look for types that the package does not have.
     const name = "oidc-provider";
     const { default: Class } = (await import(name)) as { default: new (issuer: string, settings: object) => Provider };
-    return new Class(issuer, configuration());
+    return new Class(issuer, configuration(tokenLife));
   } finally {
     Object.assign(console, { info, warn });
   }
 }
 
-function configuration(): object {
+function configuration(tokenLife: number): object {
   return {
     cookies: { keys: ["not used by this grant"] },
     rotateRefreshToken: true,
-    ttl: { AccessToken: 600, Grant: 86_400, IdToken: 600, RefreshToken: 86_400 },
+    ttl: { AccessToken: tokenLife, Grant: 86_400, IdToken: 600, RefreshToken: 86_400 },
     findAccount: (_: unknown, id: string) => ({ accountId: id, claims: async () => ({ sub: id }) }),
     clients: [
       {
