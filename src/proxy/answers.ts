@@ -11,8 +11,25 @@ import { copiedHeaders } from "./headers.ts";
 import { redirectOf } from "./routes.ts";
 import type { Route } from "./routes.ts";
 
+/** What a problem is called, in the member `code` of its details. */
+export type ProblemCode =
+  | "path"
+  | "sign-in"
+  | "step-up"
+  | "csrf"
+  | "route"
+  | "method"
+  | "body"
+  | "gone"
+  | "upgrade"
+  | "api"
+  | "api-rejects"
+  | "token"
+  | "retry"
+  | "timeout";
+
 /** Status, title and text of each answer. The titles are the names of the statuses. */
-const PROBLEMS = {
+const PROBLEMS: Readonly<Record<ProblemCode, readonly [number, string, string]>> = {
   path: [400, "Bad Request", "The path of the request is not allowed."],
   "sign-in": [401, "Unauthorized", "Sign in to continue."],
   "step-up": [401, "Unauthorized", "Sign in again in the way that the request asks for."],
@@ -27,10 +44,7 @@ const PROBLEMS = {
   token: [503, "Service Unavailable", "No access token can be had at the moment."],
   retry: [503, "Service Unavailable", "The access token was renewed. Send the request again."],
   timeout: [504, "Gateway Timeout", "The API did not answer in time."],
-} as const satisfies Record<string, readonly [number, string, string]>;
-
-/** What a problem is called, in the member `code` of its details. */
-export type ProblemCode = keyof typeof PROBLEMS;
+};
 
 /** Makes the proxy's own answer. */
 export function problem(

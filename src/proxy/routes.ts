@@ -111,7 +111,8 @@ export function checkedRoutes(routes: unknown): readonly Route[] {
   const entries = Object.entries(routes as Readonly<Record<string, string | URL | ProxyRoute>>);
   if (entries.length === 0) throw optionError("routes", [], 'an object such as { "/api": "https://api.example" }');
   const checked = entries.map(([prefix, route]) => checkedRoute(prefix, route));
-  return checked.toSorted((a, b) => b.prefix.length - a.prefix.length);
+  checked.sort((a, b) => b.prefix.length - a.prefix.length);
+  return checked;
 }
 
 function checkedRoute(prefix: string, given: string | URL | ProxyRoute): Route {
