@@ -103,7 +103,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       await call(orders("/warm"));
       const before = api.arrived.length;
       auth.revokeAll();
-      const { status, text } = await call(orders("/new"), "POST", { "content-type": "text/plain" }, "the body");
+      const { status, text } = await call(orders("/new"), "POST", { "content-type": "application/json" }, "the body");
       expect(status, text).toBe(200);
       expect(JSON.parse(text)).toMatchObject({ body: "the body" });
       expect(api.arrived.slice(before).map(({ body }) => body.toString())).toEqual(["the body", "the body"]);
