@@ -29,7 +29,7 @@ export type ProblemCode =
   | "timeout";
 
 /** Status, title and text of each answer. The titles are the names of the statuses. */
-const PROBLEMS: Readonly<Record<ProblemCode, readonly [number, string, string]>> = {
+const PROBLEMS: Readonly<Record<ProblemCode, readonly [status: number, title: string, detail: string]>> = {
   path: [400, "Bad Request", "The path of the request is not allowed."],
   "sign-in": [401, "Unauthorized", "Sign in to continue."],
   "step-up": [401, "Unauthorized", "Sign in again in the way that the request asks for."],

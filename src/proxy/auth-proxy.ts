@@ -21,7 +21,7 @@ import { withToken } from "../policy/request-policy.ts";
 import { passedOn, problem } from "./answers.ts";
 import { crossSiteRule } from "./cross-site.ts";
 import { copiedHeaders } from "./headers.ts";
-import { BodyTooLong, passedBody } from "./request-body.ts";
+import { BodyBroken, BodyTooLong, passedBody } from "./request-body.ts";
 import { checkedRoutes, isUnsafePath, matchOf } from "./routes.ts";
 import type { Timer } from "../base/clock.ts";
 import type { TokenCache } from "../core/types.ts";
@@ -146,12 +146,6 @@ class NoAnswer extends Error {
     super("the API did not answer", { cause });
     this.isLate = isLate;
   }
-
-  /** The body turned out to be too long while it was sent. Where the error is depends on the runtime's fetch. */
-  get isBodyTooLong(): boolean {
-    const { cause } = this;
-    return cause instanceof BodyTooLong || (cause as Error | undefined)?.cause instanceof BodyTooLong;
-  }
 }
 
 /** The API's 401 to a token that cannot be replaced by a better one. */
@@ -160,6 +154,14 @@ class Rejected extends Error {}
 /** A token was renewed for a request whose body is gone. */
 class MustRepeat extends Error {}
 
+/** The error of a body that failed while it was sent. Where fetch has it depends on the runtime. */
+function bodyErrorOf(error: unknown): BodyTooLong | BodyBroken | undefined {
+  for (let current = error; current instanceof Error; current = current.cause) {
+    if (current instanceof BodyTooLong || current instanceof BodyBroken) return current;
+  }
+  return undefined;
+}
+
 /** What is behind an answer, for a log. */
 function causeOf(error: unknown): unknown {
   return error instanceof NoAnswer ? error.cause : error;
@@ -167,12 +169,10 @@ function causeOf(error: unknown): unknown {
 
 /** Returns the answer for a request that failed. `undefined` when the failure is not one that a running proxy has to expect. */
 function answerFor(error: unknown, { signal }: Request): Response | undefined {
-  if (signal.aborted) return problem("gone");
-  if (error instanceof BodyTooLong) return problem("body");
-  if (error instanceof NoAnswer) {
-    if (error.isBodyTooLong) return problem("body");
-    return problem(error.isLate ? "timeout" : "api");
-  }
+  const bodyError = bodyErrorOf(error);
+  if (bodyError instanceof BodyTooLong) return problem("body");
+  if (signal.aborted || bodyError !== undefined) return problem("gone");
+  if (error instanceof NoAnswer) return problem(error.isLate ? "timeout" : "api");
   if (error instanceof Rejected) return problem("api-rejects");
   if (error instanceof MustRepeat) return problem("retry", { "retry-after": "0" });
   if (!isRemintError(error)) return undefined;
@@ -247,7 +247,9 @@ class ProxiedCall implements PolicyRequest {
     };
     this.#sentAt = performance.now();
     try {
-      return await this.#fetch(this.url, init);
+      const answer = await this.#fetch(this.url, init);
+      if (answer.status >= 200 && answer.status < 600) return answer;
+      throw new Error(`the API answered with the status ${answer.status}, which no answer can have`);
     } catch (error) {
       throw new NoAnswer(error, limit.signal.aborted);
     } finally {

@@ -36,8 +36,8 @@ export type CrossSiteRule = (request: Request, url: URL, route: Route) => boolea
  */
 export function crossSiteRule(csrf: false | CrossSiteOptions | undefined): CrossSiteRule {
   if (csrf === false) return () => false;
-  const options = csrf ?? {};
-  if (typeof options !== "object") throw optionError("csrf", csrf, "false or { origin, header }");
+  const options = csrf === undefined ? {} : csrf;
+  if (typeof options !== "object" || options === null) throw optionError("csrf", csrf, "false or { origin, header }");
   assertOptions("csrf", options, ["origin", "header"]);
   const { header = "x-bff" } = options;
   if (typeof header !== "string" || !/^[\w-]+$/.test(header)) throw optionError("csrf.header", header, "a header name");

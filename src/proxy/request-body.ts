@@ -19,10 +19,14 @@ export interface PassedBody {
 /** The error of a body that is longer than the route allows. */
 export class BodyTooLong extends Error {}
 
+/** The error of a body that broke off: whoever sent it has gone away. */
+export class BodyBroken extends Error {}
+
 /**
  * Reads the beginning of a request's body.
  *
  * @throws {BodyTooLong} When it is longer than `maxBody` bytes; later, as the error of the stream, when that shows later.
+ * @throws {BodyBroken} When it fails, in the same way.
  * @throws {TypeError} When somebody has read the body before.
  */
 export async function passedBody(request: Request, maxBody: number): Promise<PassedBody> {
@@ -56,7 +60,9 @@ class LimitedReader {
   }
 
   async next(): Promise<Uint8Array | undefined> {
-    const { value } = await this.#reader.read();
+    const { value } = await this.#reader.read().catch((cause: unknown) => {
+      throw new BodyBroken("the body of the request broke off", { cause });
+    });
     this.read += value?.byteLength ?? 0;
     if (this.read <= this.#most) return value;
     const error = new BodyTooLong();

@@ -26,7 +26,7 @@ export interface ProxyRoute {
    */
   readonly methods?: readonly string[] | undefined;
   /**
-   * The access token to use: what {@link TokenCache.for} takes. Needed where a session has tokens for several APIs.
+   * The access token to use: what the method `for` of a token cache takes. Needed where a session has tokens for several APIs.
    *
    * @defaultValue the token of the cache itself
    */
@@ -111,8 +111,8 @@ export function checkedRoutes(routes: unknown): readonly Route[] {
   const entries = Object.entries(routes as Readonly<Record<string, string | URL | ProxyRoute>>);
   if (entries.length === 0) throw optionError("routes", [], 'an object such as { "/api": "https://api.example" }');
   const checked = entries.map(([prefix, route]) => checkedRoute(prefix, route));
-  checked.sort((a, b) => b.prefix.length - a.prefix.length);
-  return checked;
+  // oxlint-disable-next-line unicorn/no-array-sort -- the array was just made, and ES2022 has no other
+  return checked.sort((a, b) => b.prefix.length - a.prefix.length);
 }
 
 function checkedRoute(prefix: string, given: string | URL | ProxyRoute): Route {
@@ -197,7 +197,7 @@ const DECODINGS = 3;
 /**
  * Whether a server could read a path in another way than it was matched: as one with other segments. A parsed URL has no
  * dot segments and no backslashes any more. What it may still have is empty segments, encoded slashes and backslashes, dots
- * beside an encoded slash or before a `;`, which some servers cut off, control characters, and all that encoded once more.
+ * beside an encoded slash, a `;` at the beginning of a segment or after dots, from which some servers cut a segment off, control characters, and all that encoded once more.
  */
 export function isUnsafePath(pathname: string): boolean {
   if (!canBeDecoded(pathname)) return true;
@@ -229,7 +229,7 @@ const CONTROL_OR_BACKSLASH = /[\u0000-\u001f\u007f\\]/;
 function hasOddSegments(path: string): boolean {
   if (!path.startsWith("/") && path !== "") return true;
   if (path.includes("//") || CONTROL_OR_BACKSLASH.test(path)) return true;
-  return path.split("/").some((segment) => /^\.{1,2}(?:;|$)/.test(segment));
+  return path.split("/").some((segment) => /^(?:\.{1,2}$|\.{0,2};)/.test(segment));
 }
 
 function segmentsIn(path: string): number {

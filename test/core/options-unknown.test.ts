@@ -32,6 +32,7 @@ import { privateKeyFromFile, privateKeyFromPem } from "remint/node";
 import { createAuthInterceptor } from "remint/axios";
 import { createAuthFetch } from "remint/fetch";
 import { createAuthOfetch } from "remint/ofetch";
+import { createAuthProxy } from "remint/proxy";
 import { fakeGrant, fakeSessions, manualClock, startApi, startAuthServer } from "remint/testing";
 import { SUBPATHS } from "../../scripts/subpaths.mjs";
 import type { MintFunction, TokenCache, TokenPool } from "remint";
@@ -57,6 +58,12 @@ afterAll(() => Promise.all([tokens.close(), pool.close(), auth.close(), api.clos
 type Row = readonly [where: string, call: (slip: object) => unknown, name: string, advice: string];
 
 const functions: readonly Row[] = [
+  [
+    "createAuthProxy",
+    (slip) => createAuthProxy(() => tokens, { routes: { "/api": "https://api.example" }, ...slip }),
+    "route",
+    'did you mean "routes"?',
+  ],
   ["createAuthFetch", (slip) => createAuthFetch(tokens, { ...slip }), "isrejected", 'did you mean "isRejected"?'],
   [
     "createAuthInterceptor",
