@@ -13,4 +13,5 @@ beforeAll(async () => {
   await build("vite/bin/vite.js", ["build"], cwd);
 });
 
-describeMount({ name: "SvelteKit 2", server: "sveltekit" }, () => folder);
+const holdsHead = "SvelteKit sends the head of an answer together with the first bytes of its body";
+describeMount({ name: "SvelteKit 2", server: "sveltekit", holdsHead }, () => folder);
