@@ -1,6 +1,7 @@
-// Claim: the proxy costs at most 1.05 x the time of the processor of a proxy that is written by hand: it looks at the path
-// and the header of the pages, sets the token, copies headers from the same lists, and streams the bodies. The token is warm.
-// Both are mounted in the same server. The API and the browsers are in another process, over loopback.
+// Claim: the proxy costs at most 1.05 x the time of the processor of a proxy that is written by hand and does the same in the
+// cheapest way: it looks at the path and the header of the pages, sets the token, copies headers from the same lists, keeps
+// short bodies and streams the others, and ends its request when the browser goes away or the API does not answer in time.
+// The token is warm. Both are mounted in the same server. The API and the browsers are in another process, over loopback.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import http from "node:http";
@@ -12,12 +13,13 @@ import { quartiles } from "./measure.mjs";
 
 export const title = "The proxy beside one that is written by hand, over loopback (time of the processor per request)";
 
-const ROUNDS = 31;
-const CALLS = 400;
+const ROUNDS = 41;
 const KINDS = {
-  GET: { method: "GET" },
-  "POST of 200 bytes": { method: "POST", body: JSON.stringify({ text: "x".repeat(189) }) },
+  GET: { method: "GET", calls: 100 },
+  "POST of 200 bytes": { method: "POST", body: JSON.stringify({ text: "x".repeat(189) }), calls: 100 },
+  "POST of 1 MB": { method: "POST", body: "x".repeat(1_000_000), calls: 10 },
 };
+const KEPT_BYTES = 64 * 1024;
 
 export async function run(progress) {
   const peer = fork(new URL("proxy-peer.mjs", import.meta.url));
@@ -41,7 +43,13 @@ export async function run(progress) {
       lines: Object.entries(measured).map(
         ([kind, { hand, ours }]) => `${kind}: by hand ${us(hand)}, remint ${us(ours)} of the processor`,
       ),
-      budgets: Object.entries(measured).map(([what, { ratio }]) => ({ what, measured: ratio, limit: 1.05, unit: "x", digits: 3 })),
+      budgets: Object.entries(measured).map(([what, { hand, ours }]) => ({
+        what,
+        value: ours.median / hand.median,
+        limit: 1.05,
+        unit: "x",
+        digits: 3,
+      })),
     };
   } finally {
     peer.disconnect();
@@ -50,7 +58,7 @@ export async function run(progress) {
   }
 }
 
-/** Measures both proxies in turns. The ratios are those within a round. */
+/** Measures both proxies in turns: microseconds of the processor for each request. */
 async function measure(peer, origin, progress) {
   const times = Object.fromEntries(Object.keys(KINDS).map((kind) => [kind, { "/hand": [], "/ours": [] }]));
   for (let round = -1; round < ROUNDS; round++) {
@@ -58,11 +66,11 @@ async function measure(peer, origin, progress) {
       // Another order every round, so that none always runs after the one that leaves the most garbage.
       for (const prefix of round % 2 === 0 ? ["/hand", "/ours"] : ["/ours", "/hand"]) {
         const start = process.cpuUsage();
-        peer.send({ origin, path: `${prefix}/orders/7?page=2&tag=a`, calls: CALLS, ...request });
+        peer.send({ origin, path: `${prefix}/orders/7?page=2&tag=a`, ...request });
         await once(peer, "message");
         const { user, system } = process.cpuUsage(start);
         // The first round warms up.
-        if (round >= 0) times[kind][prefix].push((user + system) / CALLS);
+        if (round >= 0) times[kind][prefix].push((user + system) / request.calls);
       }
     }
     progress(round + 1, ROUNDS);
@@ -70,7 +78,7 @@ async function measure(peer, origin, progress) {
   return Object.fromEntries(
     Object.entries(times).map(([kind, { "/hand": hand, "/ours": ours }]) => [
       kind,
-      { hand: quartiles(hand), ours: quartiles(ours), ratio: quartiles(ours.map((time, round) => time / hand[round])) },
+      { hand: quartiles(hand), ours: quartiles(ours) },
     ]),
   );
 }
@@ -84,9 +92,20 @@ function handWritten(api, authorization) {
     if (request.headers.get("x-bff") !== "1") return new Response(null, { status: 403 });
     const headers = copiedHeaders(request.headers, requestHeaders);
     headers.set("authorization", authorization);
-    const { method, body, signal } = request;
-    const url = api + pathname.slice(5) + search;
-    const answer = await fetch(url, { method, headers, signal, redirect: "manual", ...(body && { body, duplex: "half" }) });
+    const isShort = Number(request.headers.get("content-length")) <= KEPT_BYTES;
+    const body = request.body && isShort ? new Uint8Array(await request.arrayBuffer()) : request.body;
+    const limit = new AbortController();
+    const end = () => limit.abort(request.signal.reason);
+    request.signal.addEventListener("abort", end, { once: true });
+    const timer = setTimeout(end, 60_000);
+    const answer = await fetch(api + pathname.slice(5) + search, {
+      method: request.method,
+      headers,
+      signal: limit.signal,
+      redirect: "manual",
+      ...(body && { body, duplex: "half" }),
+    });
+    clearTimeout(timer);
     const sent = copiedHeaders(answer.headers, responseHeaders);
     sent.set("cache-control", "no-store");
     return new Response(answer.body, { status: answer.status, headers: sent });

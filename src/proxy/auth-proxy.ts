@@ -269,9 +269,11 @@ class ProxiedCall implements PolicyRequest {
 
   /** Calls `end` when the API has not begun to answer in time after the body was sent. */
   #limitTime(end: () => void): { cancel(): void } {
+    const { sent } = this.#passed;
+    if (sent === undefined) return systemClock.setTimeout(end, this.#route.timeout);
     let timer: Timer | undefined;
     let isOver = false;
-    void this.#passed.sent.then(() => {
+    void sent.then(() => {
       if (!isOver) timer = systemClock.setTimeout(end, this.#route.timeout);
     });
     return {
