@@ -33,7 +33,7 @@ export async function run(progress) {
     "/ours": createAuthProxy(() => tokens, { routes: { "/ours": api } }),
   };
   const server = http.createServer((incoming, outgoing) => {
-    void answer(proxies[incoming.url.slice(0, 5)], incoming, outgoing);
+    void serve(proxies[incoming.url.slice(0, 5)], incoming, outgoing);
   });
   await once(server.listen(0, "127.0.0.1"), "listening");
   const origin = `http://127.0.0.1:${server.address().port}`;
@@ -113,7 +113,7 @@ function handWritten(api, authorization) {
 }
 
 /** Makes a request for a proxy of one of `node:http`, and sends the proxy's answer. */
-async function answer(proxy, incoming, outgoing) {
+async function serve(proxy, incoming, outgoing) {
   const gone = new AbortController();
   outgoing.once("close", () => outgoing.writableFinished || gone.abort());
   const { method, url, headers } = incoming;

@@ -8,7 +8,7 @@ const listener = getRequestListener(proxy, { overrideGlobalObjects: false });
 export const app = new Koa();
 // Before a body parser, which would read the body.
 app.use(async (context, next) => {
-  if (!context.path.startsWith("/api/")) return next();
-  context.respond = false;
-  await listener(context.req, context.res);
+  const isForProxy = context.path.startsWith("/api/");
+  context.respond = !isForProxy;
+  await (isForProxy ? listener(context.req, context.res) : next());
 });

@@ -34,7 +34,9 @@ export async function call(
 }
 
 export async function answerTo(sent: ClientRequest): Promise<IncomingMessage> {
-  const failed = once(sent, "close").then(() => Promise.reject(new Error("the connection was closed without an answer")));
+  const failed = once(sent, "close").then(() =>
+    Promise.reject(new Error("the connection was closed without an answer")),
+  );
   failed.catch(() => {});
   const [answer] = (await Promise.race([once(sent, "response"), failed])) as [IncomingMessage];
   return answer;

@@ -69,7 +69,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       expect(server.output).not.toMatch(/unhandled|uncaught/i);
     }
 
-    test("a GET with a name twice in its query: the API gets both, with the user's token", async () => {
+    test("Q18: a GET with a name twice in its query: the API gets both, with the user's token", async () => {
       const { status, text } = await call(orders("/list?tag=1&tag=2&q=b%2Fc"));
       expect(status, text).toBe(200);
       const got = JSON.parse(text) as Arrived;
@@ -77,12 +77,12 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       expect(auth.isLive(String(got.headers["authorization"]).replace("Bearer ", ""))).toBe(true);
     });
 
-    test("the bare prefix: the API's base path", async () => {
+    test("S11: the bare prefix: the API's base path", async () => {
       const { text } = await call(orders("?a=1"));
       expect(JSON.parse(text)).toMatchObject({ url: "/v1?a=1" });
     });
 
-    test.each(["POST", "PUT", "PATCH", "DELETE"])("a %s with a body: the API gets it", async (method) => {
+    test.each(["POST", "PUT", "PATCH", "DELETE"])("Q19: a %s with a body: the API gets it", async (method) => {
       const headers = { "content-type": "application/json", "idempotency-key": "k-1" };
       const { text } = await call(orders("/new"), method, headers, '{"a":"b"}');
       expect(JSON.parse(text)).toMatchObject({
@@ -93,13 +93,13 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       });
     });
 
-    test("a HEAD: the API's status, and no body", async () => {
+    test("Q18: a HEAD: the API's status, and no body", async () => {
       const { status, text } = await call(orders("/list"), "HEAD");
       expect([status, text]).toEqual([200, ""]);
       expect(api.arrived.at(-1)).toMatchObject({ method: "HEAD" });
     });
 
-    test("a 401: the token is renewed, and the body sent again", async () => {
+    test("Q19: a 401: the token is renewed, and the body sent again", async () => {
       await call(orders("/warm"));
       const before = api.arrived.length;
       auth.revokeAll();
@@ -109,7 +109,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       expect(api.arrived.slice(before).map(({ body }) => body.toString())).toEqual(["the body", "the body"]);
     });
 
-    test("20 MB are uploaded: the API has their beginning before their end is sent, and all of them at last", async () => {
+    test("Q19: 20 MB are uploaded: the API has their beginning before their end is sent, and all of them at last", async () => {
       const before = api.arrived.length;
       const [first, rest] = [randomBytes(MIB), randomBytes(19 * MIB)];
       const sent = begin(orders("/held/upload"), "POST", { "content-type": "application/octet-stream" });
@@ -125,7 +125,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       expect(digest(at.body)).toBe(digest(Buffer.concat([first, rest])));
     });
 
-    test("an event stream: the browser gets each event when it is sent, also where it accepts compression", async () => {
+    test("Q19: an event stream: the browser gets each event when it is sent, also where it accepts compression", async () => {
       const { sent, at } = await held("/held/events", { accept: "text/event-stream", "accept-encoding": "gzip, br" });
       const answer = answerTo(sent);
       at.response.writeHead(200, { "content-type": "text/event-stream" });
@@ -140,7 +140,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       expect((await chunks.next()).done).toBe(true);
     });
 
-    test("an event stream that has no events yet: the browser learns that it is open", async (context) => {
+    test("Q19: an event stream that has no events yet: the browser learns that it is open", async (context) => {
       context.skip(holdsHead !== undefined, holdsHead);
       const { sent, at } = await held("/held/events", { accept: "text/event-stream" });
       const answer = answerTo(sent);
@@ -151,7 +151,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       await expect.poll(() => at.isGone, WAIT).toBe(true);
     });
 
-    test("the browser goes away in the middle of an answer: the API's connection is closed", async () => {
+    test("Q19: the browser goes away in the middle of an answer: the API's connection is closed", async () => {
       const { sent, at } = await held("/held/long");
       const answer = answerTo(sent);
       at.response.writeHead(200, { "content-type": "text/plain" });
@@ -163,7 +163,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       await expectAlive();
     });
 
-    test("the browser goes away before the answer: the request to the API is aborted", async () => {
+    test("Q19: the browser goes away before the answer: the request to the API is aborted", async () => {
       const { sent, at } = await held("/held/slow");
       await collectGarbage();
       sent.destroy();
@@ -171,7 +171,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       await expectAlive();
     });
 
-    test("the browser goes away in the middle of an upload: the request to the API is aborted", async () => {
+    test("Q19: the browser goes away in the middle of an upload: the request to the API is aborted", async () => {
       const before = api.arrived.length;
       const sent = begin(orders("/held/upload"), "POST", { "content-length": `${10 * MIB}` });
       sent.setHeader("content-type", "application/octet-stream");
@@ -183,11 +183,14 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
     });
 
     test.each(["content-length", "chunks"])(
-      "the API breaks the connection in the middle of a body (%s): so does the server, and it lives on",
+      "Q19: the API breaks the connection in the middle of a body (%s): so does the server, and it lives on",
       async (framing) => {
         const { sent, at } = await held("/held/cut");
         const answer = answerTo(sent);
-        at.response.writeHead(200, { "content-type": "text/plain", ...(framing === "content-length" && { [framing]: 99 }) });
+        at.response.writeHead(200, {
+          "content-type": "text/plain",
+          ...(framing === "content-length" && { [framing]: 99 }),
+        });
         at.response.write("the beginning");
         const chunks = (await answer).setEncoding("utf8")[Symbol.asyncIterator]();
         expect((await chunks.next()).value).toBe("the beginning");
@@ -197,7 +200,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       },
     );
 
-    test("the API breaks the connection before it answers: 502, and the server lives on", async () => {
+    test("Q19: the API breaks the connection before it answers: 502, and the server lives on", async () => {
       const { sent, at } = await held("/held/cut");
       const answer = answerTo(sent);
       at.response.socket?.resetAndDestroy();
@@ -207,7 +210,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       await expectAlive();
     });
 
-    test("a browser that does not read makes the API wait, and loses nothing", async () => {
+    test("Q19: a browser that does not read makes the API wait, and loses nothing", async () => {
       const { sent, at } = await held("/held/big");
       const answer = answerTo(sent);
       const body = randomBytes(64 * MIB);
@@ -222,7 +225,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       expect(hash.digest("hex")).toBe(digest(body));
     });
 
-    test("the API's cookies and permissions do not reach the browser", async () => {
+    test("S12: the API's cookies and permissions do not reach the browser", async () => {
       const { status, headers } = await call(orders("/cookies"));
       expect(status).toBe(200);
       for (const header of ["set-cookie", "access-control-allow-origin"]) expect(headers).not.toHaveProperty(header);
@@ -231,7 +234,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       expect(headers["server-timing"]).toMatch(/^token;desc=\w+, api;dur=[\d.]+$/);
     });
 
-    test("cookies, and what the browser says of itself and of tokens, do not reach the API", async () => {
+    test("S12: cookies, and what the browser says of itself and of tokens, do not reach the API", async () => {
       const forged = {
         authorization: "Bearer forged",
         "proxy-authorization": "Basic forged",
@@ -253,7 +256,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       expect(headers["host"]).toBe(new URL(api.origin).host);
     });
 
-    test("a request of another site, and one without a session: 403 and 401, and the API gets nothing", async () => {
+    test("S10: a request of another site, and one without a session: 403 and 401, and the API gets nothing", async () => {
       const before = api.arrived.length;
       const crossSite = await call(orders("/x"), "POST", { "x-bff": "", origin: "http://evil.example" }, "a=b");
       const signedOut = await call(orders("/x"), "GET", { cookie: "theme=dark" });
@@ -261,7 +264,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       expect(api.arrived.length).toBe(before);
     });
 
-    test("paths that leave the prefix, and targets with a host, as raw bytes: the API gets its own paths only", async () => {
+    test("S11: paths that leave the prefix, and targets with a host, as raw bytes: the API gets its own paths only", async () => {
       const evil = forbidden.origin.replace("http:", "");
       const host = new URL(server.origin).host;
       const before = api.arrived.length;
@@ -314,7 +317,7 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       await expectAlive();
     });
 
-    test("what it has logged holds no token", () => {
+    test("S5: what it has logged holds no token", () => {
       expect(auth.issued.filter((token) => server.output.includes(token))).toEqual([]);
     });
   });

@@ -30,8 +30,16 @@ export function copyOfExamples(): string {
 }
 
 /** Starts a server of the copy. `garbage collection` is at hand there. */
-export function startMount(name: string, folder: string, env: Readonly<Record<string, string>>): Promise<ServerProcess> {
-  return startProcess("proxy-servers.mjs", [name, folder], env, ["--expose-gc", "--import", import.meta.resolve("tsx")]);
+export function startMount(
+  name: string,
+  folder: string,
+  env: Readonly<Record<string, string>>,
+): Promise<ServerProcess> {
+  return startProcess("proxy-servers.mjs", [name, folder], env, [
+    "--expose-gc",
+    "--import",
+    import.meta.resolve("tsx"),
+  ]);
 }
 
 /** Runs a command line of an installed package, in production mode. */

@@ -11,7 +11,11 @@ const MOUNTS: readonly Mount[] = [
   { name: "Fastify 5", server: "fastify" },
   { name: "Koa 3", server: "koa" },
   { name: "hapi 21", server: "hapi" },
-  { name: "h3 2", server: "h3", holdsHead: "srvx sends the head of an answer together with the first bytes of its body" },
+  {
+    name: "h3 2",
+    server: "h3",
+    holdsHead: "srvx sends the head of an answer together with the first bytes of its body",
+  },
   { name: "h3 1, as in Nitro 2", server: "nitro-2" },
 ];
 

@@ -11,7 +11,8 @@ import { proxyClient } from "./proxy-client.ts";
 const LEFT_OUT: Readonly<Record<string, string>> = {
   "a list of caches": "a request of a proxy has one cache, that of the user who is signed in",
   "every call gets its 401": "the case reads the body of the API's 401, which a page never gets",
-  "after three sends with a token the 401 goes to the caller": "the case reads the body of the API's 401, which a page never gets",
+  "after three sends with a token the 401 goes to the caller":
+    "the case reads the body of the API's 401, which a page never gets",
   "a 2 MB 401 that goes to the caller arrives whole": "a page never gets the API's 401",
 };
 
@@ -24,7 +25,7 @@ const cases: readonly Case[] = [
   ...stormCases,
   {
     name: stormName("called with bodies that are too long to be kept"),
-    run: (world) =>
+    run: (world: World) =>
       runMinute(world, async (_world, call, url) => {
         expect((await call(url, { method: "POST", body: LONG })).status).toBe(401);
       }),

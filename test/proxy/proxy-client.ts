@@ -39,8 +39,16 @@ function callThrough(source: Source | undefined, setup: Setup, origin: string): 
     ...(setup.through && { fetch: setup.through.fetch }),
   });
   return async (url, { headers, method, body, signal } = {}) => {
-    const init = { duplex: "half", ...(method && { method }), ...(signal && { signal }), ...(body !== undefined && { body }) };
-    const request = new Request(PAGE + url.replace(origin, "/api"), { ...init, headers: new Headers(headers as HeadersInit) } as RequestInit);
+    const init = {
+      duplex: "half",
+      ...(method && { method }),
+      ...(signal && { signal }),
+      ...(body !== undefined && { body }),
+    };
+    const request = new Request(PAGE + url.replace(origin, "/api"), {
+      ...init,
+      headers: new Headers(headers as HeadersInit),
+    } as RequestInit);
     request.headers.set("x-bff", "1");
     const response = await proxy(request);
     const text = await response.text();
