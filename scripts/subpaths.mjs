@@ -32,6 +32,13 @@ export const SUBPATHS = [
     size: "11.2 kB",
   },
   {
+    subpath: "./browser",
+    source: "browser/index.ts",
+    packages: ["jwt-decode"],
+    without: ["grants/", "oauth/", "adapters/", "policy/", "testing/", "dpop/", "core/token-cache.ts", "core/pool.ts"],
+    size: "27 kB",
+  },
+  {
     subpath: "./chalk",
     source: "providers/chalk.ts",
     packages: [...DEPENDENCIES, "jose"],

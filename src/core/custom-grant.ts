@@ -108,9 +108,16 @@ type AnyCustomGrant = CustomTraits<unknown> & {
  * Makes the definition of a custom grant.
  *
  * @param where What stands before the name of a member in messages.
+ * @param functionName The function that returns the token, for messages.
+ * @param hasState Mints use a state up, though there is none to begin with.
  * @throws {TypeError} When a member is wrong.
  */
-export function customDefinition(members: CustomGrantMembers<never>, where = ""): GrantDefinition {
+export function customDefinition(
+  members: CustomGrantMembers<never>,
+  where = "",
+  functionName = "mint",
+  hasState = false,
+): GrantDefinition {
   const { mint, state, onState, revoke } = members as AnyCustomGrant;
   const traits = traitsOf(members);
   if (typeof mint !== "function") assertFunction(`${where}mint`, mint ?? null);
@@ -120,7 +127,7 @@ export function customDefinition(members: CustomGrantMembers<never>, where = "")
   if (traits.defaultTtl !== undefined) duration(`${where}defaultTtl`, traits.defaultTtl, 0);
   for (const name of ["headers", "prove", "isRejected"] as const) assertFunction(where + name, traits[name]);
   assertStatuses(`${where}inspectStatuses`, traits.inspectStatuses);
-  const isStateful = state !== undefined || onState !== undefined;
+  const isStateful = hasState || state !== undefined || onState !== undefined;
   const load =
     typeof state === "function" ? (state as (context: { readonly signal: AbortSignal }) => unknown) : undefined;
   return {
@@ -135,8 +142,8 @@ export function customDefinition(members: CustomGrantMembers<never>, where = "")
       },
     }),
     // As a method of the user's object, so that a class keeps its `this`.
-    mint: async (context) => stepOf(await mint.call(members, context), isStateful),
-    signIn: (response) => signedIn(response, isStateful),
+    mint: async (context) => stepOf(await mint.call(members, context), isStateful, functionName),
+    signIn: (response) => signedIn(response, isStateful, functionName),
     ...(revoke && { revoke: (tokens, context) => revokeEach(revoke, tokens, context) }),
   };
 }
@@ -156,31 +163,35 @@ async function revokeEach(
   for (const token of others) await revoke(token, { signal });
 }
 
-function stepOf(minted: unknown, isStateful: boolean): MintStep {
+function stepOf(minted: unknown, isStateful: boolean, name: string): MintStep {
   if (minted === null || minted === undefined) return { isNobody: true };
   // Only a grant that says so has a state: an answer of the user's server may have a member of that name.
   const { state } = (isStateful ? Object(minted) : {}) as { state?: unknown };
   // Whatever is wrong with the token, the next state counts: the one before it is used up.
   const next = state === undefined ? {} : { next: { state } };
   try {
-    return { response: tokenResponse(minted), ...next };
+    return { response: tokenResponse(minted, name), ...next };
   } catch (error) {
     return { error, ...next };
   }
 }
 
-function signedIn(given: SignInResponse, isStateful: boolean): ReturnType<NonNullable<GrantDefinition["signIn"]>> {
-  const response = tokenResponse(given);
+function signedIn(
+  given: SignInResponse,
+  isStateful: boolean,
+  name: string,
+): ReturnType<NonNullable<GrantDefinition["signIn"]>> {
+  const response = tokenResponse(given, name);
   if (!isStateful) return { response };
   const { state, refresh_token: refreshToken } = given as { state?: unknown; refresh_token?: unknown };
   const next = state ?? refreshToken;
   return { response, ...(next !== undefined && { next: { state: next } }) };
 }
 
-/** Turns what a custom mint returned into a token response. */
-function tokenResponse(minted: unknown): TokenResponse {
+/** Turns what the function of this name returned into a token response. */
+function tokenResponse(minted: unknown, name: string): TokenResponse {
   if (typeof minted === "string") return { access_token: minted };
-  if (typeof minted !== "object" || minted === null) throw unusable(`"mint" returned ${kindOf(minted)}`);
+  if (typeof minted !== "object" || minted === null) throw unusable(`"${name}" returned ${kindOf(minted)}`);
   if ("access_token" in minted) return dataOf(minted) as unknown as TokenResponse;
   if ("accessToken" in minted) {
     const { accessToken, tokenType, ...rest } = minted as unknown as DatedToken;
@@ -190,7 +201,7 @@ function tokenResponse(minted: unknown): TokenResponse {
     const { token, tokenType, ...rest } = minted as unknown as TimestampedToken;
     return { ...dataOf(rest), ...standardMembers(token, tokenType) };
   }
-  throw unusable(`"mint" returned an object without "access_token", "accessToken" or "token"`);
+  throw unusable(`"${name}" returned an object without "access_token", "accessToken" or "token"`);
 }
 
 function unusable(hint: string): RemintError {

@@ -16,7 +16,7 @@ import type { Clock } from "../base/clock.ts";
 import type { FleetStore } from "../core/supply.ts";
 import type { Fleet } from "./link.ts";
 import type { OpenSupplies } from "./supply.ts";
-import type { EncryptionKey } from "./seal.ts";
+import type { EncryptionKey, Seal } from "./seal.ts";
 import type { Store } from "./store.ts";
 
 /**
@@ -55,7 +55,27 @@ export function storeOfEngine(where: string, store: Store, options: FleetOptions
   const { prefix = "remint" } = options;
   assertString("prefix", prefix);
   if (!/^[\w:.-]+$/.test(prefix)) throw new TypeError(`"prefix" must consist of letters, digits and _ : . - only`);
-  const seals = sealsOf(options.encryptionKey);
+  return sharedStore(store, sealsOf(options.encryptionKey), { ...options, prefix }).store;
+}
+
+/** How a store shares tokens: checked here, but for the prefix. */
+export interface SharedOptions extends Omit<FleetOptions, "encryptionKey"> {
+  readonly prefix: string;
+  /** Names a record whose grant and cache say nothing of whose token it is. */
+  readonly defaultKey?: string | undefined;
+  readonly loadedAt?: number | undefined;
+}
+
+/** A store, and a way to make its caches look at what others have written. */
+interface SharedStore {
+  readonly store: FleetStore;
+  /** The caches whose record has this key look at it; all of them without a key. */
+  look(key?: string): void;
+}
+
+/** Makes a store of an engine and of what writes its records. */
+export function sharedStore(engine: Store, seals: readonly Seal[], options: SharedOptions): SharedStore {
+  const { prefix, defaultKey, loadedAt } = options;
   const callTimeout =
     options.callTimeout === undefined ? undefined : positiveDuration("callTimeout", options.callTimeout, CALL);
   const maxStaleness =
@@ -70,21 +90,27 @@ export function storeOfEngine(where: string, store: Store, options: FleetOptions
   /** The caches with the same clock share what is needed here: there may be one for each user. */
   const fleets = new WeakMap<Clock, Fleets>();
   const fleetsOn = (clock: Clock): Fleets => {
-    const shared = { link: new StoreLink(store, clock), clock, seals, ttls, prefix, maxStaleness, failing };
+    const link = new StoreLink(engine, clock);
+    const shared = { link, clock, seals, ttls, prefix, maxStaleness, loadedAt, failing };
     return {
       repeatable: { ...shared, duration: lease ?? LEASE, callTimeout: callTimeout ?? CALL },
       stateful: { ...shared, duration: lease ?? LEASE_WITH_STATE, callTimeout: callTimeout ?? CALL_WITH_STATE },
     };
   };
   const open: OpenSupplies = new Map();
-  return storeOf({
+  const store = storeOf({
     supply(cache) {
-      const { clock, grant } = cache;
+      const { clock, grant, poolKey } = cache;
       let known = fleets.get(clock);
       if (known === undefined) fleets.set(clock, (known = fleetsOn(clock)));
-      return new FleetSupply(grant.isRepeatable ? known.repeatable : known.stateful, cache, open);
+      const named = grant.key === undefined && poolKey === undefined ? { ...cache, poolKey: defaultKey } : cache;
+      return new FleetSupply(grant.isRepeatable ? known.repeatable : known.stateful, named, open);
     },
   });
+  const look = (key?: string): void => {
+    for (const [name, supply] of open) if (key === undefined || key === name) supply.deref()?.look();
+  };
+  return { store, look };
 }
 
 /** How the caches with the same clock use a store: those whose mints use nothing up, and the others. */

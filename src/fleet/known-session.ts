@@ -84,6 +84,8 @@ export class KnownSession {
   #isFailing = false;
   /** A sign-out of this process is to revoke what the record holds. */
   isRevoking = false;
+  /** A sign-out of this process is in progress: it revokes by itself. */
+  isSigningOut = false;
   /** A state that this process has minted and that could not be written to the store yet. */
   isUnpublished = false;
   /** The failure with which callers have left a mint that is still in progress. */
@@ -141,10 +143,13 @@ export class KnownSession {
     const change = {};
     this.#lastChange = change;
     const before = this.#changing;
-    const work = (async () => {
-      await before;
-      return store();
-    })();
+    // Who closes waits for it: nobody else has what a sign-in brings.
+    const work = this.track(
+      (async () => {
+        await before;
+        return store();
+      })(),
+    );
     const changing = work.then(nothing, nothing);
     this.#changing = changing;
     const end = (): void => {
@@ -268,6 +273,16 @@ export class KnownSession {
     const seen = await decode(this.key, seals, entry, { clock, readAt });
     if (seen.kind === "record" && !this.#isState(seen.record.state)) return { ...seen, kind: "rubbish" };
     return seen;
+  }
+
+  /**
+   * Whether a record tells of a refusal or a sign-out that was over when this page was loaded. The browser may have another
+   * cookie since, of which no record knows. A grant that keeps its state here is told of a sign-in.
+   */
+  isBygone({ record, writtenAt }: SeenRecord & { readonly kind: "record" }): boolean {
+    const { loadedAt } = this.fleet;
+    if (loadedAt === undefined || this.state !== undefined || this.isBarred) return false;
+    return (record.phase === "R" || record.phase === "E") && writtenAt < loadedAt;
   }
 
   /** Writes a record, if the one that is stored has this version. @throws {StoreFault} When the store fails. */

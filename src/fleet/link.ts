@@ -37,6 +37,11 @@ export interface Fleet {
   readonly prefix: string;
   /** Milliseconds for which a token of a session is served without a look at the record. */
   readonly maxStaleness: number;
+  /**
+   * The page was loaded then, in monotonic milliseconds. A refusal or a sign-out of before says nothing of the cookie that the
+   * browser has now. Absent outside of browsers.
+   */
+  readonly loadedAt?: number | undefined;
   /** Authorization servers, with the client, at which mints of this process fail. */
   readonly failing: LruMap<string, true>;
 }

@@ -90,6 +90,19 @@ export class FleetSupply implements TokenSupply {
     await signOut(this.#known, options);
   }
 
+  /** Looks at what others have written: whether the session is over, or another has begun. Never throws. */
+  look(): void {
+    void this.#known.track(this.#lookNow().catch(() => {}));
+  }
+
+  async #lookNow(): Promise<void> {
+    const { link, clock, callTimeout: timeout } = this.#fleet;
+    const readAt = clock.monotonic();
+    const { current } = await link.read(this.#known.key, { timeout });
+    const seen = current && (await this.#known.read(current, readAt));
+    if (seen?.kind === "record" && !this.#known.isBygone(seen)) this.#known.meet(seen.record);
+  }
+
   async describe(): Promise<KeyDescription> {
     const { link, clock, callTimeout: timeout } = this.#fleet;
     const { key } = this.#known;

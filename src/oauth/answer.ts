@@ -9,7 +9,6 @@
  * @module
  */
 import { isNodeStream, isWebStream, jsonObject, readUpTo } from "../base/bytes.ts";
-import { systemClock } from "../base/clock.ts";
 import {
   isRemintError,
   isTransientStatus,
@@ -20,6 +19,7 @@ import {
 import { awaitUnder } from "../base/pending.ts";
 import { DEEPEST } from "../base/redacted.ts";
 import { isCredentialName } from "../base/redacted.ts";
+import { retryAfterOf, serverTime } from "../base/server-time.ts";
 import { userFunctionError } from "../base/user-function.ts";
 import { shown, redactedCause } from "./redaction.ts";
 import type { JsonObject } from "../base/bytes.ts";
@@ -269,7 +269,7 @@ export function refusal(answer: TokenAnswer): TokenEndpointError {
     hint: toCheck === undefined ? answered : `${answered}: ${toCheck}${about}`,
     error,
     errorDescription: shown(json["error_description"] ?? json["reason"] ?? json["message"], redact),
-    retryAfter: retryAfter(headers),
+    retryAfter: retryAfterOf(headers),
     retryable,
   });
 }
@@ -339,27 +339,6 @@ const WRONG_URL_STATUSES = new Set([404, 405]);
 
 function urlOption({ option }: EndpointRole): string {
   return option === "issuer" ? "the issuer's metadata" : `the ${option} URL`;
-}
-
-/**
- * What the server's clock showed, in epoch milliseconds (E2). A `Date` that a cache kept (`Age`) is too old to tell.
- */
-export function serverTime(headers: Headers): number | undefined {
-  return headers.has("age") ? undefined : httpDate(headers.get("date"));
-}
-
-/** The `Retry-After` header in milliseconds. A date is compared with the server's own clock where that is known. */
-function retryAfter(headers: Headers): number | undefined {
-  const value = headers.get("retry-after")?.trim() ?? "";
-  if (/^\d{1,12}(\.\d+)?$/.test(value)) return Number(value) * 1000;
-  const date = httpDate(value);
-  return date === undefined ? undefined : Math.max(0, date - (serverTime(headers) ?? systemClock.now()));
-}
-
-function httpDate(value: string | null): number | undefined {
-  // Without this check, Date.parse reads any number as a year.
-  const time = value?.endsWith("GMT") === true ? Date.parse(value) : NaN;
-  return Number.isNaN(time) ? undefined : time;
 }
 
 /**

@@ -13,16 +13,9 @@ import { systemClock } from "../base/clock.ts";
 import { isRemintError, tokenResponseError } from "../base/errors.ts";
 import { wasNeverSent } from "../base/network.ts";
 import { noteSent } from "../base/pending.ts";
+import { serverTime } from "../base/server-time.ts";
 import { callUserFunction } from "../base/user-function.ts";
-import {
-  errorOf,
-  isSuccess,
-  postToken,
-  sentCredentials,
-  serverTime,
-  tokenFromAnswer,
-  UNUSABLE_ANSWER,
-} from "./answer.ts";
+import { errorOf, isSuccess, postToken, sentCredentials, tokenFromAnswer, UNUSABLE_ANSWER } from "./answer.ts";
 import { redactor } from "./redaction.ts";
 import type { GrantDefinition } from "../core/grant.ts";
 import type { Proof, TokenResponse } from "../core/types.ts";

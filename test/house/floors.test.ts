@@ -50,6 +50,10 @@ const FLOORS: Readonly<Record<string, Floor>> = {
     packages: ["axios"],
     because: "an adapter translates one client to the request policy, and nothing else",
   },
+  "browser/": {
+    may: ["fleet", "core", "base"],
+    because: "a page is a fleet of tabs; it knows no client and no OAuth endpoint",
+  },
   "proxy/": {
     may: ["policy", "adapters/body.ts", ...CORE_TYPES, "base"],
     because: "the proxy is one more client of the request policy; it knows no grant, no session and no framework",
