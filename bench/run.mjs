@@ -6,12 +6,22 @@ import * as guard from "./guard.mjs";
 import * as herd from "./herd.mjs";
 import * as loopback from "./loopback.mjs";
 import { spread } from "./measure.mjs";
+import * as proxy from "./proxy.mjs";
 import * as redaction from "./redaction.mjs";
 import * as revocation from "./revocation.mjs";
 import * as warmAxios from "./warm-axios.mjs";
 import * as warmFetch from "./warm-fetch.mjs";
 
-const claims = { "warm-axios": warmAxios, "warm-fetch": warmFetch, guard, loopback, herd, revocation, redaction };
+const claims = {
+  "warm-axios": warmAxios,
+  "warm-fetch": warmFetch,
+  guard,
+  loopback,
+  herd,
+  proxy,
+  revocation,
+  redaction,
+};
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !(name in claims));
 if (unknown.length > 0) {

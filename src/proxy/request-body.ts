@@ -12,8 +12,8 @@ const KEPT_BYTES = 64 * 1024;
 /** A body to pass on. */
 export interface PassedBody {
   readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | undefined;
-  /** Settles when the whole body was read, or will not be. */
-  readonly sent: Promise<void>;
+  /** Settles when the whole body was read, or will not be. `undefined` when it has been read. */
+  readonly sent?: Promise<void>;
 }
 
 /** The error of a body that is longer than the route allows. */
@@ -30,18 +30,33 @@ export class BodyBroken extends Error {}
  * @throws {TypeError} When somebody has read the body before.
  */
 export async function passedBody(request: Request, maxBody: number): Promise<PassedBody> {
-  if (request.bodyUsed || request.body?.locked) {
-    throw new TypeError(
-      "the body of the request was read before the proxy got it: mount the proxy before body parsers",
-    );
-  }
-  if (Number(request.headers.get("content-length")) > maxBody) throw new BodyTooLong();
-  if (request.body === null || request.body === undefined) return { body: undefined, sent: Promise.resolve() };
-  const reader = new LimitedReader(request.body, maxBody);
+  const length = request.headers.get("content-length");
+  if (Number(length) > maxBody) throw new BodyTooLong();
+  // A server holds a body to its stated length. Read at once, it costs half the time.
+  if (length !== null && Number(length) <= KEPT_BYTES) return leaveOnAbort(wholeOf(request), request.signal);
+  if (request.bodyUsed || request.body?.locked) throw wasReadBefore();
+  if (request.body === null || request.body === undefined) return { body: undefined };
+  return leaveOnAbort(startOf(new LimitedReader(request.body, maxBody)), request.signal);
+}
+
+async function wholeOf(request: Request): Promise<PassedBody> {
+  if (request.bodyUsed) throw wasReadBefore();
+  const bytes = await request.arrayBuffer().catch((cause: unknown) => {
+    // Where another reader has the body, nothing was read of it.
+    throw request.bodyUsed ? new BodyBroken("the body of the request broke off", { cause }) : wasReadBefore();
+  });
+  return { body: bytes.byteLength === 0 ? undefined : new Uint8Array(bytes) };
+}
+
+function wasReadBefore(): TypeError {
+  return new TypeError("the body of the request was read before the proxy got it: mount the proxy before body parsers");
+}
+
+async function startOf(reader: LimitedReader): Promise<PassedBody> {
   const chunks: Uint8Array[] = [];
   while (reader.read <= KEPT_BYTES) {
-    const chunk = await leaveOnAbort(reader.next(), request.signal);
-    if (chunk === undefined) return { body: joined(chunks, reader.read), sent: Promise.resolve() };
+    const chunk = await reader.next();
+    if (chunk === undefined) return { body: joined(chunks, reader.read) };
     chunks.push(chunk);
   }
   return streamOf(chunks, reader);

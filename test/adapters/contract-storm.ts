@@ -8,7 +8,7 @@ import { type Case, times, type World } from "./world.ts";
 import type { Call } from "./clients.ts";
 
 /** Calls the path that always answers 401, and asserts the outcome. */
-type Broken = (world: World, call: Call, url: string) => Promise<void>;
+export type Broken = (world: World, call: Call, url: string) => Promise<void>;
 
 const plain: Broken = async (_world, call, url) => {
   expect((await call(url)).status).toBe(401);
@@ -39,14 +39,14 @@ export const stormCases: readonly Case[] = [
   { name: stormName("whose callers abort"), run: (world) => runMinute(world, aborting) },
 ];
 
-function stormName(broken: string): string {
+export function stormName(broken: string): string {
   return (
     `C8: a path that always answers 401, ${broken}, costs at most 10 mints a minute, ` +
     `and no 401 surfaces at a healthy path beside it when the token is revoked`
   );
 }
 
-async function runMinute(world: World, broken: Broken): Promise<void> {
+export async function runMinute(world: World, broken: Broken): Promise<void> {
   const clock = manualClock();
   const { call } = await world.warm({ clock });
   world.api.respondAlways(({ url }) => (url === "/broken" ? { status: 401, body: "no" } : undefined));

@@ -1,5 +1,8 @@
-/** Runs the servers of `servers.mjs`, each in a process of its own, because an uncaught error may end it. */
-import { fork } from "node:child_process";
+/**
+ * Runs servers, each in a process of its own, because an uncaught error may end it: those of `servers.mjs`, and those of
+ * `proxy-servers.mjs`.
+ */
+import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 /** A server in a process of its own. */
@@ -9,15 +12,30 @@ export interface ServerProcess {
   readonly isAlive: boolean;
   /** What it has printed, to stdout and stderr, in the order of arrival. */
   readonly output: string;
+  readonly child: ChildProcess;
   stop(): Promise<void>;
 }
 
-/** Starts one of the servers in production mode. */
+/** Starts one of the servers of `servers.mjs` in production mode. */
 export function startServer(name: string, tokenServer: string): Promise<ServerProcess> {
+  return startProcess("servers.mjs", [name], { TOKEN_SERVER: tokenServer });
+}
+
+/**
+ * Starts a module of this folder, in production mode. Resolves when it tells its port.
+ *
+ * @param flags Flags of Node.js.
+ */
+export function startProcess(
+  module: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  flags: readonly string[] = [],
+): Promise<ServerProcess> {
   return new Promise((resolve, reject) => {
-    const child = fork(fileURLToPath(new URL("servers.mjs", import.meta.url)), [name], {
-      env: { PATH: process.env["PATH"], NODE_ENV: "production", TOKEN_SERVER: tokenServer },
-      execArgv: [],
+    const child = fork(fileURLToPath(new URL(module, import.meta.url)), args, {
+      env: { PATH: process.env["PATH"], NODE_ENV: "production", ...env },
+      execArgv: [...flags],
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     let output = "";
@@ -25,11 +43,12 @@ export function startServer(name: string, tokenServer: string): Promise<ServerPr
       stream.setEncoding("utf8").on("data", (text: string) => (output += text));
     }
     const ended = new Promise<void>((resolveEnd) => child.once("close", () => resolveEnd()));
-    void ended.then(() => reject(new Error(`${name} has ended:\n${output}`)));
+    void ended.then(() => reject(new Error(`${[module, ...args].join(" ")} has ended:\n${output}`)));
     child.once("error", reject);
     child.once("message", (port) => {
       resolve({
         origin: `http://127.0.0.1:${port as number}`,
+        child,
         get isAlive() {
           return child.exitCode === null && child.signalCode === null;
         },
