@@ -49,7 +49,12 @@ export interface Demo {
  *
  * @throws {Error} With the code of the socket's error, when the port cannot be used.
  */
-export async function startDemo({ port, plainCookies = false, replicas: fleet, auth: more }: DemoOptions): Promise<Demo> {
+export async function startDemo({
+  port,
+  plainCookies = false,
+  replicas: fleet,
+  auth: more,
+}: DemoOptions): Promise<Demo> {
   const server = createServer();
   server.listen({ host: "localhost", port, backlog: 4096 });
   await once(server, "listening");

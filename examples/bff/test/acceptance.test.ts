@@ -154,7 +154,11 @@ describe("sign-out", () => {
     const away = await openStage();
     const browser = await signedIn(away);
     await away.auth.close();
-    const left = await browser.visit(`${away.origin}/bff/logout`, { method: "POST", from: away.origin, stopAt: "/session/end" });
+    const left = await browser.visit(`${away.origin}/bff/logout`, {
+      method: "POST",
+      from: away.origin,
+      stopAt: "/session/end",
+    });
     expect(left.response.status).toBe(303);
     expect(await userIn(browser, away.origin)).toBeNull();
     await away.app.tokens.close({ within: 0 });
@@ -392,7 +396,9 @@ test("the session's cookie has at most 128 bytes, with 200 groups and 20 KB of t
   const cookie = `${SESSION}=${browser.cookie("localhost", SESSION)}`;
   expect(cookie.length).toBeLessThanOrEqual(128);
   expect(await outcome(browser, `${big.origin}/api/orders/list`)).toBe("200");
-  const user = (await (await call(browser, `${big.origin}/bff/user`)).json()) as { session: { claims: { groups: unknown[] } } };
+  const user = (await (await call(browser, `${big.origin}/bff/user`)).json()) as {
+    session: { claims: { groups: unknown[] } };
+  };
   expect(user.session.claims.groups).toHaveLength(200);
   expect((await signOut(browser, big.origin)).url.href).toBe(`${big.origin}/`);
   await big.close();
@@ -438,7 +444,9 @@ describe("event streams", () => {
   test("a stream, and asking who is signed in, do not keep a session alive that nobody uses", async () => {
     const idle = await openStage({ app: { idle: 1500 } });
     const browser = await signedIn(idle);
-    const stream = await browser.request(`${idle.origin}/api/orders/events`, { headers: { accept: "text/event-stream" } });
+    const stream = await browser.request(`${idle.origin}/api/orders/events`, {
+      headers: { accept: "text/event-stream" },
+    });
     await vi.waitFor(async () => expect(await userIn(browser, idle.origin)).toBeNull(), LONG);
     const reader = stream.body!.getReader();
     let isOver = false;
@@ -472,8 +480,14 @@ describe("where requests say they come from", () => {
     expect(new URL(login.location).searchParams.get("redirect_uri")).toBe(`${plain.origin}/bff/callback`);
     const browser = await signedIn(plain);
     const cookie = `${SESSION}=${browser.cookie("localhost", SESSION)}`;
-    expect(await get("/bff/login?returnTo=/orders", { cookie })).toEqual({ status: 303, location: `${plain.origin}/orders` });
-    expect(await get("/bff/callback?code=x&state=y", { cookie })).toEqual({ status: 303, location: `${plain.origin}/` });
+    expect(await get("/bff/login?returnTo=/orders", { cookie })).toEqual({
+      status: 303,
+      location: `${plain.origin}/orders`,
+    });
+    expect(await get("/bff/callback?code=x&state=y", { cookie })).toEqual({
+      status: 303,
+      location: `${plain.origin}/`,
+    });
     await plain.close();
   });
 });
