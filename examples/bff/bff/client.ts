@@ -6,6 +6,7 @@
  * @module
  */
 import * as oidc from "openid-client";
+import type { DpopPrivateKey } from "remint/dpop";
 import type { Settings } from "./settings.ts";
 
 /** The client, once the server's metadata are known. */
@@ -49,11 +50,10 @@ async function discover(settings: Settings): Promise<Client> {
   return { config, dpop };
 }
 
-async function keyPairOf(jwk: JsonWebKey): Promise<CryptoKeyPair> {
+async function keyPairOf({ kty = "", crv = "", x = "", y = "", d = "" }: DpopPrivateKey): Promise<CryptoKeyPair> {
   const algorithm = { name: "ECDSA", namedCurve: "P-256" };
-  const { kty = "", crv = "", x = "", y = "" } = jwk;
   const [privateKey, publicKey] = await Promise.all([
-    crypto.subtle.importKey("jwk", jwk, algorithm, false, ["sign"]),
+    crypto.subtle.importKey("jwk", { kty, crv, x, y, d }, algorithm, false, ["sign"]),
     crypto.subtle.importKey("jwk", { kty, crv, x, y }, algorithm, true, ["verify"]),
   ]);
   return { privateKey, publicKey };
