@@ -33,6 +33,8 @@ interface Events {
   /** The token endpoint has answered. */
   "token-request": [{ client: ClientName; status: number; session: string | undefined }];
   issued: [IssuedToken];
+  /** A refresh token was presented a second time, so its whole family was revoked. */
+  reuse: [{ client: ClientName; session: string | undefined }];
   /** Access tokens have become invalid before they expired. */
   dead: [{ tokens: readonly IssuedToken[]; why: "revoked" | "session-over" }];
 }
@@ -220,6 +222,8 @@ export class AuthServer {
     const [type, credentials = ""] = (request.headers.authorization ?? "").split(" ");
     const name = type === "Basic" ? Buffer.from(credentials, "base64").toString().split(":")[0] : "bff";
     const client = name === "usual" ? "usual" : "bff";
+    // Requests of the demo itself belong to no lane.
+    if (request.headers["x-demo"] !== undefined) return;
     response.once("finish", () => {
       const session = this.#sessionOfRequest.get(request);
       this.events.emit("token-request", { client, status: response.statusCode, session });
@@ -229,7 +233,11 @@ export class AuthServer {
   async #requestToken(client: ClientName, form: Record<string, string>): Promise<Record<string, unknown>> {
     const authorization = `Basic ${Buffer.from(`${client}:${this.secrets[client]}`).toString("base64")}`;
     const body = new URLSearchParams(form);
-    const response = await fetch(`${this.issuer}/token`, { method: "POST", headers: { authorization }, body });
+    const response = await fetch(`${this.issuer}/token`, {
+      method: "POST",
+      headers: { authorization, "x-demo": "1" },
+      body,
+    });
     return (await response.json()) as Record<string, unknown>;
   }
 
@@ -283,9 +291,12 @@ export class AuthServer {
       );
     });
     for (const event of ["grant.success", "grant.error"] as const) {
-      provider.on(event, ({ req, oidc: { entities } }) => {
-        const session = (entities["RefreshToken"] ?? entities["AuthorizationCode"])?.sessionUid;
+      provider.on(event, ({ req, oidc: { entities } }, error) => {
+        const source = entities["RefreshToken"] ?? entities["AuthorizationCode"];
+        const session = source?.sessionUid;
         if (session !== undefined) this.#sessionOfRequest.set(req, session);
+        if (error?.error_detail !== "refresh token already used") return;
+        this.events.emit("reuse", { client: source?.clientId as ClientName, session });
       });
     }
   }

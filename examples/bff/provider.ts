@@ -69,7 +69,7 @@ export interface Provider {
   interactionFinished(request: IncomingMessage, response: ServerResponse, result: object): Promise<void>;
   on(event: "access_token.issued" | "refresh_token.consumed", listener: (token: Kept) => void): void;
   on(event: "grant.revoked", listener: (context: Context, grantId: string) => void): void;
-  on(event: "grant.success" | "grant.error", listener: (context: Context) => void): void;
+  on(event: "grant.success" | "grant.error", listener: (context: Context, error?: { error_detail?: string }) => void): void;
   on(event: "server_error", listener: (context: Context, error: Error) => void): void;
 }
 
