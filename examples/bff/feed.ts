@@ -69,10 +69,11 @@ export class Feed {
         if (outcome === "signed-out" && !id.includes("robot")) this.signedOut(viewer, lane, this.#reasonOf(viewer, lane));
       }
     },
-    onReceived: ({ api, method, path, headers, audience = "none" }, id) => {
+    onReceived: ({ api, method, path, headers, audience = "none" }, id, lane) => {
+      if (lane === "usual") return;
       const names = Object.keys(headers);
       const message = { type: "received", at: Date.now(), api, method, path, audience, headers: names };
-      for (const viewer of this.#of(id, "", "remint")) viewer.send({ ...message, cookie: "cookie" in headers });
+      for (const viewer of this.#of(id, "", lane)) viewer.send({ ...message, cookie: "cookie" in headers });
     },
     onStream: (lane, text, cookie) => {
       const data = /^data: (.*)$/m.exec(text)?.[1];

@@ -10,6 +10,7 @@ import { Hono } from "hono";
 import { createActions, NotNow, type Stage } from "./actions.ts";
 import { Cookies } from "./bff/cookies.ts";
 import { passes } from "./bff/csrf.ts";
+import { onHead } from "./head.ts";
 import { Lanes } from "./lanes.ts";
 import type { Feed, Viewer } from "./feed.ts";
 import type { Message } from "./messages.ts";
@@ -52,8 +53,9 @@ export function serveFront(server: Server, settings: FrontSettings): () => void 
   const beat = setInterval(() => {
     beats++;
     const api = beats % 4 === 0 ? "billing" : "orders";
-    // The requests of the demo do not count as use by anybody: a viewer who left is not kept signed in by them.
-    for (const viewer of feed.viewers) if (viewer.signedIn.remint) void driver.both(viewer, 1, { api });
+    for (const viewer of feed.viewers) {
+      for (const lane of ["usual", "remint"] as const) if (viewer.signedIn[lane]) void driver.call(viewer, lane, { api });
+    }
   }, BEAT);
   auth.events.setMaxListeners(0);
   return () => clearInterval(beat);
@@ -61,7 +63,7 @@ export function serveFront(server: Server, settings: FrontSettings): () => void 
 
 /** The routes that only the demo has. Their guards are those of the BFF. */
 function createDemo(settings: FrontSettings, cookies: Cookies): Hono {
-  const { origin, feed, files, auth } = settings;
+  const { origin, feed, files } = settings;
   const sessionCookie = cookies.session;
   const actions = createActions({ ...settings, sessionCookie, recheck: (reason) => recheck(settings, reason) });
   const demo = new Hono();
@@ -87,11 +89,7 @@ function createDemo(settings: FrontSettings, cookies: Cookies): Hono {
     // The open page of this browser, so that it is told what comes of the button.
     const viewer = feed.viewers.find(({ cookie }) => cookie === own.cookie) ?? own;
     try {
-      const running = action(viewer);
-      const isQuick = req.param("name") !== "users" && req.param("name") !== "upload";
-      if (isQuick) return (await running) ?? Response.json({}, { status: 202 });
-      running.catch((error: unknown) => console.error(`the button failed: ${(error as Error).message}`));
-      return Response.json({}, { status: 202 });
+      return (await action(viewer)) ?? Response.json({}, { status: 202 });
     } catch (error) {
       if (error instanceof NotNow) return problem(409, error.message);
       throw error;
@@ -102,19 +100,15 @@ function createDemo(settings: FrontSettings, cookies: Cookies): Hono {
     console.error(`the demo failed: ${error.message}`);
     return problem(500, "The demo failed");
   });
-  void auth;
   return demo;
 }
 
 /** Signs the browser in at the usual BFF too, without a question: the authorization server knows the user already. */
 function alsoSignInTheUsualWay(response: ServerResponse, usualLogin: string): void {
-  const writeHead = response.writeHead.bind(response) as (...values: unknown[]) => ServerResponse;
-  response.writeHead = ((status: number, ...values: unknown[]) => {
-    const headers = values.at(-1) as Record<string, unknown> | undefined;
-    const isSignedIn = JSON.stringify(headers ?? {}).includes("SameSite=Strict");
-    if (status === 303 && isSignedIn && headers !== undefined && !Array.isArray(headers)) headers["location"] = usualLogin;
-    return writeHead(status, ...values);
-  }) as never;
+  onHead(response, (status, headers) => {
+    const isSignedIn = headers.getSetCookie().some((cookie) => cookie.includes("SameSite=Strict"));
+    if (status === 303 && isSignedIn) headers.set("location", usualLogin);
+  });
 }
 
 /** The user of a browser, as the BFF knows them. */

@@ -70,7 +70,8 @@ export function createUsualBff(settings: UsualSettings): { hono: Hono; begin: (t
     try {
       const url = apis[api].url + path;
       const answer = await send(session, api, { url, method: c.req.method, headers, data, responseType: "stream" });
-      return new Response(answer.data as ReadableStream, { status: answer.status });
+      const type = String(answer.headers["content-type"] ?? "application/json");
+      return new Response(answer.data as ReadableStream, { status: answer.status, headers: { "content-type": type } });
     } catch (error) {
       const { status = 502, config } = isAxiosError(error) ? (error.response ?? error) : {};
       if (!(config?.url ?? "").startsWith(issuer)) return c.json({}, status as 502);
