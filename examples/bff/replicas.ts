@@ -103,7 +103,7 @@ export class Replicas {
   }
 
   async #start(id: number): Promise<Replica> {
-    const process = fork(fileURLToPath(new URL("replica.ts", import.meta.url)));
+    const process = fork(fileURLToPath(new URL("replica.ts", import.meta.url)), { execArgv: ["--import", "tsx"] });
     const replica: Replica = { id, process, port: undefined };
     process.send(this.#settings);
     const [port] = (await Promise.race([once(process, "message"), once(process, "exit").then(() => [])])) as number[];
