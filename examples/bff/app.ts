@@ -178,7 +178,8 @@ function headersOf(issuer: string): [name: string, value: string][] {
 }
 
 function forbidden(request: Request): Response {
-  if (request.headers.get("sec-fetch-mode") !== "navigate") return problem(403, "Not a request of our own page", "csrf");
+  if (request.headers.get("sec-fetch-mode") !== "navigate")
+    return problem(403, "Not a request of our own page", "csrf");
   return pageResponse({
     status: 403,
     title: "One more click",

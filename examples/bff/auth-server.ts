@@ -212,7 +212,9 @@ export class AuthServer {
       const result = user in USERS ? { login } : { error: "access_denied" };
       await this.#provider.interactionFinished(request, response, result);
     } catch {
-      response.writeHead(400, { "content-type": "text/plain" }).end("This sign-in is over. Go back to the application.\n");
+      response
+        .writeHead(400, { "content-type": "text/plain" })
+        .end("This sign-in is over. Go back to the application.\n");
     }
   }
 

@@ -13,7 +13,12 @@ import { Readable } from "node:stream";
 /** Sends one request. */
 export type Send = (
   url: URL,
-  init: { readonly method: string; readonly headers: Headers; readonly body?: string | Readable; readonly signal?: AbortSignal },
+  init: {
+    readonly method: string;
+    readonly headers: Headers;
+    readonly body?: string | Readable;
+    readonly signal?: AbortSignal;
+  },
 ) => Promise<Response>;
 
 /** A cookie, as a browser keeps it. */
@@ -61,7 +66,12 @@ export class Browser {
   async request(url: string | URL, options: VisitOptions = {}): Promise<Response> {
     const target = new URL(url);
     const from = options.from ?? target.origin;
-    const headers = this.#headers(target, options, { mode: "cors", dest: "empty", from, isStrictSent: isSameSite(from, target) });
+    const headers = this.#headers(target, options, {
+      mode: "cors",
+      dest: "empty",
+      from,
+      isStrictSent: isSameSite(from, target),
+    });
     return this.#sent(target, options, headers);
   }
 

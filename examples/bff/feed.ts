@@ -66,7 +66,8 @@ export class Feed {
       const { lane, outcome } = request;
       for (const viewer of this.#of(id, cookie, lane)) {
         viewer.send({ type: "request", ...request });
-        if (outcome === "signed-out" && !id.includes("robot")) this.signedOut(viewer, lane, this.#reasonOf(viewer, lane));
+        if (outcome === "signed-out" && !id.includes("robot"))
+          this.signedOut(viewer, lane, this.#reasonOf(viewer, lane));
       }
     },
     onReceived: ({ api, method, path, headers, audience = "none" }, id, lane) => {
@@ -78,7 +79,8 @@ export class Feed {
     onStream: (lane, text, cookie) => {
       const data = /^data: (.*)$/m.exec(text)?.[1];
       if (data === undefined) return;
-      for (const viewer of this.#of("", cookie, lane)) viewer.send({ type: "stream", lane, at: Date.now(), text: data });
+      for (const viewer of this.#of("", cookie, lane))
+        viewer.send({ type: "stream", lane, at: Date.now(), text: data });
     },
   };
 
@@ -159,7 +161,9 @@ export class Feed {
     const known = this.#viewers.get(id.split(".")[0] ?? "");
     if (known !== undefined) return [known];
     const own = cookieOf(cookie, lane);
-    return own === undefined ? [] : [...this.#viewers.values()].filter((viewer) => cookieOf(viewer.cookie, lane) === own);
+    return own === undefined
+      ? []
+      : [...this.#viewers.values()].filter((viewer) => cookieOf(viewer.cookie, lane) === own);
   }
 
   #reasonOf({ session }: Viewer, lane: LaneName): string {

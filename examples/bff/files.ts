@@ -14,9 +14,12 @@ export interface PageFile {
   readonly body: string;
 }
 
+function place(file: string): string {
+  return fileURLToPath(new URL(`page/${file}`, import.meta.url));
+}
+
 /** Bundles the page. Resolves to its files, by path. */
 export async function pageFiles(): Promise<Map<string, PageFile>> {
-  const place = (file: string): string => fileURLToPath(new URL(`page/${file}`, import.meta.url));
   const { outputFiles } = await build({
     entryPoints: [place("page.ts")],
     bundle: true,

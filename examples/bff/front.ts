@@ -43,8 +43,8 @@ export function serveFront(server: Server, settings: FrontSettings): () => void 
     if (method === "POST" && url.startsWith("/bff/logout")) {
       response.once("finish", () => void recheck(settings, "You have signed out."));
     }
-    if (url.startsWith("/demo/")) demo(request, response);
-    else if (url.startsWith("/usual/")) usualListener(request, response);
+    if (url.startsWith("/demo/")) void demo(request, response);
+    else if (url.startsWith("/usual/")) void usualListener(request, response);
     else bff(request, response);
   };
   server.on("request", answer);
@@ -54,7 +54,8 @@ export function serveFront(server: Server, settings: FrontSettings): () => void 
     beats++;
     const api = beats % 4 === 0 ? "billing" : "orders";
     for (const viewer of feed.viewers) {
-      for (const lane of ["usual", "remint"] as const) if (viewer.signedIn[lane]) void driver.call(viewer, lane, { api });
+      for (const lane of ["usual", "remint"] as const)
+        if (viewer.signedIn[lane]) void driver.call(viewer, lane, { api });
     }
   }, BEAT);
   auth.events.setMaxListeners(0);
@@ -155,7 +156,10 @@ function hello({ auth, apis, replicas }: FrontSettings, viewer: Viewer | undefin
 }
 
 /** Asks whether the sessions of the viewers still exist, and tells them if not. */
-async function recheck({ origin, feed }: { readonly origin: string; readonly feed: Feed }, reason: string): Promise<void> {
+async function recheck(
+  { origin, feed }: { readonly origin: string; readonly feed: Feed },
+  reason: string,
+): Promise<void> {
   await Promise.all(
     feed.viewers.map(async (viewer) => {
       const { user } = await ask<Known>(origin, "/bff/user", viewer.cookie);

@@ -110,7 +110,8 @@ class WatchedAnswer {
     const look = (chunk: unknown): void => {
       if (typeof chunk !== "string" && !(chunk instanceof Uint8Array)) return;
       if (this.headers.get("content-type")?.startsWith("text/event-stream")) onStream(String(Buffer.from(chunk)));
-      else if (response.statusCode === 401 && this.beginning.length < PROBLEM_BYTES) this.beginning += String(Buffer.from(chunk));
+      else if (response.statusCode === 401 && this.beginning.length < PROBLEM_BYTES)
+        this.beginning += String(Buffer.from(chunk));
     };
     const write = response.write.bind(response) as (...values: unknown[]) => boolean;
     const end = response.end.bind(response) as (...values: unknown[]) => ServerResponse;

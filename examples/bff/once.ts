@@ -48,28 +48,41 @@ export async function runOnce(origin: string, auth: AuthServer, apis: Apis): Pro
   check("token revoked, 6 requests at once: 6 answers of 200", await six("/api"), [200, 200, 200, 200, 200, 200]);
   check("and 1 refresh", refreshes.bff, 1);
   const usual = await six("/usual/api");
-  check("the usual way, the same: signed out", [usual.includes(401), await status("/usual/api/orders/list")], [true, 401]);
+  check(
+    "the usual way, the same: signed out",
+    [usual.includes(401), await status("/usual/api/orders/list")],
+    [true, 401],
+  );
 
   const pay = async (): Promise<Response> =>
     browser.request(`${origin}/api/billing/pay`, { method: "POST", headers, body: "{}" });
   const refused = (await (await pay()).json()) as { code?: string; acr_values?: string; max_age?: number };
-  check("a payment asks for a second factor", [refused.code, refused.acr_values, refused.max_age], ["step-up", "mfa", 300]);
+  check(
+    "a payment asks for a second factor",
+    [refused.code, refused.acr_values, refused.max_age],
+    ["step-up", "mfa", 300],
+  );
   await signIn(browser, origin, "alice+mfa", "&acr_values=mfa&max_age=300");
   check("and is made after it", (await pay()).status, 200);
 
   auth.downUntil = Date.now() + 60_000;
   auth.kill(auth.alive());
   const unavailable = await get("/api/orders/list");
-  check("authorization server down, token revoked: 503 with Retry-After", [
-    unavailable.status,
-    unavailable.headers.has("retry-after"),
-  ], [503, true]);
+  check(
+    "authorization server down, token revoked: 503 with Retry-After",
+    [unavailable.status, unavailable.headers.has("retry-after")],
+    [503, true],
+  );
   auth.downUntil = 0;
   const later = Date.now() + 30_000;
   while ((await status("/api/orders/list")) !== 200 && Date.now() < later) {
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
-  check("up again: 200, still signed in", [await status("/api/orders/list"), await userIn()], [200, { name: "Alice", sub: "alice" }]);
+  check(
+    "up again: 200, still signed in",
+    [await status("/api/orders/list"), await userIn()],
+    [200, { name: "Alice", sub: "alice" }],
+  );
 
   apis.rejectsAll = true;
   check("an API that answers 401 to everything: 502, and nobody is signed out", await status("/api/orders/list"), 502);

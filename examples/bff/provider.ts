@@ -69,7 +69,10 @@ export interface Provider {
   interactionFinished(request: IncomingMessage, response: ServerResponse, result: object): Promise<void>;
   on(event: "access_token.issued" | "refresh_token.consumed", listener: (token: Kept) => void): void;
   on(event: "grant.revoked", listener: (context: Context, grantId: string) => void): void;
-  on(event: "grant.success" | "grant.error", listener: (context: Context, error?: { error_detail?: string }) => void): void;
+  on(
+    event: "grant.success" | "grant.error",
+    listener: (context: Context, error?: { error_detail?: string }) => void,
+  ): void;
   on(event: "server_error", listener: (context: Context, error: Error) => void): void;
 }
 
@@ -126,7 +129,10 @@ export async function createProvider(settings: ProviderSettings): Promise<Provid
     // Without this, refresh tokens of clients with a secret are not rotated before 70 % of their life.
     rotateRefreshToken: true,
     issueRefreshToken: () => true,
-    interactions: { url: (_: unknown, { uid }: { readonly uid: string }) => `/interaction/${uid}`, policy: await policy() },
+    interactions: {
+      url: (_: unknown, { uid }: { readonly uid: string }) => `/interaction/${uid}`,
+      policy: await policy(),
+    },
     // Nobody is asked for consent: the applications belong to whoever runs this server.
     async loadExistingGrant({ oidc: { client, provider, session } }: Context) {
       const known = session.grantIdFor(client.clientId);
@@ -211,8 +217,8 @@ interface PolicyModule {
 /** The usual policy, and: whoever asks for `acr_values` gets a sign-in that has one of them (RFC 9470). */
 async function policy(): Promise<unknown> {
   const { interactionPolicy } = (await importOidcProvider()) as unknown as PolicyModule;
-  const { base, Check } = interactionPolicy;
-  const usual = base();
+  const { Check } = interactionPolicy;
+  const usual = interactionPolicy.base();
   const check = new Check("acr_values", "another way of signing in was asked for", ({ oidc }) => {
     const wanted = oidc.params["acr_values"]?.split(" ") ?? [];
     const isEnough = wanted.length === 0 || wanted.includes(oidc.acr ?? "");

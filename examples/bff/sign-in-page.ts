@@ -31,7 +31,10 @@ const REASONS: Readonly<Record<string, string>> = {
  * @param reasons Why the user has to sign in.
  * @param formTargets The origins that the sign-in leads back to.
  */
-export function signInPage(reasons: readonly string[], formTargets: string): { html: string; headers: Record<string, string> } {
+export function signInPage(
+  reasons: readonly string[],
+  formTargets: string,
+): { html: string; headers: Record<string, string> } {
   const reason = reasons.map((name) => REASONS[name]).find((text) => text !== undefined);
   const html = `<!doctype html>
 <html lang="en">

@@ -21,7 +21,11 @@ const COLUMNS: readonly Column[] = [
 
 /** Prints the title and the story of a scenario before it runs. */
 export function announce(terminal: Terminal, number: number, { title, story }: Scenario): void {
-  terminal.print("", `  ${number}  ${terminal.bold(title)}`, ...wrapped(story, INDENT, terminal.width).map(terminal.dim));
+  terminal.print(
+    "",
+    `  ${number}  ${terminal.bold(title)}`,
+    ...wrapped(story, INDENT, terminal.width).map(terminal.dim),
+  );
 }
 
 /** Prints the outcome of a scenario: one line per number. */

@@ -39,8 +39,7 @@ export function clientOf(settings: Settings): () => Promise<Client> {
 
 async function discover(settings: Settings): Promise<Client> {
   const { issuer, clientId, clientKey, clientSecret, dpopKey } = settings;
-  const authentication =
-    clientKey === undefined ? oidc.ClientSecretBasic(clientSecret) : oidc.PrivateKeyJwt(clientKey);
+  const authentication = clientKey === undefined ? oidc.ClientSecretBasic(clientSecret) : oidc.PrivateKeyJwt(clientKey);
   const metadata = { [oidc.clockTolerance]: CLOCK_TOLERANCE };
   // Plain http is for an authorization server on this very machine.
   const isLocal = /^http:\/\/(127\.0\.0\.1|localhost)[:/]/.test(`${issuer}/`);

@@ -33,7 +33,6 @@ export interface RedisCommands {
 
 /** Keeps sessions in a Redis, under keys that begin with `bff:`. */
 export function redisKeyValues(redis: RedisCommands): KeyValues {
-  const name = (key: string): string => `bff:${key}`;
   return {
     async get(key, ttl) {
       return (await (ttl === undefined ? redis.get(name(key)) : redis.getex(name(key), "PX", ttl))) ?? undefined;
@@ -53,6 +52,11 @@ export function redisKeyValues(redis: RedisCommands): KeyValues {
     },
     linked: (index) => redis.smembers(name(index)),
   };
+}
+
+/** Other programs may use the same Redis. */
+function name(key: string): string {
+  return `bff:${key}`;
 }
 
 /** Keeps sessions in this process: they end with it, and no other process knows them. */

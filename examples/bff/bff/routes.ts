@@ -31,6 +31,11 @@ export function bffRoutes({ sessions, signIns, signOuts }: Parts): readonly Rout
     { method: "GET", path: "/bff/callback", guard: "callback", answer: (request) => signIns.finish(request) },
     { method: "GET", path: "/bff/user", guard: "header", answer: (request) => userOf(request, sessions) },
     { method: "POST", path: "/bff/logout", guard: "form", answer: (request) => signOuts.byUser(request) },
-    { method: "POST", path: "/bff/backchannel", guard: "back-channel", answer: (request) => signOuts.byServer(request) },
+    {
+      method: "POST",
+      path: "/bff/backchannel",
+      guard: "back-channel",
+      answer: (request) => signOuts.byServer(request),
+    },
   ];
 }

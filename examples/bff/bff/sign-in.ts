@@ -207,8 +207,10 @@ function redirect(url: URL): Response {
 /** A prefetch, a fetch, an image or a frame begins no sign-in. */
 function isNavigation({ headers }: Request): boolean {
   if (/prefetch|prerender/.test(headers.get("sec-purpose") ?? headers.get("purpose") ?? "")) return false;
-  return (headers.get("sec-fetch-mode") ?? "navigate") === "navigate" &&
-    (headers.get("sec-fetch-dest") ?? "document") === "document";
+  return (
+    (headers.get("sec-fetch-mode") ?? "navigate") === "navigate" &&
+    (headers.get("sec-fetch-dest") ?? "document") === "document"
+  );
 }
 
 /**

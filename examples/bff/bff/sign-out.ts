@@ -76,7 +76,10 @@ export class SignOuts {
       maxTokenAge: LOGOUT_TOKEN_AGE,
       requiredClaims: ["iat", "exp", "jti", "events"],
     });
-    const { events, jti, sid, sub, nonce } = payload as JWTPayload & { readonly events?: unknown; readonly sid?: unknown };
+    const { events, jti, sid, sub, nonce } = payload as JWTPayload & {
+      readonly events?: unknown;
+      readonly sid?: unknown;
+    };
     const event = (Object(events) as Record<string, unknown>)[LOGOUT_EVENT];
     const names = [sid, sub].filter((name) => name !== undefined);
     const isLogout =
@@ -99,7 +102,8 @@ export class SignOuts {
     try {
       const { config } = await this.#client();
       if (config.serverMetadata().end_session_endpoint === undefined) return undefined;
-      return oidc.buildEndSessionUrl(config, { ...back, ...(idToken !== undefined && { id_token_hint: idToken }) }).href;
+      return oidc.buildEndSessionUrl(config, { ...back, ...(idToken !== undefined && { id_token_hint: idToken }) })
+        .href;
     } catch {
       return undefined;
     }

@@ -49,11 +49,16 @@ export function createUsualBff(settings: UsualSettings): { hono: Hono; begin: (t
     return (session.accessTokens[api] = tokens.access_token);
   }
 
-  async function send(session: Session, api: string, config: AxiosRequestConfig & { _retry?: boolean }): Promise<AxiosResponse> {
+  async function send(
+    session: Session,
+    api: string,
+    config: AxiosRequestConfig & { _retry?: boolean },
+  ): Promise<AxiosResponse> {
     const token = session.accessTokens[api] ?? (await refresh(session, api));
     try {
-      return await axios({ ...config, headers: { ...config.headers, authorization: `Bearer ${token}` } });
+      return await axios({ ...config, headers: { ...(config.headers as object), authorization: `Bearer ${token}` } });
     } catch (error) {
+      // oxlint-disable-next-line no-underscore-dangle -- the name that everybody uses
       if (!isAxiosError(error) || error.response?.status !== 401 || config._retry === true) throw error;
       await refresh(session, api);
       return send(session, api, { ...config, _retry: true });
@@ -85,19 +90,35 @@ export function createUsualBff(settings: UsualSettings): { hono: Hono; begin: (t
   hono.get("/login", (c) => {
     const state = randomUUID();
     setCookie(c, "usual-state", state, { httpOnly: true, sameSite: "Lax", path: "/usual", maxAge: 600 });
-    const query = { client_id: clientId, redirect_uri: redirectUri, scope, state, response_type: "code", prompt: "none" };
+    const query = {
+      client_id: clientId,
+      redirect_uri: redirectUri,
+      scope,
+      state,
+      response_type: "code",
+      prompt: "none",
+    };
     const resources = Object.values(apis).map(({ resource }) => ["resource", resource]);
-    return c.redirect(`${issuer}/auth?${new URLSearchParams([...Object.entries(query), ...resources] as string[][])}`, 303);
+    return c.redirect(
+      `${issuer}/auth?${new URLSearchParams([...Object.entries(query), ...resources] as string[][])}`,
+      303,
+    );
   });
   hono.get("/callback", async (c) => {
     const { code = "", state } = c.req.query();
-    if (code === "" || state === undefined || state !== getCookie(c, "usual-state")) return c.redirect(`${origin}/`, 303);
-    const form = { grant_type: "authorization_code", code, redirect_uri: redirectUri, resource: apis["orders"]!.resource };
+    if (code === "" || state === undefined || state !== getCookie(c, "usual-state"))
+      return c.redirect(`${origin}/`, 303);
+    const form = {
+      grant_type: "authorization_code",
+      code,
+      redirect_uri: redirectUri,
+      resource: apis["orders"]!.resource,
+    };
     const id = begin(await requestTokens(form));
     setCookie(c, "usual", id, { httpOnly: true, sameSite: "Lax", path: "/" });
     return c.redirect(`${origin}/`, 303);
   });
   hono.get("/user", (c) => c.json({ signedIn: sessions.has(getCookie(c, "usual") ?? "") }));
-  hono.all("/api/*", forward);
+  hono.all("/api/*", (c) => forward(c));
   return { hono, begin };
 }
