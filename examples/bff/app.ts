@@ -4,14 +4,14 @@
  * @module
  */
 import { Hono } from "hono";
-import { isRemintError, type TokenCache, type TokenPool } from "remint";
+import type { TokenCache, TokenPool } from "remint";
 import { createAuthProxy } from "remint/proxy";
 import { clientOf } from "./bff/client.ts";
 import { Cookies } from "./bff/cookies.ts";
 import { passes } from "./bff/csrf.ts";
 import { pageResponse } from "./bff/pages.ts";
 import { bffRoutes, type Route } from "./bff/routes.ts";
-import { Sessions } from "./bff/sessions.ts";
+import { type Session, Sessions } from "./bff/sessions.ts";
 import type { Settings } from "./bff/settings.ts";
 import { SignIns } from "./bff/sign-in.ts";
 import { SignOuts } from "./bff/sign-out.ts";
@@ -98,28 +98,28 @@ function createApiHandler(
       },
     },
     csrf: { origin },
-    onError(error, request) {
-      const key = sessions.keyOf(request);
-      // The authorization server has ended the session: a refresh was refused.
-      if (isRemintError(error) && error.status === 401 && key !== undefined) void sessions.end(key, { revoke: false });
-      onError(error);
-    },
+    onError,
   });
+
+  /** The proxy says "sign in" where the authorization server does not renew the tokens of a session any more: it is over. */
+  async function answerIn(session: Session, request: Request): Promise<Response> {
+    caches.set(request, tokens.get(session.key));
+    const answer = await proxy(request);
+    if (answer.status !== 401) return answer;
+    const { code } = (await answer.clone().json()) as { readonly code?: string };
+    if (code === "sign-in") await sessions.end(session.key, { revoke: false });
+    return answer;
+  }
 
   return async ({ req: { raw: request } }) => {
     const isStream = /\btext\/event-stream\b/.test(request.headers.get("accept") ?? "");
     const session = await sessions.find(request, { slides: !isStream });
     if (session === undefined) return proxy(request);
-    const cache = tokens.get(session.key);
-    if (!isStream) {
-      caches.set(request, cache);
-      return proxy(request);
-    }
+    if (!isStream) return answerIn(session, request);
     const { signal, release } = sessions.watch(session.key);
     const watched = new Request(request, { signal: AbortSignal.any([request.signal, signal]) });
-    caches.set(watched, cache);
     try {
-      return withEnd(await proxy(watched), release);
+      return withEnd(await answerIn(session, watched), release);
     } catch (error) {
       release();
       throw error;

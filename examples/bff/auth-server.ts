@@ -10,7 +10,7 @@ import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { exportJWK, generateKeyPair, type JSONWebKeySet, type JWK } from "jose";
+import { exportJWK, generateKeyPair, importJWK, type JSONWebKeySet, type JWK, type JWTPayload, SignJWT } from "jose";
 import { createProvider, type Entries, newGrant, type Provider, RESOURCES, SCOPE, USERS } from "./provider.ts";
 import { signInPage } from "./sign-in-page.ts";
 
@@ -49,6 +49,12 @@ export interface AuthServerOptions {
   readonly dpop?: boolean | undefined;
   readonly tokenLifetime?: number | undefined;
   readonly refreshTokenLifetime?: number | undefined;
+  /** Whether the server takes pushed authorization requests (PAR). @defaultValue true */
+  readonly par?: boolean | undefined;
+  /** Ignores `acr_values` and `max_age`, as a careless server does. */
+  readonly ignoresStepUp?: boolean | undefined;
+  /** The secret of the client `bff`. @defaultValue a random one */
+  readonly clientSecret?: string | undefined;
   /** Further claims of every user. */
   readonly claims?: Readonly<Record<string, unknown>> | undefined;
   /** Is given every token and verifier, so that a test can look for them where they must not be. */
@@ -61,7 +67,7 @@ export type TokenFault = (request: IncomingMessage, response: ServerResponse) =>
 /** An authorization server on loopback. */
 export class AuthServer {
   readonly events: EventEmitter<Events> = new EventEmitter<Events>();
-  readonly secrets: Readonly<Record<ClientName, string>> = { bff: newSecret(), usual: newSecret() };
+  readonly secrets: Readonly<Record<ClientName, string>>;
   readonly lifetime: number;
   /** Until when every request is answered 503: epoch milliseconds. */
   downUntil = 0;
@@ -78,11 +84,13 @@ export class AuthServer {
   /** The sessions that token requests belong to, once the provider knows. */
   readonly #sessionOfRequest = new WeakMap<IncomingMessage, string>();
   #jwks: JSONWebKeySet = { keys: [] };
+  #signingKey!: JWK;
   #provider!: Provider;
   #listener: RequestListener | undefined;
 
   private constructor(options: AuthServerOptions) {
     this.#options = options;
+    this.secrets = { bff: options.clientSecret ?? newSecret(), usual: newSecret() };
     this.lifetime = options.tokenLifetime ?? 60_000;
     this.#server = createServer((request, response) => void this.#answer(request, response));
   }
@@ -176,6 +184,12 @@ export class AuthServer {
     return this.#requestToken(client, form);
   }
 
+  /** Signs any claims with the key of this server, for tests. */
+  async sign(claims: JWTPayload, header: Readonly<Record<string, unknown>>): Promise<string> {
+    const jwt = new SignJWT(claims).setProtectedHeader({ alg: "RS256", kid: "demo", ...header });
+    return jwt.sign(await importJWK(this.#signingKey, "RS256"));
+  }
+
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#server.closeAllConnections();
@@ -245,12 +259,16 @@ export class AuthServer {
 
   async #createProvider(): Promise<void> {
     const { origin, clientKey, dpop, claims = {}, refreshTokenLifetime = 86_400_000 } = this.#options;
+    const { par = true, ignoresStepUp = false } = this.#options;
     const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
     const use = { alg: "RS256", use: "sig", kid: "demo" };
     this.#jwks = { keys: [{ ...(await exportJWK(publicKey)), ...use }] };
+    this.#signingKey = { ...(await exportJWK(privateKey)), ...use };
     this.#provider = await createProvider({
       issuer: this.issuer,
-      signingKey: { ...(await exportJWK(privateKey)), ...use },
+      signingKey: this.#signingKey,
+      par,
+      ignoresStepUp,
       clients: [
         { id: "bff", secret: this.secrets.bff, base: `${origin}/bff`, key: clientKey, dpop, hasBackChannel: true },
         { id: "usual", secret: this.secrets.usual, base: `${origin}/usual`, hasBackChannel: false },

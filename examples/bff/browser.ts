@@ -45,6 +45,8 @@ export interface VisitOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Readable | URLSearchParams;
   readonly signal?: AbortSignal;
+  /** Stops before a redirect to this path is followed: the visit then ends with its URL. */
+  readonly stopAt?: string;
   /** The origin of the page that the request comes from. @defaultValue none: the user typed the address */
   readonly from?: string;
 }
@@ -53,8 +55,8 @@ export interface VisitOptions {
 export class Browser {
   /** By host, whatever the port is, and by name. */
   readonly cookies = new Map<string, Map<string, KeptCookie>>();
-  /** Does not store cookies. */
-  refusesCookies = false;
+  /** The host whose cookies the browser does not store. */
+  refusesCookiesOf: string | undefined;
   readonly #send: Send;
 
   /** @param send Sends the requests: `app.request`, for an app that does not listen. */
@@ -93,6 +95,7 @@ export class Browser {
       }
       await response.body?.cancel();
       const next = new URL(location, target);
+      if (next.pathname === options.stopAt) return { response, url: next, body: "", chain };
       isOwnWay &&= isSameSite(target.origin, next);
       if (response.status === 303 || (method === "POST" && response.status < 307)) [method, body] = ["GET", undefined];
       target = next;
@@ -136,7 +139,8 @@ export class Browser {
       ...(body !== undefined && { body: body instanceof URLSearchParams ? String(body) : body }),
       ...(signal !== undefined && { signal }),
     });
-    if (!this.refusesCookies) for (const line of response.headers.getSetCookie()) this.#keep(target.hostname, line);
+    if (this.refusesCookiesOf === target.hostname) return response;
+    for (const line of response.headers.getSetCookie()) this.#keep(target.hostname, line);
     return response;
   }
 
@@ -179,10 +183,12 @@ export async function signIn(browser: Browser, origin: string, as = "alice", que
 }
 
 /** Presses a button of the sign-in page. Returns the page itself if it is another one. */
-export async function pressButton(browser: Browser, page: Visit, as: string): Promise<Visit> {
+export async function pressButton(browser: Browser, page: Visit, as: string, stopAt?: string): Promise<Visit> {
   if (!page.url.pathname.startsWith("/interaction/")) return page;
   const { origin, href } = page.url;
-  const pressed = await browser.visit(href, { method: "POST", body: new URLSearchParams({ as }), from: origin });
+  const body = new URLSearchParams({ as });
+  const stop = stopAt === undefined ? {} : { stopAt };
+  const pressed = await browser.visit(href, { method: "POST", body, from: origin, ...stop });
   return { ...pressed, chain: [...page.chain, ...pressed.chain] };
 }
 

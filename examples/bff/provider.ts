@@ -92,6 +92,10 @@ export interface ProviderSettings {
   readonly issuer: string;
   readonly signingKey: JWK;
   readonly clients: readonly RegisteredAs[];
+  /** Whether authorization requests may be pushed. */
+  readonly par: boolean;
+  /** Ignores `acr_values` and `max_age`. */
+  readonly ignoresStepUp: boolean;
   readonly tokenLifetime: number;
   readonly refreshTokenLifetime: number;
   readonly claims: Readonly<Record<string, unknown>>;
@@ -100,7 +104,7 @@ export interface ProviderSettings {
 
 /** Creates the provider. */
 export async function createProvider(settings: ProviderSettings): Promise<Provider> {
-  const { issuer, signingKey, clients, tokenLifetime, refreshTokenLifetime, claims, entries } = settings;
+  const { issuer, signingKey, clients, tokenLifetime, refreshTokenLifetime, claims, entries, par } = settings;
   return (await createOidcProvider(issuer, {
     clients: clients.map(registration),
     adapter: (model: string) => new MemoryAdapter(model, entries),
@@ -131,7 +135,7 @@ export async function createProvider(settings: ProviderSettings): Promise<Provid
     issueRefreshToken: () => true,
     interactions: {
       url: (_: unknown, { uid }: { readonly uid: string }) => `/interaction/${uid}`,
-      policy: await policy(),
+      policy: await policy(settings),
     },
     // Nobody is asked for consent: the applications belong to whoever runs this server.
     async loadExistingGrant({ oidc: { client, provider, session } }: Context) {
@@ -148,6 +152,7 @@ export async function createProvider(settings: ProviderSettings): Promise<Provid
     },
     features: {
       devInteractions: { enabled: false },
+      pushedAuthorizationRequests: { enabled: par },
       backchannelLogout: { enabled: true },
       revocation: {
         enabled: true,
@@ -200,7 +205,7 @@ function registration({ id, secret, base, key, dpop, hasBackChannel }: Registere
 }
 
 interface Prompt {
-  readonly checks: { add(check: unknown): void };
+  readonly checks: { add(check: unknown): void; remove(reason: string): void };
 }
 
 interface PolicyModule {
@@ -215,7 +220,7 @@ interface PolicyModule {
 }
 
 /** The usual policy, and: whoever asks for `acr_values` gets a sign-in that has one of them (RFC 9470). */
-async function policy(): Promise<unknown> {
+async function policy({ ignoresStepUp }: ProviderSettings): Promise<unknown> {
   const { interactionPolicy } = (await importOidcProvider()) as unknown as PolicyModule;
   const { Check } = interactionPolicy;
   const usual = interactionPolicy.base();
@@ -224,7 +229,9 @@ async function policy(): Promise<unknown> {
     const isEnough = wanted.length === 0 || wanted.includes(oidc.acr ?? "");
     return isEnough ? Check.NO_NEED_TO_PROMPT : Check.REQUEST_PROMPT;
   });
-  usual.get("login").checks.add(check);
+  const { checks } = usual.get("login");
+  if (ignoresStepUp) checks.remove("max_age");
+  else checks.add(check);
   return usual;
 }
 

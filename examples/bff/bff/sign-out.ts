@@ -15,6 +15,9 @@ const LARGEST_BODY = 65_536;
 /** Seconds after its issue for which a logout token is taken, and for which its `jti` is remembered. */
 const LOGOUT_TOKEN_AGE = 600;
 
+/** An ID token of many groups does not fit into a URL. Without it, the authorization server asks the user once more. */
+const LONGEST_HINT = 4000;
+
 /** The two routes of the sign-out. */
 export class SignOuts {
   readonly #settings: Settings;
@@ -102,8 +105,8 @@ export class SignOuts {
     try {
       const { config } = await this.#client();
       if (config.serverMetadata().end_session_endpoint === undefined) return undefined;
-      return oidc.buildEndSessionUrl(config, { ...back, ...(idToken !== undefined && { id_token_hint: idToken }) })
-        .href;
+      const isShort = idToken !== undefined && idToken.length <= LONGEST_HINT;
+      return oidc.buildEndSessionUrl(config, { ...back, ...(isShort && { id_token_hint: idToken }) }).href;
     } catch {
       return undefined;
     }
