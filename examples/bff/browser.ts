@@ -24,6 +24,7 @@ export type Send = (
 /** A cookie, as a browser keeps it. */
 export interface KeptCookie {
   readonly value: string;
+  readonly path: string;
   readonly isStrict: boolean;
   /** The attributes in lower case: `httponly`, `samesite=strict`, ... */
   readonly attributes: readonly string[];
@@ -53,7 +54,7 @@ export interface VisitOptions {
 
 /** One browser, with its cookies. */
 export class Browser {
-  /** By host, whatever the port is, and by name. */
+  /** By host, whatever the port is, and by name. A cookie for some paths only has the path behind its name. */
   readonly cookies = new Map<string, Map<string, KeptCookie>>();
   /** The host whose cookies the browser does not store. */
   refusesCookiesOf: string | undefined;
@@ -125,7 +126,8 @@ export class Browser {
     if (method !== "GET" && method !== "HEAD") headers.set("origin", from ?? target.origin);
     const sent = [...(this.cookies.get(target.hostname) ?? [])]
       .filter(([, { isStrict, until }]) => until > Date.now() && (isStrictSent || !isStrict))
-      .map(([name, { value }]) => `${name}=${value}`);
+      .filter(([, { path }]) => target.pathname.startsWith(path))
+      .map(([name, { value }]) => `${name.split(" ")[0]}=${value}`);
     if (sent.length > 0) headers.set("cookie", sent.join("; "));
     for (const [name, value] of Object.entries(own)) headers.set(name, value);
     return headers;
@@ -147,15 +149,18 @@ export class Browser {
   #keep(host: string, line: string): void {
     const [pair = "", ...rest] = line.split(";").map((part) => part.trim());
     const [name = "", ...value] = pair.split("=");
-    const attributes = rest.map((each) => each.toLowerCase());
+    const attributes = rest.map((each) => (/^path=/i.test(each) ? `path=${each.slice(5)}` : each.toLowerCase()));
     const age = attributes.find((each) => each.startsWith("max-age="))?.slice(8);
     const expires = attributes.find((each) => each.startsWith("expires="))?.slice(8);
     const byDate = expires === undefined ? Infinity : Date.parse(expires);
     const until = age === undefined ? byDate : Date.now() + Number(age) * 1000;
+    const path = attributes.find((each) => each.startsWith("path="))?.slice(5) ?? "/";
+    const key = path === "/" ? name : `${name} ${path}`;
     const jar = this.cookies.get(host) ?? new Map<string, KeptCookie>();
     this.cookies.set(host, jar);
-    if (until <= Date.now()) jar.delete(name);
-    else jar.set(name, { value: value.join("="), isStrict: attributes.includes("samesite=strict"), attributes, until });
+    const isStrict = attributes.includes("samesite=strict");
+    if (until <= Date.now()) jar.delete(key);
+    else jar.set(key, { value: value.join("="), path, isStrict, attributes, until });
   }
 }
 
@@ -189,15 +194,18 @@ export async function pressButton(browser: Browser, page: Visit, as: string, sto
   const body = new URLSearchParams({ as });
   const stop = stopAt === undefined ? {} : { stopAt };
   const pressed = await browser.visit(href, { method: "POST", body, from: origin, ...stop });
-  return { ...pressed, chain: [...page.chain, ...pressed.chain] };
+  return confirmed(browser, { ...pressed, chain: [...page.chain, ...pressed.chain] });
 }
 
 /** Sends the user's sign-out form, and confirms at the authorization server. */
 export async function signOut(browser: Browser, origin: string): Promise<Visit> {
-  const page = await browser.visit(`${origin}/bff/logout`, { method: "POST", from: origin });
-  const form = /<form[^>]*action="([^"]+)"[\s\S]*?name="xsrf" value="([^"]+)"/.exec(page.body);
-  if (form === null) return page;
-  const [, action = "", xsrf = ""] = form;
+  return confirmed(browser, await browser.visit(`${origin}/bff/logout`, { method: "POST", from: origin }));
+}
+
+/** Sends the form with which the authorization server ends a session there. Returns other pages as they are. */
+async function confirmed(browser: Browser, page: Visit): Promise<Visit> {
+  const [, action, xsrf] = /<form[^>]*action="([^"]+)"[\s\S]*?name="xsrf" value="([^"]+)"/.exec(page.body) ?? [];
+  if (action === undefined || xsrf === undefined) return page;
   const body = new URLSearchParams({ xsrf, logout: "yes" });
   const last = await browser.visit(action, { method: "POST", body, from: page.url.origin });
   return { ...last, chain: [...page.chain, ...last.chain] };
