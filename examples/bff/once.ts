@@ -3,13 +3,12 @@
  *
  * @module
  */
-import type { Apis } from "./apis.ts";
-import type { AuthServer } from "./auth-server.ts";
 import { Browser, signIn, signOut } from "./browser.ts";
+import type { Demo } from "./demo.ts";
 import { RESOURCES } from "./provider.ts";
 
-/** Runs the check against the demo at an origin. Prints a line for each step. Resolves to whether all was right. */
-export async function runOnce(origin: string, auth: AuthServer, apis: Apis): Promise<boolean> {
+/** Runs the check. Prints a line for each step. Resolves to whether all was right. */
+export async function runOnce({ origin, auth, apis }: Demo): Promise<boolean> {
   let isRight = true;
   const check = (what: string, found: unknown, expected: unknown): void => {
     const isSame = JSON.stringify(found) === JSON.stringify(expected);
