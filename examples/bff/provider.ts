@@ -126,7 +126,7 @@ export async function createProvider(settings: ProviderSettings): Promise<Provid
       RefreshToken: refreshTokenLifetime / 1000,
       AuthorizationCode: 60,
       IdToken: 3600,
-      Interaction: 600,
+      Interaction: 3600,
       Session: 86_400,
       Grant: 86_400,
     },

@@ -25,6 +25,8 @@ export interface StageOptions {
   readonly client?: ClientKind;
   readonly auth?: Partial<AuthServerOptions>;
   readonly app?: Partial<AppSettings>;
+  /** Another authorization server than that of the stage. */
+  readonly issuer?: (origin: string) => Promise<string>;
 }
 
 export interface Stage {
@@ -54,7 +56,7 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const errors: unknown[] = [];
   const app = createApp({
     origin,
-    issuer: auth.issuer,
+    issuer: (await options.issuer?.(origin)) ?? auth.issuer,
     clientId: "bff",
     ...(pair === undefined
       ? { clientSecret: auth.secrets.bff }
