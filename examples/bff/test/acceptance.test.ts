@@ -4,6 +4,7 @@
  */
 import { request as httpRequest } from "node:http";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { type KeyValues, memoryKeyValues } from "../bff/key-values.ts";
 import { localPath } from "../bff/sign-in.ts";
 import { Browser, pressButton, signIn, signOut } from "../browser.ts";
 import { call, holdTokens, openStage, outcome, OWN, sessionOf, signedIn, type Stage, userIn } from "./stage.ts";
@@ -418,6 +419,30 @@ describe("event streams", () => {
     while (!isOver) isOver = (await reader.read()).done;
     const again = await browser.request(`${stage.origin}/api/orders/events`, { headers: events });
     expect(again.status).toBe(401);
+  });
+
+  test("a sign-out ends the streams of its own process at once: nobody has to look into the store for that", async () => {
+    const memory = memoryKeyValues();
+    let isAway = false;
+    const store: KeyValues = {
+      ...memory,
+      // From the sign-out on, whoever looks whether the session still exists learns nothing.
+      get: (key, ttl) => (isAway ? Promise.reject(new Error("away")) : memory.get(key, ttl)),
+      async delete(key) {
+        isAway = true;
+        await memory.delete(key);
+      },
+    };
+    const own = await openStage({ app: { store } });
+    const browser = await signedIn(own);
+    const stream = await browser.request(`${own.origin}/api/orders/events`, {
+      headers: { accept: "text/event-stream" },
+    });
+    const reader = stream.body!.getReader();
+    await browser.visit(`${own.origin}/bff/logout`, { method: "POST", from: own.origin, stopAt: "/session/end" });
+    let isOver = false;
+    while (!isOver) isOver = (await reader.read()).done;
+    await own.close();
   });
 
   test("when the browser goes away, the request to the API ends", async () => {
