@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { announce, complaint, conclude, tabulate, WIDTH } from "./report.ts";
+import { announce, complaint, conclude, tabulate } from "./report.ts";
 import type { Result, Scenario } from "./scenario.ts";
 import { always401 } from "./scenarios/always-401.ts";
 import { coldHerd } from "./scenarios/cold-herd.ts";
@@ -31,7 +31,7 @@ interrupted.catch(() => {});
 terminal.print(
   "",
   `  ${terminal.bold("remint")}: one token cache, shared by axios, ofetch and fetch`,
-  ...wrapped(SETTING, "  ", WIDTH).map(terminal.dim),
+  ...wrapped(SETTING, "  ", terminal.width).map(terminal.dim),
 );
 const stage = await openStage();
 try {

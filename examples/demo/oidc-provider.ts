@@ -6,17 +6,26 @@ export interface OidcProvider {
   on(event: "server_error", listener: (context: unknown, error: Error) => void): void;
 }
 
-interface OidcProviderModule {
+/** The package. Other members than these are in it too. */
+export interface OidcProviderModule {
   readonly Provider: new (issuer: string, configuration: object) => OidcProvider;
 }
 
-/**
- * Creates a provider, without the warnings that it prints.
- *
- * On Node.js 20 the package warns that the runtime is not supported, and always that tokens in memory do not survive a
- * restart. Neither matters in a demo. Other output is not suppressed.
- */
+/** Creates a provider, without the warnings that it prints: that tokens in memory do not survive a restart. */
 export async function createOidcProvider(issuer: string, configuration: object): Promise<OidcProvider> {
+  const { Provider } = await importOidcProvider();
+  return withoutAdvice(() => new Provider(issuer, configuration));
+}
+
+/** Imports the package, without the warning that it prints on Node.js 20. */
+export function importOidcProvider(): Promise<OidcProviderModule> {
+  // In a variable, so that the compiler does not look for types.
+  const name: string = "oidc-provider";
+  return withoutAdvice(() => import(name) as Promise<OidcProviderModule>);
+}
+
+/** Runs a function without the warnings of the package. Other output is not suppressed. */
+async function withoutAdvice<T>(run: () => T | Promise<T>): Promise<T> {
   const { warn, info } = console;
   const unlessAdvice = (write: typeof warn): typeof warn => {
     return (...values) => {
@@ -25,10 +34,7 @@ export async function createOidcProvider(issuer: string, configuration: object):
   };
   Object.assign(console, { warn: unlessAdvice(warn), info: unlessAdvice(info) });
   try {
-    // In a variable, so that the compiler does not look for types.
-    const name: string = "oidc-provider";
-    const { Provider } = (await import(name)) as OidcProviderModule;
-    return new Provider(issuer, configuration);
+    return await run();
   } finally {
     Object.assign(console, { warn, info });
   }

@@ -2,18 +2,16 @@ import type { Check, Result, Row, Scenario } from "./scenario.ts";
 import { alignedTable, type Column } from "./table.ts";
 import { type Terminal, wrapped } from "./terminal.ts";
 
-/** The width of a narrow terminal, in characters. */
-export const WIDTH: number = 80;
 const INDENT = "     ";
 
 const LEGEND =
-  "all 3: axios, ofetch and fetch on one token cache. Token calls: requests to the token endpoint. " +
-  "ms: from a call to its outcome, with all servers in this process.";
+  "Sent by axios, ofetch and fetch, on one token cache. “the usual way”: as many requests, by axios with the interceptor that " +
+  "most services write. Token calls: requests to the token endpoint. ms: from a call to its outcome, with all servers in " +
+  "this process.";
 
 const COLUMNS: readonly Column[] = [
   { heading: ["scenario"], align: "left" },
-  { heading: ["client"], align: "left" },
-  { heading: ["requests"], align: "right" },
+  { heading: ["sent"], align: "right" },
   { heading: ["API", "said", "401"], align: "right" },
   { heading: ["token", "calls"], align: "right" },
   { heading: ["mints"], align: "right" },
@@ -23,7 +21,11 @@ const COLUMNS: readonly Column[] = [
 
 /** Prints the title and the story of a scenario before it runs. */
 export function announce(terminal: Terminal, number: number, { title, story }: Scenario): void {
-  terminal.print("", `  ${number}  ${terminal.bold(title)}`, ...wrapped(story, INDENT, WIDTH).map(terminal.dim));
+  terminal.print(
+    "",
+    `  ${number}  ${terminal.bold(title)}`,
+    ...wrapped(story, INDENT, terminal.width).map(terminal.dim),
+  );
 }
 
 /** Prints the outcome of a scenario: one line per number. */
@@ -33,8 +35,9 @@ export function conclude(terminal: Terminal, { checks }: Result): void {
   for (const [at, { passed, expected, exact }] of checks.entries()) {
     const [number = "", what = ""] = sentences[at] ?? [];
     const mark = passed ? terminal.green("✓") : terminal.red("✗");
-    const wanted = passed && exact ? "" : terminal.dim(` (${passed ? "" : "expected "}${expected})`);
-    terminal.print(`${INDENT}${mark} ${number.padStart(width)} ${what}${wanted}`);
+    const wanted = passed && exact ? "" : ` (${passed ? "" : "expected "}${expected})`;
+    const [first = "", ...more] = wrapped(what + wanted, " ".repeat(INDENT.length + width + 3), terminal.width);
+    terminal.print(`${INDENT}${mark} ${number.padStart(width)} ${first.trimStart()}`, ...more);
   }
 }
 
@@ -47,7 +50,7 @@ export function tabulate(terminal: Terminal, rows: readonly Row[]): void {
     const faint = at < head || rows[at - head]?.contrast === true;
     terminal.print(`  ${faint ? terminal.dim(line) : line}`);
   }
-  terminal.print("", ...wrapped(LEGEND, "  ", WIDTH).map(terminal.dim), "");
+  terminal.print("", ...wrapped(LEGEND, "  ", terminal.width).map(terminal.dim), "");
 }
 
 /** Returns the line about a number that is wrong. */
@@ -55,22 +58,26 @@ export function complaint({ what, expected, actual }: Check): string {
   return `${what}: expected ${expected}, got ${inWords(actual)}`;
 }
 
-function cellsOf({ label, clients, tally, contrast }: Row): string[] {
+function cellsOf({ label, tally, contrast }: Row): string[] {
   return [
     contrast === true ? `  ${label}` : label,
-    clients,
     inWords(tally.outcomes.length),
     inWords(tally.refusals),
     inWords(tally.tokenRequests),
     inWords(tally.mints),
     inWords(tally.answered(401)),
-    `${tally.percentile(0.5).toFixed(0)}/${tally.percentile(0.99).toFixed(0)}`,
+    `${briefly(tally.percentile(0.5))}/${briefly(tally.percentile(0.99))}`,
   ];
 }
 
 /** Returns a text in the singular if the count is one: "mints afterwards" becomes "mint afterwards". */
 function agreeing(plural: string, count: number): string {
   return count === 1 ? plural.replace(/^([a-z]+)s\b/, "$1") : plural;
+}
+
+/** Milliseconds in at most four characters. */
+function briefly(ms: number): string {
+  return ms < 9999.5 ? ms.toFixed(0) : `${(ms / 1000).toFixed(0)}s`;
 }
 
 function inWords(count: number): string {

@@ -3,8 +3,6 @@ import type { Progress, Tally } from "./tally.ts";
 
 /** The number of callers at the same time. */
 export const CALLERS: number = 1000;
-/** The number of callers for the usual interceptor: enough to see what it does. */
-export const CONTRAST_CALLERS: number = 100;
 
 /** One thing that goes wrong in production, repeated on real servers. */
 export interface Scenario {
@@ -23,9 +21,8 @@ export interface Result {
 /** A row of the table. */
 export interface Row {
   readonly label: string;
-  readonly clients: string;
   readonly tally: Tally;
-  /** The row is for comparison: it has no checks. */
+  /** The row is the usual interceptor, for comparison. It has no checks. */
   readonly contrast?: boolean;
 }
 
@@ -38,9 +35,6 @@ export interface Check {
   readonly actual: number;
   readonly passed: boolean;
 }
-
-/** The name of all three clients in the table. */
-export const ALL_CLIENTS: string = "all 3";
 
 export function exactly(expected: number, what: string, actual: number): Check {
   return { what, expected: expected.toLocaleString("en"), exact: true, actual, passed: actual === expected };

@@ -18,7 +18,7 @@ export function alignedTable(columns: readonly Column[], rows: readonly (readonl
         const cell = cells[at] ?? "";
         return align === "left" ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0);
       })
-      .join("  ")
+      .join(" ")
       .trimEnd(),
   );
 }

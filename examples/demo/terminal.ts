@@ -8,6 +8,8 @@ export class Terminal {
   readonly dim: Paint;
   readonly green: Paint;
   readonly red: Paint;
+  /** Characters in a line. More than 80 are not used. */
+  readonly width: number;
   readonly #out: WriteStream;
   readonly #live: boolean;
   #drawnAt = 0;
@@ -15,6 +17,7 @@ export class Terminal {
 
   constructor(out: WriteStream) {
     this.#out = out;
+    this.width = Math.min(80, out.columns ?? (Number(process.env["COLUMNS"]) || 80));
     this.#live = out.isTTY && process.env["TERM"] !== "dumb";
     // hasColors() respects NO_COLOR and FORCE_COLOR.
     const colours = this.#live && out.hasColors();

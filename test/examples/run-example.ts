@@ -14,6 +14,8 @@ export interface RunOptions {
   readonly args?: readonly string[];
   /** Modules to load before the program, relative to the root of the repository. */
   readonly preload?: readonly string[];
+  /** Further variables of the environment. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Called with the standard output so far, whenever there is more of it. */
   readonly onOutput?: (stdout: string, child: ChildProcess) => void;
 }
@@ -22,10 +24,11 @@ export interface RunOptions {
  * Runs `examples/<name>.ts` as a user does, but on the sources (`paths` in tsconfig.json), so that no build is needed.
  */
 export async function runExample(name: string, options: RunOptions = {}): Promise<Run> {
-  const { args = [], preload = [], onOutput } = options;
+  const { args = [], preload = [], env, onOutput } = options;
   const imports = ["tsx", ...preload.map((path) => `./${path}`)].flatMap((module) => ["--import", module]);
   const child = spawn(process.execPath, [...imports, `examples/${name}.ts`, ...args], {
     cwd: ROOT,
+    env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let stdout = "";

@@ -1,0 +1,23 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig, type ViteUserConfig } from "vitest/config";
+import { SUBPATHS } from "../../scripts/subpaths.mjs";
+
+// The tests of this example: `npm run test:bff`. The library is its sources, as in the tests of the library.
+const config: ViteUserConfig = defineConfig({
+  resolve: {
+    alias: SUBPATHS.map(({ name, source }) => ({
+      find: new RegExp(`^${name}$`),
+      replacement: fileURLToPath(new URL(`../../src/${source}`, import.meta.url)),
+    })),
+  },
+  test: {
+    include: ["test/**/*.test.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    // Processes that a test starts run on the sources too.
+    env: { TSX_TSCONFIG_PATH: fileURLToPath(new URL("tsconfig.json", import.meta.url)) },
+    maxWorkers: "100%",
+  },
+});
+
+export default config;
