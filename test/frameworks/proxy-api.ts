@@ -41,7 +41,7 @@ export async function startProxiedApi(auth: AuthServer): Promise<ProxiedApi> {
       response.end();
       return;
     }
-    if (!/^\/v1\/held/.test(record.url)) request.once("end", () => answer(record));
+    if (!record.url.startsWith("/v1/held")) request.once("end", () => answer(record));
   });
   const origin = await listen(server);
   return { origin, arrived, close: () => closed(server) };

@@ -39,6 +39,8 @@ export function describeMount({ name, server: serverName, holdsHead }: Mount, fo
       server = await startMount(serverName, folder(), {
         ORDERS_API: `${api.origin}/v1`,
         TOKEN_ENDPOINT: auth.tokenEndpoint,
+        // hapi is told its port when the server is made.
+        PORT: "0",
         // adapter-node of SvelteKit takes 512 KB.
         BODY_SIZE_LIMIT: "Infinity",
       });
