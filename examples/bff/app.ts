@@ -172,7 +172,8 @@ function headersOf(issuer: string): [name: string, value: string][] {
     ["cross-origin-opener-policy", "same-origin"],
     ["cross-origin-resource-policy", "same-origin"],
     ["x-content-type-options", "nosniff"],
-    ["referrer-policy", "no-referrer"],
+    // With "no-referrer" the browser sends the sign-out form with `Origin: null`, which the guard refuses.
+    ["referrer-policy", "same-origin"],
     ["cache-control", "no-store"],
   ];
 }

@@ -30,6 +30,8 @@ export interface DemoOptions {
   readonly plainCookies?: boolean;
   /** How many BFF processes there are, and the Redis in which they keep their sessions. @defaultValue this process alone */
   readonly replicas?: { readonly count: number; readonly redisUrl: string };
+  /** The key of the sign-in cookies. @defaultValue a random one */
+  readonly secret?: Uint8Array<ArrayBuffer>;
   /** Further options of the authorization server. */
   readonly auth?: Omit<AuthServerOptions, "origin">;
 }
@@ -40,6 +42,7 @@ export interface Demo {
   readonly auth: AuthServer;
   readonly apis: Apis;
   readonly app: App;
+  readonly feed: Feed;
   readonly replicas: Replicas | undefined;
   close(): Promise<void>;
 }
@@ -49,7 +52,8 @@ export interface Demo {
  *
  * @throws {Error} With the code of the socket's error, when the port cannot be used.
  */
-export async function startDemo({ port, plainCookies = false, replicas: fleet, auth: more }: DemoOptions): Promise<Demo> {
+export async function startDemo(options: DemoOptions): Promise<Demo> {
+  const { port, plainCookies = false, replicas: fleet, secret = randomBytes(32), auth: more } = options;
   const server = createServer();
   server.listen({ host: "localhost", port, backlog: 4096 });
   await once(server, "listening");
@@ -58,7 +62,6 @@ export async function startDemo({ port, plainCookies = false, replicas: fleet, a
   const auth = await AuthServer.start({ ...more, origin });
   const apis = await Apis.start(auth);
   const files = await pageFiles();
-  const secret = randomBytes(32);
   const tokenKey = randomBytes(32).toString("base64");
   const settings = {
     origin,
@@ -74,7 +77,7 @@ export async function startDemo({ port, plainCookies = false, replicas: fleet, a
   const memory = { store: memoryKeyValues(), tokenStore: fleetStore(memoryStore(), { encryptionKey: "none" }) };
   const app = createApp({ ...settings, ...(redis?.stores ?? memory), secret, files });
   const feed = new Feed(auth);
-  const shared = { secret: secret.toString("base64"), tokenKey, files: [...files] };
+  const shared = { secret: Buffer.from(secret).toString("base64"), tokenKey, files: [...files] };
   const replicas =
     fleet &&
     (await Replicas.start(fleet.count, { ...settings, ...shared, redisUrl: fleet.redisUrl }, (id, alive) =>
@@ -106,6 +109,7 @@ export async function startDemo({ port, plainCookies = false, replicas: fleet, a
     auth,
     apis,
     app,
+    feed,
     replicas,
     async close() {
       stop();

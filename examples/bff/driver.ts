@@ -19,6 +19,8 @@ export interface Call {
   readonly signal?: AbortSignal;
   /** The cookies of somebody else than the viewer. */
   readonly robot?: string;
+  /** Comes by itself, and not from a button. */
+  readonly isBeat?: boolean;
 }
 
 /** The requests of the demo. */
@@ -32,8 +34,18 @@ export class Driver {
 
   /** Sends a request through one lane. Resolves to the answer, unread. */
   send(viewer: Viewer, lane: LaneName, call: Call = {}): Promise<Response> {
-    const { api = "orders", method = "GET", path = "/list", body, accept = "*/*", signal, robot } = call;
-    const id = `${viewer.id}.${robot === undefined ? "" : "robot."}${++this.#count}`;
+    const {
+      api = "orders",
+      method = "GET",
+      path = "/list",
+      body,
+      accept = "*/*",
+      signal,
+      robot,
+      isBeat = false,
+    } = call;
+    const kind = isBeat ? "beat." : robot === undefined ? "" : "robot.";
+    const id = `${viewer.id}.${kind}${++this.#count}`;
     const base = lane === "remint" ? "/api" : "/usual/api";
     const headers = new Headers({ "x-bff": "1", "x-request-id": id, accept, cookie: robot ?? viewer.cookie });
     if (body !== undefined) headers.set("content-type", "application/octet-stream");

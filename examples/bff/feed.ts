@@ -65,7 +65,7 @@ export class Feed {
     onRequest: ({ id, ...request }, cookie) => {
       const { lane, outcome } = request;
       for (const viewer of this.#of(id, cookie, lane)) {
-        viewer.send({ type: "request", ...request });
+        viewer.send({ type: "request", ...request, beat: id.includes(".beat.") });
         if (outcome === "signed-out" && !id.includes("robot"))
           this.signedOut(viewer, lane, this.#reasonOf(viewer, lane));
       }

@@ -32,6 +32,7 @@ export async function pageFiles(): Promise<Map<string, PageFile>> {
   return new Map([
     ["/", { type: "text/html; charset=utf-8", body: await readFile(place("index.html"), "utf8") }],
     ["/page.css", { type: "text/css; charset=utf-8", body: await readFile(place("page.css"), "utf8") }],
+    ["/icon.svg", { type: "image/svg+xml", body: await readFile(place("icon.svg"), "utf8") }],
     ["/page.js", { type: "text/javascript; charset=utf-8", body: script }],
     [
       "/demo/recording",

@@ -55,7 +55,7 @@ export function serveFront(server: Server, settings: FrontSettings): () => void 
     const api = beats % 4 === 0 ? "billing" : "orders";
     for (const viewer of feed.viewers) {
       for (const lane of ["usual", "remint"] as const)
-        if (viewer.signedIn[lane]) void driver.call(viewer, lane, { api });
+        if (viewer.signedIn[lane]) void driver.call(viewer, lane, { api, isBeat: true });
     }
   }, BEAT);
   auth.events.setMaxListeners(0);

@@ -6,7 +6,7 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { LaneName } from "../page/messages.ts";
 import { executablePath, isCi, isThere, launch } from "./chromium.ts";
-import { type Demo, openDemo } from "./page-stage.ts";
+import { openDemo, type WatchedDemo } from "./page-stage.ts";
 
 const PATIENCE = { timeout: 20_000, interval: 100 };
 /** For 400 requests, and for 10 seconds without an authorization server. */
@@ -15,7 +15,7 @@ const MUCH_PATIENCE = { timeout: 50_000, interval: 200 };
 const hasRedis = spawnSync("redis-server", ["--version"]).status === 0;
 
 let browser: Browser;
-let demo: Demo;
+let demo: WatchedDemo;
 let context: BrowserContext;
 let page: Page;
 let errors: string[];
