@@ -132,7 +132,7 @@ describe.skipIf(!isThere)("the page and the real servers", () => {
       await page.exposeFunction("tell", (text: string) => seen.push(text));
       await page.addInitScript(() => {
         new MutationObserver(() => {
-          void (globalThis as unknown as { tell(text: string): void }).tell(document.body?.textContent ?? "");
+          (globalThis as unknown as { tell(text: string): void }).tell(document.body?.textContent ?? "");
         }).observe(document, { subtree: true, childList: true, characterData: true });
       });
       for (let step = 0; step < 4; step += 1) {
@@ -222,7 +222,9 @@ describe.skipIf(!isThere)("the page and the real servers", () => {
       await signIn();
       await press("burst");
       // The token for billing may be fetched meanwhile.
-      await log(/After “50 requests at once”, the usual BFF: 50 × 200(?:, 1 token request)?\. With remint: 50 × 200(?:,|\.)/);
+      await log(
+        /After “50 requests at once”, the usual BFF: 50 × 200(?:, 1 token request)?\. With remint: 50 × 200(?:,|\.)/,
+      );
       const received = demo.received.filter(({ headers }) => headers.cookie !== undefined);
       expect(received).toEqual([]);
     });

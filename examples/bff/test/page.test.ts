@@ -671,6 +671,28 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
       expect(await text("#ended-reason")).toBe("Your session has ended. The server has ended the session.");
     });
 
+    test("left, signed out, and shown again out of the memory of the browser: nothing of the user, and the signed-out page", async () => {
+      await openSignedIn();
+      await tell(...moment());
+      server.signedIn = false;
+      await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true })));
+      const kept = await page.content();
+      expect(["Alice", "__Host-Http-bff", "r001"].filter((text) => kept.includes(text))).toEqual([]);
+      await vi.waitFor(() => expect(server.listeners).toBe(0), PATIENCE);
+      await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })));
+      await page.waitForSelector("#intro:visible");
+      expect(await page.locator("#actions, #who").filter({ visible: true }).count()).toBe(0);
+    });
+
+    test("left and shown again while the session lasts: the page listens again", async () => {
+      await openSignedIn();
+      await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true })));
+      await vi.waitFor(() => expect(server.listeners).toBe(0), PATIENCE);
+      await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })));
+      await vi.waitFor(() => expect(server.listeners).toBe(1), PATIENCE);
+      expect(await page.locator("#user-name").innerText()).toBe("Alice");
+    });
+
     test("what the browser holds, what the APIs got: names and flags, no cookie", async () => {
       await openSignedIn();
       await tell({
