@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { codeBlocks, DOCUMENTS, GUIDES, offlineExample, OFFLINE_OUTPUT, ROOT, typescriptBlocks } from "./markdown.ts";
 
 /** Languages of blocks that cannot use this package. */
-const OTHER_LANGUAGES = new Set(["sh", "json", "text", "http"]);
+const OTHER_LANGUAGES = new Set(["sh", "json", "text", "http", "mermaid"]);
 const blocks = typescriptBlocks().map((block) => ({ ...block, name: `${block.document}:${block.line}` }));
 
 test("the README has code to check", () => {

@@ -4,6 +4,7 @@
  */
 import { request as httpRequest } from "node:http";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { type KeyValues, memoryKeyValues } from "../bff/key-values.ts";
 import { localPath } from "../bff/sign-in.ts";
 import { Browser, pressButton, signIn, signOut } from "../browser.ts";
 import { call, holdTokens, openStage, outcome, OWN, sessionOf, signedIn, type Stage, userIn } from "./stage.ts";
@@ -154,7 +155,11 @@ describe("sign-out", () => {
     const away = await openStage();
     const browser = await signedIn(away);
     await away.auth.close();
-    const left = await browser.visit(`${away.origin}/bff/logout`, { method: "POST", from: away.origin, stopAt: "/session/end" });
+    const left = await browser.visit(`${away.origin}/bff/logout`, {
+      method: "POST",
+      from: away.origin,
+      stopAt: "/session/end",
+    });
     expect(left.response.status).toBe(303);
     expect(await userIn(browser, away.origin)).toBeNull();
     await away.app.tokens.close({ within: 0 });
@@ -392,7 +397,9 @@ test("the session's cookie has at most 128 bytes, with 200 groups and 20 KB of t
   const cookie = `${SESSION}=${browser.cookie("localhost", SESSION)}`;
   expect(cookie.length).toBeLessThanOrEqual(128);
   expect(await outcome(browser, `${big.origin}/api/orders/list`)).toBe("200");
-  const user = (await (await call(browser, `${big.origin}/bff/user`)).json()) as { session: { claims: { groups: unknown[] } } };
+  const user = (await (await call(browser, `${big.origin}/bff/user`)).json()) as {
+    session: { claims: { groups: unknown[] } };
+  };
   expect(user.session.claims.groups).toHaveLength(200);
   expect((await signOut(browser, big.origin)).url.href).toBe(`${big.origin}/`);
   await big.close();
@@ -412,6 +419,30 @@ describe("event streams", () => {
     while (!isOver) isOver = (await reader.read()).done;
     const again = await browser.request(`${stage.origin}/api/orders/events`, { headers: events });
     expect(again.status).toBe(401);
+  });
+
+  test("a sign-out ends the streams of its own process at once: nobody has to look into the store for that", async () => {
+    const memory = memoryKeyValues();
+    let isAway = false;
+    const store: KeyValues = {
+      ...memory,
+      // From the sign-out on, whoever looks whether the session still exists learns nothing.
+      get: (key, ttl) => (isAway ? Promise.reject(new Error("away")) : memory.get(key, ttl)),
+      async delete(key) {
+        isAway = true;
+        await memory.delete(key);
+      },
+    };
+    const own = await openStage({ app: { store } });
+    const browser = await signedIn(own);
+    const stream = await browser.request(`${own.origin}/api/orders/events`, {
+      headers: { accept: "text/event-stream" },
+    });
+    const reader = stream.body!.getReader();
+    await browser.visit(`${own.origin}/bff/logout`, { method: "POST", from: own.origin, stopAt: "/session/end" });
+    let isOver = false;
+    while (!isOver) isOver = (await reader.read()).done;
+    await own.close();
   });
 
   test("when the browser goes away, the request to the API ends", async () => {
@@ -438,7 +469,9 @@ describe("event streams", () => {
   test("a stream, and asking who is signed in, do not keep a session alive that nobody uses", async () => {
     const idle = await openStage({ app: { idle: 1500 } });
     const browser = await signedIn(idle);
-    const stream = await browser.request(`${idle.origin}/api/orders/events`, { headers: { accept: "text/event-stream" } });
+    const stream = await browser.request(`${idle.origin}/api/orders/events`, {
+      headers: { accept: "text/event-stream" },
+    });
     await vi.waitFor(async () => expect(await userIn(browser, idle.origin)).toBeNull(), LONG);
     const reader = stream.body!.getReader();
     let isOver = false;
@@ -472,8 +505,14 @@ describe("where requests say they come from", () => {
     expect(new URL(login.location).searchParams.get("redirect_uri")).toBe(`${plain.origin}/bff/callback`);
     const browser = await signedIn(plain);
     const cookie = `${SESSION}=${browser.cookie("localhost", SESSION)}`;
-    expect(await get("/bff/login?returnTo=/orders", { cookie })).toEqual({ status: 303, location: `${plain.origin}/orders` });
-    expect(await get("/bff/callback?code=x&state=y", { cookie })).toEqual({ status: 303, location: `${plain.origin}/` });
+    expect(await get("/bff/login?returnTo=/orders", { cookie })).toEqual({
+      status: 303,
+      location: `${plain.origin}/orders`,
+    });
+    expect(await get("/bff/callback?code=x&state=y", { cookie })).toEqual({
+      status: 303,
+      location: `${plain.origin}/`,
+    });
     await plain.close();
   });
 });

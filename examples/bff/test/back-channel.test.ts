@@ -21,7 +21,9 @@ beforeEach(async () => {
 });
 
 async function sidOf(browser: Browser): Promise<string> {
-  const answer = (await (await call(browser, `${stage.origin}/bff/user`)).json()) as { session: { claims: { sid: string } } };
+  const answer = (await (await call(browser, `${stage.origin}/bff/user`)).json()) as {
+    session: { claims: { sid: string } };
+  };
   return answer.session.claims.sid;
 }
 
@@ -84,7 +86,9 @@ describe("back-channel logout ends exactly the sessions that are named", () => {
   });
 
   test("the server ends the session of the browser: its tokens and streams end too", async () => {
-    const stream = await alice.request(`${stage.origin}/api/orders/events`, { headers: { accept: "text/event-stream" } });
+    const stream = await alice.request(`${stage.origin}/api/orders/events`, {
+      headers: { accept: "text/event-stream" },
+    });
     const reader = stream.body!.getReader();
     await reader.read();
     const session = await sessionOf(alice, stage);
@@ -166,7 +170,9 @@ describe("a logout token with one thing wrong is answered 400, and nobody is sig
   test("the keys of the server cannot be had: 400, and the same token is taken when they can", async () => {
     const away = await openStage();
     const browser = await signedIn(away);
-    const user = (await (await call(browser, `${away.origin}/bff/user`)).json()) as { session: { claims: { sid: string } } };
+    const user = (await (await call(browser, `${away.origin}/bff/user`)).json()) as {
+      session: { claims: { sid: string } };
+    };
     const token = await away.auth.sign(
       { ...claims(), iss: away.auth.issuer, sid: user.session.claims.sid },
       { typ: "logout+jwt" },

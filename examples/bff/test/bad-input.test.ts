@@ -121,7 +121,10 @@ describe("sign-in requests", () => {
     ["parameters of the protocol", "redirect_uri=https://evil.example&client_id=evil&scope=admin&state=x&nonce=y"],
   ])("%s: left out, and the sign-in begins as usual", async (_, query) => {
     const plain = await openStage({ auth: { par: false } });
-    const { url } = await new Browser().visit(`${plain.origin}/bff/login?${query}`, { from: plain.origin, stopAt: "/auth" });
+    const { url } = await new Browser().visit(`${plain.origin}/bff/login?${query}`, {
+      from: plain.origin,
+      stopAt: "/auth",
+    });
     expect(Object.fromEntries(url.searchParams)).toMatchObject({
       redirect_uri: `${plain.origin}/bff/callback`,
       client_id: "bff",
@@ -140,14 +143,21 @@ describe("requests to the APIs", () => {
     const upload = (): Promise<Response> =>
       call(browser, `${stage.origin}/api/orders/upload`, { method: "POST", body: Readable.from(pieces(1_000_000)) });
     const first = await upload();
-    expect([first.status, first.headers.get("retry-after"), await first.json()]).toMatchObject([503, "0", { code: "retry" }]);
+    expect([first.status, first.headers.get("retry-after"), await first.json()]).toMatchObject([
+      503,
+      "0",
+      { code: "retry" },
+    ]);
     const second = await upload();
     expect([second.status, await second.json()]).toMatchObject([200, { bytes: 1_000_000 }]);
   });
 
   test("a short body meets a rejected token: it is sent again, whole", async () => {
     stage.auth.kill(stage.auth.alive());
-    const answer = await call(browser, `${stage.origin}/api/orders/upload`, { method: "POST", body: "x".repeat(60_000) });
+    const answer = await call(browser, `${stage.origin}/api/orders/upload`, {
+      method: "POST",
+      body: "x".repeat(60_000),
+    });
     expect([answer.status, await answer.json()]).toMatchObject([200, { bytes: 60_000 }]);
   });
 
@@ -173,9 +183,12 @@ describe("requests to the APIs", () => {
     expect(answer.toString()).toMatch(/^HTTP\/1\.1 501 /);
   });
 
-  test.each(["/front-channel-logout", "/bff/frontchannel", "/bff/session", "/bff", "/admin"])("%s is not there", async (path) => {
-    expect(await outcome(browser, stage.origin + path)).toBe("404");
-  });
+  test.each(["/front-channel-logout", "/bff/frontchannel", "/bff/session", "/bff", "/admin"])(
+    "%s is not there",
+    async (path) => {
+      expect(await outcome(browser, stage.origin + path)).toBe("404");
+    },
+  );
 });
 
 describe("APIs that misbehave", () => {
@@ -242,7 +255,13 @@ describe("APIs that misbehave", () => {
     expect(status).toBe(302);
     expect(headers.getSetCookie()).toEqual([]);
     expect(headers.get("content-security-policy")).not.toContain("script-src *");
-    for (const name of ["clear-site-data", "access-control-allow-origin", "www-authenticate", "location", "x-internal"]) {
+    for (const name of [
+      "clear-site-data",
+      "access-control-allow-origin",
+      "www-authenticate",
+      "location",
+      "x-internal",
+    ]) {
       expect(headers.get(name), name).toBeNull();
     }
   });

@@ -10,7 +10,9 @@ const MINUTES = 60_000;
 
 /** Signs in at a server whose clock is off by so many milliseconds. */
 async function signInAt(shift: number): Promise<{ status: number; body: string; user: string | null }> {
-  const child = fork(fileURLToPath(new URL("shifted-auth-server.ts", import.meta.url)), { execArgv: ["--import", "tsx"] });
+  const child = fork(fileURLToPath(new URL("shifted-auth-server.ts", import.meta.url)), {
+    execArgv: ["--import", "tsx"],
+  });
   const clientSecret = "a-secret-that-both-sides-know";
   const stage = await openStage({
     app: { clientSecret },
@@ -34,9 +36,12 @@ describe("the clock of the authorization server is off", () => {
     expect(await signInAt(shift)).toMatchObject({ status: 200, user: "alice" });
   });
 
-  test.each([10 * MINUTES, -10 * MINUTES])("by %i ms: a page that names the clock, and nobody is signed in", async (shift) => {
-    const { status, body, user } = await signInAt(shift);
-    expect([status, user]).toEqual([400, null]);
-    expect(body).toContain("The clocks do not agree");
-  });
+  test.each([10 * MINUTES, -10 * MINUTES])(
+    "by %i ms: a page that names the clock, and nobody is signed in",
+    async (shift) => {
+      const { status, body, user } = await signInAt(shift);
+      expect([status, user]).toEqual([400, null]);
+      expect(body).toContain("The clocks do not agree");
+    },
+  );
 });

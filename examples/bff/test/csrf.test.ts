@@ -23,7 +23,11 @@ function forged(method: string, path: string, headers: Readonly<Record<string, s
 
 /** What other sites can make a browser send: by section 6.1.3.3 of RFC 10017, and from another port of the same host. */
 const FORGED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  "another site, by fetch": { "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", origin: "https://evil.example" },
+  "another site, by fetch": {
+    "sec-fetch-site": "cross-site",
+    "sec-fetch-mode": "no-cors",
+    origin: "https://evil.example",
+  },
   "another port of this host, by fetch": {
     "sec-fetch-site": "same-site",
     "sec-fetch-mode": "no-cors",
@@ -35,7 +39,11 @@ const FORGED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "sec-fetch-dest": "document",
     origin: "http://localhost:1",
   },
-  "another site, by a link": { "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document" },
+  "another site, by a link": {
+    "sec-fetch-site": "cross-site",
+    "sec-fetch-mode": "navigate",
+    "sec-fetch-dest": "document",
+  },
   "another port of this host, by a link": {
     "sec-fetch-site": "same-site",
     "sec-fetch-mode": "navigate",
@@ -94,7 +102,11 @@ describe("RFC 10017 6.1.3.3: every route of the table", () => {
   });
 
   test("OPTIONS is answered 403 everywhere, and no answer allows another origin anything", async () => {
-    const preflight = { origin: "https://evil.example", "access-control-request-method": "POST", "access-control-request-headers": "x-bff" };
+    const preflight = {
+      origin: "https://evil.example",
+      "access-control-request-method": "POST",
+      "access-control-request-headers": "x-bff",
+    };
     for (const path of [...routes().map((route) => route.path), "/api/orders/list", "/api/billing/pay"]) {
       const response = await forged("OPTIONS", path, preflight);
       expect({ path, status: response.status }).toEqual({ path, status: 403 });
@@ -123,7 +135,8 @@ describe("every route without a cookie", () => {
       const response = await stage.app.hono.request(`${stage.origin}${path}`, { method, headers });
       const body = await response.text();
       expect(body).not.toContain("alice");
-      if (guard !== "form") expect({ path, is3xx: response.status >= 300 && response.status < 400 }).toEqual({ path, is3xx: false });
+      if (guard !== "form")
+        expect({ path, is3xx: response.status >= 300 && response.status < 400 }).toEqual({ path, is3xx: false });
     }
     for (const path of ["/api/orders/list", "/api/billing/list", "/api/orders/events"]) {
       const response = await stage.app.hono.request(`${stage.origin}${path}`, { headers: OWN });

@@ -41,7 +41,9 @@ function forms(secret: string): string[] {
   const whole = Buffer.from(secret);
   // A secret within a longer base64 text begins at one of three places.
   const inner = [0, 1, 2].map((offset) => whole.subarray(offset).toString("base64url").slice(2, 40));
-  return [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1), ...inner].filter((form) => form.length > 8);
+  return [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1), ...inner].filter(
+    (form) => form.length > 8,
+  );
 }
 
 function hits(needles: readonly string[], where: readonly (readonly [string, string])[]): string[] {
@@ -70,15 +72,34 @@ describe("a sign-in, every button, errors of every kind, and a sign-out", () => 
     const entry: [string, string] = ["/demo/events", ""];
     seen.push(entry);
     void (async () => {
-      for await (const chunk of feed.body as unknown as AsyncIterable<Uint8Array>) entry[1] += Buffer.from(chunk).toString();
+      for await (const chunk of feed.body as unknown as AsyncIterable<Uint8Array>)
+        entry[1] += Buffer.from(chunk).toString();
     })().catch(() => {});
     await vi.waitFor(() => expect(entry[1]).toContain('"hello"'), LONG);
 
-    for (const path of ["/bff/user", "/demo/state", "/demo/cookies", "/api/orders/list?x=1", "/api/billing/list", "/nothing"]) {
+    for (const path of [
+      "/bff/user",
+      "/demo/state",
+      "/demo/cookies",
+      "/api/orders/list?x=1",
+      "/api/billing/list",
+      "/nothing",
+    ]) {
       await note(path, await call(browser, origin + path));
     }
-    const buttons = ["revoke", "burst", "expire", "revoke-burst", "pay", "upload", "stream", "replay-refresh", "nonsense"];
-    for (const name of buttons) await note(name, await call(browser, `${origin}/demo/actions/${name}`, { method: "POST" }));
+    const buttons = [
+      "revoke",
+      "burst",
+      "expire",
+      "revoke-burst",
+      "pay",
+      "upload",
+      "stream",
+      "replay-refresh",
+      "nonsense",
+    ];
+    for (const name of buttons)
+      await note(name, await call(browser, `${origin}/demo/actions/${name}`, { method: "POST" }));
     await vi.waitFor(() => expect(entry[1]).toContain('"signed-out"'), LONG);
     // Errors: the token endpoint repeats what it got, and an API that is gone.
     await signIn(browser, origin);

@@ -32,7 +32,11 @@ describe.each(CLIENT_KINDS)("RFC 10017, %s", (client) => {
     expect(page.chain[0]).toBe(`${stage.origin}/bff/login`);
     const back = await pressButton(browser, page, "alice");
     expect(back.chain.at(-2)).toMatch(new RegExp(`^${stage.origin}/bff/callback\\?`));
-    const out = await browser.visit(`${stage.origin}/bff/logout`, { method: "POST", from: stage.origin, stopAt: "/session/end" });
+    const out = await browser.visit(`${stage.origin}/bff/logout`, {
+      method: "POST",
+      from: stage.origin,
+      stopAt: "/session/end",
+    });
     expect([out.response.status, out.url.origin]).toEqual([303, stage.auth.issuer]);
   });
 
@@ -130,7 +134,9 @@ describe.each(CLIENT_KINDS)("RFC 10017, %s", (client) => {
     const received = new Promise<{ headers: NodeJS.Dict<string | string[]>; path: string }>((resolve) => {
       stage.apis.events.once("received", resolve);
     });
-    const response = await call(browser, `${stage.origin}/api/orders/list?tag=1&tag=2`, { headers: { "x-forwarded-for": "6.6.6.6" } });
+    const response = await call(browser, `${stage.origin}/api/orders/list?tag=1&tag=2`, {
+      headers: { "x-forwarded-for": "6.6.6.6" },
+    });
     expect(await response.json()).toMatchObject({ api: "orders", user: "alice" });
     const { headers, path } = await received;
     expect(path).toBe("/v1/list?tag=1&tag=2");
@@ -166,7 +172,10 @@ describe.each(CLIENT_KINDS)("RFC 10017, %s", (client) => {
     const browser = await signedIn(stage);
     const pay = `${stage.origin}/api/billing/pay`;
     const answer = await call(browser, pay, { method: "POST", body: "{}" });
-    expect([answer.status, await answer.json()]).toMatchObject([401, { code: "step-up", acr_values: "mfa", max_age: 300 }]);
+    expect([answer.status, await answer.json()]).toMatchObject([
+      401,
+      { code: "step-up", acr_values: "mfa", max_age: 300 },
+    ]);
     await signIn(browser, stage.origin, "alice+mfa", "&acr_values=mfa&max_age=300");
     expect(await outcome(browser, pay, { method: "POST", body: "{}" })).toBe("200");
   });

@@ -22,7 +22,8 @@ function start(args: readonly string[], env: Readonly<Record<string, string | un
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (output += text));
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (text: string) => (output += text));
   const ended = once(child, "close").then(([code]) => code as number | null);
   return { child, output: () => output, ended };
 }
@@ -65,5 +66,7 @@ test("a port that is taken: one sentence with another way, exit code 1", { timeo
 test("several processes without a Redis: one sentence, exit code 1", { timeout: 120_000 }, async () => {
   const { output, ended } = start(["--replicas", "3"], { PATH: "/nowhere", REDIS_URL: undefined });
   expect(await ended).toBe(1);
-  expect(output()).toMatch(/^Several processes share their sessions in a Redis: set REDIS_URL, or install redis-server\.\n$/);
+  expect(output()).toMatch(
+    /^Several processes share their sessions in a Redis: set REDIS_URL, or install redis-server\.\n$/,
+  );
 });
