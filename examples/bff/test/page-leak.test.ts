@@ -35,6 +35,9 @@ function forms(secret: string): string[] {
   return [...texts, ...inner, ...inner.map((text) => text.replaceAll("-", "+").replaceAll("_", "/"))];
 }
 
+/** A text that is nowhere yet. */
+const needle = (): string => `${randomBytes(24).toString("base64url")}.${randomBytes(24).toString("base64url")}`;
+
 /** Where a secret is. */
 function places(haystack: readonly Straw[], secret: string): string[] {
   const wanted = forms(secret);
@@ -158,7 +161,6 @@ describe.skipIf(!isThere)("what reaches the browser", () => {
 
   test("a needle that is planted in each place is found in each, in whatever form", async () => {
     await signIn();
-    const needle = (): string => `${randomBytes(24).toString("base64url")}.${randomBytes(24).toString("base64url")}`;
     const planted = {
       url: needle(),
       half: needle(),
