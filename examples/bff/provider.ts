@@ -235,13 +235,16 @@ async function policy({ ignoresStepUp }: ProviderSettings): Promise<unknown> {
   return usual;
 }
 
-/** The page of the sign-out. With an ID token of this client the user is not asked again. */
+/**
+ * The page of the sign-out. With an ID token of this client the user is not asked again. Its address holds that token, so it
+ * is no referrer.
+ */
 function logoutSource(context: Context & { body?: string; readonly type?: string }, form: string): void {
   const isAsked = context.oidc.entities["IdTokenHint"] === undefined;
   const yes = `<input type="hidden" name="logout" value="yes" form="op.logoutForm">`;
   const button = `<button type="submit" form="op.logoutForm" autofocus>Sign out</button>`;
   const go = `<script>document.forms[0].submit()</script>`;
-  context.body = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign out</title>
+  context.body = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>Sign out</title>
 <body>${form}${yes}${isAsked ? `<p>Do you want to sign out everywhere?</p>${button}` : `${button}${go}`}</body></html>`;
 }
 

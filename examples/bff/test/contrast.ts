@@ -6,6 +6,8 @@ export interface Contrast {
 }
 
 /** Returns each text that is seen, with its contrast. `marks` are graphics: their contrast with the surface counts. */
+// The page gets this function alone, so all that it needs is in it.
+// oxlint-disable unicorn/consistent-function-scoping
 export function contrasts(): { readonly texts: Contrast[]; readonly marks: Contrast[] } {
   type Colour = readonly [number, number, number, number];
   const parse = (value: string): Colour => {

@@ -33,10 +33,12 @@ function historyOf(...messages: readonly LaneMessage[]): LaneHistory {
   return history;
 }
 
+/** Where the columns of requests at these times begin, and how many are in each. */
+const columns = (...times: readonly number[]): number[][] =>
+  historyOf(...times.map((at) => request(at))).requests.map(({ at, items }) => [at, items.length]);
+
 describe("columns", () => {
   test("requests less than half a second apart are one column of at most 2 seconds, a later one begins the next", () => {
-    const columns = (...times: readonly number[]): number[][] =>
-      historyOf(...times.map((at) => request(at))).requests.map(({ at, items }) => [at, items.length]);
     expect(columns(1000, 1400, 1899, 2400)).toEqual([
       [1000, 3],
       [2400, 1],
@@ -45,6 +47,21 @@ describe("columns", () => {
       [1000, 5],
       [3000, 1],
     ]);
+  });
+
+  test("a beat and a request of a button at the same time are two columns", () => {
+    const { requests } = historyOf(request(1000), request(1001, { beat: true }), request(1002));
+    expect(requests.map(({ items }) => items.length)).toEqual([2, 1]);
+  });
+
+  test("a message that comes late goes into the column of its time, and new columns stand in the order of time", () => {
+    expect(columns(5000, 9000, 5100, 2000)).toEqual([
+      [2000, 1],
+      [5000, 2],
+      [9000, 1],
+    ]);
+    const { requests } = historyOf(request(5000), request(9000), request(2000));
+    expect(new Set(requests.map(({ key }) => key)).size).toBe(3);
   });
 
   test("a beat and a request of a button at the same time are two columns", () => {

@@ -2,6 +2,7 @@
  * The page alone, in Chromium, with a server that says what the test tells it to say: what is drawn, counted, read out
  * and pressed. page-journey.test.ts has the real server.
  */
+import { EventEmitter, once } from "node:events";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { ApiRequest, LaneMessage, LaneName, Message, Outcome, TokenMinted } from "../page/messages.ts";
@@ -44,6 +45,7 @@ async function tell(...messages: readonly Message[]): Promise<void> {
   await frame();
 }
 
+/** Waits until what is due is drawn. */
 const frame = (): Promise<unknown> =>
   page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
 
@@ -112,6 +114,18 @@ const count = async (title: string): Promise<string[]> => {
 };
 const marks = (lane: LaneName, kind: string): Promise<number> =>
   page.locator(`${picture(lane)} .plot .is-${kind}`).count();
+
+const note = (sentence: string): Message => ({ type: "note", at: Date.now(), text: sentence });
+const overflow = (): Promise<number> =>
+  page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+const box = async (selector: string): Promise<{ x: number; y: number; width: number; height: number }> =>
+  (await page.locator(selector).boundingBox()) ?? { x: -1, y: -1, width: -1, height: -1 };
+/** Says to the page whether it is in sight. */
+const see = (state: "hidden" | "visible"): Promise<void> =>
+  page.evaluate((value) => {
+    Object.defineProperty(document, "visibilityState", { configurable: true, get: () => value });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, state);
 
 test.runIf(isCi)("in CI there is a Chromium", () => expect([executablePath, isThere]).toEqual([executablePath, true]));
 
@@ -322,8 +336,7 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
       await page.clock.install();
       await page.reload();
       await vi.waitFor(() => expect(server.listeners).toBe(1), PATIENCE);
-      const note: Message = { type: "note", at: Date.now(), text: "Taken." };
-      server.send(request("remint", { at: Date.now() }), token("remint", "aaaa", Date.now()), note);
+      server.send(request("remint", { at: Date.now() }), token("remint", "aaaa", Date.now()), note("Taken."));
       await page.waitForFunction(() => document.querySelector("#log")?.textContent.includes("Taken."));
       await page.clock.runFor(1500);
       expect(await page.locator(`${picture("remint")} .plot :is(.bar, .is-first-try)`).count()).toBe(2);
@@ -430,7 +443,6 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
         new MutationObserver(() => said.push(live.textContent)).observe(live, { childList: true });
       });
       const said = (): Promise<string[]> => page.evaluate(() => (globalThis as unknown as { said: string[] }).said);
-      const note = (name: string): Message => ({ type: "note", at: Date.now(), text: name });
       const over: Message = { type: "signed-out", lane: "usual", at: Date.now(), reason: "An alarm." };
       server.send(note("1"), over, note("2"), note("3"), note("4"), note("5"), note("6"));
       await page.waitForFunction(() => document.querySelector("#log li")?.textContent.endsWith("6"));
@@ -520,15 +532,15 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
 
     test("a button that waits for its answer is not pressed twice", async () => {
       await openSignedIn();
-      let release = (): void => {};
+      const events = new EventEmitter();
       await page.route("**/demo/actions/burst", async (route) => {
-        await new Promise<void>((resolve) => (release = resolve));
+        await once(events, "release");
         await route.continue();
       });
       await page.click("[data-action=burst]");
       await page.waitForSelector("[data-action=burst][aria-busy=true]");
       await page.click("[data-action=burst]");
-      release();
+      events.emit("release");
       await page.waitForSelector("[data-action=burst]:not([aria-busy])");
       expect(server.actions).toEqual(["burst"]);
     });
@@ -624,12 +636,6 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
   });
 
   describe("the feed and the session", () => {
-    const see = (state: "hidden" | "visible"): Promise<void> =>
-      page.evaluate((value) => {
-        Object.defineProperty(document, "visibilityState", { configurable: true, get: () => value });
-        document.dispatchEvent(new Event("visibilitychange"));
-      }, state);
-
     test("a page out of sight holds no connection, neither of the feed nor of a stream; in sight it listens again", async () => {
       await openSignedIn();
       await page.click("[data-action=stream]");
@@ -671,6 +677,28 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
       expect(await text("#ended-reason")).toBe("Your session has ended. The server has ended the session.");
     });
 
+    test("left, signed out, and shown again out of the memory of the browser: nothing of the user, and the signed-out page", async () => {
+      await openSignedIn();
+      await tell(...moment());
+      server.signedIn = false;
+      await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true })));
+      const kept = await page.content();
+      expect(["Alice", "__Host-Http-bff", "r001"].filter((each) => kept.includes(each))).toEqual([]);
+      await vi.waitFor(() => expect(server.listeners).toBe(0), PATIENCE);
+      await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })));
+      await page.waitForSelector("#intro:visible");
+      expect(await page.locator("#actions, #who").filter({ visible: true }).count()).toBe(0);
+    });
+
+    test("left and shown again while the session lasts: the page listens again", async () => {
+      await openSignedIn();
+      await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true })));
+      await vi.waitFor(() => expect(server.listeners).toBe(0), PATIENCE);
+      await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })));
+      await vi.waitFor(() => expect(server.listeners).toBe(1), PATIENCE);
+      expect(await page.locator("#user-name").innerText()).toBe("Alice");
+    });
+
     test("what the browser holds, what the APIs got: names and flags, no cookie", async () => {
       await openSignedIn();
       await tell({
@@ -693,11 +721,6 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
   });
 
   describe("the layout", () => {
-    const overflow = (): Promise<number> =>
-      page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    const box = async (selector: string): Promise<{ x: number; y: number; width: number; height: number }> =>
-      (await page.locator(selector).boundingBox()) ?? { x: -1, y: -1, width: -1, height: -1 };
-
     test.each(["in", "out", "ended"])("400 px, %s: one column, no horizontal scroll", async (view) => {
       if (view === "out") server.signedIn = false;
       await open({ viewport: NARROW });
