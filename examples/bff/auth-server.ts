@@ -346,7 +346,8 @@ function recordSecrets(
   };
   response.once("finish", () => {
     const form = new URLSearchParams(Buffer.concat(body).toString());
-    for (const name of ["code", "code_verifier", "client_assertion"]) if (form.has(name)) record(name, form.get(name) ?? "");
+    for (const name of ["code", "code_verifier", "client_assertion"])
+      if (form.has(name)) record(name, form.get(name) ?? "");
   });
   const end = response.end.bind(response) as (...values: unknown[]) => ServerResponse;
   response.end = (...values: unknown[]) => {

@@ -33,18 +33,20 @@ export async function passedBody(request: Request, maxBody: number): Promise<Pas
   const length = request.headers.get("content-length");
   if (Number(length) > maxBody) throw new BodyTooLong();
   // A server holds a body to its stated length. Read at once, it costs half the time.
-  if (length !== null && Number(length) <= KEPT_BYTES) return leaveOnAbort(wholeOf(request), request.signal);
+  if (length !== null && Number(length) <= KEPT_BYTES) return leaveOnAbort(wholeOf(request, maxBody), request.signal);
   if (request.bodyUsed || request.body?.locked) throw wasReadBefore();
   if (request.body === null || request.body === undefined) return { body: undefined };
   return leaveOnAbort(startOf(new LimitedReader(request.body, maxBody)), request.signal);
 }
 
-async function wholeOf(request: Request): Promise<PassedBody> {
+async function wholeOf(request: Request, maxBody: number): Promise<PassedBody> {
   if (request.bodyUsed) throw wasReadBefore();
   const bytes = await request.arrayBuffer().catch((cause: unknown) => {
     // Where another reader has the body, nothing was read of it.
     throw request.bodyUsed ? new BodyBroken("the body of the request broke off", { cause }) : wasReadBefore();
   });
+  // A request that was made by hand may state another length than it has.
+  if (bytes.byteLength > maxBody) throw new BodyTooLong();
   return { body: bytes.byteLength === 0 ? undefined : new Uint8Array(bytes) };
 }
 

@@ -44,3 +44,9 @@ test.each(["was read", "is being read"])("Q18: a short body that %s by a body pa
   else request.body!.getReader();
   await expect(proxy(request)).rejects.toThrow("mount the proxy before body parsers");
 });
+
+test("Q19: a body that is longer than it states, as only one that was made by hand can be: 413, and the API gets nothing", async () => {
+  const { api, page } = await stage({ route: { maxBody: 10 } });
+  const answer = await page("/api/x", post("0123456789a", 3));
+  expect([answer.status, api.requests.length]).toEqual([413, 0]);
+});

@@ -161,7 +161,8 @@ export class LaneHistory {
   #addRequest(message: ApiRequest): Change {
     this.#counted.requests += 1;
     if (message.status === 401) this.#counted.unauthorized += 1;
-    this.#durations.splice(indexFor(this.#durations, message.ms), 0, message.ms);
+    // A 401 to somebody who is signed out is quick, and nothing to be proud of.
+    if (message.status < 400) this.#durations.splice(indexFor(this.#durations, message.ms), 0, message.ms);
     // Every second one goes, so that the order, and about the shape, stay.
     if (this.#durations.length > MAX_DURATIONS) this.#durations = this.#durations.filter((_, at) => at % 2 === 0);
     // A request that comes by itself is no outcome of a button.
