@@ -92,7 +92,9 @@ export class AuthServer {
     this.#options = options;
     this.secrets = { bff: options.clientSecret ?? newSecret(), usual: newSecret() };
     this.lifetime = options.tokenLifetime ?? 60_000;
-    this.#server = createServer((request, response) => void this.#answer(request, response));
+    this.#server = createServer((request, response) => {
+      this.#answer(request, response).catch(() => response.destroy());
+    });
   }
 
   /** @param port 0 is any free port. */
