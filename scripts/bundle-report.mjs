@@ -17,9 +17,39 @@ const ADAPTERS = [
   { name: "remint/ofetch", limit: 0.5, beside: ["remint/fetch"] },
 ];
 
-async function bundle(modules) {
+/** What a page loads, packages included: names by subpath. */
+const PAGES = [
+  {
+    what: "a function as grant, fetch",
+    limit: 29.4,
+    uses: { remint: "createTokenCache", "remint/fetch": "createAuthFetch" },
+  },
+  {
+    what: "a function as grant, axios",
+    limit: 31.5,
+    uses: { remint: "createTokenCache", "remint/axios": "createAuthInterceptor" },
+  },
+  {
+    what: "refreshEndpoint, fetch",
+    limit: 30.3,
+    uses: { remint: "createTokenCache", "remint/browser": "refreshEndpoint", "remint/fetch": "createAuthFetch" },
+  },
+  {
+    what: "refreshEndpoint, tabStore, fetch",
+    limit: 45,
+    uses: {
+      remint: "createTokenCache",
+      "remint/browser": "refreshEndpoint, tabStore",
+      "remint/fetch": "createAuthFetch",
+    },
+  },
+];
+
+const bundle = (modules) => bundleOf(modules.map((module) => `export * from "./${module}";`));
+
+async function bundleOf(lines, external = DEPENDENCIES) {
   const { outputFiles, metafile } = await build({
-    stdin: { contents: modules.map((module) => `export * from "./${module}";`).join("\n"), resolveDir: root },
+    stdin: { contents: lines.join("\n"), resolveDir: root },
     absWorkingDir: root,
     bundle: true,
     minify: true,
@@ -27,7 +57,7 @@ async function bundle(modules) {
     target: "es2022",
     write: false,
     metafile: true,
-    external: [...PEERS, ...DEPENDENCIES, "node:*"],
+    external: [...PEERS, ...external, "node:*"],
   });
   const [{ inputs, imports }] = Object.values(metafile.outputs);
   const size = brotliCompressSync(outputFiles[0].contents).length;
@@ -62,6 +92,14 @@ for (const { name, limit, beside } of ADAPTERS) {
   const also = beside.length === 0 ? "" : `, beside ${list(beside)}`;
   console.log(`${name.padEnd(14)} ${kB(added)} kB, at most ${limit}${also}`);
   if (added > limit * 1000) problems.push(`${name} adds ${kB(added)} kB to the core, more than ${limit} kB`);
+}
+
+console.log("\nwhat a page loads, packages included, without the client itself");
+for (const { what, limit, uses } of PAGES) {
+  const lines = Object.entries(uses).map(([name, names]) => `export { ${names} } from "./${modulesOf([name])[0]}";`);
+  const { size } = await bundleOf(lines, []);
+  console.log(`${what.padEnd(33)} ${kB(size)} kB, at most ${limit}`);
+  if (size > limit * 1000) problems.push(`a page with ${what} loads ${kB(size)} kB, more than ${limit} kB`);
 }
 
 for (const problem of problems) console.error(`  x ${problem}`);

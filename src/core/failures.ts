@@ -56,6 +56,8 @@ export class Failure {
   readonly endpointStatus: number | undefined;
   readonly error: string | undefined;
   readonly errorDescription: string | undefined;
+  /** Milliseconds for which it holds, where whoever has failed says so: it is remembered for no longer. */
+  readonly holdsFor: number | undefined;
   /** It was reported already: nothing has been tried since. */
   readonly isKnown: boolean;
   /** Makes the cause of one caller's error. */
@@ -73,6 +75,7 @@ export class Failure {
     this.endpointStatus = facts.endpointStatus;
     this.error = facts.error;
     this.errorDescription = facts.errorDescription;
+    this.holdsFor = facts.holdsFor;
     this.isKnown = isKnown;
     this.#cause = cause;
   }
@@ -135,6 +138,7 @@ interface FailureFacts {
   readonly endpointStatus?: number | undefined;
   readonly error?: string | undefined;
   readonly errorDescription?: string | undefined;
+  readonly holdsFor?: number | undefined;
 }
 
 /** Returns whether a value is a {@link Failure}, also one of another copy of this package. */
@@ -212,13 +216,13 @@ class RememberedFailure {
 
   /** Whether a mint now would only repeat it. */
   holds(callersFail: boolean): boolean {
-    return this.#age < delayAfter(this.failure, this.count, callersFail);
+    return this.#age < (this.failure.holdsFor ?? delayAfter(this.failure, this.count, callersFail));
   }
 
   /** Whether the server itself asked to wait until later than now. */
   get isAskedToWait(): boolean {
-    const { terminal, retryAfter = 0 } = this.failure;
-    return this.#age < (terminal ? ASK_AGAIN : Math.min(retryAfter, LONGEST_RETRY_AFTER));
+    const { terminal, retryAfter = 0, holdsFor = Infinity } = this.failure;
+    return this.#age < (terminal ? ASK_AGAIN : Math.min(retryAfter, LONGEST_RETRY_AFTER, holdsFor));
   }
 }
 
@@ -280,7 +284,9 @@ export class FailureMemory {
    */
   remember(failure: Failure, phase: FailurePhase, startedAt: number): void {
     if (failure.owner === "nobody") return;
-    this.#last = new RememberedFailure(this.#clock, failure, (this.#last?.count ?? 0) + (failure.isKnown ? 0 : 1));
+    // What others have met is no failure of this cache: its own next one is the first in a row.
+    const isOwn = !failure.isKnown && failure.holdsFor === undefined;
+    this.#last = new RememberedFailure(this.#clock, failure, (this.#last?.count ?? 0) + (isOwn ? 1 : 0));
     this.#phase = phase;
     this.#shared?.remember(failure, startedAt);
   }

@@ -8,7 +8,7 @@
  */
 import { windowsOf } from "../core/expiry.ts";
 import { targetIn } from "./record.ts";
-import type { FleetRecord, StoredToken, TargetRecord } from "./record.ts";
+import type { FleetRecord, StoredToken } from "./record.ts";
 import type { StoredFailure } from "./shared-failure.ts";
 
 /** What a process needs, as far as the decision depends on it. */
@@ -85,10 +85,7 @@ export function decide(record: FleetRecord, demand: TokenDemand): Decision {
   if (decision === "wait") return unlessBackground(demand, "wait");
   if (decision !== "claim") return decision;
   if (record.phase === "R") return unlessBackground(demand, "refused");
-  const isPaused =
-    failure !== undefined &&
-    demand.now < boundUntil(failure, target, record, demand) &&
-    bindsNow(failure, token, demand);
+  const isPaused = failure !== undefined && demand.now < boundUntil(record, demand) && bindsNow(failure, token, demand);
   return isPaused ? unlessBackground(demand, "fail") : "claim";
 }
 
@@ -97,14 +94,10 @@ export function decide(record: FleetRecord, demand: TokenDemand): Decision {
  * wrong secret or no way out, says nothing to those who have not failed, and what several meet binds those for a moment. A
  * pause that the server itself asked for holds for everybody (C9).
  */
-function boundUntil(
-  { retryAfter }: StoredFailure,
-  { failedAt, pauseUntil }: TargetRecord,
-  { failed }: FleetRecord,
-  { hasFailed }: TokenDemand,
-): number {
-  if (hasFailed || retryAfter !== undefined) return pauseUntil;
-  return failed.length > 1 ? Math.min(pauseUntil, failedAt + LONGEST_FOR_OTHERS) : -Infinity;
+export function boundUntil(record: FleetRecord, { fingerprint, hasFailed }: TokenDemand): number {
+  const { failure, failedAt, pauseUntil } = targetIn(record, fingerprint);
+  if (hasFailed || failure?.retryAfter !== undefined) return pauseUntil;
+  return record.failed.length > 1 ? Math.min(pauseUntil, failedAt + LONGEST_FOR_OTHERS) : -Infinity;
 }
 
 /**

@@ -15,7 +15,7 @@ import { Failure } from "../core/failures.ts";
 import { ENDED, newSession } from "../core/supply.ts";
 import { retriesOf } from "../core/mint.ts";
 import { remembered } from "../core/state.ts";
-import { decide, isHeld } from "./decision.ts";
+import { boundUntil, decide, isHeld } from "./decision.ts";
 import { lead, mintAlone, PREEMPTED, Unsent } from "./lead.ts";
 import { StoreFault } from "./link.ts";
 import { adopted, targetIn, withTargetRecord } from "./record.ts";
@@ -138,16 +138,19 @@ class FleetFlight {
         }
       } else {
         const { record } = met;
-        const decision = decide(record, this.#demand(this.#knownToken()));
+        const demand = this.#demand(this.#knownToken());
+        const decision = decide(record, demand);
         if (decision === "claim") claim = { expected: seen.version, record: this.#claimed(record) };
         else if (decision === "wait") {
           claim = { expected: undefined, record: this.#claimed(record) };
           isHeldByOther = true;
         } else if (decision === "refused") claim = await this.#claimAfterRefusal(seen.version, record);
-        else return this.#outcomeOf(decision, record, seen);
+        else return this.#outcomeOf(decision, record, seen, demand);
       }
+      // The lease may end without a trace before the next look: who has failed does not claim with that one.
       if (isHeldByOther) this.#claimable = undefined;
-      else if (this.#mustYield(seen?.version)) claim = { ...claim, yields: true };
+      const yields = isHeldByOther ? this.#session.hasFailed : this.#mustYield(seen?.version);
+      if (yields) claim = { ...claim, yields };
       waits ||= isHeldByOther || claim.yields === true;
       if (!waits) continue;
       await this.#waits.sleep(Math.min(pollDelay(polls++, roundTrip), this.#until - this.#now()));
@@ -168,10 +171,14 @@ class FleetFlight {
       return { seen: current && (await this.#session.read(current, readAt)) };
     }
     const lease = this.#session.lease(record);
+    const { served } = this.#session;
     const result = await lease.take(expected);
     if (!result.ok) return { seen: result.current && (await this.#session.read(result.current, readAt)) };
-    if (!lease.mayStart()) {
-      // The process was held up for so long that its mint would run past the end of the lease.
+    // What this process gives back is claimable anew, also where the record is absent once more.
+    this.#claimable = undefined;
+    if (!lease.mayStart() || !this.#session.isCurrent(served)) {
+      // The process was held up for so long that its mint would run past the end of the lease, or somebody has signed in or
+      // out here while the store was asked: the record is of a session that is over.
       await lease.release();
       return {};
     }
@@ -304,10 +311,15 @@ class FleetFlight {
   }
 
   /** The outcome of the flight after a decision that ends it. */
-  #outcomeOf(act: "adopt" | "reuse" | "keep" | "fail", record: FleetRecord, seen: SeenRecord): Obtained | undefined {
+  #outcomeOf(
+    act: "adopt" | "reuse" | "keep" | "fail",
+    record: FleetRecord,
+    seen: SeenRecord,
+    demand: TokenDemand,
+  ): Obtained | undefined {
     if (act === "keep") return undefined;
     const { token, failure } = targetIn(record, this.#fingerprint);
-    if (act === "fail") throw failureOf(failure!);
+    if (act === "fail") throw failureOf(failure!, boundUntil(record, demand) - demand.now);
     this.#session.remember(record, seen.version);
     const { clock } = this.#session.fleet;
     const obtained = adopted(token!, this.#session.served, clock);

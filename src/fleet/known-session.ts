@@ -84,6 +84,8 @@ export class KnownSession {
   #isFailing = false;
   /** A sign-out of this process is to revoke what the record holds. */
   isRevoking = false;
+  /** A sign-out of this process is in progress: it revokes by itself. */
+  isSigningOut = false;
   /** A state that this process has minted and that could not be written to the store yet. */
   isUnpublished = false;
   /** The failure with which callers have left a mint that is still in progress. */
@@ -141,10 +143,13 @@ export class KnownSession {
     const change = {};
     this.#lastChange = change;
     const before = this.#changing;
-    const work = (async () => {
-      await before;
-      return store();
-    })();
+    // Who closes waits for it: nobody else has what a sign-in brings.
+    const work = this.track(
+      (async () => {
+        await before;
+        return store();
+      })(),
+    );
     const changing = work.then(nothing, nothing);
     this.#changing = changing;
     const end = (): void => {

@@ -19,6 +19,7 @@ import { digestOf, remembered } from "../core/state.ts";
 import { StoreFault } from "./link.ts";
 import { adopted, storedToken, targetIn, withTargetRecord } from "./record.ts";
 import { storedFailure } from "./shared-failure.ts";
+import { finishSignOut } from "./sign.ts";
 import type { Timer } from "../base/clock.ts";
 import type { LoadedState, MintResult, RunningMint } from "../core/mint.ts";
 import type { Obtained, TokenNeed } from "../core/supply.ts";
@@ -179,6 +180,8 @@ class Landing {
   readonly #served: Session | undefined;
   /** The mint has brought another state: the one before it is used up. */
   readonly #hasNext: boolean;
+  /** The record of the ended session, which has what this mint has brought. */
+  #owed: { readonly record: FleetRecord; readonly version: string | undefined } | undefined;
 
   constructor(leader: Leader, lease: Lease, result: MintResult, served: Session | undefined) {
     this.#leader = leader;
@@ -235,8 +238,15 @@ class Landing {
   #over(): Failure {
     const { session } = this.#leader;
     const { minted, next } = this.#result;
-    session.revoke(minted, this.#hasNext ? next?.state : undefined);
+    if (this.#owed === undefined) session.revoke(minted, this.#hasNext ? next?.state : undefined);
+    else finishSignOut(session, this.#owed.record, this.#owed.version);
     return session.isEnded ? ENDED : REPLACED;
+  }
+
+  /** The session has ended before what its mint has brought was written. */
+  #overLate(): void {
+    this.#leader.session.isUnpublished = false;
+    this.#over();
   }
 
   /** The record that the fleet is to have after the mint. `undefined`: as it was before. */
@@ -320,6 +330,15 @@ class Landing {
           continue;
         }
         if (!isSame && relation !== "older") {
+          const owing = this.#owing(seen.record);
+          if (owing !== undefined) {
+            const result = await session.swap(seen.version, owing);
+            if (!result.ok) {
+              there = result.current;
+              continue;
+            }
+            this.#owed = { record: owing, version: result.version };
+          }
           session.meet(seen.record);
           return "over";
         }
@@ -357,6 +376,23 @@ class Landing {
     return digestOf(state) === digestOf(presented?.state);
   }
 
+  /**
+   * The record of an ended session with what this mint has brought, until that is revoked. `undefined`: there is nothing, or no
+   * place for it.
+   */
+  #owing(ended: FleetRecord): FleetRecord | undefined {
+    const { session, fingerprint } = this.#leader;
+    const { minted, next, presented } = this.#result;
+    const hasPlace = ended.state === undefined || digestOf(ended.state) === digestOf(presented?.state);
+    const isBrought = minted !== undefined || this.#hasNext;
+    if (ended.phase !== "E" || session.settings.grant.revoke === undefined || !isBrought || !hasPlace) return undefined;
+    const { clock } = session.fleet;
+    const record = this.#hasNext ? { ...ended, state: next!.state } : ended;
+    if (minted === undefined) return record;
+    const token = storedToken(minted, { now: clock.monotonic(), clock, renews: false, quiet: 0 });
+    return withTargetRecord(record, fingerprint, { ...targetIn(ended, fingerprint), token });
+  }
+
   #continued(record: FleetRecord): FleetRecord {
     const { next, presented } = this.#result;
     return { ...record, state: next!.state, used: remembered(record.used, [digestOf(presented?.state)]) };
@@ -370,10 +406,11 @@ class Landing {
     for (let tries = this.#hasNext ? LATE_TRIES_WITH_STATE : LATE_TRIES; tries > 0; tries--) {
       // The timer is not held, so the background work does not keep the process alive (C12).
       await new Promise<void>((resolve) => void clock.setTimeout(resolve, TRY_AGAIN));
-      if (!session.isCurrent(this.#served)) return;
+      if (!session.isCurrent(this.#served)) return this.#overLate();
       try {
-        await this.#write(record);
+        const written = await this.#write(record);
         session.isUnpublished = false;
+        if (written === "over") this.#overLate();
         return;
       } catch {
         // The store failed again.

@@ -39,13 +39,18 @@ export function storedFailure(failure: Failure): StoredFailure {
   return { code, message, hint, retryable, status, error, errorDescription, retryAfter, terminal };
 }
 
-/** Creates the failure that another process has stored. It stays with the key whose record it stands in. */
-export function failureOf(stored: StoredFailure): Failure {
+/**
+ * Creates the failure that another process has stored. It stays with the key whose record it stands in.
+ *
+ * @param holdsFor Milliseconds for which it binds this process, where the record says so.
+ */
+export function failureOf(stored: StoredFailure, holdsFor?: number): Failure {
   const { status: endpointStatus, hint, ...facts } = stored;
   const reported = "reported by another process of the fleet";
   return new Failure("key", {
     ...facts,
     endpointStatus,
+    holdsFor,
     hint: hint === undefined ? reported : `${hint} (${reported})`,
   });
 }

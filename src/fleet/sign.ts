@@ -16,6 +16,7 @@ import { newSession, readSignIn } from "../core/supply.ts";
 import { digestOf, remembered } from "../core/state.ts";
 import { StoreFault } from "./link.ts";
 import { EMPTY, NO_TARGET, storedToken, withTargetRecord } from "./record.ts";
+import type { Clock } from "../base/clock.ts";
 import type { AccessToken, Session, SignInResponse } from "../core/types.ts";
 import type { KnownSession } from "./known-session.ts";
 import type { FleetRecord, SeenRecord } from "./record.ts";
@@ -42,8 +43,10 @@ export async function signIn(session: KnownSession, response: SignInResponse, fi
   let identity = nextSession(session.generation, clock.now());
   const suspended = session.suspend(identity);
   const isUsable = token.expiresAt > clock.now() && token.lifetime.ms > 0;
+  let ended: FleetRecord | undefined;
   const compose = (seen: FleetRecord | undefined): FleetRecord => {
     const before = seen ?? known;
+    ended = seen?.phase === "E" && !session.isSigningOut ? seen : undefined;
     identity = nextSession(Math.max(session.generation - 1, before?.session?.generation ?? 0), clock.now(), identity);
     // Also what only this process knows: it must not present one of them again after others have signed in and out.
     const own = session.state?.used ?? [];
@@ -66,6 +69,8 @@ export async function signIn(session: KnownSession, response: SignInResponse, fi
       : record;
   };
   const { stored, counts } = await session.change(() => replace(session, "the sign-in could not be stored", compose));
+  // Nobody finds any more what the sign-out before this has left to be revoked.
+  if (ended !== undefined) void revokeLeft(session, ended, given.next?.state).catch(() => {});
   // Another sign-in or a sign-out was called meanwhile. That one counts.
   if (!counts) return;
   const { record, version } = stored;
@@ -93,6 +98,7 @@ export async function signOut(
   const state = session.state?.current;
   const wasEnded = session.isEnded;
   session.isRevoking = revoke;
+  session.isSigningOut = true;
   let identity = nextSession(session.generation, clock.now());
   session.end(false, identity);
   if (!wasEnded) settings.notify?.({ name: "signed-out" });
@@ -104,19 +110,25 @@ export async function signOut(
     // What is to be revoked stays in the record until it is.
     return revoke ? ended : withoutSecrets(ended);
   };
-  const { stored, counts } = await session.change(() => replace(session, "the sign-out could not be stored", compose));
-  const { record, version } = stored;
-  if (counts) session.end(false, record.session);
-  // What a mint in progress brings is revoked when it lands.
-  await session.settled(settings.mintTimeout);
-  if (!revoke || settings.grant.revoke === undefined) return;
-  const last = left?.state ?? state;
-  const unrevoked = [...tokens, ...tokensOf(left, clock.now() - clock.monotonic(), tokens)];
-  if (last !== undefined || unrevoked.length > 0) {
-    await session.track(runRevocation(settings, unrevoked, last));
+  try {
+    const { stored, counts } = await session.change(() =>
+      replace(session, "the sign-out could not be stored", compose),
+    );
+    const { record, version } = stored;
+    if (counts) session.end(false, record.session);
+    // What a mint in progress brings is revoked when it lands.
+    await session.settled(settings.mintTimeout);
+    if (!revoke || settings.grant.revoke === undefined) return;
+    const last = left?.state ?? state;
+    const unrevoked = [...tokens, ...tokensOf(left, clock, tokens)];
+    if (last !== undefined || unrevoked.length > 0) {
+      await session.track(runRevocation(settings, unrevoked, last));
+    }
+    session.isRevoking = false;
+    await session.swap(version, withoutSecrets(record)).catch(() => {});
+  } finally {
+    session.isSigningOut = false;
   }
-  session.isRevoking = false;
-  await session.swap(version, withoutSecrets(record)).catch(() => {});
 }
 
 /**
@@ -133,16 +145,32 @@ export async function upholdSignOut(session: KnownSession, record: FleetRecord, 
     await session.swap(seen.version, session.isRevoking ? ended : withoutSecrets(ended)).catch(() => {});
     return;
   }
-  const tokens = tokensOf(record, clock.now() - clock.monotonic(), []);
-  const isOwed = record.state !== undefined || tokens.length > 0;
   const isAbandoned = clock.monotonic() - seen.writtenAt > 2 * settings.mintTimeout;
-  if (!isOwed || !isAbandoned || settings.grant.revoke === undefined || session.isBusy) return;
+  if (!isAbandoned || session.isBusy || !isOwed(session, record)) return;
+  finishSignOut(session, record, seen.version);
+}
+
+/** Revokes what the record of an ended session holds, and takes it out. If that fails, whoever looks next tries again. */
+export function finishSignOut(session: KnownSession, record: FleetRecord, version: string | undefined): void {
   const finish = async (): Promise<void> => {
-    await runRevocation(settings, tokens, record.state);
-    await session.swap(seen.version, withoutSecrets(record));
+    await revokeLeft(session, record);
+    await session.swap(version, withoutSecrets(record));
   };
-  // If it fails, whoever looks next tries again.
   session.track(finish()).catch(() => {});
+}
+
+/** Whether a sign-out has left something to be revoked in the record. */
+function isOwed({ settings, fleet }: KnownSession, record: FleetRecord): boolean {
+  if (settings.grant.revoke === undefined) return false;
+  return record.state !== undefined || tokensOf(record, fleet.clock, []).length > 0;
+}
+
+/** Revokes what a sign-out has left in the record, but not what another sign-in has brought again. */
+async function revokeLeft(session: KnownSession, record: FleetRecord, kept?: unknown): Promise<void> {
+  if (!isOwed(session, record)) return;
+  const { settings, fleet } = session;
+  const state = kept !== undefined && digestOf(kept) === digestOf(record.state) ? undefined : record.state;
+  await session.track(runRevocation(settings, tokensOf(record, fleet.clock, []), state));
 }
 
 /** The record of an ended session, with what is to be revoked. */
@@ -167,10 +195,11 @@ function withoutSecrets({ state: _state, ...record }: FleetRecord): FleetRecord 
 /** The access tokens of a record that are not among those that the process has. */
 function tokensOf(
   record: FleetRecord | undefined,
-  wallOffset: number,
+  clock: Clock,
   known: readonly AccessToken[],
 ): readonly AccessToken[] {
   const stored = Object.values(record?.tokens ?? {}).flatMap(({ token }) => token ?? []);
+  const wallOffset = clock.now() - clock.monotonic();
   return stored
     .filter(({ response }) => !known.some(({ value }) => value === response.access_token))
     .map(({ response, until }) => new AccessTokenRecord(response, Math.floor(until + wallOffset), 0));

@@ -37,14 +37,14 @@ const failureOf = async (promise: Promise<unknown>): Promise<RemintError> => {
 const refreshes = () => server.requests.filter(({ url }) => url === "/auth/refresh");
 
 describe("the request", () => {
-  test("it is a POST with the given init, and neither a token nor a body of ours", async () => {
+  test("C19: it is a POST with the given init, and neither a token nor a body of ours", async () => {
     const { cache } = cacheOf({ headers: { "x-csrf": "1" }, credentials: "include", cache: "no-store" });
     server.respond(token());
     await cache.get();
     expect(refreshes()).toMatchObject([{ method: "POST", text: "", token: undefined, headers: { "x-csrf": "1" } }]);
   });
 
-  test("C14: headers and body that are functions get what the last answer brought, and before that what signIn brought", async () => {
+  test("C19, C14: headers and body that are functions get what the last answer brought, and before that what signIn brought", async () => {
     const { cache } = cacheOf({
       method: "PUT",
       headers: (state) => ({ "x-state": state }),
@@ -67,7 +67,7 @@ describe("the request", () => {
     ]);
   });
 
-  test("C14: the state comes from a function and is saved by another", async () => {
+  test("C19, C14: the state comes from a function and is saved by another", async () => {
     let saved = "r-1";
     const { cache } = cacheOf({
       state: () => saved,
@@ -91,7 +91,7 @@ describe("the request", () => {
     expect(server.requests.map((request) => request.token)).toEqual([undefined, undefined]);
   });
 
-  test("C2: 50 callers, one request", async () => {
+  test("C19, C2: 50 callers, one request", async () => {
     const { cache } = cacheOf();
     const release = server.holdAnswers();
     server.respond(token());
@@ -102,13 +102,13 @@ describe("the request", () => {
   });
 });
 
-describe("Q8: nobody is signed in", () => {
+describe("C19, Q8: nobody is signed in", () => {
   test.each([
     ["401", { status: 401 }],
     ["403", { status: 403, body: "<html>" }],
     ["a redirect to a sign-in page", { status: 302, headers: { location: "/login" } }],
   ])(
-    "Q8: the endpoint answers %s: requests go without a token, one refresh in all, until signIn",
+    "C19, Q8: the endpoint answers %s: requests go without a token, one refresh in all, until signIn",
     async (_, answer) => {
       const { authFetch, cache, events } = cacheOf();
       server.respond({ ...answer, path: "/auth/refresh" });
@@ -123,13 +123,13 @@ describe("Q8: nobody is signed in", () => {
     },
   );
 
-  test("Q8: 200 without the member that read looks for, so that read returns nothing: nobody is signed in", async () => {
+  test("C19, Q8: 200 without the member that read looks for, so that read returns nothing: nobody is signed in", async () => {
     const { cache } = cacheOf();
     server.respond({ body: { access: "access-1" } });
     expect((await failureOf(cache.get())).code).toBe("ERR_NO_SESSION");
   });
 
-  test("Q8: read returns nothing: the same, but the endpoint is asked again later", async () => {
+  test("C19, Q8: read returns nothing: the same, but the endpoint is asked again later", async () => {
     const clock = manualClock();
     const { authFetch } = cacheOf({ read: () => null }, { clock });
     server.respond({ status: 204, path: "/auth/refresh" });
@@ -140,7 +140,7 @@ describe("Q8: nobody is signed in", () => {
     expect(refreshes().length).toBe(2);
   });
 
-  test("Q8: the session ends while a request is at the API: the caller gets the API's own 401", async () => {
+  test("C19, Q8: the session ends while a request is at the API: the caller gets the API's own 401", async () => {
     const { authFetch } = cacheOf();
     server.respond(token());
     await authFetch(`${server.origin}/api`);
@@ -150,7 +150,7 @@ describe("Q8: nobody is signed in", () => {
   });
 });
 
-describe("C9: the endpoint fails", () => {
+describe("C19, C9: the endpoint fails", () => {
   test.each([
     ["500", { status: 500 }, { code: "ERR_TOKEN_ENDPOINT", endpointStatus: 500, retryable: true }],
     ["503 with Retry-After", { status: 503, headers: { "retry-after": "7" } }, { retryAfter: 7000, retryable: true }],
@@ -160,20 +160,23 @@ describe("C9: the endpoint fails", () => {
     ["204, of which read makes nothing good", { status: 204 }, { code: "ERR_GRANT" }],
     ["200 without a token", { body: { ok: true } }, { code: "ERR_TOKEN_RESPONSE", retryable: false }],
     ["a closed connection", { reset: true as const }, { retryable: true }],
-  ])("C9: with %s: an error that says so, one request, and the session is not over", async (_, answer, expected) => {
-    const clock = manualClock();
-    const { cache } = cacheOf({ read: async (response) => ({ accessToken: await readToken(response) }) }, { clock });
-    server.respond(answer);
-    const error = await failureOf(cache.get());
-    expect(error).toMatchObject(expected);
-    expect([error.status, refreshes().length]).toEqual([503, 1]);
-    expect(error.message).not.toContain("127.0.0.1");
-    await clock.advance(61_000);
-    server.respond(token());
-    expect((await cache.get()).value).toMatch(/^access-/);
-  });
+  ])(
+    "C19, C9: with %s: an error that says so, one request, and the session is not over",
+    async (_, answer, expected) => {
+      const clock = manualClock();
+      const { cache } = cacheOf({ read: async (response) => ({ accessToken: await readToken(response) }) }, { clock });
+      server.respond(answer);
+      const error = await failureOf(cache.get());
+      expect(error).toMatchObject(expected);
+      expect([error.status, refreshes().length]).toEqual([503, 1]);
+      expect(error.message).not.toContain("127.0.0.1");
+      await clock.advance(61_000);
+      server.respond(token());
+      expect((await cache.get()).value).toMatch(/^access-/);
+    },
+  );
 
-  test("C14: the answer rotates the state and has no token: the next request presents the new state", async () => {
+  test("C19, C14: the answer rotates the state and has no token: the next request presents the new state", async () => {
     const clock = manualClock();
     const { cache } = cacheOf(
       {
@@ -190,7 +193,7 @@ describe("C9: the endpoint fails", () => {
     expect(refreshes().map(({ text }) => text)).toEqual(["r-1", "r-2"]);
   });
 
-  test("C14: it takes longer than callers wait: they leave, and the answer lands and serves the next ones without another request", async () => {
+  test("C19, C14: it takes longer than callers wait: they leave, and the answer lands and serves the next ones without another request", async () => {
     const { cache, events } = cacheOf({}, { mintTimeout: 50 });
     const release = server.holdAnswers();
     server.respond(token());
@@ -200,7 +203,7 @@ describe("C9: the endpoint fails", () => {
     expect([(await cache.get()).value, refreshes().length]).toEqual([`access-${count}`, 1]);
   });
 
-  test("C9: read throws an error of the user's: it is the cause", async () => {
+  test("C19, C9: read throws an error of the user's: it is the cause", async () => {
     const mine = new Error("mine");
     const { cache } = cacheOf({ read: () => Promise.reject(mine) });
     server.respond(token());

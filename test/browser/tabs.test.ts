@@ -70,7 +70,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
   const events = (page: Page): Promise<string[]> => page.evaluate(() => tab.events);
 
   test.each([2, 5])(
-    "C14: %i tabs of one session: the token of a sign-in serves all of them without a refresh",
+    "C18, C14: %i tabs of one session: the token of a sign-in serves all of them without a refresh",
     async (count) => {
       const pages = await tabs(count);
       await signIn(pages[0]!, "alice");
@@ -79,7 +79,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     },
   );
 
-  test.each([2, 5])("C14: the token expires in %i tabs at once: one refresh", async (count) => {
+  test.each([2, 5])("C18, C14: the token expires in %i tabs at once: one refresh", async (count) => {
     const pages = await tabs(count);
     await signIn(pages[0]!, "alice");
     await callAll(pages);
@@ -89,7 +89,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect([server.refreshes, server.isAlive("alice")]).toEqual([["200"], true]);
   });
 
-  test("C5: the API revokes the token three times while five tabs call it: three refreshes, and nobody sees a 401", async () => {
+  test("C18, C5: the API revokes the token three times while five tabs call it: three refreshes, and nobody sees a 401", async () => {
     const pages = await tabs(5);
     await signIn(pages[0]!, "alice");
     for (let times = 0; times < 3; times++) {
@@ -99,7 +99,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect([server.refreshes, server.isAlive("alice")]).toEqual([["200", "200", "200"], true]);
   });
 
-  test("C14: all tabs are reloaded: no refresh", async () => {
+  test("C18, C14: all tabs are reloaded: no refresh", async () => {
     const pages = await tabs(5);
     await signIn(pages[0]!, "alice");
     await callAll(pages);
@@ -108,7 +108,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(server.refreshes).toEqual([]);
   });
 
-  test("C14: the browser restores five tabs, and no tab has the token any more: one refresh", async () => {
+  test("C18, C14: the browser restores five tabs, and no tab has the token any more: one refresh", async () => {
     const first = await open();
     await signIn(first, "alice");
     await call(first);
@@ -118,7 +118,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect([server.refreshes, server.isAlive("alice")]).toEqual([["200"], true]);
   });
 
-  test("C14: without a store, five restored tabs end the session: the server sees what these tests are about", async () => {
+  test("C18, C14: without a store, five restored tabs end the session: the server sees what these tests are about", async () => {
     const first = await open("?store=none");
     await signIn(first, "alice");
     await first.close();
@@ -126,7 +126,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect([server.refreshes.includes("reused"), server.isAlive("alice")]).toEqual([true, false]);
   });
 
-  test("C16: one of five tabs signs out: the others are told at once and once, and none of them refreshes", async () => {
+  test("C18, C16: one of five tabs signs out: the others are told at once and once, and none of them refreshes", async () => {
     const pages = await tabs(5);
     await signIn(pages[0]!, "alice");
     await callAll(pages);
@@ -143,7 +143,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(server.refreshes).toEqual([]);
   });
 
-  test("C16: another user signs in in one of three tabs: the others call as that user from then on, and never mix", async () => {
+  test("C18, C16: another user signs in in one of three tabs: the others call as that user from then on, and never mix", async () => {
     const pages = await tabs(3);
     await signIn(pages[0]!, "alice");
     expect(await callAll(pages)).toEqual(["200 alice", "200 alice", "200 alice"]);
@@ -155,7 +155,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(server.refreshes).toEqual([]);
   });
 
-  test("C15: a call of the first user is under way when another signs in elsewhere: it fails, and is not sent as the other", async () => {
+  test("C18, C15: a call of the first user is under way when another signs in elsewhere: it fails, and is not sent as the other", async () => {
     const [one, two] = (await tabs(2)) as [Page, Page];
     await signIn(one, "alice");
     await call(one);
@@ -172,7 +172,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(await call(one)).toBe("200 bob");
   });
 
-  test("C14: the tab that refreshes is closed meanwhile: another tab goes on, and the session lives", async () => {
+  test("C18, C14: the tab that refreshes is closed meanwhile: another tab goes on, and the session lives", async () => {
     const [one, two] = (await tabs(2)) as [Page, Page];
     await signIn(one, "alice");
     await callAll([one, two]);
@@ -188,7 +188,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect([server.refreshes, server.isAlive("alice")]).toEqual([["200", "200"], true]);
   });
 
-  test("C14: the browser freezes the tab that refreshes: the others wait for its end, and the session lives", async () => {
+  test("C18, C14: the browser freezes the tab that refreshes: the others wait for its end, and the session lives", async () => {
     const [one, two] = (await tabs(2)) as [Page, Page];
     await signIn(one, "alice");
     await callAll([one, two]);
@@ -207,7 +207,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(server.isAlive("alice")).toBe(true);
   });
 
-  test("C9: the session is over at the server: one of five tabs asks, and the others believe it; a page that is loaded anew asks once", async () => {
+  test("C18, C9: the session is over at the server: one of five tabs asks, and the others believe it; a page that is loaded anew asks once", async () => {
     const pages = await tabs(5);
     expect(new Set(await callAll(pages))).toEqual(new Set(["401 "]));
     expect(server.refreshes).toEqual(["401"]);
@@ -218,7 +218,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(server.refreshes).toEqual(["401", "401"]);
   });
 
-  test("C16: the user signs in by leaving the page, and comes back with another cookie: the page that is loaded then has the session", async () => {
+  test("C18, C16: the user signs in by leaving the page, and comes back with another cookie: the page that is loaded then has the session", async () => {
     const [one, two] = (await tabs(2)) as [Page, Page];
     await signIn(one, "alice");
     await call(two);
@@ -233,7 +233,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
   });
 
   test.each(["?json", "?json&persist=local"])(
-    "C14: a refresh token in the answer (%s): five tabs rotate it once, and a reload keeps it",
+    "C18, C14: a refresh token in the answer (%s): five tabs rotate it once, and a reload keeps it",
     async (query) => {
       const pages = await tabs(5, query);
       await signIn(pages[0]!, "alice");
@@ -246,7 +246,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     },
   );
 
-  test("S5: no token is in the database or in the local storage, unless the page says so", async () => {
+  test("C18, S5: no token is in the database or in the local storage, unless the page says so", async () => {
     const stored = (page: Page): Promise<string> =>
       page.evaluate(async () => {
         const request = indexedDB.open("remint");
@@ -270,7 +270,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(await stored(local)).toContain("access-");
   });
 
-  test("C14: two versions of the page, one of which keeps tokens in the database, share the session", async () => {
+  test("C18, C14: two versions of the page, one of which keeps tokens in the database, share the session", async () => {
     const [one, two] = [await open("?json"), await open("?json&persist=local")];
     await signIn(one, "alice");
     expect(await callAll([one, two])).toEqual(["200 alice", "200 alice"]);
@@ -279,7 +279,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect([server.refreshes, server.isAlive("alice")]).toEqual([["200"], true]);
   });
 
-  test("C14: the site's data are deleted while the page is open: the cookie still counts, and the session goes on", async () => {
+  test("C18, C14: the site's data are deleted while the page is open: the cookie still counts, and the session goes on", async () => {
     const [one, two] = (await tabs(2)) as [Page, Page];
     await signIn(one, "alice");
     await callAll([one, two]);
@@ -307,7 +307,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     ["there are no Web Locks", "Object.defineProperty(navigator, 'locks', { value: undefined })"],
     ["there is no TextDecoder", "Object.defineProperty(globalThis, 'TextDecoder', { value: undefined })"],
     ["there is no crypto.subtle", "Object.defineProperty(crypto, 'subtle', { value: undefined })"],
-  ])("C14: %s: a tab still signs in, calls and refreshes", async (_, code) => {
+  ])("C18, C14: %s: a tab still signs in, calls and refreshes", async (_, code) => {
     await context.addInitScript(code);
     const page = await open();
     await signIn(page, "alice");
@@ -317,7 +317,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(server.refreshes).toEqual(["200"]);
   });
 
-  test("C14: messages between tabs come late, twice, or are not ours: nothing changes", async () => {
+  test("C18, C14: messages between tabs come late, twice, or are not ours: nothing changes", async () => {
     const pages = await tabs(2);
     await signIn(pages[0]!, "alice");
     await callAll(pages);
@@ -333,7 +333,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(server.refreshes).toEqual(["200"]);
   });
 
-  test("C14: Back shows the page as it was (bfcache): it learns of the sign-out that came meanwhile", async () => {
+  test("C18, C14: Back shows the page as it was (bfcache): it learns of the sign-out that came meanwhile", async () => {
     const [one, two] = (await tabs(2)) as [Page, Page];
     await signIn(one, "alice");
     await callAll([one, two]);

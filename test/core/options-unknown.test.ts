@@ -33,6 +33,7 @@ import { createAuthInterceptor } from "remint/axios";
 import { createAuthFetch } from "remint/fetch";
 import { createAuthOfetch } from "remint/ofetch";
 import { createAuthProxy } from "remint/proxy";
+import { tabStore } from "remint/browser";
 import { fakeGrant, fakeSessions, manualClock, startApi, startAuthServer } from "remint/testing";
 import { SUBPATHS } from "../../scripts/subpaths.mjs";
 import type { MintFunction, TokenCache, TokenPool } from "remint";
@@ -58,6 +59,7 @@ afterAll(() => Promise.all([tokens.close(), pool.close(), auth.close(), api.clos
 type Row = readonly [where: string, call: (slip: object) => unknown, name: string, advice: string];
 
 const functions: readonly Row[] = [
+  ["tabStore", (slip) => tabStore({ ...slip }), "persists", 'did you mean "persist"?'],
   [
     "createAuthProxy",
     (slip) => createAuthProxy(() => tokens, { routes: { "/api": "https://api.example" }, ...slip }),
@@ -379,6 +381,7 @@ describe("Q17: the table is complete", () => {
     fakeSessions: "takes refresh tokens by session, which may have any id",
     findRemintError: "takes an error",
     isRemintError: "takes an error",
+    refreshEndpoint: "takes the options of fetch, of which runtimes have more than the standard",
     salesforceToken: "takes a token",
     secretFromFile: "takes a path",
     tlsClientAuth: "takes nothing",

@@ -133,6 +133,40 @@ describe("one process whose mints fail", () => {
     expect(later.state).toBe("fulfilled");
   });
 
+  test("C9: the failures of two processes, read 900 ms later: the one that reads them is served when the second is over", async () => {
+    const healthy = grantAt("https://auth.example");
+    const fleet = fleetUnderTest({ size: 0, grant: healthy });
+    for (let count = 0; count < 2; count++) {
+      watch(joinSick(fleet, WRONG_SECRET).cache.get());
+      await fleet.clock.advance(300);
+    }
+    const bound = fleet.join();
+    await fleet.clock.advance(600);
+    const early = watch(bound.cache.get());
+    await fleet.clock.advance(100);
+    expect(early).toMatchObject({ state: "rejected", reason: { error: "invalid_client" } });
+    await fleet.clock.advance(100);
+    const later = watch(bound.cache.get());
+    await fleet.clock.advance(300);
+    expect([later.state, healthy.mints]).toEqual(["fulfilled", 1]);
+  });
+
+  test("C9: a Retry-After of 20 s, read after 15 s: the one that reads it asks when the 20 s are over", async () => {
+    const healthy = grantAt("https://auth.example");
+    const fleet = fleetUnderTest({ size: 0, grant: healthy });
+    const limited = new TokenEndpointError(429, "slow down", { retryAfter: 20_000, retryable: true });
+    watch(joinSick(fleet, limited).cache.get());
+    await fleet.clock.advance(15_000);
+    const other = fleet.join();
+    const bound = watch(other.cache.get());
+    await fleet.clock.advance(4000);
+    expect(bound).toMatchObject({ state: "rejected", reason: { endpointStatus: 429 } });
+    await fleet.clock.advance(1500);
+    const served = watch(other.cache.get());
+    await fleet.clock.advance(300);
+    expect([served.state, healthy.mints]).toEqual(["fulfilled", 1]);
+  });
+
   test("C9: a Retry-After that one process was told binds all, because it concerns the client", async () => {
     const healthy = grantAt("https://auth.example");
     const fleet = fleetUnderTest({ size: 0, grant: healthy });
@@ -173,6 +207,23 @@ describe("one process whose mints fail", () => {
     expect(own).toMatchObject({ state: "rejected", reason: { code: "ERR_TOKEN_NETWORK" } });
     expect(sick.grant.mints).toBe(3);
     expect(sick.events.filter(({ name }) => name === "mint-retried")).toHaveLength(2);
+  });
+
+  test("C9: a refused connection with two retries and nobody else: before every attempt the lease lies free for 250 ms", async () => {
+    const fleet = fleetUnderTest({ size: 0, mintRetries: 2 });
+    const grant = grantAt("https://auth.example");
+    // As client credentials are: a record without a session, which is gone when the lease is given back.
+    Object.assign(grant, { signIn: undefined, retry: async (attempt: () => Promise<unknown>) => attempt() });
+    const sick = joinSick(fleet, refusedConnection(), grant);
+    watch(sick.cache.get());
+    const attempts: number[] = [];
+    for (let ms = 0; ms <= 2000; ms += 10) {
+      while (attempts.length < sick.grant.mints) attempts.push(ms);
+      await fleet.clock.advance(10);
+    }
+    expect(attempts).toHaveLength(3);
+    expect(attempts[1]! - attempts[0]!).toBeGreaterThanOrEqual(240);
+    expect(attempts[2]! - attempts[1]!).toBeGreaterThanOrEqual(240);
   });
 
   test("C9: no answer to one process: another one mints after 2 s, and the silent mint is published by nobody", async () => {

@@ -141,6 +141,85 @@ describe("a sign-out whose process dies before the revocation", () => {
     expect(server.revoked.slice(before)).toEqual(["rt-1-1", "at-1-1"]);
   });
 
+  test("C16: a mint elsewhere lands after a sign-out, and its revocation fails: the record keeps what it brought, and the next look revokes it", async () => {
+    const { clock, server, a, b, join, during } = await signedIn();
+    await clock.advance(LIFE);
+    let answer!: () => void;
+    b.grant.beforeAnswering = () => new Promise<void>((resolve) => void (answer = resolve));
+    watch(b.cache.get());
+    await clock.advance(100);
+    await during(a.cache.signOut());
+    const revoke = server.revoke.bind(server);
+    server.revoke = () => {
+      throw new Error("down");
+    };
+    answer();
+    await clock.advance(1000);
+    server.revoke = revoke;
+    expect(server.revoked).not.toContain("rt-1-2");
+    await clock.advance(30_000);
+    expect(await rejectionOf(during(join().cache.get()))).toMatchObject({ code: "ERR_SESSION" });
+    await clock.advance(1000);
+    expect(server.revoked).toEqual(expect.arrayContaining(["rt-1-2", "at-1-2"]));
+  });
+
+  test("C16: a sign-in replaces the record of a sign-out that could not revoke: it revokes what was left", async () => {
+    const { clock, server, a, b, during } = await signedIn();
+    const revoke = server.revoke.bind(server);
+    server.revoke = () => {
+      throw new Error("down");
+    };
+    await rejectionOf(during(a.cache.signOut()));
+    server.revoke = revoke;
+    const before = server.revoked.length;
+    await during(b.cache.signIn(server.signInResponse()));
+    await clock.advance(1000);
+    expect(server.revoked.slice(before)).toEqual(["rt-1-1", "at-1-1"]);
+    expect((await during(b.cache.get())).value).toMatch(/^at-2-/);
+  });
+
+  test("C16: the store grants a lease while the user signs out, and fails before the sign-out is stored: nothing is served here", async () => {
+    const { clock, a, during } = await signedIn();
+    const { cache, store } = a;
+    let answer!: () => void;
+    const arrived = new Promise<void>((resolve) => (answer = resolve));
+    await clock.advance(LIFE);
+    store.fault = async (swap) => {
+      const result = await swap();
+      await arrived;
+      return result;
+    };
+    watch(cache.get());
+    await clock.advance(1);
+    store.fault = () => Promise.reject(new Error("down"));
+    const out = rejectionOf(during(cache.signOut()));
+    answer();
+    expect(await out).toMatchObject({ code: "ERR_STORE" });
+    store.fault = undefined;
+    await clock.advance(30_000);
+    expect(await rejectionOf(during(cache.get()))).toMatchObject({ code: "ERR_SESSION", status: 401 });
+  });
+
+  test("C16: close() while a sign-in is being stored: it waits until that is done", async () => {
+    const { clock, server, a, b, during } = await signedIn();
+    let answer!: () => void;
+    const arrived = new Promise<void>((resolve) => (answer = resolve));
+    a.store.fault = async (swap) => {
+      await arrived;
+      return swap();
+    };
+    watch(a.cache.signIn(server.signInResponse()));
+    const closing = watch(a.cache.close());
+    await clock.advance(1000);
+    expect(closing.state).toBe("pending");
+    answer();
+    await clock.advance(1000);
+    expect(closing.state).toBe("fulfilled");
+    await clock.advance(LIFE);
+    await rejectionOf(during(b.cache.get()));
+    expect((await during(b.cache.get())).value).toMatch(/^at-2-/);
+  });
+
   test("C16: a process that looks at once does not revoke beside it", async () => {
     const { clock, join, during } = await signedIn();
     let calls = 0;

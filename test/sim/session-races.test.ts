@@ -17,6 +17,10 @@ const revoke = fc.constant<SessionEvent>({ what: "revoke" });
 const slow = fc.record({ what: fc.constant("slow" as const), for: fc.constantFrom(4000, 15_000, 40_000, 90_000) });
 const wait = fc.record({ what: fc.constant("wait" as const), for: fc.constantFrom(2000, 15_000, 70_000) });
 const tableFault = fc.constantFrom<SessionEvent>({ what: "fail-save" }, { what: "hang-save" }, { what: "fail-source" });
+const die = fc.record({ what: fc.constant("die" as const), who, steps: fc.nat(12) });
+const replay = fc.record({ what: fc.constant("replay" as const), ago: fc.nat(5) });
+const sickness = fc.record({ what: fc.constantFrom("sick" as const, "sick" as const, "well" as const), who });
+const failRevocation = fc.constant<SessionEvent>({ what: "fail-revocation" });
 const answerFault = fc.constantFrom<SessionEvent>({ what: "lose-answer" }, { what: "bad-answer" });
 
 interface Options {
@@ -119,6 +123,30 @@ describe("races of sessions in a fleet", () => {
     const seen = await hold(signs, 60, plans([signIn, signIn, signOut, revoke, slow, wait], { source: either }));
     expect(seen.get("session over")).toBeGreaterThan(0);
     expect(seen.get("session-replaced")).toBeGreaterThan(0);
+  });
+
+  const ends =
+    "C16: sign-outs during mints elsewhere, deaths at any step, revocations that fail: no token of the session stays valid";
+  test(ends, async () => {
+    const all = [signOut, signOut, signOut, die, die, failRevocation, signIn, revoke, slow, wait];
+    const seen = await hold(ends, 120, plans(all, { source: either }));
+    for (const what of ["ended over a lease", "not revoked", "revoked after all", "kill"]) {
+      expect([what, seen.get(what) ?? 0]).not.toEqual([what, 0]);
+    }
+  });
+
+  const copies =
+    "S6, C15, C16: old records put back between any steps: no token of another session, and no end is taken back by who saw it";
+  test(copies, async () => {
+    const all = [replay, replay, replay, signIn, signOut, die, revoke, slow, wait, tableFault];
+    const seen = await hold(copies, 120, plans(all, { source: either }));
+    expect(seen.get("replay")).toBeGreaterThan(0);
+  });
+
+  const sick = "C9: processes whose connections are refused: every state is presented once, and nobody waits for ever";
+  test(sick, async () => {
+    const seen = await hold(sick, 60, plans([sickness, sickness, revoke, signIn, wait, die], { source: either }));
+    expect(seen.get("not sent")).toBeGreaterThan(0);
   });
 
   const chaos = "C14 to C17: everything at once";

@@ -3,12 +3,16 @@
  * cut off from their store; an authorization server that rotates refresh tokens and ends a family when one is used twice; the
  * user's table; and an API. What the processes do is judged while it happens.
  *
- * A family is what the server gives for one sign-in. Its number is part of every token, so a token tells whose it is.
+ * A family is what the server gives for one sign-in. Its number is part of every token, so a token tells whose it is. The
+ * server revokes what it is told and nothing else: a refresh token that is used up ends nothing, and neither does an access
+ * token.
  */
 import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
 import { createTokenCache, customGrant, isRemintError, TokenEndpointError } from "../../src/index.ts";
 import { withToken } from "../../src/policy/request-policy.ts";
 import { manualClock } from "../../src/testing/index.ts";
+import { readRecord, type WrittenRecord } from "../fleet/records.ts";
+import { seeded } from "./seeded.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { MintContext } from "../../src/core/grant.ts";
 import type { Store } from "../../src/fleet/index.ts";
@@ -24,6 +28,12 @@ const SETTLED = 12_000;
 export type SessionEvent =
   | { readonly what: "call"; readonly who: number; readonly other: boolean }
   | { readonly what: "sign-in" | "sign-out" | "kill" | "close"; readonly who: number }
+  /** The process dies at one of its next steps: before or after a call to the store, the server or the table. */
+  | { readonly what: "die"; readonly who: number; readonly steps: number }
+  /** The connections of the process to the server are refused from now on, or not any more. */
+  | { readonly what: "sick" | "well"; readonly who: number }
+  /** Somebody puts back what the record held so many writes ago. */
+  | { readonly what: "replay"; readonly ago: number }
   /** The process cannot reach the store. */
   | { readonly what: "cut"; readonly who: number; readonly for: number }
   /** The store loses the record. */
@@ -31,7 +41,7 @@ export type SessionEvent =
   /** The API accepts no access token that was issued so far. */
   | { readonly what: "revoke" }
   /** The next save, question to the table, or answer of the server fails. */
-  | { readonly what: "fail-save" | "hang-save" | "fail-source" | "lose-answer" | "bad-answer" }
+  | { readonly what: "fail-save" | "hang-save" | "fail-source" | "lose-answer" | "bad-answer" | "fail-revocation" }
   /** The next answer of the server takes so long. */
   | { readonly what: "slow"; readonly for: number }
   | { readonly what: "wait"; readonly for: number };
@@ -70,13 +80,19 @@ interface Family {
   excuse: string | undefined;
   /** When its sign-out was stored. Monotonic milliseconds. */
   endedAt: number | undefined;
+  /** A sign-out that revokes is stored, and nothing has happened after which a token may stay. */
+  owes: boolean;
+  /** An answer of the server, or what only one process knew, may be lost: nobody can revoke what was in it. */
+  isInDoubt: boolean;
+  /** Access tokens that have to be revoked, and when they expire. */
+  readonly owed: Map<string, number>;
   /** The process that is storing the sign-in. */
   signingIn: Instance | undefined;
 }
 
 /** Runs a plan and returns its outcome. */
-export async function runSessions(plan: SessionPlan): Promise<SessionOutcome> {
-  return new SessionRun(plan).run();
+export function runSessions(plan: SessionPlan): Promise<SessionOutcome> {
+  return seeded(() => new SessionRun(plan).run());
 }
 
 class SessionRun {
@@ -88,7 +104,13 @@ class SessionRun {
   /** The user's table: the refresh token of the key. */
   row: string | undefined;
   store: Store;
-  failing = { save: 0, hang: 0, source: 0, lost: 0, bad: 0 };
+  failing = { save: 0, hang: 0, source: 0, lost: 0, bad: 0, revocation: 0 };
+  /** Everything that was written to the record. */
+  readonly copies: string[] = [];
+  /** By the id of a session in a record that is ended: the families that are. */
+  readonly endings = new Map<string, readonly Family[]>();
+  /** How often somebody has put back an old record. */
+  replays = 0;
   /** How often the store has lost the record. */
   losses = 0;
   slow = 0;
@@ -114,6 +136,7 @@ class SessionRun {
       await this.clock.advance(after);
       await this.#happen(event);
     }
+    for (const process of this.#processes) Object.assign(process, { diesAfter: Infinity, isSick: false });
     // Longer than the landing timeout, and than any repeated save takes to come.
     await this.clock.advance(150_000);
     await this.#judgeTheEnd();
@@ -152,6 +175,19 @@ class SessionRun {
         break;
       case "close":
         void this.#close(event.who);
+        break;
+      case "die":
+        this.#at(event.who).diesAfter = event.steps;
+        break;
+      case "sick":
+      case "well":
+        this.#at(event.who).isSick = event.what === "sick";
+        break;
+      case "replay":
+        await this.#replay(event.ago);
+        break;
+      case "fail-revocation":
+        failing.revocation++;
         break;
       case "cut":
         this.#at(event.who).cut(event.for);
@@ -201,14 +237,23 @@ class SessionRun {
       isDead: false,
       excuse: undefined,
       endedAt: undefined,
+      owes: false,
+      isInDoubt: false,
+      owed: new Map(),
       signingIn: undefined,
     };
     this.families.push(family);
     return { family, state: `f${number}-1` };
   }
 
-  accessToken({ number }: Family, target: string): string {
-    return `f${number}-${target}-${++this.issued}`;
+  accessToken({ number, owes, owed }: Family, target: string): string {
+    const value = `f${number}-${target}-${++this.issued}`;
+    if (owes) owed.set(value, this.#expiry());
+    return value;
+  }
+
+  #expiry(): number {
+    return this.clock.monotonic() + this.plan.expiresIn * 1000;
   }
 
   familyOf(token: string): Family {
@@ -246,9 +291,44 @@ class SessionRun {
 
   async stateInStore(): Promise<string | undefined> {
     const found = await this.store.swap(this.#key, "?", undefined, 1);
-    const [, text] = found.ok ? [] : (/\.(.+)$/.exec(found.current?.value ?? "") ?? []);
-    if (text === undefined) return undefined;
-    return (JSON.parse(Buffer.from(text, "base64url").toString()) as { readonly state?: string }).state;
+    return recordIn(found.ok ? undefined : found.current?.value)?.state;
+  }
+
+  /** The store has a new record. Judges what becomes of an end, and of what is to be revoked for it. */
+  written(process: Instance, before: WrittenRecord | undefined, text: string | undefined): void {
+    if (text !== undefined) this.copies.push(text);
+    const after = recordIn(text);
+    const left = before?.phase === "E" && before.state !== undefined ? before.state : undefined;
+    if (left !== undefined && after?.state !== left) {
+      const family = this.familyOf(left);
+      const isNewest = left === `f${family.number}-${family.newest}`;
+      if (after?.phase === "E") {
+        if (family.owes && !family.isDead && isNewest) this.violated(`C16: ${left} left the record unrevoked`);
+      } else process.takesOver(family);
+    }
+    if (after?.phase !== "E" || after.sid === undefined) return;
+    this.count("ended");
+    if (before?.phase === "L") this.count("ended over a lease");
+    if (!process.isSigningOut) return;
+    this.endings.set(after.sid, process.ending);
+    if (after.state === undefined) return;
+    const family = this.familyOf(after.state);
+    // Only what the record has, or a process that will land, can be revoked.
+    const isKept =
+      after.state === `f${family.number}-${family.newest}` || this.#processes.some((each) => each.hasInHand(family));
+    if (before?.phase !== "E") family.owes = !family.isDead && !family.isInDoubt && this.replays === 0 && isKept;
+    for (const { token } of Object.values(after.tokens)) {
+      if (family.owes && token !== undefined && token.left > 0) {
+        family.owed.set(token.response.access_token, this.clock.monotonic() + token.left);
+      }
+    }
+  }
+
+  /** The families whose end a record tells of. */
+  endedBy(text: string | undefined): readonly Family[] {
+    const record = recordIn(text);
+    if (record?.phase !== "E" || record.sid === undefined) return [];
+    return this.endings.get(record.sid) ?? [];
   }
 
   keyIs(key: string): void {
@@ -294,12 +374,28 @@ class SessionRun {
   // --- processes
 
   #kill(who: number): void {
-    const index = who % this.#processes.length;
-    const process = this.#processes[index]!;
+    this.died(this.#at(who));
+  }
+
+  died(process: Instance): void {
+    const index = this.#processes.indexOf(process);
+    if (process.isDead || index < 0) return;
     if (process.isBusy) this.excuse("a process was killed with what it had");
-    process.isDead = true;
+    process.die();
     this.#processes[index] = new Instance(this);
     this.count("kill");
+  }
+
+  /** Whoever put it back has ended every promise that a process which has just started could keep. */
+  async #replay(ago: number): Promise<void> {
+    const copy = this.copies.at(-1 - ago);
+    if (copy === undefined) return;
+    this.excuse("an old record was put back");
+    for (const family of this.families) family.owes = false;
+    const found = await this.store.swap(this.#key, "?", undefined, 1);
+    await this.store.swap(this.#key, found.ok ? undefined : found.current?.version, copy, 86_400_000);
+    this.replays++;
+    this.count("replay");
   }
 
   async #close(who: number): Promise<void> {
@@ -322,8 +418,8 @@ class SessionRun {
     const found = await this.store.swap(this.#key, "?", undefined, 1);
     const version = found.ok ? undefined : found.current?.version;
     if (version !== undefined) await this.store.swap(this.#key, version, undefined, 1);
-    // The note of a sign-out is gone too.
-    for (const family of this.families) family.endedAt = undefined;
+    // The note of a sign-out is gone too, with what was to be revoked.
+    for (const family of this.families) Object.assign(family, { endedAt: undefined, owes: false, isInDoubt: true });
     this.losses++;
     this.count("flush");
   }
@@ -340,6 +436,7 @@ class SessionRun {
 
   /** Nothing is in progress: what was received is kept, and a living session is served. */
   async #judgeTheEnd(): Promise<void> {
+    this.failing.revocation = 0;
     const stored = await this.stateInStore();
     for (const { number, newest, isDead, excuse, endedAt } of this.families) {
       const state = `f${number}-${newest}`;
@@ -352,6 +449,17 @@ class SessionRun {
     for (const process of this.#processes) {
       const outcome = await Promise.race([process.call(false), this.clock.advance(30_000).then(() => "no outcome")]);
       if (outcome === "no outcome") this.violated("C12: a caller waits for ever, with nothing in progress");
+    }
+    // Whoever has just looked finishes a sign-out whose process has died, or could not revoke.
+    await this.clock.advance(30_000);
+    const now = this.clock.monotonic();
+    for (const { number, newest, isDead, owes, owed } of this.families) {
+      if (!owes) continue;
+      this.count("revoked after all");
+      if (!isDead) this.violated(`C16: f${number}-${newest} is still valid after the sign-out`);
+      for (const [token, until] of owed) {
+        if (until > now) this.violated(`C16: ${token} is still valid after the sign-out`);
+      }
     }
   }
 }
@@ -372,6 +480,22 @@ class Instance {
   /** The families whose sessions are over here: it has signed in or out since. */
   #over: ReadonlySet<Family> = new Set();
   isSigningOut = false;
+  /** What the sign-out in progress ends. */
+  ending: readonly Family[] = [];
+  /** No request of it reaches the server. */
+  isSick = false;
+  /** The number of steps after which it dies. */
+  diesAfter = Infinity;
+  /** The families whose end it has seen in the record. */
+  readonly #sawEnd = new Set<Family>();
+  /** The families whose refresh token was refused here: their tokens are served to their end, and who waits is of the next. */
+  readonly #refused = new Set<Family>();
+  /** The versions of the record in which it holds the lease. */
+  readonly #leases = new Set<string>();
+  /** What it has to revoke in place of a record that its sign-in has replaced. */
+  readonly #takenOver = new Set<Family>();
+  /** The families of which it may have an answer that nobody else has. */
+  readonly #inHand = new Map<Family, number>();
   /** The states that it has presented and got an answer for. */
   readonly #used = new Set<string>();
   #saved = new Map<number, number>();
@@ -418,7 +542,22 @@ class Instance {
   }
 
   async running(): Promise<void> {
+    if (--this.diesAfter < 0) this.#run.died(this);
     if (this.isDead) await new Promise(() => {});
+  }
+
+  die(): void {
+    this.isDead = true;
+    for (const family of this.#inHand.keys()) Object.assign(family, { owes: false, isInDoubt: true });
+    for (const family of this.#takenOver) family.owes = false;
+  }
+
+  hasInHand(family: Family): boolean {
+    return this.#inHand.has(family);
+  }
+
+  takesOver(family: Family): void {
+    this.#takenOver.add(family);
   }
 
   async call(other: boolean): Promise<number | string> {
@@ -464,12 +603,15 @@ class Instance {
     sends.push(value);
     if (before !== undefined && run.familyOf(before) !== family)
       run.violated(`C15: resent with ${value} after ${before}`);
-    if (before === undefined && begun.known !== undefined && begun.known !== family) {
+    // Where the server refuses, another refresh token of the table is presented in the same mint, and callers notice nothing (C9).
+    const isRefused = begun.known !== undefined && this.#refused.has(begun.known);
+    if (before === undefined && begun.known !== undefined && begun.known !== family && !isRefused) {
       run.violated(`C15: began under f${begun.known.number}, sent with ${value}`);
     }
+    if (this.#sawEnd.has(family)) run.violated(`C16: ${value} was sent by a process that saw its session end`);
     if (begun.over.has(family)) run.violated(`C16: ${value} was sent after a sign-in or sign-out here`);
     if (!value.includes(`-${target}-`)) run.violated(`C17: ${value} was sent to the target ${target}`);
-    if (!this.#over.has(family)) this.#known = family;
+    if (!this.#over.has(family) && !this.#refused.has(family)) this.#known = family;
     run.count("sent");
   }
 
@@ -520,6 +662,7 @@ class Instance {
     this.#known = undefined;
     const ended = this.#end("the user wants it to end");
     this.isSigningOut = true;
+    this.ending = ended;
     run.count("sign-out");
     const { losses } = run;
     try {
@@ -554,11 +697,18 @@ class Instance {
     const run = this.#run;
     const { failing } = run;
     const family = run.familyOf(state!);
+    if (this.#sawEnd.has(family)) run.violated(`C16: ${state} was presented by a process that saw its session end`);
+    await this.running();
+    if (this.isSick) {
+      run.count("not sent");
+      throw Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
+    }
     this.#inFlight++;
+    this.#inHand.set(family, (this.#inHand.get(family) ?? 0) + 1);
     try {
       const { endedAt } = family;
       if (this.#used.has(state!)) run.violated(`C14: ${state} was presented by a process that has used it`);
-      if (endedAt !== undefined && run.clock.monotonic() - endedAt > SETTLED && run.plan.store) {
+      if (endedAt !== undefined && run.clock.monotonic() - endedAt > SETTLED && run.plan.store && run.replays === 0) {
         run.violated(`C16: ${state} was presented ${run.clock.monotonic() - endedAt} ms after the sign-out`);
       }
       const delay = run.slow === 0 ? run.delays.mint() : run.slow;
@@ -567,9 +717,11 @@ class Instance {
       const next = run.rotate(state!);
       // The cut at the landing timeout: nobody reads the answer.
       if (delay > 60_000) run.excuse("the mint was cut", [family]);
+      if (delay > 60_000) Object.assign(family, { owes: false, isInDoubt: true });
       const isLost = failing.lost > 0;
       if (isLost) failing.lost--;
       if (isLost) run.excuse("the answer was lost", [family]);
+      if (isLost) Object.assign(family, { owes: false, isInDoubt: true });
       await run.sleep(delay / 2);
       await this.running();
       if (isLost) throw Object.assign(new Error("connection reset"), { code: "ECONNRESET" });
@@ -577,6 +729,7 @@ class Instance {
         run.count("refused");
         // Whoever comes next belongs to the session that then is, also if no caller was told of the refusal.
         this.#known = undefined;
+        this.#refused.add(family);
         throw new TokenEndpointError(400, "the refresh token is used up", { error: "invalid_grant", terminal: true });
       }
       // After the cut nobody reads the answer.
@@ -587,33 +740,53 @@ class Instance {
       return { access_token, expires_in: run.plan.expiresIn, state: next };
     } finally {
       // It is published and saved within this time, or the store is cut.
-      run.clock.setTimeout(() => this.#inFlight--, 20_000);
+      run.clock.setTimeout(() => {
+        this.#inFlight--;
+        const left = this.#inHand.get(family)! - 1;
+        if (left === 0) this.#inHand.delete(family);
+        else this.#inHand.set(family, left);
+      }, 20_000);
     }
   }
 
   async #revoke(token: AccessToken | undefined, state: string | undefined): Promise<void> {
     const run = this.#run;
-    await run.sleep(run.delays.mint() / 4);
     await this.running();
-    for (const text of [token?.value, state]) {
-      if (text === undefined) continue;
-      const family = run.familyOf(text);
-      if (text === state) {
-        if (family.excuse === undefined) run.violated(`C15: ${text} of a living session was revoked`);
-        family.isDead = true;
-        run.count("revoked");
-      }
+    await run.sleep(run.delays.mint() / 4);
+    if (run.failing.revocation > 0) {
+      run.failing.revocation--;
+      for (const family of this.#takenOver) family.owes = false;
+      run.count("not revoked");
+      throw new TokenEndpointError(503, "down");
     }
+    if (token !== undefined) run.familyOf(token.value).owed.delete(token.value);
+    if (state !== undefined) {
+      const family = run.familyOf(state);
+      if (family.excuse === undefined) run.violated(`C15: ${state} of a living session was revoked`);
+      family.isDead ||= state === `f${family.number}-${family.newest}`;
+      run.count("revoked");
+    }
+    await this.running();
   }
 
   readonly #swap = async (...swap: Parameters<Store["swap"]>): ReturnType<Store["swap"]> => {
     const run = this.#run;
     run.keyIs(swap[0]);
     await run.sleep(run.delays.store());
-    if (this.#cuts > 0 || this.isDead) return new Promise(() => {});
+    await this.running();
+    if (this.#cuts > 0) return new Promise(() => {});
+    const [key, expected, next] = swap;
+    const found = await run.store.swap(key, "?", undefined, 1);
     const result = await run.store.swap(...swap);
+    const before = found.ok || found.current?.version !== expected ? undefined : recordIn(found.current?.value);
+    if (result.ok) run.written(this, before, next);
     await run.sleep(run.delays.store());
     await this.running();
+    if (result.ok && recordIn(next)?.phase === "L") this.#leases.add(result.version!);
+    // A heartbeat that is refused only tells that the lease is lost.
+    const isHeartbeat = expected !== undefined && this.#leases.has(expected) && recordIn(next)?.phase === "L";
+    if (isHeartbeat) return result;
+    for (const family of run.endedBy(result.ok ? next : result.current?.value)) this.#sawEnd.add(family);
     return result;
   };
 
@@ -623,6 +796,10 @@ class Instance {
     this.#run.count(name);
     if (name === "session-replaced") this.#known = undefined;
   }
+}
+
+function recordIn(text: string | undefined): WrittenRecord | undefined {
+  return text === undefined ? undefined : readRecord(text);
 }
 
 /** Returns a function that returns the values of a list in turn. */

@@ -1,0 +1,164 @@
+/**
+ * Deliberate faults in the real code of sessions: each is seen by the races' rules, in a plan in which nothing is wrong without
+ * it.
+ *
+ * A fault that no rule sees is a gap of the races.
+ */
+import { describe, expect, test } from "vitest";
+import { withFault, type Fault } from "./mutated.ts";
+import { runSessions, type SessionEvent, type SessionPlan } from "./session-world.ts";
+
+type World = typeof import("./session-world.ts");
+
+const FLIGHT = "fleet/flight.ts";
+const LEAD = "fleet/lead.ts";
+const KNOWN = "fleet/known-session.ts";
+const SIGN = "fleet/sign.ts";
+
+type Told = SessionEvent | number;
+
+/** A plan of events; a number is the milliseconds before the next one. */
+function plan(told: readonly Told[], more: Partial<SessionPlan> = {}): SessionPlan {
+  const events: { after: number; event: SessionEvent }[] = [];
+  let after = 0;
+  for (const each of told) {
+    if (typeof each === "number") after = each;
+    else {
+      events.push({ after, event: each });
+      after = 0;
+    }
+  }
+  const delays = { storeDelays: [5], tableDelays: [0], mintDelays: [20] };
+  return { processes: 2, store: true, source: "function", events, expiresIn: 36_000, ...delays, ...more };
+}
+
+const call = (who: number): SessionEvent => ({ what: "call", who, other: false });
+const callOther = (who: number): SessionEvent => ({ what: "call", who, other: true });
+const signIn = (who: number): SessionEvent => ({ what: "sign-in", who });
+const signOut = (who: number): SessionEvent => ({ what: "sign-out", who });
+const slow = (ms: number): SessionEvent => ({ what: "slow", for: ms });
+const cut = (who: number, ms: number): SessionEvent => ({ what: "cut", who, for: ms });
+const replay = (ago: number): SessionEvent => ({ what: "replay", ago });
+const failRevocation: SessionEvent = { what: "fail-revocation" };
+const SHORT = { expiresIn: 8 };
+
+/** The claim arrives before the sign-out, its answer after it; and then the store is away. */
+const OVERTAKEN = plan([call(0), signOut(0), 6, cut(0, 1500), call(1), 70_000, call(0), call(1)], SHORT);
+const DURING_A_MINT_TWICE = plan([slow(15_000), call(0), 9000, signOut(0), failRevocation], {
+  storeDelays: [0],
+  mintDelays: [0],
+  ...SHORT,
+});
+const AFTER_A_MINT = plan([call(0), 17_000, signOut(0), call(1), 11_000, call(0)], {
+  storeDelays: [0, 0, 5],
+  mintDelays: [1200],
+  source: "string",
+  ...SHORT,
+});
+const REVOKED = plan([call(1), 70_000, call(0), signOut(0)], { storeDelays: [1], mintDelays: [0], ...SHORT });
+const CANNOT_REVOKE = plan([call(0), 30_000, failRevocation, signOut(0)]);
+const CANNOT_REVOKE_AND_IN = plan([call(0), 30_000, failRevocation, signOut(0), 1000, signIn(1)]);
+const LOOKS_BEFORE = plan([slow(4000), call(1), 3000, cut(1, 6000), 1500, signOut(0), 500, signOut(1)]);
+const CLOSES = plan([call(0), 1000, signIn(1), { what: "close", who: 1 }, 20, { what: "kill", who: 1 }]);
+const AFTER_A_SIGN_IN = plan(
+  [callOther(2), signIn(0), 9000, replay(1), replay(1), call(0), replay(1), { what: "wait", for: 17_000 }],
+  { processes: 3, storeDelays: [0], mintDelays: [0], ...SHORT },
+);
+const USED = plan([call(0), 10_000, call(0), 10_000, call(0), 10_000, replay(4), call(0)], SHORT);
+const UNANSWERED = plan([slow(4000), call(0), 10, call(1)]);
+
+/** What is said of the code, the fault, what is seen of it, and the plan in which it is. */
+const MUTANTS: readonly (readonly [string, Fault, RegExp, SessionPlan])[] = [
+  [
+    "C16: a claim that is granted after a sign-out is given back",
+    { file: FLIGHT, is: " || !this.#session.isCurrent(served)", becomes: "" },
+    /sent after a sign-in or sign-out here/,
+    OVERTAKEN,
+  ],
+  [
+    "C16: a sign-out is stored over a lease too",
+    {
+      file: SIGN,
+      is: `seen?.phase === "E" ? seen : {`,
+      becomes: `seen?.phase === "E" || seen?.phase === "L" ? seen : {`,
+    },
+    /presented \d+ ms after the sign-out/,
+    AFTER_A_MINT,
+  ],
+  [
+    "C16: what lands in an ended record stays in it until it is revoked",
+    { file: LEAD, is: `ended.phase !== "E" ||`, becomes: `ended.phase === "E" ||` },
+    /is still valid after the sign-out/,
+    DURING_A_MINT_TWICE,
+  ],
+  [
+    "C15: what could not be written before the session ended is revoked",
+    { file: LEAD, is: "return this.#overLate();", becomes: "return;" },
+    /is still valid after the sign-out/,
+    LOOKS_BEFORE,
+  ],
+  [
+    "C16: the ended record keeps what is to be revoked",
+    { file: SIGN, is: "return revoke ? ended : withoutSecrets(ended);", becomes: "return withoutSecrets(ended);" },
+    /is still valid after the sign-out|left the record unrevoked/,
+    REVOKED,
+  ],
+  [
+    "C16: it keeps that until the revocation is confirmed",
+    {
+      file: SIGN,
+      is: "await session.track(runRevocation(settings, unrevoked, last));",
+      becomes: "await session.swap(version, withoutSecrets(record)); await runRevocation(settings, unrevoked, last);",
+    },
+    /left the record unrevoked/,
+    CANNOT_REVOKE,
+  ],
+  [
+    "C16: whoever looks next finishes the sign-out",
+    { file: SIGN, is: "if (!isAbandoned ||", becomes: "if (isAbandoned ||" },
+    /is still valid after the sign-out/,
+    CANNOT_REVOKE,
+  ],
+  [
+    "C16: a sign-in revokes what a sign-out has left",
+    { file: SIGN, is: "if (ended !== undefined) void", becomes: "if (ended === null) void" },
+    /is still valid after the sign-out/,
+    CANNOT_REVOKE_AND_IN,
+  ],
+  [
+    "C16: a close waits for a sign-in that is being stored",
+    { file: KNOWN, is: "const work = this.track(", becomes: "const work = ((each) => each)(" },
+    /f2-1 is neither saved nor published/,
+    CLOSES,
+  ],
+  [
+    "S6, C15: who has signed in does not follow the record of an older session",
+    { file: KNOWN, is: `if (isOlder) return "older";`, becomes: "" },
+    /sent after a sign-in or sign-out here/,
+    AFTER_A_SIGN_IN,
+  ],
+  [
+    "S6, C14: who has used a state up does not present it again",
+    {
+      file: "core/state.ts",
+      is: "return this.#used.length > 0 && this.#used.includes(digestOf(state));",
+      becomes: "return false;",
+    },
+    /by a process that has used it/,
+    USED,
+  ],
+  [
+    "C9: a lease on a state is not given away without an answer",
+    { file: LEAD, is: "session.isStateful || isBackground", becomes: "isBackground" },
+    /was used twice/,
+    UNANSWERED,
+  ],
+];
+
+describe("a deliberate fault in the code of sessions", () => {
+  test.each(MUTANTS)("%s", async (_, fault, seen, input) => {
+    expect((await runSessions(input)).violations).toEqual([]);
+    const { runSessions: runFaulty } = (await withFault(fault, "session-world.ts")) as World;
+    expect((await runFaulty(input)).violations.join("\n")).toMatch(seen);
+  });
+});
