@@ -35,28 +35,18 @@ const calls = (page: Page, number: number, path = "/items"): Promise<number[]> =
 
 async function open(name: Name, side: Side): Promise<Page> {
   const page = await context.newPage();
-  await page.route("**/blank", (route) => route.fulfill({ contentType: "text/html", body: "<title>app</title>" }));
+  const script = `
+    import * as code from "/migrations/${name}/${side}.ts";
+    import { seen } from "/migrations/page.ts";
+    const call = (path) => (code.api.get ?? code.api)(path).then(() => 200, (error) => error.response?.status ?? error.status ?? 0);
+    Object.assign(globalThis, {
+      loaded: { code, seen },
+      callMany: (times, path) => Promise.all(Array.from({ length: times }, () => call(path))),
+    });`;
+  const body = `<!doctype html><title>app</title><script type="module">${script}</script>`;
+  await page.route("**/blank", (route) => route.fulfill({ contentType: "text/html", body }));
   await page.goto(`${pages.origin}/blank`);
-  await page.evaluate(
-    async ([module, shared]) => {
-      const [code, { seen: told }] = (await Promise.all([import(module), import(shared)])) as [Module, Loaded];
-      const statusOf = (error: { status?: number; response?: { status?: number } }): number =>
-        error.response?.status ?? error.status ?? 0;
-      Object.assign(globalThis, {
-        loaded: { code, seen: told },
-        callMany: (times: number, path: string) =>
-          Promise.all(
-            Array.from({ length: times }, () =>
-              (code.api.get ?? code.api)(path).then(
-                () => 200,
-                (error: object) => statusOf(error),
-              ),
-            ),
-          ),
-      });
-    },
-    [`/migrations/${name}/${side}.ts`, "/migrations/page.ts"] as const,
-  );
+  await page.waitForFunction(() => "loaded" in globalThis);
   return page;
 }
 
@@ -99,16 +89,21 @@ const BEFORE: Readonly<Record<Name, { readonly expected: Expected; readonly wron
 };
 
 describe.skipIf(isSkipped).each(NAMES)("%s", (name) => {
-  beforeAll(async () => void (browser = await launch()));
-  afterAll(() => browser.close());
-  beforeEach(async () => {
+  beforeAll(async () => {
     pages = await Pages.start();
-    context = await browser.newContext();
+    browser = await launch();
   });
-  afterEach(async () => {
-    await context.close();
+  afterAll(async () => {
+    await browser.close();
     await pages.close();
   });
+  beforeEach(async () => {
+    pages.app.answered.length = 0;
+    pages.app.before = undefined;
+    pages.app.endSessions("alice");
+    context = await browser.newContext();
+  });
+  afterEach(() => context.close());
 
   describe.each(["before", "after"] as const)("%s", (side) => {
     const { expected, wrong } = side === "before" ? BEFORE[name] : { expected: RIGHT, wrong: {} as never };
