@@ -56,37 +56,17 @@ async function signedIn(name: Name, side: Side): Promise<Page> {
   return page;
 }
 
+function deferred(): { readonly promise: Promise<undefined>; resolve(): void } {
+  let resolve!: () => void;
+  const promise = new Promise<undefined>((settle) => (resolve = () => settle(undefined)));
+  return { promise, resolve };
+}
+
 const all = (status: number, times = 10): number[] => Array.from({ length: times }, () => status);
 
-/** The test's name, with what the code before does where that is wrong. */
-function title(side: Side, what: string, before: string | undefined): string {
-  return side === "before" && before !== undefined ? `${what}: WRONG, ${before}` : what;
-}
-
-interface Expected {
-  /** What ten callers get whose token was rejected, the number of refreshes, and whether the session lives. */
-  readonly herd: readonly [statuses: readonly number[], refreshes: number, isAlive: boolean];
-  readonly late: number;
-  /** The endpoint answers 500: statuses, redirects. */
-  readonly failing: readonly [statuses: readonly number[], redirects: number];
-  readonly over: readonly [statuses: readonly number[], redirects: number, refreshes: number];
-  /** The API always answers 401 to three rounds of five calls: refreshes. */
-  readonly always: number;
-  readonly events: number;
-}
-const RIGHT: Expected = {
-  herd: [all(200), 1, true],
-  late: 1,
-  failing: [all(503), 0],
-  over: [all(401), 1, 1],
-  always: 3,
-  events: 1,
-};
-const BEFORE: Readonly<Record<Name, { readonly expected: Expected; readonly wrong: Partial<Record<keyof Expected, string>> }>> = {
-  "axios-auth-refresh": { expected: RIGHT, wrong: {} },
-  "failed-queue": { expected: RIGHT, wrong: {} },
-  "nuxt-ofetch": { expected: RIGHT, wrong: {} },
-};
+/** The test's name, with what the code before does in place of it. */
+const title = (side: Side, what: string, before: string): string =>
+  side === "before" ? `${what}: WRONG, ${before}` : what;
 
 describe.skipIf(isSkipped).each(NAMES)("%s", (name) => {
   beforeAll(async () => {
@@ -106,68 +86,87 @@ describe.skipIf(isSkipped).each(NAMES)("%s", (name) => {
   afterEach(() => context.close());
 
   describe.each(["before", "after"] as const)("%s", (side) => {
-    const { expected, wrong } = side === "before" ? BEFORE[name] : { expected: RIGHT, wrong: {} as never };
-    const named = (key: keyof Expected, what: string): string => title(side, what, wrong[key]);
-
-    test(named("herd", "ten callers with a rejected token: one refresh, and each gets an answer"), async () => {
+    test("ten callers with a rejected token: one refresh, and each gets an answer, where the code before may do more", async () => {
       const page = await signedIn(name, side);
       pages.app.revokeTokens();
       const statuses = await calls(page, 10);
-      expect([statuses, refreshes(), pages.app.isSignedIn("alice")]).toEqual(expected.herd);
+      if (side === "before") {
+        // How many depends on when the answers come: a browser sends six requests to a server at a time.
+        expect(refreshes()).toBeGreaterThanOrEqual(1);
+        return;
+      }
+      expect([statuses, refreshes(), pages.app.isSignedIn("alice")]).toEqual([all(200), 1, true]);
+      expect(await seen(page), "the application is told once").toEqual({ redirects: 0, refreshes: 1 });
     });
 
-    test(named("late", "a 401 comes late, for a token that was replaced meanwhile: no other refresh"), async () => {
-      const page = await signedIn(name, side);
-      pages.app.revokeTokens();
-      let release!: () => void;
-      const held = new Promise<undefined>((resolve) => (release = () => resolve(undefined)));
-      let arrived!: () => void;
-      const arrival = new Promise<void>((resolve) => (arrived = resolve));
-      pages.app.before = (path) => {
-        if (path !== "/api/slow") return undefined;
-        arrived();
-        return held;
-      };
-      const late = calls(page, 1, "/slow");
-      await arrival;
-      expect(await calls(page, 1)).toEqual([200]);
-      release();
-      expect([await late, refreshes()]).toEqual([[200], expected.late]);
-    });
+    test(
+      title(
+        side,
+        "a 401 comes late, for a token that was replaced meanwhile: no other refresh",
+        "there is a second refresh",
+      ),
+      async () => {
+        const page = await signedIn(name, side);
+        pages.app.revokeTokens();
+        const [arrival, hold] = [deferred(), deferred()];
+        pages.app.before = (path) => {
+          if (path !== "/api/slow") return undefined;
+          arrival.resolve();
+          return hold.promise;
+        };
+        const late = calls(page, 1, "/slow");
+        await arrival.promise;
+        expect(await calls(page, 1)).toEqual([200]);
+        hold.resolve();
+        expect([await late, refreshes()]).toEqual([[200], side === "before" ? 2 : 1]);
+      },
+    );
 
-    test(named("failing", "the refresh endpoint answers 500: the callers fail, and the user stays signed in"), async () => {
-      const page = await signedIn(name, side);
-      pages.app.revokeTokens();
-      pages.app.before = (path) => (path === "/auth/refresh" ? 500 : undefined);
-      const statuses = await calls(page, 10);
-      expect([statuses, (await seen(page)).redirects]).toEqual(expected.failing);
-    });
+    test(
+      title(
+        side,
+        "the refresh endpoint answers 500: the callers fail, and the user stays signed in",
+        "the user has to sign in again",
+      ),
+      async () => {
+        const page = await signedIn(name, side);
+        pages.app.revokeTokens();
+        pages.app.before = (path) => (path === "/auth/refresh" ? 500 : undefined);
+        const statuses = await calls(page, 10);
+        const { redirects } = await seen(page);
+        if (side === "before") expect(redirects).toBeGreaterThanOrEqual(1);
+        else expect([statuses, redirects]).toEqual([all(503), 0]);
+      },
+    );
 
-    test(named("over", "the session is over: the callers get the API's 401, and the page goes to the sign-in page once"), async () => {
+    test("the session is over: the callers get a 401, and after the migration the page goes to the sign-in page once", async () => {
       const page = await signedIn(name, side);
       pages.app.revokeTokens();
       pages.app.endSessions("alice");
-      const statuses = await calls(page, 10);
-      expect([statuses, (await seen(page)).redirects, refreshes()]).toEqual(expected.over);
+      expect(await calls(page, 10)).toEqual(all(401));
+      const { redirects } = await seen(page);
+      if (side === "before") expect(redirects).toBeGreaterThanOrEqual(1);
+      else expect([redirects, refreshes()]).toEqual([1, 1]);
     });
 
-    test(named("always", "the API answers 401 to every token, to fifteen calls one after the other: refreshes are limited"), async () => {
-      const page = await signedIn(name, side);
-      pages.app.before = (path) => (path === "/api/items" ? 401 : undefined);
-      for (let times = 0; times < 15; times++) expect(await calls(page, 1)).toEqual([401]);
-      expect(refreshes()).toBe(expected.always);
-    });
+    test(
+      title(
+        side,
+        "the API answers 401 to every token, fifteen calls one after the other: three refreshes at most",
+        "each call refreshes",
+      ),
+      async () => {
+        const page = await signedIn(name, side);
+        pages.app.before = (path) => (path === "/api/items" ? 401 : undefined);
+        for (let times = 0; times < 15; times++) expect(await calls(page, 1)).toEqual([401]);
+        if (side === "before") expect(refreshes()).toBeGreaterThanOrEqual(15);
+        else expect(refreshes()).toBeLessThanOrEqual(3);
+      },
+    );
 
-    test(named("events", "ten callers with a rejected token: the application is told of one refresh"), async () => {
-      const page = await signedIn(name, side);
-      pages.app.revokeTokens();
-      await calls(page, 10);
-      expect(await seen(page)).toEqual({ redirects: 0, refreshes: expected.events });
-    });
-
-    test(title(side, "two tabs with a rejected token: the session lives", "MEASURE"), async () => {
-      const one = await signedIn(name, side);
-      const two = await open(name, side);
+    // Of the code before, who gets what depends on which tab is first.
+    test.runIf(side === "after")("two tabs with a rejected token: one refresh, and the session lives", async () => {
+      const [one, two] = [await signedIn(name, side), await open(name, side)];
       pages.app.revokeTokens();
       const statuses = await Promise.all([calls(one, 3), calls(two, 3)]);
       expect([statuses, pages.app.isSignedIn("alice")]).toEqual([[all(200, 3), all(200, 3)], true]);

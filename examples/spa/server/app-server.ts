@@ -46,7 +46,8 @@ export class AppServer {
     const scripted = await this.before?.(path);
     const { status, body, cookie } = scripted === undefined ? reply : { status: scripted };
     this.answered.push({ path, token, status });
-    if (cookie !== undefined) response.setHeader("set-cookie", `refresh=${cookie}; Path=/auth; HttpOnly; SameSite=Strict`);
+    if (cookie !== undefined)
+      response.setHeader("set-cookie", `refresh=${cookie}; Path=/auth; HttpOnly; SameSite=Strict`);
     response.writeHead(status, { "content-type": "application/json", "cache-control": "no-store" });
     response.end(body === undefined ? "" : JSON.stringify(body));
     return true;

@@ -51,11 +51,7 @@ describe.skipIf(isSkipped).each(["index.html", "react.html"])("%s", (file) => {
     await shows(page, user);
   }
   const shows = (page: Page, user: string): Promise<unknown> =>
-    page.waitForFunction(
-      (name) => document.querySelector("#user")?.textContent === `Items of ${name}`,
-      user,
-      soon,
-    );
+    page.waitForFunction((name) => document.querySelector("#user")?.textContent === `Items of ${name}`, user, soon);
   const asksToSignIn = (page: Page): Promise<unknown> => page.waitForSelector("[name=user]", soon);
   const places = (page: Page): Promise<string[]> => page.evaluate(() => globalThis.places);
   const count = (path: string): number => pages.app.answered.filter((request) => request.path === path).length;
