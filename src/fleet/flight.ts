@@ -253,7 +253,10 @@ class FleetFlight {
   async #claimAfterRefusal(expected: string | undefined, record: FleetRecord): Promise<LeaseClaim> {
     const refused = record.refused!;
     const other = await this.#otherState(record);
-    if (other === undefined) throw failureOf(refused.failure).asKnown();
+    if (other === undefined) {
+      const failure = failureOf(refused.failure);
+      throw this.#session.hasTold(record) ? failure.asKnown() : failure;
+    }
     const used = remembered(record.used, [refused.digest]);
     return { expected, record: { ...this.#begunAfter(record), state: other, used } };
   }

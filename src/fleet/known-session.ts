@@ -76,6 +76,8 @@ export class KnownSession {
   #isNobody = false;
   /** The record that says that the server refuses the state. Kept here, because the store keeps it for a while only. */
   #refusal: FleetRecord | undefined;
+  /** The session whose refusal the caches of this process have been told of. */
+  #toldRefusal: string | undefined;
   /** When the record was read or written last, by both clocks. */
   #seenAt: { readonly wall: number; readonly monotonic: number } | undefined;
   /** The version that was read last, and the monotonic time at which this process first read it. */
@@ -450,9 +452,18 @@ export class KnownSession {
     this.tell((member) => member.sessionOver("nobody"));
   }
 
-  /** The server has refused the state. */
+  /** The server has refused the state, to this process: its callers hear of it by the failure of their own mint. */
   noteRefusal(record: FleetRecord): void {
     this.#refusal = record;
+    this.#toldRefusal = nameOf(record);
+  }
+
+  /** Whether this process has been told of a refusal that another one has met. From now on it has. */
+  hasTold(record: FleetRecord): boolean {
+    const name = nameOf(record);
+    const isKnown = this.#toldRefusal === name;
+    this.#toldRefusal = name;
+    return isKnown;
   }
 
   /**
@@ -685,4 +696,9 @@ export function tokenIn(
     if (token?.response.access_token === value) return { fingerprint, token };
   }
   return undefined;
+}
+
+/** Names a refusal: the session and its state. */
+function nameOf({ session, refused }: FleetRecord): string {
+  return `${session?.generation}.${session?.id}.${refused?.digest}`;
 }

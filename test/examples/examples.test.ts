@@ -34,7 +34,7 @@ const LAST_LINE: Readonly<Record<string, string>> = {
 describe("the examples", () => {
   test("every example is listed here", () => {
     const files = readdirSync(EXAMPLES).filter((file) => file.endsWith(".ts"));
-    // Without a main.ts it runs elsewhere: proxy, beside the frameworks that it mounts in, in test/frameworks.
+    // Without a main.ts it runs elsewhere: proxy beside the frameworks, in test/frameworks; spa by `npm run test:spa`.
     const folders = readdirSync(EXAMPLES, { withFileTypes: true }).filter(({ name }) =>
       existsSync(join(EXAMPLES, name, "main.ts")),
     );

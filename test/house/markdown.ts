@@ -20,7 +20,13 @@ export interface CodeBlock {
 export const DOCUMENTS: readonly string[] = ["README.md", "CHANGELOG.md", "docs/fleet.md"];
 
 /** The guides of single subpaths. Their code is checked too. */
-export const GUIDES: readonly string[] = ["docs/bff.md", "docs/chalk.md", "docs/salesforce.md", "docs/servers.md"];
+export const GUIDES: readonly string[] = [
+  "docs/bff.md",
+  "docs/browser.md",
+  "docs/chalk.md",
+  "docs/salesforce.md",
+  "docs/servers.md",
+];
 
 /** Returns the code blocks of a document; an empty list if the document does not exist. */
 export function codeBlocks(document: string): CodeBlock[] {

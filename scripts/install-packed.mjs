@@ -1,16 +1,16 @@
-// Installs here what the tests of this folder need: the packages of the lock file, and the package of the repository as it
-// would be published. The lock file stays as it is.
+// Installs into a folder what its tests need: the packages of its lock file, and the package of the repository as it would be
+// published. The lock file stays as it is. `node scripts/install-packed.mjs test/frameworks`.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const here = fileURLToPath(new URL(".", import.meta.url));
-const root = fileURLToPath(new URL("../..", import.meta.url));
+const here = resolve(process.argv[2]);
+const root = fileURLToPath(new URL("..", import.meta.url));
 const quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error"];
 
-const folder = mkdtempSync(join(tmpdir(), "remint-frameworks-"));
+const folder = mkdtempSync(join(tmpdir(), "remint-packed-"));
 try {
   const packed = npm(["pack", ...quiet, "--json", "--pack-destination", folder], root);
   const [{ filename }] = JSON.parse(packed);
