@@ -59,13 +59,15 @@ test.each([
   await expect(call(`${api.origin}/items`, cookie)).rejects.toMatchObject({ status: 503, terminal: false });
 });
 
-test("after: the session is over, or the API always answers 401: the caller gets the API's 401, and refreshes are limited", async () => {
+test("after: the session is over: the API's 401, then an error with 401; the API always answers 401: refreshes are limited", async () => {
   await using auth = await startAuthServer();
   await using api = await startApi({ accepts: auth });
   const { jwt, call } = createSessions(auth.tokenEndpoint, api.origin);
   const alice = await jwt({ token: {}, account: auth.signIn("alice") as never });
   auth.endSignIns("alice");
-  for (let times = 0; times < 3; times++) expect((await call(`${api.origin}/items`, alice)).status).toBe(401);
+  expect((await call(`${api.origin}/items`, alice)).status).toBe(401);
+  // There is no token any more, so nothing is sent: the error says that the user has to sign in again.
+  await expect(call(`${api.origin}/items`, alice)).rejects.toMatchObject({ status: 401, terminal: true });
   expect(auth.requests.length).toBe(1);
   const bob = await jwt({ token: {}, account: auth.signIn("bob") as never });
   api.respondAlways(() => ({ status: 401 }));
