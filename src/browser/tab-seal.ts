@@ -75,10 +75,10 @@ export class TabSeal implements Seal {
     if (holder !== undefined && this.#holding.has(key)) return;
     this.#holding.get(key)?.();
     this.#holding.delete(key);
-    const manager = locks();
-    if (holder === undefined || manager === undefined) return;
+    const available = locks();
+    if (holder === undefined || available === undefined) return;
     await new Promise<void>((resolve) => {
-      const held = manager.request(lockOf(holder), () => {
+      const held = available.request(lockOf(holder), () => {
         resolve();
         return new Promise<void>((release) => this.#holding.set(key, release));
       });
