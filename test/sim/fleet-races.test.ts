@@ -198,7 +198,9 @@ describe("races of a fleet with sick processes", () => {
     );
     await search(one, 60, plan, async (input) => {
       const { outcomesOfHealthy } = await holds(input);
-      expect(outcomesOfHealthy.filter((outcome) => outcome !== 200)).toEqual([]);
+      // A request is sent with a token three times at most, so a second revocation while it is under way can make a 401 its answer.
+      const allowed = count(input, "revoke") > 1 ? [200, 401] : [200];
+      expect(outcomesOfHealthy.filter((outcome) => !allowed.includes(outcome as number))).toEqual([]);
     });
   });
 
