@@ -349,7 +349,6 @@ class FleetFlight {
       mintTimeout: Math.max(1, Math.min(settings.mintTimeout, this.#until - this.#now())),
       refuses: (value) => this.#isUnwanted(value),
       retries: retriesOf(settings) - this.#unsent,
-      isBackground: this.#isBackground(),
     };
   }
 

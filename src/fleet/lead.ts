@@ -42,8 +42,6 @@ export interface Leader {
   readonly refuses: (value: string) => boolean;
   /** How often a request that could not be sent is repeated. */
   readonly retries: number;
-  /** No caller waits: the held token serves them. */
-  readonly isBackground: boolean;
 }
 
 /** Thrown when the lease was lost before anything was sent: the flight looks at the record again. */
@@ -129,13 +127,14 @@ export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
 }
 
 /**
- * Gives the lease away when the server does not answer while callers wait: it may be this process that gets no answers. The
- * mint goes on for the callers of this process. Only the first holder does it, because otherwise nobody would publish a token
+ * Gives the lease away when the server does not answer: it may be this process that gets no answers. The mint goes on for the
+ * callers of this process. A refresh in the background gives it away too, because the token may be rejected, or expire, while
+ * nothing answers. Whoever takes the lease after another process does not do it, because otherwise nobody would publish a token
  * of a server that is slow for all.
  */
-function giveAwayUnanswered({ session, isBackground }: Leader, lease: Lease): Timer | undefined {
+function giveAwayUnanswered({ session }: Leader, lease: Lease): Timer | undefined {
   const { record } = lease;
-  if (session.isStateful || isBackground || record.failed.length > 0) return undefined;
+  if (session.isStateful || record.failed.some((each) => each !== session.holder)) return undefined;
   const { clock } = session.fleet;
   return clock.setTimeout(
     () => void lease.release({ ...record, failed: [session.holder] }).catch(() => {}),
@@ -219,7 +218,10 @@ class Landing {
     if (typeof written === "object") {
       const { token } = targetIn(written.outdoneBy, fingerprint);
       const { clock } = session.fleet;
-      if (token !== undefined && token.until > clock.monotonic() && !refuses(token.response.access_token)) {
+      // The record may still hold the token that this mint was to replace: nobody has minted since the lease was lost.
+      const isNew =
+        token?.response.access_token !== targetIn(this.#lease.record, fingerprint).token?.response.access_token;
+      if (token !== undefined && isNew && token.until > clock.monotonic() && !refuses(token.response.access_token)) {
         session.remember(written.outdoneBy, written.version);
         return adopted(token, this.#served, clock);
       }

@@ -244,6 +244,75 @@ describe("one process whose mints fail", () => {
     await fleet.clock.advance(300);
     expect([late.state, healthy.mints]).toEqual(["fulfilled", 1]);
   });
+
+  /** One process refreshes a token in the background, 15 s before its expiry, and gets no answer. Another one has it too. */
+  async function silentRefresh(): Promise<{
+    readonly fleet: FleetUnderTest;
+    readonly sick: Process;
+    readonly other: Process;
+  }> {
+    const healthy = grantAt("https://auth.example");
+    const fleet = fleetUnderTest({ size: 1, grant: healthy, mintTimeout: 30_000, minValidity: 0 });
+    const other = fleet.processes[0]!;
+    const sick = fleet.join({ grant: grantAt("https://auth.example") });
+    const first = [other, sick].map(({ cache }) => watch(cache.get()));
+    await fleet.clock.advance(LIFE - 15_000);
+    expect(first.map(({ state }) => state)).toEqual(["fulfilled", "fulfilled"]);
+    return { fleet, sick, other };
+  }
+
+  test("C9: no answer to a refresh in the background, and the token expires: another process has minted", async () => {
+    const { fleet, sick, other } = await silentRefresh();
+    sick.grant.hold();
+    expect((await sick.cache.get()).value).toBe("fake-1");
+    await fleet.clock.advance(15_500);
+    expect(sick.grant.mints).toBe(1);
+    const late = watch(other.cache.get());
+    await fleet.clock.advance(500);
+    expect([late.state, other.grant.mints]).toEqual(["fulfilled", 2]);
+  });
+
+  test("C9: no answer to a refresh in the background, and the token is rejected: another process mints after 2 s", async () => {
+    const { fleet, sick, other } = await silentRefresh();
+    sick.grant.hold();
+    await sick.cache.get();
+    await fleet.clock.advance(100);
+    await other.cache.invalidate("fake-1");
+    const renewed = watch(other.cache.get());
+    await fleet.clock.advance(2500);
+    expect([renewed.state, other.grant.mints, sick.grant.mints]).toEqual(["fulfilled", 2, 1]);
+  });
+
+  test("C9: a refresh in the background that is answered after 4 s, and nobody else: its token is served", async () => {
+    const { fleet, sick } = await silentRefresh();
+    const hold = sick.grant.hold();
+    sick.grant.respond({ access_token: "late", token_type: "Bearer", expires_in: 3600 });
+    await sick.cache.get();
+    await fleet.clock.advance(4000);
+    hold.release();
+    await fleet.clock.advance(100);
+    expect((await sick.cache.get()).value).toBe("late");
+    await fleet.clock.advance(LIFE / 2);
+    expect((await sick.cache.get()).value).toBe("late");
+    expect(sick.grant.mints).toBe(1);
+  });
+
+  test("C9: no answer to the same process again: another one mints after 2 s this time too", async () => {
+    const healthy = grantAt("https://auth.example");
+    const fleet = fleetUnderTest({ size: 0, grant: healthy });
+    const silent = grantAt("https://auth.example");
+    const sick = fleet.join({ grant: silent });
+    silent.hold();
+    const first = watch(sick.cache.get());
+    await fleet.clock.advance(11_200);
+    expect(first.state).toBe("rejected");
+    watch(sick.cache.get());
+    await fleet.clock.advance(300);
+    expect(silent.mints).toBe(2);
+    const other = watch(fleet.join().cache.get());
+    await fleet.clock.advance(2500);
+    expect([other.state, healthy.mints]).toEqual(["fulfilled", 1]);
+  });
 });
 
 /** Sessions of many users in one process. */

@@ -12,7 +12,7 @@ export const RULES = {
   order: "tokens are published in the order of their mints, each over a lease",
   yields: "who has failed claims only what it has seen claimable for 250 ms",
   unsent: "a holder whose request could not be sent gives its lease away before anything else",
-  unanswered: "the first holder that callers wait for gives its lease away after 2 s without an answer",
+  unanswered: "a holder gives its lease away after 2 s without an answer, if no other process has failed before it",
   keeps: "any other holder keeps its lease until it is answered",
   binds: "a failure of others binds who has not failed from the second process on, for a second at most",
   backoff: "who has failed waits, a second at first and twice as long each time",
@@ -41,6 +41,8 @@ interface Known {
   readonly seen: Map<string, { readonly version: string | undefined; readonly at: number }>;
   /** The records for which a mint of it is in progress. */
   readonly minting: Set<string>;
+  /** By record: when it sent the claim for its next mint. */
+  readonly claimedAt: Map<string, number>;
   /** By record: when its last mint failed, and how many failed in a row. */
   readonly failures: Map<string, { readonly at: number; readonly count: number }>;
 }
@@ -96,6 +98,7 @@ export class FleetJudge {
       hasFailed: false,
       isDisturbed: false,
       seen: new Map(),
+      claimedAt: new Map(),
       failures: new Map(),
       minting: new Set(),
     });
@@ -133,6 +136,7 @@ export class FleetJudge {
     const isClaim = result.ok && next !== undefined && recordIn(next, key)?.phase === "L";
     const before = expected === undefined ? undefined : this.#versions.get(`${key} ${expected}`);
     const isHeartbeat = before?.by === process && before.record?.phase === "L";
+    if (isClaim && !isHeartbeat) known.claimedAt.set(key, sentAt);
     if (isClaim && !isHeartbeat && !known.isDisturbed && this.#wasFailing(known, key, sentAt)) {
       this.#count("a failed process claims");
       const lease = before?.record?.phase === "L" ? before.at + (before.record.lease ?? 0) : -Infinity;
@@ -147,15 +151,17 @@ export class FleetJudge {
   }
 
   /** A process sends a token request. @returns What is to be called when it is over. */
-  mints(process: object, key: string, isAwaited: boolean, isBackground: boolean): (outcome: MintOutcome) => void {
+  mints(process: object, key: string): (outcome: MintOutcome) => void {
     const known = this.#of(process);
     const startedAt = this.#now;
     const lease = this.#stored.get(key);
     const isHolder = lease?.by === process && lease.record?.phase === "L";
-    const isFirst = (lease?.record?.failed ?? []).length === 0;
+    const holder = lease?.record?.holder;
+    const isFirst = (lease?.record?.failed ?? []).every((failed) => failed === holder);
     if (startedAt < this.#askedUntil - MARGIN) this.#violated("asked", `${this.#askedUntil - startedAt} ms too early`);
     this.#judgeBackoff(known, key);
-    this.#judgeTogether(known, key);
+    this.#judgeTogether(known, key, known.claimedAt.get(key) ?? startedAt);
+    known.claimedAt.delete(key);
     let isOver = false;
     known.minting.add(key);
     const after = UNANSWERED + this.#options.roundTrip + MARGIN;
@@ -163,10 +169,9 @@ export class FleetJudge {
       this.#clock.setTimeout(() => {
         if (isOver || known.isDisturbed || this.isUnsettled) return;
         const holds = this.#holds(process, key);
-        const givesAway = isFirst && isAwaited && !isBackground;
-        this.#count(givesAway ? "a lease is given away" : "a lease is kept");
-        if (givesAway && holds) this.#violated("unanswered", "it still holds the lease");
-        if (!givesAway && !holds) this.#violated("keeps", isBackground ? "in the background" : "as a later holder");
+        this.#count(isFirst ? "a lease is given away" : "a lease is kept");
+        if (isFirst && holds) this.#violated("unanswered", "it still holds the lease");
+        if (!isFirst && !holds) this.#violated("keeps", "it has lost the lease");
       }, after);
     }
     return (outcome) => {
@@ -261,10 +266,12 @@ export class FleetJudge {
     if (this.#now - last.at < pause - MARGIN) this.#violated("backoff", `after ${this.#now - last.at} of ${pause} ms`);
   }
 
-  #judgeTogether(known: Known, key: string): void {
+  #judgeTogether(known: Known, key: string, claimedAt: number): void {
     const failed = this.#failed.get(key);
     if (failed === undefined || this.#options.repeats || known.isDisturbed || this.isUnsettled) return;
-    if (!this.#options.isSteady || !this.#wasFailing(known, key, this.#now)) return;
+    // A process decides when it claims. What it learns of itself while the store takes its claim, from a mint for another
+    // record, binds its next claim.
+    if (!this.#options.isSteady || !this.#wasFailing(known, key, claimedAt)) return;
     if (this.#now - failed.at < 1000 - MARGIN) this.#violated("together", `after ${this.#now - failed.at} ms`);
   }
 

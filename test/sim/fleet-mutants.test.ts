@@ -78,8 +78,9 @@ const TWO_SICK_ELSEWHERE = plan([
   300,
   call(0),
 ]);
-/** A token of 10 minutes in its last ones, and nobody waits. */
+/** A token of 10 minutes in its last ones, and no caller waits. */
 const SILENT_REFRESH = plan([call(0), 550_000, sick(0, "silent"), call(0)], { expiresIn: 600 });
+const SILENT_TWICE = plan([call(0), 550_000, sick(0, "silent"), call(0), 36_000, call(0)], { expiresIn: 600 });
 const PAUSED = plan([call(0), 5, { what: "pause", who: 0, for: 8000 }, 4000, call(1)]);
 
 /** What is said of the code, the fault, the rule that breaks, and the plan in which it does. */
@@ -220,7 +221,7 @@ const MUTANTS: readonly (readonly [string, Fault, string, FleetPlan])[] = [
     "a lease is given away at all",
     {
       file: LEAD,
-      is: "if (session.isStateful || isBackground || record.failed.length > 0) return undefined;",
+      is: "if (session.isStateful || record.failed.some((each) => each !== session.holder)) return undefined;",
       becomes: "if (record.failed.length >= 0) return undefined;",
     },
     RULES.unanswered,
@@ -228,14 +229,24 @@ const MUTANTS: readonly (readonly [string, Fault, string, FleetPlan])[] = [
   ],
   [
     "only the first holder gives it away",
-    { file: LEAD, is: "isBackground || record.failed.length > 0)", becomes: "isBackground)" },
+    { file: LEAD, is: " || record.failed.some((each) => each !== session.holder))", becomes: ")" },
     RULES.keeps,
     SLOW,
   ],
   [
-    "no holder gives it away in the background",
-    { file: LEAD, is: "session.isStateful || isBackground || record", becomes: "session.isStateful || record" },
-    RULES.keeps,
+    "its own failures are no reason to keep it",
+    { file: LEAD, is: "record.failed.some((each) => each !== session.holder)", becomes: "record.failed.length > 0" },
+    RULES.unanswered,
+    SILENT_TWICE,
+  ],
+  [
+    "it is given away in the background too",
+    {
+      file: LEAD,
+      is: "const patience = giveAwayUnanswered(leader, lease);",
+      becomes: "const patience = need.held === undefined ? giveAwayUnanswered(leader, lease) : undefined;",
+    },
+    RULES.unanswered,
     SILENT_REFRESH,
   ],
   [

