@@ -13,7 +13,7 @@ import type { Settings } from "./settings.ts";
 export interface Client {
   readonly config: oidc.Configuration;
   /** Present when tokens are bound to a key. */
-  readonly dpop: oidc.DPoPHandle | undefined;
+  readonly dpop?: oidc.DPoPHandle;
 }
 
 /** Seconds by which the clocks of this machine and of the authorization server may differ. */
@@ -45,8 +45,8 @@ async function discover(settings: Settings): Promise<Client> {
   const isLocal = /^http:\/\/(127\.0\.0\.1|localhost)[:/]/.test(`${issuer}/`);
   const execute = isLocal ? [oidc.allowInsecureRequests] : [];
   const config = await oidc.discovery(new URL(issuer), clientId, metadata, authentication, { execute, timeout: 10 });
-  const dpop = dpopKey && oidc.getDPoPHandle(config, await keyPairOf(dpopKey));
-  return { config, dpop };
+  if (dpopKey === undefined) return { config };
+  return { config, dpop: oidc.getDPoPHandle(config, await keyPairOf(dpopKey)) };
 }
 
 async function keyPairOf({ kty = "", crv = "", x = "", y = "", d = "" }: DpopPrivateKey): Promise<CryptoKeyPair> {

@@ -79,7 +79,7 @@ export function createUsualBff(settings: UsualSettings): { hono: Hono; begin: (t
       return new Response(answer.data as ReadableStream, { status: answer.status, headers: { "content-type": type } });
     } catch (error) {
       const { status = 502, config } = isAxiosError(error) ? (error.response ?? error) : {};
-      if (!(config?.url ?? "").startsWith(issuer)) return c.json({}, status as 502);
+      if (!(config?.url ?? "").startsWith(issuer)) return new Response("{}", { status });
       // The refresh failed, so the user has to sign in again.
       sessions.delete(id);
       return c.json({ signIn: true }, 401);
