@@ -212,6 +212,9 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
       expect(await page.locator("[data-lane=usual] [data-chip]").isVisible()).toBe(true);
       expect(await page.locator("[data-lane=remint] [data-chip]").isVisible()).toBe(false);
       expect(await page.locator("[data-lane=usual] .absence").count()).toBe(1);
+      // Both tokens ended with the session: the one that was revoked, and the other one.
+      expect(await page.locator("[data-lane=usual] .plot .died").count()).toBe(2);
+      expect(await page.locator("[data-lane=remint] .plot .died").count()).toBe(1);
       expect([await marks("usual", "unauthorized"), await marks("usual", "signed-out")]).toEqual([4, 2]);
       expect([await marks("usual", "token"), await marks("usual", "token-failed")]).toEqual([1, 5]);
       expect([await marks("remint", "after-renewal"), await marks("remint", "token")]).toEqual([6, 1]);
