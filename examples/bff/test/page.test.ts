@@ -687,6 +687,7 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
       await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true })));
       const kept = await page.content();
       expect(["Alice", "__Host-Http-bff", "r001"].filter((each) => kept.includes(each))).toEqual([]);
+      expect(await page.locator("#log li, #table tbody tr").count()).toBe(0);
       await vi.waitFor(() => expect(server.listeners).toBe(0), PATIENCE);
       await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })));
       await page.waitForSelector("#intro:visible");
