@@ -143,10 +143,12 @@ export function createActions(stage: Stage): Readonly<Record<string, Action>> {
       return new Response(await answer.text(), { status: answer.ok ? 202 : answer.status, headers });
     },
 
-    async "end-session"({ session }) {
+    async "end-session"(viewer) {
       if (isDown()) throw new NotNow("The authorization server is down, so it cannot end a session.");
-      await auth.endSession(session);
-      await stage.recheck("The authorization server has ended the session, and told the BFF (back-channel logout).");
+      const reason = "The authorization server has ended the session, and told the BFF (back-channel logout).";
+      feed.because(viewer, "remint", reason);
+      await auth.endSession(viewer.session);
+      await stage.recheck(reason);
     },
 
     async "replay-refresh"(viewer) {

@@ -53,7 +53,10 @@ export class Apis {
     this.#auth = auth;
     this.#keys = createLocalJWKSet(auth.jwks);
     const serverOf = (api: ApiName): Server =>
-      createServer((request, response) => void this.#answer(api, request, response));
+      createServer((request, response) => {
+        // A request that is cut off fails while its body is read.
+        this.#answer(api, request, response).catch(() => response.destroy());
+      });
     this.#servers = { orders: serverOf("orders"), billing: serverOf("billing") };
   }
 

@@ -92,7 +92,9 @@ export class AuthServer {
     this.#options = options;
     this.secrets = { bff: options.clientSecret ?? newSecret(), usual: newSecret() };
     this.lifetime = options.tokenLifetime ?? 60_000;
-    this.#server = createServer((request, response) => void this.#answer(request, response));
+    this.#server = createServer((request, response) => {
+      this.#answer(request, response).catch(() => response.destroy());
+    });
   }
 
   /** @param port 0 is any free port. */
@@ -346,7 +348,8 @@ function recordSecrets(
   };
   response.once("finish", () => {
     const form = new URLSearchParams(Buffer.concat(body).toString());
-    for (const name of ["code", "code_verifier", "client_assertion"]) if (form.has(name)) record(name, form.get(name) ?? "");
+    for (const name of ["code", "code_verifier", "client_assertion"])
+      if (form.has(name)) record(name, form.get(name) ?? "");
   });
   const end = response.end.bind(response) as (...values: unknown[]) => ServerResponse;
   response.end = (...values: unknown[]) => {

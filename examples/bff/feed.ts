@@ -26,6 +26,8 @@ interface Open extends Viewer {
 }
 
 const LANE_OF: Readonly<Record<ClientName, LaneName>> = { bff: "remint", usual: "usual" };
+const REUSE =
+  "One refresh token was presented twice. The authorization server took that for theft and revoked all tokens of the session.";
 /** Milliseconds after which a comment is sent, so that nobody takes the connection for dead. */
 const ALIVE_EVERY = 15_000;
 
@@ -35,8 +37,8 @@ export class Feed {
   readonly #viewers = new Map<string, Open>();
   /** The current token of each lane, session and audience. */
   readonly #current = new Map<string, IssuedToken>();
-  /** The clients of sessions whose refresh token was presented twice. */
-  readonly #reused = new Set<string>();
+  /** Why a lane of a session will be signed out, where that is known before it is noticed. */
+  readonly #reasons = new Map<string, string>();
 
   constructor(auth: AuthServer) {
     this.#auth = auth;
@@ -44,7 +46,7 @@ export class Feed {
     auth.events.on("dead", ({ tokens, why }) => {
       for (const token of tokens) this.#ended(token, why);
     });
-    auth.events.on("reuse", ({ client, session }) => this.#reused.add(`${client} ${session}`));
+    auth.events.on("reuse", ({ client, session }) => this.#reasons.set(`${LANE_OF[client]} ${session}`, REUSE));
     auth.events.on("token-request", ({ client, status, session }) => {
       const message = { type: "token-request", lane: LANE_OF[client], at: Date.now(), status, ok: status === 200 };
       this.#tell(message, (viewer) => session === undefined || viewer.session === session);
@@ -89,6 +91,11 @@ export class Feed {
     if (!viewer.signedIn[lane]) return;
     viewer.signedIn[lane] = false;
     this.#viewers.get(viewer.id)?.send({ type: "signed-out", lane, at: Date.now(), reason });
+  }
+
+  /** Says why a lane of a viewer will be signed out. Whichever request notices it first. */
+  because(viewer: Viewer, lane: LaneName, reason: string): void {
+    this.#reasons.set(`${lane} ${viewer.session}`, reason);
   }
 
   /** Tells everybody, or one viewer. */
@@ -167,10 +174,9 @@ export class Feed {
   }
 
   #reasonOf({ session }: Viewer, lane: LaneName): string {
-    const client = lane === "remint" ? "bff" : "usual";
-    return this.#reused.has(`${client} ${session}`)
-      ? "One refresh token was presented twice. The authorization server took that for theft and revoked all tokens of the session."
-      : "The authorization server did not accept the refresh token any more.";
+    return (
+      this.#reasons.get(`${lane} ${session}`) ?? "The authorization server did not accept the refresh token any more."
+    );
   }
 }
 

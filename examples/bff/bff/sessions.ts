@@ -36,6 +36,8 @@ export interface Session {
 export interface EndOptions {
   /** Revokes its tokens at the authorization server too. @defaultValue true */
   readonly revoke?: boolean;
+  /** How long to wait for the revocation, in milliseconds. It goes on afterwards. @defaultValue 2_000 (2 seconds) */
+  readonly within?: number;
 }
 
 interface Stored {
@@ -54,7 +56,7 @@ const IDLE = 1_800_000;
 const ABSOLUTE = 28_800_000;
 /** How often a process with open streams looks whether another process has ended their sessions. Milliseconds. */
 const LOOK_EVERY = 2000;
-/** How long a sign-out waits for the revocation. It goes on afterwards. Milliseconds. */
+/** Milliseconds. */
 const REVOCATION_WAIT = 2000;
 
 /** All sessions. Any of them can be ended from here at any time. */
@@ -103,16 +105,13 @@ export class Sessions {
     return id === undefined || id === "" ? undefined : keyOf(id);
   }
 
-  /**
-   * Ends a session. Its refresh in progress is fenced off and revoked, and its streams end. Resolves when that is done, but
-   * waits at most two seconds for the authorization server.
-   */
-  async end(key: string, { revoke = true }: EndOptions = {}): Promise<void> {
+  /** Ends a session. Its streams end, and what a refresh in progress brings is not used, but revoked. */
+  async end(key: string, { revoke = true, within = REVOCATION_WAIT }: EndOptions = {}): Promise<void> {
     await this.#settings.store.delete(key);
     this.#endStreams(key);
     // A revocation that fails leaves the session ended: the store has forgotten it.
     const revoked = this.#tokens.signOut(key, { revoke }).catch(() => {});
-    await Promise.race([revoked, sleep(REVOCATION_WAIT, undefined, { ref: false })]);
+    await Promise.race([revoked, sleep(within, undefined, { ref: false })]);
   }
 
   /** The keys of the sessions of one session at the authorization server, of one user, or of both together. */

@@ -44,6 +44,8 @@ function claims(replaced: Readonly<Record<string, unknown>> = {}): Record<string
   return Object.fromEntries(Object.entries({ ...right, ...replaced }).filter(([, value]) => value !== undefined));
 }
 
+const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+
 const post = (body: string): Promise<Response> =>
   fetch(`${stage.origin}/bff/backchannel`, {
     method: "POST",
@@ -137,7 +139,6 @@ describe("a logout token with one thing wrong is answered 400, and nobody is sig
     const { privateKey } = await generateKeyPair("RS256");
     const header = { alg: "RS256", typ: "logout+jwt", kid: "demo" };
     const foreign = await new SignJWT(claims()).setProtectedHeader(header).sign(privateKey);
-    const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
     const none = `${encode({ alg: "none", typ: "logout+jwt" })}.${encode(claims())}.`;
     const secret = new TextEncoder().encode(stage.auth.secrets.bff.padEnd(32, "x"));
     const shared = await new SignJWT(claims()).setProtectedHeader({ alg: "HS256", typ: "logout+jwt" }).sign(secret);

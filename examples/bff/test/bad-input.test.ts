@@ -191,15 +191,16 @@ describe("requests to the APIs", () => {
   );
 });
 
-describe("APIs that misbehave", () => {
-  const answering = (answer: (response: ServerResponse) => void): void => {
-    stage.apis.fault = (request, response) => {
-      request.resume();
-      answer(response);
-      return true;
-    };
+/** Lets the APIs answer in this way from now on. */
+function answering(answer: (response: ServerResponse) => void): void {
+  stage.apis.fault = (request, response) => {
+    request.resume();
+    answer(response);
+    return true;
   };
+}
 
+describe("APIs that misbehave", () => {
   test("a connection that breaks before the answer: 502", async () => {
     answering((response) => response.socket?.destroy());
     expect(await outcome(browser, orders)).toBe("502 api");

@@ -46,10 +46,8 @@ describe.each(["memory", "redis"])("sessions in %s", (kind) => {
   });
 
   test.skipIf(isSkipped)("of two that add the same key one succeeds", async () => {
-    expect((await Promise.all([store.add("once", "1", HOUR), store.add("once", "2", HOUR)])).toSorted()).toEqual([
-      false,
-      true,
-    ]);
+    const added = await Promise.all([store.add("once", "1", HOUR), store.add("once", "2", HOUR)]);
+    expect(added.filter(Boolean)).toHaveLength(1);
   });
 
   test.skipIf(isSkipped)("an index has every key once", async () => {

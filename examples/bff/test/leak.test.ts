@@ -128,7 +128,7 @@ describe("a sign-in, every button, errors of every kind, and a sign-out", () => 
 
   test("a needle that was planted is found, in every form and in every place", () => {
     const needle = 'a"planted/needle+of%20some.length';
-    const [, json = "", uri = ""] = [needle, JSON.stringify(needle), encodeURIComponent(needle)];
+    const [json, uri] = [JSON.stringify(needle), encodeURIComponent(needle)];
     const places: [string, string][] = [
       ["raw", `x${needle}x`],
       ["json", json],

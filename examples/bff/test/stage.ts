@@ -5,7 +5,6 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { exportJWK, generateKeyPair, type JWK } from "jose";
-import type { DpopPrivateKey } from "remint/dpop";
 import { fleetStore, memoryStore } from "remint/fleet";
 import { Apis } from "../apis.ts";
 import { type App, type AppSettings, createApp } from "../app.ts";
@@ -61,7 +60,7 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     ...(pair === undefined
       ? { clientSecret: auth.secrets.bff }
       : { clientKey: { key: pair.privateKey, kid: "client" } }),
-    ...(dpopPair && { dpopKey: (await exportJWK(dpopPair.privateKey)) as DpopPrivateKey }),
+    ...(dpopPair && { dpopKey: await exportJWK(dpopPair.privateKey) }),
     scope: SCOPE,
     resources: [RESOURCES.orders, RESOURCES.billing],
     secret: randomBytes(32),
