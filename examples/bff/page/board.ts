@@ -64,7 +64,15 @@ export class Board {
 
   /** Takes a message of a lane. */
   add(message: LaneMessage): void {
-    this.#changed(message.lane, this.#histories[message.lane].add(message));
+    const { lane, at } = message;
+    const history = this.#histories[lane];
+    this.#changed(lane, history.add(message));
+    if (message.type === "signed-out") {
+      // What the lane had in its session, it has no more.
+      for (const { id } of history.living()) {
+        this.#changed(lane, history.add({ type: "token-end", lane, id, at, why: "session-over" }));
+      }
+    }
     this.#table.add(message);
   }
 

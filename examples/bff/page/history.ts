@@ -90,6 +90,8 @@ export class LaneHistory {
         return { kind: "token-requests", burst: this.#place(this.tokenRequests, message) };
       case "token": {
         const token: TokenLife = { ...message };
+        // A renewal that was under way when the session ended: nobody has a use for its token.
+        if (this.#isAbsent) Object.assign(token, { endedAt: message.at, why: "session-over" });
         this.tokens.set(message.id, token);
         return { kind: "token", token };
       }
@@ -101,7 +103,7 @@ export class LaneHistory {
         return { kind: "token", token };
       }
       case "signed-out": {
-        if (this.absences.at(-1)?.to === undefined && this.absences.length > 0) return undefined;
+        if (this.#isAbsent) return undefined;
         this.signedIn = false;
         this.#counted.signOuts += 1;
         this.#marked.signOuts += 1;
@@ -129,7 +131,7 @@ export class LaneHistory {
       const reason = "The session ended while this page did not listen.";
       return this.add({ type: "signed-out", lane: this.name, at: now, reason });
     }
-    if (this.absences.at(-1)?.to === undefined && this.absences.length > 0) return undefined;
+    if (this.#isAbsent) return undefined;
     const absence: Absence = { from: now, reason: "There is no session." };
     this.absences.push(absence);
     return { kind: "absence", absence };
@@ -149,6 +151,11 @@ export class LaneHistory {
     return { ...this.#counted, median: percentile(this.#durations, 0.5), p95: percentile(this.#durations, 0.95) };
   }
 
+  /** The tokens that are not known to have ended. */
+  living(): TokenLife[] {
+    return [...this.tokens.values()].filter(({ endedAt }) => endedAt === undefined);
+  }
+
   /** Begins the span that `sinceMark` counts. */
   mark(): void {
     this.#marked = emptyTally();
@@ -156,6 +163,12 @@ export class LaneHistory {
 
   sinceMark(): Tally {
     return this.#marked;
+  }
+
+  /** Whether the lane is without a session now. */
+  get #isAbsent(): boolean {
+    const last = this.absences.at(-1);
+    return last !== undefined && last.to === undefined;
   }
 
   #addRequest(message: ApiRequest): Change {

@@ -6,7 +6,7 @@ import { Actions } from "./actions.ts";
 import { Board } from "./board.ts";
 import { byId } from "./dom.ts";
 import { LiveLine, type Weight } from "./live-line.ts";
-import type { CookiesAnswer, Hello, Message, Recorded, Recording, UserAnswer } from "./messages.ts";
+import type { CookiesAnswer, Hello, LaneMessage, Message, Recorded, Recording, UserAnswer } from "./messages.ts";
 import { Log, ReceivedPanel, showHolds } from "./panels.ts";
 import { Player } from "./player.ts";
 import { LANE_TITLES } from "./sentences.ts";
@@ -177,7 +177,7 @@ function take(message: Message): void {
       return board.add(message);
     default:
       board.add(message);
-      if (pressed !== undefined && !isBeat(message)) pressed.changedAt = performance.now();
+      if (pressed !== undefined && isOutcome(message)) pressed.changedAt = performance.now();
       if (message.type === "signed-in") tell(`${LANE_TITLES[message.lane]}: signed in.`, message.at);
       if (message.type !== "signed-out") return undefined;
       tell(`${LANE_TITLES[message.lane]}: signed out. ${message.reason}`, message.at, "alarm");
@@ -185,8 +185,10 @@ function take(message: Message): void {
   }
 }
 
-function isBeat(message: Message): boolean {
-  return message.type === "request" && message.beat === true;
+/** Whether a message is in the sums of a button. */
+function isOutcome(message: LaneMessage): boolean {
+  if (message.type === "request") return message.beat !== true;
+  return message.type === "token-request" || message.type === "signed-out";
 }
 
 function hello(message: Hello): void {

@@ -168,6 +168,18 @@ describe("sessions", () => {
     expect([stranger.counts().signOuts, stranger.absences.length]).toEqual([0, 1]);
   });
 
+  test("a token that comes after the session has ended is over when it begins", () => {
+    const history = historyOf(
+      token("aaaa", 1),
+      { type: "signed-out", lane: "remint", at: 5, reason: "a" },
+      token("bbbb", 6),
+      { type: "signed-in", lane: "remint", at: 9 },
+      token("cccc", 10),
+    );
+    expect(history.tokens.get("bbbb")).toMatchObject({ endedAt: 6, why: "session-over" });
+    expect(history.living().map(({ id }) => id)).toEqual(["aaaa", "cccc"]);
+  });
+
   test("the end of a token that is told twice keeps the first, and that of an unknown token is no error", () => {
     const history = historyOf(
       token("aaaa", 1),

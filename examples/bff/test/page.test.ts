@@ -212,6 +212,9 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
       expect(await page.locator("[data-lane=usual] [data-chip]").isVisible()).toBe(true);
       expect(await page.locator("[data-lane=remint] [data-chip]").isVisible()).toBe(false);
       expect(await page.locator("[data-lane=usual] .absence").count()).toBe(1);
+      // Both tokens ended with the session: the one that was revoked, and the other one.
+      expect(await page.locator("[data-lane=usual] .plot .died").count()).toBe(2);
+      expect(await page.locator("[data-lane=remint] .plot .died").count()).toBe(1);
       expect([await marks("usual", "unauthorized"), await marks("usual", "signed-out")]).toEqual([4, 2]);
       expect([await marks("usual", "token"), await marks("usual", "token-failed")]).toEqual([1, 5]);
       expect([await marks("remint", "after-renewal"), await marks("remint", "token")]).toEqual([6, 1]);
@@ -684,6 +687,7 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
       await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true })));
       const kept = await page.content();
       expect(["Alice", "__Host-Http-bff", "r001"].filter((each) => kept.includes(each))).toEqual([]);
+      expect(await page.locator("#log li, #table tbody tr").count()).toBe(0);
       await vi.waitFor(() => expect(server.listeners).toBe(0), PATIENCE);
       await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })));
       await page.waitForSelector("#intro:visible");
