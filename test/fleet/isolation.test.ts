@@ -29,6 +29,22 @@ function joinSick({ join }: FleetUnderTest, failure: unknown, grant = grantAt("h
   return join({ grant });
 }
 
+/** One process refreshes a token in the background, 15 s before its expiry, and gets no answer. Another one has it too. */
+async function silentRefresh(): Promise<{
+  readonly fleet: FleetUnderTest;
+  readonly sick: Process;
+  readonly other: Process;
+}> {
+  const healthy = grantAt("https://auth.example");
+  const fleet = fleetUnderTest({ size: 1, grant: healthy, mintTimeout: 30_000, minValidity: 0 });
+  const other = fleet.processes[0]!;
+  const sick = fleet.join({ grant: grantAt("https://auth.example") });
+  const first = [other, sick].map(({ cache }) => watch(cache.get()));
+  await fleet.clock.advance(LIFE - 15_000);
+  expect(first.map(({ state }) => state)).toEqual(["fulfilled", "fulfilled"]);
+  return { fleet, sick, other };
+}
+
 describe("one process whose mints fail", () => {
   test.each([
     ["with a wrong secret", WRONG_SECRET],
@@ -244,22 +260,6 @@ describe("one process whose mints fail", () => {
     await fleet.clock.advance(300);
     expect([late.state, healthy.mints]).toEqual(["fulfilled", 1]);
   });
-
-  /** One process refreshes a token in the background, 15 s before its expiry, and gets no answer. Another one has it too. */
-  async function silentRefresh(): Promise<{
-    readonly fleet: FleetUnderTest;
-    readonly sick: Process;
-    readonly other: Process;
-  }> {
-    const healthy = grantAt("https://auth.example");
-    const fleet = fleetUnderTest({ size: 1, grant: healthy, mintTimeout: 30_000, minValidity: 0 });
-    const other = fleet.processes[0]!;
-    const sick = fleet.join({ grant: grantAt("https://auth.example") });
-    const first = [other, sick].map(({ cache }) => watch(cache.get()));
-    await fleet.clock.advance(LIFE - 15_000);
-    expect(first.map(({ state }) => state)).toEqual(["fulfilled", "fulfilled"]);
-    return { fleet, sick, other };
-  }
 
   test("C9: no answer to a refresh in the background, and the token expires: another process has minted", async () => {
     const { fleet, sick, other } = await silentRefresh();

@@ -11,7 +11,7 @@ export function App() {
 
 function SignIn() {
   return (
-    <form action={(data) => signIn(String(data.get("user")))}>
+    <form action={(data) => signIn(data.get("user") as string)}>
       <input name="user" aria-label="User" required />
       <button>Sign in</button>
     </form>

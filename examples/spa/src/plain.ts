@@ -9,7 +9,7 @@ function show(): void {
     app.innerHTML = `<form><input name="user" aria-label="User" required /><button>Sign in</button></form>`;
     app.querySelector("form")!.addEventListener("submit", (event) => {
       event.preventDefault();
-      void signIn(String(new FormData(event.target as HTMLFormElement).get("user")));
+      void signIn(new FormData(event.target as HTMLFormElement).get("user") as string);
     });
   } else {
     app.innerHTML = `<p id="user"></p><ul></ul><button id="load">Load</button><button id="sign-out">Sign out</button>`;

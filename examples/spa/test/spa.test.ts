@@ -12,6 +12,7 @@ interface Seen {
   readonly places: string[];
   isSame: boolean;
 }
+// oxlint-disable-next-line no-shadow-restricted-names -- what the page has there
 declare const globalThis: Seen & { readonly location: Location };
 
 const soon = { timeout: 20_000 };
