@@ -23,7 +23,7 @@ export const scenarios = {
   "cold start of all at once, mint 1.5 s": { mintTime: SLOW_MINT, mints: 1, begin: coldStart },
   "cold start of all at once, mint 5 s": { mintTime: LONG_MINT, mints: 2, tokens: 2, begin: coldStart },
   "expiry under steady traffic, mint 250 ms": { mintTime: FAST_MINT, mints: 1, begin: refreshAhead },
-  "expiry under steady traffic, mint 5 s": { mintTime: LONG_MINT, mints: 1, begin: refreshAhead },
+  "expiry under steady traffic, mint 5 s": { mintTime: LONG_MINT, mints: 2, tokens: 2, begin: refreshAhead },
   "expiry without traffic, then all at once": { mintTime: FAST_MINT, mints: 1, begin: foundExpired },
   "revocation noticed by all within 50 ms, mint 250 ms": { mintTime: FAST_MINT, mints: 1, begin: revocation },
   "revocation noticed by all within 50 ms, mint 1.5 s": { mintTime: SLOW_MINT, mints: 1, begin: revocation },
