@@ -180,6 +180,12 @@ function answerFor(error: unknown, { signal }: Request): Response | undefined {
   return problem("token", { "retry-after": error.headers["retry-after"] ?? "1" });
 }
 
+/**
+ * The requests whose answers are being read, by the body. In Node, the signal of a `Request` aborts only as long as somebody
+ * holds the `Request`: without this, a stream would outlive the session that it was opened in.
+ */
+const requests = new WeakMap<ReadableStream, Request>();
+
 /** One request that is passed on, as the request policy sees it. */
 class ProxiedCall implements PolicyRequest {
   readonly url: string;
@@ -215,7 +221,9 @@ class ProxiedCall implements PolicyRequest {
     const answer = await withToken(this.#cache, this, SEAM);
     if (answer.status === 401) return this.#answerTo401(answer);
     const timing = `token;desc=${this.#how}, api;dur=${this.#duration.toFixed(1)}`;
-    return passedOn(answer, route, this.url, timing);
+    const passed = passedOn(answer, route, this.url, timing);
+    if (passed.body !== null) requests.set(passed.body, this.request);
+    return passed;
   }
 
   get canResend(): boolean {

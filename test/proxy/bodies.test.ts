@@ -1,6 +1,8 @@
 /** Q19: bodies are streamed in both directions; a short one of a request is kept; and each end learns when the other goes. */
 import { once } from "node:events";
 import { createServer, type IncomingMessage } from "node:http";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { createTokenCache, RemintError } from "remint";
 import { createAuthProxy } from "remint/proxy";
 import { fakeGrant } from "remint/testing";
@@ -219,6 +221,28 @@ describe("Q19: answers", () => {
       await vi.waitUntil(() => gone, soon);
     },
   );
+
+  test("Q19: the application ends a stream by a signal of its own, after memory was collected: the stream and the API's connection end", async () => {
+    let gone = false;
+    const ask = await proxyTo((_request, response) => {
+      response.write("data: 1\n\n");
+      response.on("close", () => (gone = true));
+    });
+    const session = new AbortController();
+    // Nobody but the proxy holds the request and its signal.
+    const { body } = await ask({ signal: AbortSignal.any([new AbortController().signal, session.signal]) });
+    const reader = body!.getReader();
+    await reader.read();
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    for (let times = 0; times < 8; times++) {
+      collect();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    session.abort(new Error("signed out"));
+    await expect(reader.read()).rejects.toThrow("signed out");
+    await vi.waitUntil(() => gone, soon);
+  });
 
   test("Q19: the API breaks off in the middle of its answer: the body fails, and does not end as if it were whole", async () => {
     const ask = await proxyTo((_request, response) => {
