@@ -236,8 +236,9 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
       expect(await count("Token requests")).toEqual(["6", "1"]);
       expect(await count("401s you saw")).toEqual(["6", "0"]);
       expect(await count("Times signed out")).toEqual(["1", "0"]);
-      expect(await count("Median")).toEqual(["92 ms", "72 ms"]);
-      expect(await count("p95")).toEqual(["95 ms", "75 ms"]);
+      // The usual lane had nothing but 401s, which say nothing of how fast it is.
+      expect(await count("Median")).toEqual(["–", "72 ms"]);
+      expect(await count("p95")).toEqual(["–", "75 ms"]);
     });
 
     test("the next button begins the sums anew, and a beat is in no sum", async () => {
