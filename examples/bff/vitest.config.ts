@@ -16,7 +16,8 @@ const config: ViteUserConfig = defineConfig({
     hookTimeout: 60_000,
     // Processes that a test starts run on the sources too.
     env: { TSX_TSCONFIG_PATH: fileURLToPath(new URL("tsconfig.json", import.meta.url)) },
-    maxWorkers: "100%",
+    // Each file has servers, and most have a browser: two at a time are slow enough to run into time limits.
+    maxWorkers: 1,
   },
 });
 

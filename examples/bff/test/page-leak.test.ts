@@ -175,7 +175,6 @@ describe.skipIf(!isThere)("what reaches the browser", () => {
       storage: needle(),
       history: needle(),
     };
-    demo.feed.send({ type: "note", at: Date.now(), text: planted.event });
     await page.evaluate(async (plant) => {
       await fetch(`/page.css?${encodeURIComponent(plant.url)}&${plant.half.slice(0, plant.half.length / 2)}`);
       await fetch("/bff/user", { headers: { "x-bff": "1", "x-planted": plant.header } });
@@ -192,7 +191,11 @@ describe.skipIf(!isThere)("what reaches the browser", () => {
       localStorage.setItem("planted", plant.storage);
       history.pushState(null, "", `/#${plant.history}`);
     }, planted);
-    await vi.waitFor(() => expect(places(haystack, planted.event)).toContain("events of /demo/events"), PATIENCE);
+    await vi.waitFor(() => {
+      // Again and again, because the page may not be listening yet.
+      demo.feed.send({ type: "note", at: Date.now(), text: planted.event });
+      expect(places(haystack, planted.event)).toContain("events of /demo/events");
+    }, PATIENCE);
     await look(page, client, haystack);
     const found = Object.fromEntries(Object.entries(planted).map(([name, secret]) => [name, places(haystack, secret)]));
     expect(found).toMatchObject({
