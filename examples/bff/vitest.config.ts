@@ -18,6 +18,8 @@ const config: ViteUserConfig = defineConfig({
     env: { TSX_TSCONFIG_PATH: fileURLToPath(new URL("tsconfig.json", import.meta.url)) },
     // Each file has servers, and most have a browser: two at a time are slow enough to run into time limits.
     maxWorkers: 1,
+    // Chromium crashes by itself now and then under its debugger, which hangs the hooks of a test.
+    retry: 1,
   },
 });
 
