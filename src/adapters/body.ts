@@ -89,7 +89,8 @@ export async function readStart(body: ReadableStream<Uint8Array> | NodeStream, m
   return { bytes: joined(chunks), isWhole };
 }
 
-function joined(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+/** Puts chunks together. */
+export function joined(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(chunks.reduce((sum, { byteLength }) => sum + byteLength, 0));
   let offset = 0;
   for (const chunk of chunks) {

@@ -12,7 +12,10 @@ export function serverTime(headers: Headers): number | undefined {
   return headers.has("age") ? undefined : httpDate(headers.get("date"));
 }
 
-/** The `Retry-After` header in milliseconds; `undefined` when there is none. A date is compared with the server's own clock where that is known. */
+/**
+ * The `Retry-After` header in milliseconds; `undefined` when there is none. A date is compared with the server's own clock where
+ * that is known.
+ */
 export function retryAfterOf(headers: Headers): number | undefined {
   const value = headers.get("retry-after")?.trim() ?? "";
   if (/^\d{1,12}(\.\d+)?$/.test(value)) return Number(value) * 1000;

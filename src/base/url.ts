@@ -50,7 +50,8 @@ function isWebText(text: unknown): text is string {
   return typeof text === "string" && /^https?:/.test(text);
 }
 
-function parse(url: string, base?: string): URL | undefined {
+/** Parses a URL, and a relative one if there is a base. */
+export function parse(url: string, base?: string): URL | undefined {
   try {
     return new URL(url, base);
   } catch {

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { randomId } from "../base/bytes.ts";
 import { systemClock } from "../base/clock.ts";
 import { warn } from "../base/warn.ts";
 import { memoryStore } from "../fleet/memory.ts";
@@ -108,7 +109,8 @@ function swapIn(
         table.delete(key);
         result = { ok: true, version: undefined };
       } else {
-        const row: Row = { value: next, version: newVersion(), expiresAt: now + ttl };
+        // Random, because the database may be deleted in between, and a number would begin again.
+        const row: Row = { value: next, version: randomId(), expiresAt: now + ttl };
         table.put(row, key);
         result = { ok: true, version: row.version };
       }
@@ -123,10 +125,4 @@ function swapIn(
 function entryOf(row: Row | undefined, now: number): StoreEntry | undefined {
   if (row === undefined || row.expiresAt <= now) return undefined;
   return { value: row.value, version: row.version, ttl: row.expiresAt - now };
-}
-
-/** Random, because the database may be deleted in between, and a number would begin again. */
-function newVersion(): string {
-  const [one, two] = globalThis.crypto.getRandomValues(new Uint32Array(2));
-  return one!.toString(36) + two!.toString(36);
 }

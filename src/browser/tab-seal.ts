@@ -33,7 +33,7 @@ export class TabSeal implements Seal {
     const { tokens, state, holder } = record as Members;
     await this.#hold(keyIn(context), holder);
     const named = Object.entries(tokens as Members).map(([name, target]) => [name, this.#apart(target as Members)]);
-    const [digest] = state === undefined ? [] : this.#secrets.keep([state]);
+    const digest = state === undefined ? undefined : this.#secrets.keep(state);
     const written = { ...record, tokens: Object.fromEntries(named), ...(digest && { state: { digest } }) };
     return toBase64url(utf8(JSON.stringify(written)));
   }
@@ -54,7 +54,7 @@ export class TabSeal implements Seal {
   #apart(target: Members): Members {
     const token = target["token"] as { readonly response: Members } | undefined;
     if (token === undefined) return target;
-    const [digest] = this.#secrets.keep([token.response["access_token"]]);
+    const digest = this.#secrets.keep(token.response["access_token"]);
     return { ...target, token: { ...token, response: { ...token.response, access_token: digest } } };
   }
 

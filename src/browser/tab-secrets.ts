@@ -26,6 +26,8 @@ export class TabSecrets {
   /** Nobody had them: they are not asked for again. */
   readonly #lost = new LruMap<string, true>(MOST);
   #isLoaded = false;
+  /** Secrets have arrived that are not in the session storage. */
+  #isUnsaved = false;
 
   constructor(name: string, channel: TabChannel) {
     this.#name = `${name}:secrets`;
@@ -37,15 +39,14 @@ export class TabSecrets {
   }
 
   /** Keeps a secret, also for the other tabs. @returns Its digest. */
-  keep(values: readonly unknown[]): string[] {
-    const entries = values.map((value) => [digestOf(value), value] as const);
-    const news = entries.filter(([digest]) => this.#known.use(digest) === undefined);
-    if (news.length > 0) {
-      this.#take(news);
+  keep(value: unknown): string {
+    const digest = digestOf(value);
+    if (this.#known.use(digest) === undefined) {
+      this.#know(digest, value);
       this.#save();
-      this.#channel.post({ secrets: Object.fromEntries(news) });
+      this.#channel.post({ secrets: { [digest]: value } });
     }
-    return entries.map(([digest]) => digest);
+    return digest;
   }
 
   /** Returns a secret; `undefined` when no tab that runs has it. */
@@ -54,7 +55,7 @@ export class TabSecrets {
     if (this.#known.use(digest) === undefined && this.#lost.use(digest) === undefined) await this.#ask(digest);
     const found = this.#known.use(digest);
     if (found === undefined) this.#lost.set(digest, true);
-    else this.#save();
+    else if (this.#isUnsaved) this.#save();
     return found?.value;
   }
 
@@ -86,7 +87,12 @@ export class TabSecrets {
 
   /** A secret is what its digest says, whoever has sent it. */
   #take(entries: Iterable<readonly [string, unknown]>): void {
-    for (const [digest, value] of entries) if (digestOf(value) === digest) this.#known.set(digest, { value });
+    for (const [digest, value] of entries) if (digestOf(value) === digest) this.#know(digest, value);
+  }
+
+  #know(digest: string, value: unknown): void {
+    this.#known.set(digest, { value });
+    this.#isUnsaved = true;
     for (const look of this.#waiting) look();
   }
 
@@ -97,12 +103,14 @@ export class TabSecrets {
     try {
       const saved = JSON.parse(sessionStorage.getItem(this.#name) ?? "{}") as Secrets;
       this.#take(Object.entries(saved));
+      this.#isUnsaved = false;
     } catch {
       // The storage is forbidden, or holds something else. After a reload the other tabs are asked.
     }
   }
 
   #save(): void {
+    this.#isUnsaved = false;
     try {
       const entries = [...this.#known].map(([digest, { value }]) => [digest, value] as const);
       sessionStorage.setItem(this.#name, JSON.stringify(Object.fromEntries(entries)));

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { randomId } from "../base/bytes.ts";
 import { settledWithin } from "../base/clock.ts";
 import { optionError } from "../base/options.ts";
 import { AccessTokenRecord } from "./access-token.ts";
@@ -675,8 +676,7 @@ function assertTokenResponse(response: unknown): void {
 }
 
 export function newSession(generation: number): Session {
-  const [one, two] = globalThis.crypto.getRandomValues(new Uint32Array(2));
-  return { generation, id: one!.toString(36) + two!.toString(36) };
+  return { generation, id: randomId() };
 }
 
 function failed(failure: Failure): Obtaining {

@@ -6,7 +6,7 @@
  * @module
  */
 import { assertOptions, optionError } from "../base/options.ts";
-import { isWeb } from "../base/url.ts";
+import { isWeb, parse } from "../base/url.ts";
 import type { Route } from "./routes.ts";
 
 /** How a proxy recognizes requests of the application's own pages. */
@@ -47,7 +47,7 @@ export function crossSiteRule(csrf: false | CrossSiteOptions | undefined): Cross
 
 function ownOrigin(value: unknown): string {
   const text = value instanceof URL ? value.href : value;
-  const url = typeof text === "string" && URL.canParse(text) ? new URL(text) : undefined;
+  const url = typeof text === "string" ? parse(text) : undefined;
   if (url === undefined || !isWeb(url) || url.href !== `${url.origin}/`) {
     throw optionError("csrf.origin", value, 'an origin such as "https://app.example"');
   }

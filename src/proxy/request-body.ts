@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { joined } from "../adapters/body.ts";
 import { leaveOnAbort } from "../base/abort.ts";
 
 /** The longest body that is kept, in bytes. */
@@ -58,7 +59,7 @@ async function startOf(reader: LimitedReader): Promise<PassedBody> {
   const chunks: Uint8Array[] = [];
   while (reader.read <= KEPT_BYTES) {
     const chunk = await reader.next();
-    if (chunk === undefined) return { body: joined(chunks, reader.read) };
+    if (chunk === undefined) return { body: joined(chunks) };
     chunks.push(chunk);
   }
   return streamOf(chunks, reader);
@@ -117,14 +118,4 @@ function streamOf(chunks: readonly Uint8Array[], reader: LimitedReader): PassedB
     { highWaterMark: 0 },
   );
   return { body, sent };
-}
-
-function joined(chunks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.byteLength;
-  }
-  return bytes;
 }

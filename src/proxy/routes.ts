@@ -7,7 +7,7 @@
  * @module
  */
 import { assertObject, assertOptions, count, duration, flag, optionError } from "../base/options.ts";
-import { isWeb, parseUrl, withoutTrailingSlashes } from "../base/url.ts";
+import { hasCredentials, isWeb, parse, withoutTrailingSlashes } from "../base/url.ts";
 import { headerNames } from "./headers.ts";
 import type { TargetOptions } from "../core/types.ts";
 import type { PassedHeaders } from "./headers.ts";
@@ -152,21 +152,13 @@ function targetUrl(where: string, value: unknown): URL {
   const text = value instanceof URL ? value.href : value;
   const url = typeof text === "string" && text !== "" ? parse(text) : undefined;
   // A path that is refused in a request is no base for others either.
-  if (url === undefined || !isWeb(url) || url.username + url.password + url.search + url.hash !== "") {
+  if (url === undefined || !isWeb(url) || hasCredentials(url) || url.search + url.hash !== "") {
     throw optionError(`${where}.target`, value, "an http or https URL without query, fragment and credentials");
   }
   if (isUnsafePath(withoutTrailingSlashes(url.pathname))) {
     throw new TypeError(`"${where}.target" must have a path without empty segments and encoded slashes`);
   }
   return url;
-}
-
-function parse(text: string): URL | undefined {
-  try {
-    return new URL(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Returns the route of a path, and the URL at its API. The prefix ends where a segment ends. */
@@ -183,9 +175,8 @@ export function matchOf(routes: readonly Route[], { pathname, search }: URL): Ro
  * @param url What the answer came from.
  */
 export function redirectOf({ origin, basePath, prefix }: Route, location: string, url: string): string | undefined {
-  const base = parseUrl(url);
-  if (base === undefined || !URL.canParse(location, base)) return undefined;
-  const to = new URL(location, base);
+  const to = parse(location, url);
+  if (to === undefined) return undefined;
   const isWithin = to.pathname === basePath || to.pathname.startsWith(`${basePath}/`);
   if (to.origin !== origin || !isWithin || isUnsafePath(to.pathname)) return undefined;
   return prefix + to.pathname.slice(basePath.length) + to.search + to.hash;
