@@ -7,7 +7,7 @@ import type { Readable } from "node:stream";
 import type { ApiName } from "./apis.ts";
 import { sendByHttp } from "./browser.ts";
 import type { Viewer } from "./feed.ts";
-import type { LaneName } from "./messages.ts";
+import type { LaneName } from "./page/messages.ts";
 
 /** One request to an API. */
 export interface Call {

@@ -7,7 +7,7 @@
 import type { ApiName } from "./apis.ts";
 import type { AuthServer, ClientName, IssuedToken } from "./auth-server.ts";
 import { fingerprint, type LaneListener } from "./lanes.ts";
-import type { LaneName, Message } from "./messages.ts";
+import type { LaneName, Message } from "./page/messages.ts";
 import { RESOURCES } from "./provider.ts";
 
 /** Somebody who looks on, in one tab. */
@@ -48,7 +48,8 @@ export class Feed {
     });
     auth.events.on("reuse", ({ client, session }) => this.#reasons.set(`${LANE_OF[client]} ${session}`, REUSE));
     auth.events.on("token-request", ({ client, status, session }) => {
-      const message = { type: "token-request", lane: LANE_OF[client], at: Date.now(), status, ok: status === 200 };
+      const lane = LANE_OF[client];
+      const message: Message = { type: "token-request", lane, at: Date.now(), status, ok: status === 200 };
       this.#tell(message, (viewer) => session === undefined || viewer.session === session);
     });
   }
@@ -75,7 +76,7 @@ export class Feed {
     onReceived: ({ api, method, path, headers, audience = "none" }, id, lane) => {
       if (lane === "usual") return;
       const names = Object.keys(headers);
-      const message = { type: "received", at: Date.now(), api, method, path, audience, headers: names };
+      const message = { type: "received", at: Date.now(), api, method, path, audience, headers: names } as const;
       for (const viewer of this.#of(id, "", lane)) viewer.send({ ...message, cookie: "cookie" in headers });
     },
     onStream: (lane, text, cookie) => {
@@ -155,7 +156,7 @@ export class Feed {
   }
 
   #ended({ client, jti, session }: IssuedToken, why: "revoked" | "replaced" | "session-over"): void {
-    const message = { type: "token-end", lane: LANE_OF[client], id: fingerprint(jti), at: Date.now(), why };
+    const message: Message = { type: "token-end", lane: LANE_OF[client], id: fingerprint(jti), at: Date.now(), why };
     this.#tell(message, (viewer) => viewer.session === session);
   }
 

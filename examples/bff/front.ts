@@ -13,7 +13,7 @@ import { passes } from "./bff/csrf.ts";
 import { onHead } from "./head.ts";
 import { Lanes } from "./lanes.ts";
 import type { Feed, Viewer } from "./feed.ts";
-import type { Message } from "./messages.ts";
+import type { Message } from "./page/messages.ts";
 import type { PageFile } from "./files.ts";
 
 /** What the port leads to. */

@@ -10,7 +10,7 @@ import { createHash, randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Apis, ApiName, Received } from "./apis.ts";
 import { onHead } from "./head.ts";
-import type { LaneName } from "./messages.ts";
+import type { ApiRequest, LaneName } from "./page/messages.ts";
 
 /** What became of a request. */
 export type Outcome = "first-try" | "after-renewal" | "unauthorized" | "unavailable" | "signed-out";
@@ -27,7 +27,7 @@ export interface LaneRequest {
   readonly status: number;
   readonly outcome: Outcome;
   readonly token: string | null;
-  readonly how: string | null;
+  readonly how: ApiRequest["how"];
 }
 
 /** Receives what passes. */
@@ -83,7 +83,9 @@ export class Lanes {
       const status = response.statusCode;
       const outcome = outcomeOf(status, attempts, answer.beginning);
       const jti = attempts.at(-1)?.jti;
-      const how = /desc=(\w+)/.exec(answer.headers.get("server-timing") ?? "")?.[1] ?? null;
+      // The proxy writes one of these words.
+      const desc = /desc=(\w+)/.exec(answer.headers.get("server-timing") ?? "")?.[1];
+      const how = (desc ?? null) as ApiRequest["how"];
       const ms = performance.now() - start;
       const token = jti === undefined ? null : fingerprint(jti);
       const seen = { id, lane, at, ms, api: api as ApiName, method, path, status, outcome, token, how } as const;

@@ -41,6 +41,17 @@ const callAll = (pages: readonly Page[]): Promise<string[]> => Promise.all(pages
 const signIn = (page: Page, user: string): Promise<void> => page.evaluate((name) => tab.signIn(name), user);
 const events = (page: Page): Promise<string[]> => page.evaluate(() => tab.events);
 
+/** A call whose token the API rejects, and whose refresh is at the server, which has rotated the cookie and not answered yet. */
+async function heldRefresh(page: Page): Promise<{ pending: Promise<string>; release: () => void }> {
+  server.revokeAccess();
+  let release!: () => void;
+  server.beforeAnswer = () => new Promise<void>((resolve) => (release = resolve));
+  const pending = call(page);
+  await vi.waitUntil(() => server.refreshes.length === 1, soon);
+  server.beforeAnswer = undefined;
+  return { pending, release };
+}
+
 /** What the database and the local storage of a page hold, as text. */
 const stored = (page: Page): Promise<string> =>
   page.evaluate(async () => {
@@ -172,12 +183,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     const [one, two] = (await tabs(2)) as [Page, Page];
     await signIn(one, "alice");
     await call(one);
-    server.revokeAccess();
-    let release!: () => void;
-    server.beforeAnswer = () => new Promise<void>((resolve) => (release = resolve));
-    const pending = call(one);
-    await vi.waitUntil(() => server.refreshes.length === 1, soon);
-    server.beforeAnswer = undefined;
+    const { pending, release } = await heldRefresh(one);
     await signIn(two, "bob");
     await one.waitForFunction(() => tab.events.includes("session-replaced"), undefined, soon);
     release();
@@ -189,12 +195,8 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     const [one, two] = (await tabs(2)) as [Page, Page];
     await signIn(one, "alice");
     await callAll([one, two]);
-    server.revokeAccess();
-    let release!: () => void;
-    server.beforeAnswer = () => new Promise<void>((resolve) => (release = resolve));
-    void call(one).catch(() => {});
-    await vi.waitUntil(() => server.refreshes.length === 1, soon);
-    server.beforeAnswer = undefined;
+    const { pending, release } = await heldRefresh(one);
+    pending.catch(() => {});
     await one.close();
     release();
     expect(await call(two)).toBe("200 alice");
@@ -205,12 +207,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     const [one, two] = (await tabs(2)) as [Page, Page];
     await signIn(one, "alice");
     await callAll([one, two]);
-    server.revokeAccess();
-    let release!: () => void;
-    server.beforeAnswer = () => new Promise<void>((resolve) => (release = resolve));
-    const pending = call(one);
-    await vi.waitUntil(() => server.refreshes.length === 1, soon);
-    server.beforeAnswer = undefined;
+    const { pending, release } = await heldRefresh(one);
     const devtools = await context.newCDPSession(one);
     await devtools.send("Page.setWebLifecycleState", { state: "frozen" });
     const other = call(two);

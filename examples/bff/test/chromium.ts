@@ -17,8 +17,6 @@ const FLAGS = [
   "--disable-sync",
 ];
 
-/** Playwright switches the cache of pages for Back and Forward off. `withBackCache` leaves it on. */
-export function launch({ withBackCache = false } = {}): Promise<Browser> {
-  const ignoreDefaultArgs = withBackCache ? ["--disable-back-forward-cache"] : [];
-  return chromium.launch({ executablePath, headless: true, args: FLAGS, ignoreDefaultArgs });
+export function launch(): Promise<Browser> {
+  return chromium.launch({ executablePath, headless: true, args: FLAGS });
 }

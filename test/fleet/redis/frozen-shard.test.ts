@@ -157,13 +157,7 @@ describe.skipIf(!redisAvailable())("one of three primaries of a Redis Cluster is
     async (client) => {
       const { clock, server, seedOf, frozen, others } = await signUp(`busy-${client}`);
       const { pool, events, sent, unanswered } = await start(client, { clock, server, seedOf });
-      const ask = ({ name }: User): Watched<string> =>
-        watch(
-          pool
-            .get(name)
-            .get()
-            .then(({ value }) => value),
-        );
+      const ask = askIn(pool);
       const renew = ({ name }: User): Watched<string> => {
         const cache = pool.get(name);
         const renewed = cache.invalidate(cache.peek()!.value).then(() => cache.get());
@@ -229,13 +223,7 @@ describe.skipIf(!redisAvailable())("one of three primaries of a Redis Cluster is
     async (client) => {
       const { clock, server, seedOf, frozen, others } = await signUp(`quiet-${client}`);
       const { pool, events, sent, unanswered } = await start(client, { clock, server, seedOf });
-      const ask = ({ name }: User): Watched<string> =>
-        watch(
-          pool
-            .get(name)
-            .get()
-            .then(({ value }) => value),
-        );
+      const ask = askIn(pool);
       await served(others.slice(0, 1), ask, 1);
       cluster.primaries[0]!.freeze();
       await clock.advance(1);
@@ -281,6 +269,17 @@ describe.skipIf(!redisAvailable())("one of three primaries of a Redis Cluster is
     TEST,
   );
 });
+
+/** Asks a pool for the token of a user. */
+function askIn(pool: TokenPool): (user: User) => Watched<string> {
+  return ({ name }) =>
+    watch(
+      pool
+        .get(name)
+        .get()
+        .then(({ value }) => value),
+    );
+}
 
 /** A pool of sessions over a client, which counts the commands that the client is given. */
 function poolOver(
