@@ -164,9 +164,3 @@ async function readNodeStream(
     if (!isWhole) stream.destroy?.();
   }
 }
-
-/** Makes a random text of 64 bits, to tell things apart. */
-export function randomId(): string {
-  const [one, two] = globalThis.crypto.getRandomValues(new Uint32Array(2));
-  return one!.toString(36) + two!.toString(36);
-}

@@ -6,9 +6,9 @@
  *
  * @module
  */
-import { randomId } from "../base/bytes.ts";
 import { systemClock } from "../base/clock.ts";
 import { warn } from "../base/warn.ts";
+import { newSession } from "../core/supply.ts";
 import { memoryStore } from "../fleet/memory.ts";
 import type { Store, StoreEntry, SwapResult } from "../fleet/store.ts";
 import type { TabChannel } from "./tab-channel.ts";
@@ -110,7 +110,7 @@ function swapIn(
         result = { ok: true, version: undefined };
       } else {
         // Random, because the database may be deleted in between, and a number would begin again.
-        const row: Row = { value: next, version: randomId(), expiresAt: now + ttl };
+        const row: Row = { value: next, version: newSession(0).id, expiresAt: now + ttl };
         table.put(row, key);
         result = { ok: true, version: row.version };
       }

@@ -6,7 +6,6 @@
  *
  * @module
  */
-import { randomId } from "../base/bytes.ts";
 import { settledWithin } from "../base/clock.ts";
 import { optionError } from "../base/options.ts";
 import { AccessTokenRecord } from "./access-token.ts";
@@ -676,7 +675,8 @@ function assertTokenResponse(response: unknown): void {
 }
 
 export function newSession(generation: number): Session {
-  return { generation, id: randomId() };
+  const [one, two] = globalThis.crypto.getRandomValues(new Uint32Array(2));
+  return { generation, id: one!.toString(36) + two!.toString(36) };
 }
 
 function failed(failure: Failure): Obtaining {

@@ -7,7 +7,6 @@
  *
  * @module
  */
-import { randomId } from "../base/bytes.ts";
 import { settledWithin } from "../base/clock.ts";
 import { RemintError, safeCause } from "../base/errors.ts";
 import { AccessTokenRecord } from "../core/access-token.ts";
@@ -53,7 +52,7 @@ export class KnownSession {
   /** The key of the record in the store. */
   readonly key: string;
   /** Identifies this process among the holders of leases. */
-  readonly holder: string = randomId();
+  readonly holder: string = newSession(0).id;
   /** The tokens of the record come of a sign-in. */
   readonly hasSessions: boolean;
   /** A mint uses something up: it must not run in two processes, and not without the store. */
