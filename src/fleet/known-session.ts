@@ -88,8 +88,8 @@ export class KnownSession {
   #isFailing = false;
   /** A sign-out of this process is to revoke what the record holds. */
   isRevoking = false;
-  /** A sign-out of this process is in progress: it revokes by itself. */
-  isSigningOut = false;
+  /** The id of the ended session in the record whose tokens a sign-out of this process is revoking. */
+  revokedEnd: string | undefined;
   /** A state that this process has minted and that could not be written to the store yet. */
   isUnpublished = false;
   /** The failure with which callers have left a mint that is still in progress. */
@@ -164,6 +164,11 @@ export class KnownSession {
     } finally {
       end();
     }
+  }
+
+  /** Whether a sign-in or a sign-out of this process is being stored. */
+  get isChanging(): boolean {
+    return this.#changing !== undefined;
   }
 
   /** Waits until no sign-in and no sign-out of this process is being stored. */
@@ -310,7 +315,7 @@ export class KnownSession {
   relationOf(record: FleetRecord): Relation {
     if (!this.hasSessions) return "ours";
     // What is stored now is replaced in a moment.
-    if (this.#changing !== undefined && this.isBarred) return this.#isEnded ? "ended" : "void";
+    if (this.isChanging && this.isBarred) return this.#isEnded ? "ended" : "void";
     const { session, phase } = record;
     const own = this.#identity;
     const isSame = this.isOf(own, record);

@@ -46,7 +46,7 @@ export async function signIn(session: KnownSession, response: SignInResponse, fi
   let ended: FleetRecord | undefined;
   const compose = (seen: FleetRecord | undefined): FleetRecord => {
     const before = seen ?? known;
-    ended = seen?.phase === "E" && !session.isSigningOut ? seen : undefined;
+    ended = seen?.phase === "E" && seen.session?.id !== session.revokedEnd ? seen : undefined;
     identity = nextSession(Math.max(session.generation - 1, before?.session?.generation ?? 0), clock.now(), identity);
     // Also what only this process knows: it must not present one of them again after others have signed in and out.
     const own = session.state?.used ?? [];
@@ -99,7 +99,6 @@ export async function signOut(
   const state = session.state?.current;
   const wasEnded = session.isEnded;
   session.isRevoking = revoke;
-  session.isSigningOut = true;
   let identity = nextSession(session.generation, clock.now());
   session.end(false, identity);
   if (!wasEnded) settings.notify?.({ name: "signed-out" });
@@ -116,6 +115,7 @@ export async function signOut(
       replace(session, "the sign-out could not be stored", compose),
     );
     const { record, version } = stored;
+    session.revokedEnd = record.session?.id;
     if (counts) session.end(false, record.session);
     // What a mint in progress brings is revoked when it lands.
     await session.settled(settings.mintTimeout);
@@ -128,7 +128,7 @@ export async function signOut(
     session.isRevoking = false;
     await session.swap(version, withoutSecrets(record)).catch(() => {});
   } finally {
-    session.isSigningOut = false;
+    session.revokedEnd = undefined;
   }
 }
 
@@ -140,6 +140,8 @@ export async function signOut(
 export async function upholdSignOut(session: KnownSession, record: FleetRecord, seen: SeenRecord): Promise<void> {
   const { settings, fleet } = session;
   const { clock } = fleet;
+  // A sign-in or a sign-out of this process replaces the record in a moment, whatever it holds.
+  if (session.isChanging) return;
   if (record.phase !== "E") {
     const ended = endedRecord(record, session.identity, undefined);
     // If the store fails, the session is over here nevertheless, and the next look tries again.
