@@ -126,7 +126,7 @@ export async function signOut(
       await session.track(runRevocation(settings, unrevoked, last));
     }
     session.isRevoking = false;
-    await session.swap(version, withoutSecrets(record)).catch(() => {});
+    await session.tidy(version, withoutSecrets(record));
   } finally {
     session.revokedEnd = undefined;
   }
@@ -145,7 +145,7 @@ export async function upholdSignOut(session: KnownSession, record: FleetRecord, 
   if (record.phase !== "E") {
     const ended = endedRecord(record, session.identity, undefined);
     // If the store fails, the session is over here nevertheless, and the next look tries again.
-    await session.swap(seen.version, session.isRevoking ? ended : withoutSecrets(ended)).catch(() => {});
+    await session.tidy(seen.version, session.isRevoking ? ended : withoutSecrets(ended));
     return;
   }
   const isAbandoned = clock.monotonic() - seen.writtenAt > 2 * settings.mintTimeout;
@@ -157,7 +157,7 @@ export async function upholdSignOut(session: KnownSession, record: FleetRecord, 
 export function finishSignOut(session: KnownSession, record: FleetRecord, version: string | undefined): void {
   const finish = async (): Promise<void> => {
     await revokeLeft(session, record);
-    await session.swap(version, withoutSecrets(record));
+    await session.tidy(version, withoutSecrets(record));
   };
   session.track(finish()).catch(() => {});
 }

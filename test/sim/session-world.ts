@@ -120,6 +120,8 @@ class SessionRun {
   issued = 0;
   readonly delays: { readonly store: () => number; readonly table: () => number; readonly mint: () => number };
   #key = "";
+  /** The families of which a slow save of one process has replaced a later state in the table, which another had saved. */
+  readonly #overwritten = new Set<Family>();
   #processes: Instance[] = [];
   readonly #calls: Call[] = [];
 
@@ -264,7 +266,7 @@ class SessionRun {
   rotate(state: string): string | undefined {
     this.mints++;
     const family = this.familyOf(state);
-    const place = Number(state.split("-")[1]);
+    const place = placeOf(state);
     if (family.isDead) return undefined;
     if (place !== family.newest) {
       family.isDead = true;
@@ -283,9 +285,9 @@ class SessionRun {
   /** The families whose newest state only one process knows. */
   async unkept(): Promise<readonly Family[]> {
     const stored = await this.stateInStore();
-    return this.families.filter(({ number, newest }) => {
-      const state = `f${number}-${newest}`;
-      return state !== this.row && state !== stored;
+    return this.families.filter((family) => {
+      const state = `f${family.number}-${family.newest}`;
+      return state !== this.row && (state !== stored || this.#overwritten.has(family));
     });
   }
 
@@ -368,7 +370,9 @@ class SessionRun {
     // The user's program knows who is signed out, and which sign-in is the last.
     const { number, endedAt } = this.familyOf(next);
     const isLast = this.row === undefined || this.familyOf(this.row).number <= number;
-    if (endedAt === undefined && isLast) this.row = next;
+    if (endedAt !== undefined || !isLast) return;
+    if (placeOf(next) < placeOf(this.row ?? next)) this.#overwritten.add(this.familyOf(next));
+    this.row = next;
   }
 
   // --- processes
@@ -568,6 +572,8 @@ class Instance {
       send: async (_, headers) => {
         const token = headers?.["authorization"]?.split(" ")[1];
         if (token !== undefined) this.#judge(token, target, begun, sends);
+        // Nobody is signed in: whoever comes next belongs to the session that then is.
+        else this.#known = undefined;
         await this.#run.sleep(5);
         const number = Number(token?.split("-")[2] ?? 0);
         return number > this.#run.rejectedUpTo ? 200 : 401;
@@ -682,7 +688,7 @@ class Instance {
   judgeSave(state: string): void {
     const run = this.#run;
     const family = run.familyOf(state);
-    const place = Number(state.split("-")[1]);
+    const place = placeOf(state);
     if ((this.#saved.get(family.number) ?? 0) > place) run.violated(`C14: ${state} was saved after a later state`);
     this.#saved.set(family.number, place);
   }
@@ -800,6 +806,11 @@ class Instance {
 
 function recordIn(text: string | undefined): WrittenRecord | undefined {
   return text === undefined ? undefined : readRecord(text);
+}
+
+/** How many states its family had, with this one. */
+function placeOf(state: string): number {
+  return Number(state.split("-")[1]);
 }
 
 /** Returns a function that returns the values of a list in turn. */
