@@ -387,6 +387,17 @@ export class KnownSession {
     return { relation, record: this.#withLatestState(record) };
   }
 
+  /**
+   * Gives a record another name where it had no state before: it may have been begun for another session than that of the
+   * state, which the user's function has now. Whoever knows the name asks the states.
+   */
+  named(record: FleetRecord, before: FleetRecord): FleetRecord {
+    if (before.state !== undefined || before.session === undefined) return record;
+    const session = newSession(before.session.generation);
+    this.#identity = session;
+    return { ...record, session };
+  }
+
   /** This process has written a record: it serves the session of that. */
   accept(record: FleetRecord): void {
     const { session } = record;

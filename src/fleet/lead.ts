@@ -88,7 +88,7 @@ export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
   // What the user's function returns may be of a sign-in that came between. The record tells.
   const confirmed = async <T extends LoadedState | undefined>(loaded: T): Promise<T> => {
     if (loaded !== undefined && "state" in loaded && digestOf(loaded.state) !== digestOf(lease.record.state)) {
-      await lease.renew({ ...lease.record, state: loaded.state });
+      await lease.renew(session.named({ ...lease.record, state: loaded.state }, lease.record));
     }
     return loaded;
   };

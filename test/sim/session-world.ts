@@ -109,6 +109,8 @@ class SessionRun {
   readonly copies: string[] = [];
   /** By the id of a session in a record that is ended: the families that are. */
   readonly endings = new Map<string, readonly Family[]>();
+  /** The families whose refresh token was refused: their tokens are served to their end, and who waits is of the next. */
+  readonly refused = new Set<Family>();
   /** How often somebody has put back an old record. */
   replays = 0;
   /** How often the store has lost the record. */
@@ -284,16 +286,16 @@ class SessionRun {
 
   /** The families whose newest state only one process knows. */
   async unkept(): Promise<readonly Family[]> {
-    const stored = await this.stateInStore();
+    const stored = (await this.recordInStore())?.state;
     return this.families.filter((family) => {
       const state = `f${family.number}-${family.newest}`;
       return state !== this.row && (state !== stored || this.#overwritten.has(family));
     });
   }
 
-  async stateInStore(): Promise<string | undefined> {
+  async recordInStore(): Promise<WrittenRecord | undefined> {
     const found = await this.store.swap(this.#key, "?", undefined, 1);
-    return recordIn(found.ok ? undefined : found.current?.value)?.state;
+    return recordIn(found.ok ? undefined : found.current?.value);
   }
 
   /** The store has a new record. Judges what becomes of an end, and of what is to be revoked for it. */
@@ -313,11 +315,12 @@ class SessionRun {
     if (before?.phase === "L") this.count("ended over a lease");
     if (!process.isSigningOut) return;
     this.endings.set(after.sid, process.ending);
-    if (after.state === undefined) return;
-    const family = this.familyOf(after.state);
-    // Only what the record has, or a process that will land, can be revoked.
+    const state = after.state ?? before?.state;
+    if (state === undefined) return;
+    const family = this.familyOf(state);
+    // Only what the record had, or a process that will land, can be revoked.
     const isKept =
-      after.state === `f${family.number}-${family.newest}` || this.#processes.some((each) => each.hasInHand(family));
+      state === `f${family.number}-${family.newest}` || this.#processes.some((each) => each.hasInHand(family));
     if (before?.phase !== "E") family.owes = !family.isDead && !family.isInDoubt && this.replays === 0 && isKept;
     for (const { token } of Object.values(after.tokens)) {
       if (family.owes && token !== undefined && token.left > 0) {
@@ -441,7 +444,7 @@ class SessionRun {
   /** Nothing is in progress: what was received is kept, and a living session is served. */
   async #judgeTheEnd(): Promise<void> {
     this.failing.revocation = 0;
-    const stored = await this.stateInStore();
+    const stored = (await this.recordInStore())?.state;
     for (const { number, newest, isDead, excuse, endedAt } of this.families) {
       const state = `f${number}-${newest}`;
       const isOver = isDead || excuse !== undefined || endedAt !== undefined || number < this.families.length;
@@ -492,8 +495,6 @@ class Instance {
   diesAfter = Infinity;
   /** The families whose end it has seen in the record. */
   readonly #sawEnd = new Set<Family>();
-  /** The families whose refresh token was refused here: their tokens are served to their end, and who waits is of the next. */
-  readonly #refused = new Set<Family>();
   /** The versions of the record in which it holds the lease. */
   readonly #leases = new Set<string>();
   /** What it has to revoke in place of a record that its sign-in has replaced. */
@@ -610,14 +611,14 @@ class Instance {
     if (before !== undefined && run.familyOf(before) !== family)
       run.violated(`C15: resent with ${value} after ${before}`);
     // Where the server refuses, another refresh token of the table is presented in the same mint, and callers notice nothing (C9).
-    const isRefused = begun.known !== undefined && this.#refused.has(begun.known);
+    const isRefused = begun.known !== undefined && run.refused.has(begun.known);
     if (before === undefined && begun.known !== undefined && begun.known !== family && !isRefused) {
       run.violated(`C15: began under f${begun.known.number}, sent with ${value}`);
     }
     if (this.#sawEnd.has(family)) run.violated(`C16: ${value} was sent by a process that saw its session end`);
     if (begun.over.has(family)) run.violated(`C16: ${value} was sent after a sign-in or sign-out here`);
     if (!value.includes(`-${target}-`)) run.violated(`C17: ${value} was sent to the target ${target}`);
-    if (!this.#over.has(family) && !this.#refused.has(family)) this.#known = family;
+    if (!this.#over.has(family) && !run.refused.has(family)) this.#known = family;
     run.count("sent");
   }
 
@@ -735,7 +736,7 @@ class Instance {
         run.count("refused");
         // Whoever comes next belongs to the session that then is, also if no caller was told of the refusal.
         this.#known = undefined;
-        this.#refused.add(family);
+        run.refused.add(family);
         throw new TokenEndpointError(400, "the refresh token is used up", { error: "invalid_grant", terminal: true });
       }
       // After the cut nobody reads the answer.
@@ -762,6 +763,8 @@ class Instance {
     if (run.failing.revocation > 0) {
       run.failing.revocation--;
       for (const family of this.#takenOver) family.owes = false;
+      // Only what the record of an ended session keeps is revoked by whoever looks next. A sign-in has replaced it.
+      if (state !== undefined && (await run.recordInStore())?.phase !== "E") run.familyOf(state).owes = false;
       run.count("not revoked");
       throw new TokenEndpointError(503, "down");
     }
