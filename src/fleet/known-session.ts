@@ -89,8 +89,8 @@ export class KnownSession {
   #isFailing = false;
   /** A sign-out of this process is to revoke what the record holds. */
   isRevoking = false;
-  /** The id of the ended session in the record whose tokens a sign-out of this process is revoking. */
-  revokedEnd: string | undefined;
+  /** The record of an ended session whose tokens a sign-out of this process is revoking. */
+  revokedEnd: FleetRecord | undefined;
   /** A state that this process has minted and that could not be written to the store yet. */
   isUnpublished = false;
   /** The failure with which callers have left a mint that is still in progress. */

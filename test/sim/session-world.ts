@@ -113,6 +113,10 @@ class SessionRun {
   readonly refused = new Set<Family>();
   /** How often somebody has put back an old record. */
   replays = 0;
+  /** The families whose record was replaced by one of an earlier family: who finds their token in the table cannot tell. */
+  readonly hidden = new Set<Family>();
+  /** The families that are signed out and still in the table: the user's program was not told, or died. */
+  readonly leftInTable = new Set<Family>();
   /** How often the store has lost the record. */
   losses = 0;
   slow = 0;
@@ -336,6 +340,10 @@ class SessionRun {
     return this.endings.get(record.sid) ?? [];
   }
 
+  keepInTable(families: readonly Family[]): void {
+    for (const family of families) this.leftInTable.add(family);
+  }
+
   keyIs(key: string): void {
     this.#key = key;
   }
@@ -388,6 +396,7 @@ class SessionRun {
     const index = this.#processes.indexOf(process);
     if (process.isDead || index < 0) return;
     if (process.isBusy) this.excuse("a process was killed with what it had");
+    if (process.isSigningOut) this.keepInTable(process.ending);
     process.die();
     this.#processes[index] = new Instance(this);
     this.count("kill");
@@ -400,7 +409,11 @@ class SessionRun {
     this.excuse("an old record was put back");
     for (const family of this.families) family.owes = false;
     const found = await this.store.swap(this.#key, "?", undefined, 1);
-    await this.store.swap(this.#key, found.ok ? undefined : found.current?.version, copy, 86_400_000);
+    const current = found.ok ? undefined : found.current;
+    await this.store.swap(this.#key, current?.version, copy, 86_400_000);
+    const [before, after] = [recordIn(current?.value)?.state, recordIn(copy)?.state];
+    const family = before === undefined ? undefined : this.familyOf(before);
+    if (family !== undefined && (after === undefined || this.familyOf(after) !== family)) this.hidden.add(family);
     this.replays++;
     this.count("replay");
   }
@@ -612,11 +625,14 @@ class Instance {
       run.violated(`C15: resent with ${value} after ${before}`);
     // Where the server refuses, another refresh token of the table is presented in the same mint, and callers notice nothing (C9).
     const isRefused = begun.known !== undefined && run.refused.has(begun.known);
-    if (before === undefined && begun.known !== undefined && begun.known !== family && !isRefused) {
+    const isHidden = run.hidden.has(family);
+    const isKnowable = !isRefused && !isHidden;
+    if (before === undefined && begun.known !== undefined && begun.known !== family && isKnowable) {
       run.violated(`C15: began under f${begun.known.number}, sent with ${value}`);
     }
-    if (this.#sawEnd.has(family)) run.violated(`C16: ${value} was sent by a process that saw its session end`);
-    if (begun.over.has(family)) run.violated(`C16: ${value} was sent after a sign-in or sign-out here`);
+    if (this.#sawEnd.has(family) && !run.leftInTable.has(family))
+      run.violated(`C16: ${value} was sent by a process that saw its session end`);
+    if (begun.over.has(family) && !isHidden) run.violated(`C16: ${value} was sent after a sign-in or sign-out here`);
     if (!value.includes(`-${target}-`)) run.violated(`C17: ${value} was sent to the target ${target}`);
     if (!this.#over.has(family) && !run.refused.has(family)) this.#known = family;
     run.count("sent");
@@ -680,6 +696,7 @@ class Instance {
       if (run.losses === losses) for (const family of ended) family.endedAt ??= run.clock.monotonic();
     } catch (error) {
       if (!isRemintError(error)) run.violated(`C16: signOut rejected with ${String(error)}`);
+      run.keepInTable(ended);
       run.count("sign-out failed");
     } finally {
       this.isSigningOut = false;
@@ -795,7 +812,9 @@ class Instance {
     // A heartbeat that is refused only tells that the lease is lost.
     const isHeartbeat = expected !== undefined && this.#leases.has(expected) && recordIn(next)?.phase === "L";
     if (isHeartbeat) return result;
-    for (const family of run.endedBy(result.ok ? next : result.current?.value)) this.#sawEnd.add(family);
+    for (const family of run.endedBy(result.ok ? next : result.current?.value)) {
+      if (!run.hidden.has(family)) this.#sawEnd.add(family);
+    }
     return result;
   };
 
