@@ -3,7 +3,8 @@
  * batch is 207. `isRejected` says that the token was rejected then too.
  *
  * A batch is sent again as a whole, and what was accepted runs twice. Let the server check the token before the router, which
- * makes the status 401, or send mutations by `httpLink`.
+ * makes the status 401, or send mutations by `httpLink`. With `httpBatchStreamLink` the status is always 200, and only that check
+ * helps.
  *
  * @module
  */

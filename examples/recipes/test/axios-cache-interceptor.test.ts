@@ -74,6 +74,17 @@ describe("axios-cache-interceptor", () => {
     expect(auth.mints).toBe(1);
   });
 
+  test("after a sign-out the cached answer is served under the same key, and not under that of the next sign-in", async () => {
+    const { api, pool } = await startUsers();
+    let session = "alice";
+    const client = createClient(pool, () => session, api.origin);
+    await client.get("/me");
+    await pool.signOut("alice");
+    expect(await client.get("/me")).toMatchObject({ cached: true });
+    session = "bob";
+    expect(await client.get("/me")).toMatchObject({ cached: false, data: { user: "bob" } });
+  });
+
   test("when no token can be had, everybody who waits for the same answer gets the error, and the next call is sent", async () => {
     const { auth, api, tokens } = await startStage({ mintRetries: 0 });
     const client = createClient(createTokenPool({ create: () => tokens }), () => "alice", api.origin);

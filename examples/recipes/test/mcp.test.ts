@@ -9,14 +9,14 @@ import { describe, expect, test } from "vitest";
 import { connect } from "../mcp.ts";
 import { answeredBy, carriesTokens, rejectionOf, type Stage, startStage } from "./stage.ts";
 
-/** An MCP server with one tool and no sessions. It answers JSON, and 405 to the request for a stream of events. */
+/** An MCP server with one tool and no sessions. It answers with events, and 405 to a request for those of nobody's call. */
 async function mcpServer(request: Request): Promise<Response> {
   if (request.method === "GET") return new Response(null, { status: 405 });
   const server = new McpServer({ name: "orders", version: "1.0.0" });
   server.registerTool("orders", { description: "Lists the orders." }, () => ({
     content: [{ type: "text", text: "apples" }],
   }));
-  const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: true });
+  const transport = new WebStandardStreamableHTTPServerTransport();
   await server.connect(transport);
   return transport.handleRequest(request);
 }

@@ -1,9 +1,11 @@
+import { createTRPCClient, httpBatchStreamLink } from "@trpc/client";
 import { fetchRequestHandler } from "@trpc/server/adapters/fetch";
 import { findRemintError } from "remint";
+import { createAuthFetch } from "remint/fetch";
 import { describe, expect, test } from "vitest";
 import { createClient } from "../trpc.ts";
 import { answeredBy, answerOf, carriesTokens, rejectionOf, type Stage, startStage } from "./stage.ts";
-import { appRouter } from "./trpc-router.ts";
+import { type AppRouter, appRouter } from "./trpc-router.ts";
 
 const handle = (isLive: boolean) => (req: Request) =>
   fetchRequestHandler({ endpoint: "", req, router: appRouter, createContext: () => ({ isLive }) });
@@ -33,6 +35,20 @@ describe("tRPC", () => {
       [207, auth.issued[0]],
       [200, auth.issued[1]],
     ]);
+  });
+
+  test("a streamed batch is sent again when the server checks the token before the router, and not otherwise", async () => {
+    const { auth, api, tokens } = await startStage();
+    const link = httpBatchStreamLink({ url: api.origin, fetch: createAuthFetch(tokens) });
+    const client = createTRPCClient<AppRouter>({ links: [link] });
+    api.respondAlways(answeredBy(auth, handle(true)));
+    await client.orders.query();
+    auth.revokeAll();
+    expect(await client.orders.query()).toEqual(["apples"]);
+    api.respondAlways((request) => answerOf(request, handle(auth.isLive(request.token ?? ""))));
+    auth.revokeAll();
+    expect(await rejectionOf(client.orders.query())).toMatchObject({ data: { code: "UNAUTHORIZED" } });
+    expect(api.requests.map(({ status }) => status)).toEqual([200, 401, 200, 200]);
   });
 
   test("when no token can be had, the error of tRPC has that of this package as its cause", async () => {
