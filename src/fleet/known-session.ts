@@ -167,11 +167,6 @@ export class KnownSession {
     }
   }
 
-  /** Whether a sign-in or a sign-out of this process is being stored. */
-  get isChanging(): boolean {
-    return this.#changing !== undefined;
-  }
-
   /** Waits until no sign-in and no sign-out of this process is being stored. */
   async unchanging(): Promise<void> {
     while (this.#changing !== undefined) await this.#changing;
@@ -331,7 +326,7 @@ export class KnownSession {
   relationOf(record: FleetRecord): Relation {
     if (!this.hasSessions) return "ours";
     // What is stored now is replaced in a moment.
-    if (this.isChanging && this.isBarred) return this.#isEnded ? "ended" : "void";
+    if (this.#changing !== undefined && this.isBarred) return this.#isEnded ? "ended" : "void";
     const { session, phase } = record;
     const own = this.#identity;
     const isSame = this.isOf(own, record);

@@ -140,8 +140,6 @@ export async function signOut(
 export async function upholdSignOut(session: KnownSession, record: FleetRecord, seen: SeenRecord): Promise<void> {
   const { settings, fleet } = session;
   const { clock } = fleet;
-  // A sign-in or a sign-out of this process replaces the record in a moment, whatever it holds.
-  if (session.isChanging) return;
   if (record.phase !== "E") {
     const ended = endedRecord(record, session.identity, undefined);
     // If the store fails, the session is over here nevertheless, and the next look tries again.

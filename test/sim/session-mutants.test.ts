@@ -65,6 +65,80 @@ const AFTER_A_SIGN_IN = plan(
 );
 const USED = plan([call(0), 10_000, call(0), 10_000, call(0), 10_000, replay(4), call(0)], SHORT);
 const UNANSWERED = plan([slow(4000), call(0), 10, call(1)]);
+const revoke: SessionEvent = { what: "revoke" };
+const flush: SessionEvent = { what: "flush" };
+/** The mint of process 0 lands in the record before its sign-out is stored. */
+const LANDS_BEFORE_THE_END = plan(
+  [
+    ...[callOther(0), { what: "die", who: 1, steps: 6 } as const, failRevocation, call(0), revoke, call(0), call(1)],
+    ...[9000, call(0), signOut(0), call(1), { what: "wait", for: 15_000 } as const, call(0)],
+  ],
+  { storeDelays: [0, 40, 0], tableDelays: [50], ...SHORT },
+);
+/** A sign-in of process 0 is stored over an end, in which its own mint has landed, and which it is revoking. */
+const LANDS_IN_AN_END_AND_IN = plan(
+  [callOther(0), 30, failRevocation, 30, signOut(0), 5, signIn(0), 1, call(1), signIn(0), call(0), call(1)],
+  { storeDelays: [5, 40, 0], tableDelays: [3], ...SHORT },
+);
+/** Process 2 signs out, and is told of the end of another sign-in when it has revoked its own. */
+const TOLD_BY_A_CLEAN_UP = plan(
+  [signIn(0), signOut(0), call(0), 30, signOut(2), call(2), 1500, call(2), call(2), callOther(1), call(1), call(0)],
+  { processes: 3, source: "string", storeDelays: [40, 0, 0, 0], mintDelays: [0, 250, 0], ...SHORT },
+);
+/** The record of a sign-in is lost, and another process, which knows the session before it, begins it anew. */
+const BEGUN_ANEW = plan(
+  [
+    signIn(0),
+    call(1),
+    1500,
+    call(2),
+    call(0),
+    call(0),
+    9000,
+    call(0),
+    5,
+    call(2),
+    call(0),
+    1,
+    flush,
+    1500,
+    call(2),
+    call(0),
+  ],
+  { processes: 3, storeDelays: [40, 5, 1, 40, 0], tableDelays: [50], mintDelays: [0], ...SHORT },
+);
+/** The table answers with the state of the session that another process has replaced meanwhile. */
+const ASKED_BEFORE = plan(
+  [revoke, callOther(0), signIn(1), call(1), callOther(0), call(0), call(0), callOther(0), call(1)],
+  { storeDelays: [0], tableDelays: [700], mintDelays: [0], ...SHORT },
+);
+/** The record is lost between the claims of two targets of one process. */
+const LOST_BETWEEN_CLAIMS = plan(
+  [
+    { what: "hang-save" },
+    callOther(1),
+    30,
+    call(1),
+    call(0),
+    30,
+    call(0),
+    call(1),
+    call(1),
+    call(1),
+    30,
+    flush,
+    { what: "fail-save" },
+  ],
+  { storeDelays: [40, 0], mintDelays: [0], ...SHORT },
+);
+/** The record of a sign-in is lost, a process that knows only the session before it begins it anew and dies at once. */
+const NAMED_ANEW = plan(
+  [
+    ...[call(0), 1000, call(2), 9000, signIn(1), 2000, flush, call(0), 300, { what: "kill", who: 0 } as const],
+    ...[10, call(0), { what: "wait", for: 15_000 } as const, call(2)],
+  ],
+  { processes: 3, tableDelays: [700], ...SHORT },
+);
 
 /** What is said of the code, the fault, what is seen of it, and the plan in which it is. */
 const MUTANTS: readonly (readonly [string, Fault, RegExp, SessionPlan])[] = [
@@ -153,6 +227,52 @@ const MUTANTS: readonly (readonly [string, Fault, RegExp, SessionPlan])[] = [
     { file: LEAD, is: "if (session.isStateful || record.failed", becomes: "if (record.failed" },
     /was used twice/,
     UNANSWERED,
+  ],
+  [
+    "C16: a mint that lands while a sign-out is being stored is in the record",
+    { file: LEAD, is: "isCurrent || this.#hasNext ? this.#recordAfter()", becomes: "isCurrent ? this.#recordAfter()" },
+    /f1-4 is still valid after the sign-out/,
+    LANDS_BEFORE_THE_END,
+  ],
+  [
+    "C16: a sign-in revokes what has landed in an end that this process is revoking",
+    { file: SIGN, is: " && digestOf(end.state) === digestOf(other?.state)", becomes: "" },
+    /f1-2 is still valid after the sign-out/,
+    LANDS_IN_AN_END_AND_IN,
+  ],
+  [
+    "C16: an end that the answer to a clean-up tells of is believed",
+    { file: KNOWN, is: `if (seen?.kind === "record") this.meet(seen.record);`, becomes: "" },
+    /sent by a process that saw its session end/,
+    TOLD_BY_A_CLEAN_UP,
+  ],
+  [
+    "C15: a record that is begun anew is not older than the sign-in that is known",
+    { file: KNOWN, is: "this.begin(newSession(this.generation));", becomes: "this.begin(newSession(0));" },
+    /began under f1, sent with f2/,
+    BEGUN_ANEW,
+  ],
+  [
+    "C15: what the table was asked before another session is not for it",
+    { file: KNOWN, is: "this.state?.replace();", becomes: "" },
+    /began under f2, sent with f1/,
+    ASKED_BEFORE,
+  ],
+  [
+    "C14: a claim that is granted while another flight of the process mints is given back",
+    { file: FLIGHT, is: " || this.#session.isMinting) {", becomes: ") {" },
+    /was presented by a process that has used it/,
+    LOST_BETWEEN_CLAIMS,
+  ],
+  [
+    "C15: a record that gets its state from the table gets another name",
+    {
+      file: KNOWN,
+      is: "if (before.state !== undefined || before.session === undefined) return record;",
+      becomes: "return record;",
+    },
+    /began under f1, sent with f2/,
+    NAMED_ANEW,
   ],
 ];
 

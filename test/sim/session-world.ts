@@ -781,7 +781,9 @@ class Instance {
       run.failing.revocation--;
       for (const family of this.#takenOver) family.owes = false;
       // Only what the record of an ended session keeps is revoked by whoever looks next. A sign-in has replaced it.
-      if (state !== undefined && (await run.recordInStore())?.phase !== "E") run.familyOf(state).owes = false;
+      const stored = (await run.recordInStore())?.state;
+      const isReplaced = stored !== undefined && state !== undefined && run.familyOf(stored) !== run.familyOf(state);
+      if (isReplaced) run.familyOf(state).owes = false;
       run.count("not revoked");
       throw new TokenEndpointError(503, "down");
     }
