@@ -1,14 +1,13 @@
 /**
- * What the README says is run: its command, its programs, the interceptor that it replaces with each of its five faults, the
- * table of what callers get, and its own row beside other packages. The servers are real, on loopback.
+ * What the README says is run: its command, its programs, the interceptor that it replaces with each of its five faults, and
+ * its own row beside other packages. The servers are real, on loopback. What callers get is in errors-page.test.ts.
  */
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import axios, { type AxiosInstance } from "axios";
-import { clientCredentialsGrant, createTokenCache, isRemintError, refreshTokenGrant, type TokenCache } from "remint";
-import { createAuthInterceptor } from "remint/axios";
+import { clientCredentialsGrant, createTokenCache, type TokenCache } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { type Api, type AuthServer, startApi, startAuthServer } from "remint/testing";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -30,6 +29,18 @@ afterEach(async () => {
   await Promise.all([auth.close(), api.close()]);
 });
 
+/** The environment of a program. */
+const settings = (): Record<string, string> => ({
+  TOKEN_ENDPOINT: auth.tokenEndpoint,
+  CLIENT_ID: "orders-service",
+  CLIENT_SECRET: "s3cret",
+  API_URL: `${api.origin}/orders`,
+});
+/** A request of the page, with its cookies. */
+const from = (cookie: string): Request =>
+  new Request("https://app.example/api/orders", { headers: { cookie, "x-bff": "1" } });
+const statuses = (answers: readonly Response[]): Set<number> => new Set(answers.map(({ status }) => status));
+
 describe("the commands and programs", () => {
   test("the offline command runs a file of the examples, which prints what the README says", async () => {
     const [, file] = /^node node_modules\/remint\/(\S+)$/m.exec(blockWith("README.md", "sh", "node_modules").code)!;
@@ -45,12 +56,6 @@ describe("the commands and programs", () => {
       '200 {"ok":true,"path":"/orders"}\n',
     ],
   ])("%s, pasted into a file of JavaScript", (_, { code }, printed) => {
-    const settings = (): Record<string, string> => ({
-      TOKEN_ENDPOINT: auth.tokenEndpoint,
-      CLIENT_ID: "orders-service",
-      CLIENT_SECRET: "s3cret",
-      API_URL: `${api.origin}/orders`,
-    });
     const program = (): string => {
       const file = join(folder, "orders.mjs");
       writeFileSync(file, code);
@@ -80,7 +85,7 @@ describe("the interceptor that is replaced has the five faults", () => {
   const { code } = blockWith("README.md", "js", "axios.interceptors.response");
   let client: AxiosInstance;
   let tokenRequests: number;
-  beforeEach(() => {
+  beforeEach(async () => {
     tokenRequests = 0;
     client = axios.create({ baseURL: api.origin });
     const requestToken = async (): Promise<string> => {
@@ -92,7 +97,10 @@ describe("the interceptor that is replaced has the five faults", () => {
       return data.access_token;
     };
     // The block says axios, and here that is an instance, so that the interceptors end with the test.
-    new Function("axios", "requestToken", code)(client, requestToken);
+    const file = join(folder, "usual.mjs");
+    writeFileSync(file, `export function use(axios, requestToken) {\n${code}}\n`);
+    const { use } = (await import(/* @vite-ignore */ file)) as { use: (axios: unknown, requestToken: unknown) => void };
+    use(client, requestToken);
   });
 
   test("1: on a cold start every request asks for a token", async () => {
@@ -154,13 +162,10 @@ describe("the interceptor that is replaced has the five faults", () => {
 
 describe("the lines for users", () => {
   interface Lines {
-    signIn(signInId: string, response: object): Promise<void>;
-    signOut(signInId: string): Promise<void>;
-    proxy(request: Request): Promise<Response>;
+    readonly signIn: (signInId: string, response: object) => Promise<void>;
+    readonly signOut: (signInId: string) => Promise<void>;
+    readonly proxy: (request: Request) => Promise<Response>;
   }
-  const from = (cookie: string): Request =>
-    new Request("https://app.example/api/orders", { headers: { cookie, "x-bff": "1" } });
-
   test("a user who signs in gets the API's answers, also after a revocation, until they sign out", async () => {
     const users = await startAuthServer({ clientId: "portal", clientSecret: "s3cret" });
     const upstream = await startApi({ accepts: users });
@@ -190,71 +195,6 @@ describe("the lines for users", () => {
   });
 });
 
-describe("the table of what callers get when no token can be had", () => {
-  const clientOf = (): { clientId: string; clientSecret: string } => ({
-    clientId: "orders-service",
-    clientSecret: "s3cret",
-  });
-  const service = (): TokenCache => {
-    const grant = clientCredentialsGrant({ ...clientOf(), tokenEndpoint: auth.tokenEndpoint });
-    return createTokenCache({ grant, origins: [api.origin], mintRetries: 0 });
-  };
-  const sessionThatIsOver = (): TokenCache => {
-    const grant = refreshTokenGrant({ ...clientOf(), issuer: auth.issuer, refreshToken: "of-a-session-that-is-over" });
-    return createTokenCache({ grant, origins: [api.origin], mintRetries: 0 });
-  };
-
-  const url = (): string => `${api.origin}/orders`;
-  const caught = (error: unknown): unknown => error;
-  const byAxios = (tokens: TokenCache): Promise<unknown> => {
-    const client = axios.create();
-    client.interceptors.request.use(createAuthInterceptor(tokens));
-    return client.get(url()).catch(caught);
-  };
-  const byFetch = (tokens: TokenCache): Promise<unknown> => createAuthFetch(tokens)(url()).catch(caught);
-  function expectOurs(error: unknown, members: object): void {
-    expect(isRemintError(error)).toBe(true);
-    expect(error).toMatchObject(members);
-    expect(error).not.toHaveProperty("response", expect.anything());
-  }
-
-  test.each([
-    ["is down", { status: 503, headers: { "retry-after": "7" } }, { "retry-after": "7" }],
-    ["refuses the client", { status: 401, body: { error: "invalid_client" } }, {}],
-  ])("the token endpoint %s: ours, 503, an AxiosError for axios", async (_, answer, headers) => {
-    auth.respondAlways(answer);
-    const errors = [await byAxios(service()), await byFetch(service())];
-    for (const error of errors) expectOurs(error, { status: 503, headers, terminal: false });
-    expect(errors.map((error) => axios.isAxiosError(error))).toEqual([true, false]);
-  });
-
-  test("the session is over, and nothing was sent: ours, 401, terminal", async () => {
-    const errors = [await byAxios(sessionThatIsOver()), await byFetch(sessionThatIsOver())];
-    for (const error of errors) expectOurs(error, { status: 401, terminal: true });
-    expect(api.requests).toEqual([]);
-  });
-
-  test("the session is over, and the API has answered 401: that 401", async () => {
-    const endedSession = async (): Promise<TokenCache> => {
-      const tokens = sessionThatIsOver();
-      await tokens.signIn(auth.signIn("alice"));
-      auth.endSignIns();
-      return tokens;
-    };
-    const error = await byAxios(await endedSession());
-    expect(error).toMatchObject({ isAxiosError: true, response: { status: 401 } });
-    expect(isRemintError(error)).toBe(false);
-    expect(await byFetch(await endedSession())).toMatchObject({ status: 401 });
-  });
-
-  test("nobody is signed in: the request goes without a token, and the API's answer comes back", async () => {
-    const tokens = createTokenCache({ grant: () => null, origins: [api.origin] });
-    expect(await byAxios(tokens)).toMatchObject({ isAxiosError: true, response: { status: 401 } });
-    expect(await byFetch(tokens)).toMatchObject({ status: 401 });
-    expect(api.requests.map(({ token }) => token)).toEqual([undefined, undefined]);
-  });
-});
-
 describe("the row of remint beside other packages", () => {
   const CALLERS = 1000;
   let tokens: TokenCache;
@@ -265,7 +205,6 @@ describe("the row of remint beside other packages", () => {
     const authFetch = createAuthFetch(tokens);
     call = (path) => authFetch(new URL(path, api.origin));
   });
-  const statuses = (answers: readonly Response[]): Set<number> => new Set(answers.map(({ status }) => status));
   const callers = (): Promise<Response[]> => Promise.all(Array.from({ length: CALLERS }, () => call("/a")));
 
   test("1,000 requests before there is a token: 1 token request; revoked in flight: 1 more, and no 401", async () => {
@@ -314,11 +253,11 @@ interface Ended {
   readonly status: number | null;
 }
 
-/** Runs a file on the sources, with these variables and no others that it reads. */
-async function runFile(file: string, settings: Readonly<Record<string, string>> = {}): Promise<Ended> {
+/** Runs a file on the sources, with these variables in its environment. */
+async function runFile(file: string, env: Readonly<Record<string, string>> = {}): Promise<Ended> {
   const child = spawn(process.execPath, ["--import", "tsx", file], {
     cwd: ROOT,
-    env: { ...process.env, ...settings },
+    env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let stdout = "";
