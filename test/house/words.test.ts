@@ -80,6 +80,28 @@ const hasNoCodeOnPages: WordRule = (file, text) => {
     .map(([index, code]) => `${lineOf(text, index)}: ${code}`);
 };
 
+/** Words of this project that mean nothing to a new reader, by their anchors in docs/glossary.md. */
+const HOUSE_WORDS: Readonly<Record<string, RegExp>> = {
+  adopt: /(?<!["-])\badopt(s|ed)?\b/i,
+  "hard-window": /\bhard window\b/i,
+  mint: /\b(re-)?mint(s|ed|ing)?\b/i,
+  "soft-window": /\bsoft window\b/i,
+  "storm-guard": /\bstorm guard\b/i,
+};
+/** The glossary itself, and the rule book, whose head links to it. */
+const EXPLAINS_WORDS = new Set(["docs/glossary.md", "docs/rules.md"]);
+
+/** A page of the guide that uses a word of this project links to its place in the glossary. */
+const linksItsWords: WordRule = (file, text) => {
+  if (!/^docs\/[^/]+\.md$|^README\.md$/.test(file) || EXPLAINS_WORDS.has(file)) return [];
+  const prose = withoutCode(text);
+  return Object.entries(HOUSE_WORDS).flatMap(([anchor, word]) => {
+    const at = prose.search(word);
+    const isLinked = at < 0 || text.includes(`glossary.md#${anchor})`);
+    return isLinked ? [] : [`${lineOf(text, at)}: "${anchor}" has no link to the glossary`];
+  });
+};
+
 /** The header of a file that was merged into another is part of the new header. */
 const keepsNoOldHeader: WordRule = (_file, text) => linesWith(text, /^\s*\/\/ MERGED\b.*$/gm);
 
@@ -135,6 +157,10 @@ describe("the words of the repository", () => {
   test("README, CHANGELOG, SECURITY and the guide hold no rule code; the rule book has all of them", () => {
     expect(hitsOf(hasNoCodeOnPages)).toEqual([]);
     expect(RULES.size).toBeGreaterThan(50);
+  });
+
+  test("a page of the guide links the words of this project that it uses to the glossary", () => {
+    expect(hitsOf(linksItsWords)).toEqual([]);
   });
 
   test("no line is left of the header of a merged file", () => {
@@ -200,6 +226,15 @@ describe("the rules themselves", () => {
     ["CONTRIBUTING.md", "see E4", []],
   ])("rule codes on pages: %s: %j", (file, text, hits) => {
     expect(hasNoCodeOnPages(file, text)).toEqual(hits);
+  });
+
+  test.each([
+    ["docs/a.md", "One\nmint, in the soft window", ['2: "mint"', '2: "soft-window"']],
+    ["docs/a.md", "One [mint](glossary.md#mint), two mints, `minted`\n```ts\nadopt();\n```", []],
+    ["docs/glossary.md", "One mint", []],
+    ["SECURITY.md", "One mint", []],
+  ])("words of this project: %s: %j", (file, text, hits) => {
+    expect(linksItsWords(file, text).toSorted()).toEqual(hits.map((hit) => `${hit} has no link to the glossary`));
   });
 
   test("lines of merged files", () => {
