@@ -1,6 +1,7 @@
 /**
  * Testing your own service with msw. Nothing has to be injected: `fetch` is looked up at every call, so token requests
- * and API requests go through msw although the client was created before msw listened.
+ * and API requests go through msw although the client was created before msw listened. `resetHandlers()` does not empty the token cache:
+ * create the cache in the test when the token endpoint is to be asked in each.
  *
  * @module
  */
@@ -44,7 +45,7 @@ const server = setupServer(
 );
 server.listen({ onUnhandledRequest: "error" });
 
-assert.equal(await openOrders(), 2);
+assert.deepEqual(await Promise.all([openOrders(), openOrders(), openOrders()]), [2, 2, 2]);
 revoked.add("token-1");
 assert.equal(await openOrders(), 2);
 assert.deepEqual(minted, ["token-1", "token-2"]);

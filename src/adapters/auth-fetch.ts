@@ -148,5 +148,5 @@ class FetchClient implements ClientSeam<FetchCall, Response> {
   }
 }
 
-/** Matches the media types of answers that arrive part by part. */
-const HAS_PARTS = /event-stream|ndjson|jsonl|json-seq|x-mixed-replace/i;
+/** Matches the media types of answers that arrive part by part, such as GraphQL's `@defer` and subscriptions (multipart). */
+const HAS_PARTS = /event-stream|ndjson|jsonl|json-seq|^multipart\//i;

@@ -176,9 +176,14 @@ export class SessionState {
     this.#present(state);
   }
 
+  /** Another session has begun: what the user's function is being asked is not for it. */
+  replace(): void {
+    this.#epoch++;
+  }
+
   /** Forgets the session: what was not saved is not saved any more. */
   forget(): void {
-    this.#epoch++;
+    this.replace();
     if (this.#current !== undefined) this.#use(this.#current);
     this.#current = undefined;
     this.#unsaved = undefined;

@@ -176,9 +176,9 @@ class FleetFlight {
     if (!result.ok) return { seen: result.current && (await this.#session.read(result.current, readAt)) };
     // What this process gives back is claimable anew, also where the record is absent once more.
     this.#claimable = undefined;
-    if (!lease.mayStart() || !this.#session.isCurrent(served)) {
-      // The process was held up for so long that its mint would run past the end of the lease, or somebody has signed in or
-      // out here while the store was asked: the record is of a session that is over.
+    if (!lease.mayStart() || !this.#session.isCurrent(served) || this.#session.isMinting) {
+      // While the store was asked, the process was held up for so long that its mint would run past the end of the lease; or
+      // somebody has signed in or out here, and the record is of a session that is over; or another flight has begun to mint.
       await lease.release();
       return {};
     }

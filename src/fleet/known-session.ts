@@ -17,6 +17,7 @@ import { NOBODY, runRevocation } from "../core/mint.ts";
 import { digestOf, remembered, SessionState } from "../core/state.ts";
 import { newSession, REPLACED, stateSettings } from "../core/supply.ts";
 import { Lease } from "./lease.ts";
+import { StoreFault } from "./link.ts";
 import { hasSessions } from "./record-name.ts";
 import { decode, EMPTY, encode, targetIn, withTargetRecord } from "./record.ts";
 import type { Target } from "../core/grant.ts";
@@ -88,8 +89,8 @@ export class KnownSession {
   #isFailing = false;
   /** A sign-out of this process is to revoke what the record holds. */
   isRevoking = false;
-  /** The id of the ended session in the record whose tokens a sign-out of this process is revoking. */
-  revokedEnd: string | undefined;
+  /** The record of an ended session whose tokens a sign-out of this process is revoking. */
+  revokedEnd: FleetRecord | undefined;
   /** A state that this process has minted and that could not be written to the store yet. */
   isUnpublished = false;
   /** The failure with which callers have left a mint that is still in progress. */
@@ -311,6 +312,21 @@ export class KnownSession {
     return link.swap(this.key, version, next, { timeout, ignoresPause: true });
   }
 
+  /**
+   * Takes out of a record what nobody needs any more. A failure of the store is left to whoever looks next. A record that is
+   * stored instead is believed, like every one that this process reads.
+   */
+  async tidy(version: string | undefined, record: FleetRecord): Promise<void> {
+    try {
+      const result = await this.swap(version, record);
+      const there = result.ok ? undefined : result.current;
+      const seen = there && (await this.read(there, this.fleet.clock.monotonic()));
+      if (seen?.kind === "record") this.meet(seen.record);
+    } catch (fault) {
+      if (!(fault instanceof StoreFault)) throw fault;
+    }
+  }
+
   /** How a record relates to the session that the process serves. Changes nothing. */
   relationOf(record: FleetRecord): Relation {
     if (!this.hasSessions) return "ours";
@@ -371,6 +387,17 @@ export class KnownSession {
     return { relation, record: this.#withLatestState(record) };
   }
 
+  /**
+   * Gives a record another name where it had no state before: it may have been begun for another session than that of the
+   * state, which the user's function has now. Whoever knows the name asks the states.
+   */
+  named(record: FleetRecord, before: FleetRecord): FleetRecord {
+    if (before.state !== undefined || before.session === undefined) return record;
+    const session = newSession(before.session.generation);
+    this.#identity = session;
+    return { ...record, session };
+  }
+
   /** This process has written a record: it serves the session of that. */
   accept(record: FleetRecord): void {
     const { session } = record;
@@ -381,13 +408,13 @@ export class KnownSession {
   }
 
   /**
-   * Whether a record is of this session. Generation 0 is that of a record which was begun from the source: when the store has
-   * lost one, another process begins another. Their states tell whether it is the same sign-in. Without a state nobody has
-   * said that there is another.
+   * Whether a record is of this session. When the store has lost a record, more than one process may begin it anew, with the
+   * generation of the sign-in that it knows of: 0, where it knows of none. Their states tell whether it is the same sign-in.
+   * Without a state nobody has said that there is another.
    */
   isOf(own: Session | undefined, { session, state, used }: FleetRecord): boolean {
-    if (own?.id === session?.id) return own?.generation === session?.generation;
-    if (own?.generation !== 0 || session?.generation !== 0) return false;
+    if (own?.generation !== session?.generation) return false;
+    if (own === undefined || own.id === session?.id) return true;
     if (this.state === undefined) return true;
     const { current } = this.state;
     if (current === undefined || state === undefined) return true;
@@ -414,6 +441,7 @@ export class KnownSession {
     this.#isNobody = false;
     this.#refusal = undefined;
     this.#mint = undefined;
+    this.state?.replace();
     this.tell((member) => member.sessionOver("replaced"));
   }
 
@@ -515,7 +543,8 @@ export class KnownSession {
         state.adopt(asked);
         // It may be of another sign-in, of which the store has lost the record: it is not for those who wait already.
         if (isOther) {
-          this.begin(newSession(0));
+          // Not older than the sign-in that this process knows of: it is in the table, whichever it is.
+          this.begin(newSession(this.generation));
           this.#rotated = 0;
           this.settings.notify?.({ name: "session-replaced", isEnded: false });
           throw REPLACED;
@@ -555,7 +584,7 @@ export class KnownSession {
     const record = withTargetRecord(known.record, fingerprint, calm);
     // The version of the record that is written below is not kept. The next flight reads the record instead.
     this.#known = { record, version: undefined };
-    await this.swap(known.version, record).catch(() => {});
+    await this.tidy(known.version, record);
   }
 
   /** Until when the fleet declines to replace this token, after several rejections in a row (C8). */

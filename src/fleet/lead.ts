@@ -88,7 +88,7 @@ export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
   // What the user's function returns may be of a sign-in that came between. The record tells.
   const confirmed = async <T extends LoadedState | undefined>(loaded: T): Promise<T> => {
     if (loaded !== undefined && "state" in loaded && digestOf(loaded.state) !== digestOf(lease.record.state)) {
-      await lease.renew({ ...lease.record, state: loaded.state });
+      await lease.renew(session.named({ ...lease.record, state: loaded.state }, lease.record));
     }
     return loaded;
   };
@@ -204,8 +204,10 @@ class Landing {
     const rotate = (): void => {
       session.state?.rotate({ state: next!.state, replaced: presented?.state, response: minted?.response ?? {} });
     };
-    if (session.isCurrent(this.#served) && this.#hasNext) rotate();
-    const record = session.isCurrent(this.#served) ? this.#recordAfter() : undefined;
+    const isCurrent = session.isCurrent(this.#served);
+    if (isCurrent && this.#hasNext) rotate();
+    // Also while a sign-out is being stored: what was presented is used up, and the sign-out finds in the record what to revoke.
+    const record = isCurrent || this.#hasNext ? this.#recordAfter() : undefined;
     const written = await this.#publish(record);
     if (written === "continued") {
       rotate();
@@ -298,7 +300,8 @@ class Landing {
     } catch (fault) {
       if (!(fault instanceof StoreFault)) throw fault;
       session.reportStoreFailure(fault);
-      if (record !== undefined && (this.#hasNext || this.#result.minted !== undefined)) {
+      const isBrought = this.#hasNext || this.#result.minted !== undefined;
+      if (record !== undefined && isBrought && session.isCurrent(this.#served)) {
         session.remember(record, undefined);
         void session.track(this.#writeLater(record));
       }
@@ -308,11 +311,15 @@ class Landing {
 
   /** @throws {StoreFault} When the store fails. */
   async #write(record: FleetRecord | undefined): Promise<Written> {
-    const { session } = this.#leader;
     const result = record === undefined ? await this.#lease.release() : await this.#lease.end(record);
-    if (result.ok && record !== undefined) session.remember(record, result.version);
+    if (result.ok) this.#remember(record, result.version);
     if (result.ok) return "written";
     return this.#writeOver(record, result.current);
+  }
+
+  #remember(record: FleetRecord | undefined, version: string | undefined): void {
+    const { session } = this.#leader;
+    if (record !== undefined && session.isCurrent(this.#served)) session.remember(record, version);
   }
 
   /** The lease was lost, or the record is of another session by now. */
@@ -361,7 +368,7 @@ class Landing {
       if (!this.#hasNext || next === undefined) return "lost";
       const result = await session.swap(seen?.version, next);
       if (result.ok) {
-        session.remember(next, result.version);
+        this.#remember(next, result.version);
         return "written";
       }
       there = result.current;

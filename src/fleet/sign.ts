@@ -46,7 +46,7 @@ export async function signIn(session: KnownSession, response: SignInResponse, fi
   let ended: FleetRecord | undefined;
   const compose = (seen: FleetRecord | undefined): FleetRecord => {
     const before = seen ?? known;
-    ended = seen?.phase === "E" && seen.session?.id !== session.revokedEnd ? seen : undefined;
+    ended = seen?.phase === "E" && !isSameEnd(seen, session.revokedEnd) ? seen : undefined;
     identity = nextSession(Math.max(session.generation - 1, before?.session?.generation ?? 0), clock.now(), identity);
     // Also what only this process knows: it must not present one of them again after others have signed in and out.
     const own = session.state?.used ?? [];
@@ -115,7 +115,7 @@ export async function signOut(
       replace(session, "the sign-out could not be stored", compose),
     );
     const { record, version } = stored;
-    session.revokedEnd = record.session?.id;
+    session.revokedEnd = record;
     if (counts) session.end(false, record.session);
     // What a mint in progress brings is revoked when it lands.
     await session.settled(settings.mintTimeout);
@@ -126,7 +126,7 @@ export async function signOut(
       await session.track(runRevocation(settings, unrevoked, last));
     }
     session.isRevoking = false;
-    await session.swap(version, withoutSecrets(record)).catch(() => {});
+    await session.tidy(version, withoutSecrets(record));
   } finally {
     session.revokedEnd = undefined;
   }
@@ -145,7 +145,7 @@ export async function upholdSignOut(session: KnownSession, record: FleetRecord, 
   if (record.phase !== "E") {
     const ended = endedRecord(record, session.identity, undefined);
     // If the store fails, the session is over here nevertheless, and the next look tries again.
-    await session.swap(seen.version, session.isRevoking ? ended : withoutSecrets(ended)).catch(() => {});
+    await session.tidy(seen.version, session.isRevoking ? ended : withoutSecrets(ended));
     return;
   }
   const isAbandoned = clock.monotonic() - seen.writtenAt > 2 * settings.mintTimeout;
@@ -157,7 +157,7 @@ export async function upholdSignOut(session: KnownSession, record: FleetRecord, 
 export function finishSignOut(session: KnownSession, record: FleetRecord, version: string | undefined): void {
   const finish = async (): Promise<void> => {
     await revokeLeft(session, record);
-    await session.swap(version, withoutSecrets(record));
+    await session.tidy(version, withoutSecrets(record));
   };
   session.track(finish()).catch(() => {});
 }
@@ -166,6 +166,11 @@ export function finishSignOut(session: KnownSession, record: FleetRecord, versio
 function isOwed({ settings, fleet }: KnownSession, record: FleetRecord): boolean {
   if (settings.grant.revoke === undefined) return false;
   return record.state !== undefined || tokensOf(record, fleet.clock, []).length > 0;
+}
+
+/** Whether both are the record of one end, with the same state to be revoked: a mint that lands later replaces that. */
+function isSameEnd(end: FleetRecord, other: FleetRecord | undefined): boolean {
+  return end.session?.id === other?.session?.id && digestOf(end.state) === digestOf(other?.state);
 }
 
 /** Revokes what a sign-out has left in the record, but not what another sign-in has brought again. */

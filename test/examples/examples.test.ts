@@ -35,7 +35,8 @@ const LAST_LINE: Readonly<Record<string, string>> = {
 describe("the examples", () => {
   test("every example is listed here", () => {
     const files = readdirSync(EXAMPLES).filter((file) => /\.m?[jt]s$/.test(file));
-    // Without a main.ts it runs elsewhere: proxy beside the frameworks, in test/frameworks; spa by `npm run test:spa`.
+    // Without a main.ts it runs elsewhere: proxy beside the frameworks, in test/frameworks; spa by `npm run test:spa`,
+    // recipes by `npm run test:recipes`.
     const folders = readdirSync(EXAMPLES, { withFileTypes: true }).filter(({ name }) =>
       existsSync(join(EXAMPLES, name, "main.ts")),
     );

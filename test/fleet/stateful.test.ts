@@ -414,10 +414,11 @@ describe("random sequences of calls, rejections, crashes and outages", () => {
       return this.fleet.askAll();
     }
 
-    /** Starts a process in place of another, with the first refresh token or with the newest. */
+    /** Starts a process in place of another, with the first refresh token or with the newest that a process has received. */
     #start(index: number): void {
-      const { server, join, processes } = this.fleet;
-      const process = join(index % 2 === 0 ? {} : { source: server.live() ?? "ended" });
+      const { join, processes, seed } = this.fleet;
+      const newest = this.#stored.findLast(({ state }) => state !== undefined)?.state;
+      const process = join(index % 2 === 0 ? {} : { source: newest ?? seed });
       processes.pop();
       processes[index] = process;
       process.store.fault = (swap) =>

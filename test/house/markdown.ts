@@ -19,7 +19,7 @@ export interface CodeBlock {
 /** The documents whose code is checked, beside the guide. */
 export const DOCUMENTS: readonly string[] = ["README.md", "CHANGELOG.md"];
 
-/** The pages of the guide. Their code is checked too. docs/rules.md is no page of the guide. */
+/** The pages of the guide. Their code is checked too. */
 export const GUIDES: readonly string[] = [
   "docs/README.md",
   "docs/bff.md",
@@ -44,6 +44,9 @@ export const GUIDES: readonly string[] = [
   "docs/undici.md",
   "docs/users.md",
 ];
+
+/** Pages whose code is not checked here: the recipes are run with the packages that they need, the rule book has no code. */
+export const OTHER_PAGES: readonly string[] = ["docs/recipes.md", "docs/rules.md"];
 
 /** Returns the code blocks of a document; an empty list if the document does not exist. */
 export function codeBlocks(document: string): CodeBlock[] {

@@ -6,16 +6,24 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path/posix";
 import { expect, test } from "vitest";
-import { GUIDES, linksIn, ROOT } from "./markdown.ts";
+import { GUIDES, linksIn, OTHER_PAGES, ROOT } from "./markdown.ts";
 
 /** What is in the repository and not in the package: what the pages say of it is for readers of the repository. */
-const REPOSITORY_ONLY = ["CONTRIBUTING.md", "examples/bff", "examples/demo", "examples/spa", "src", "test"];
+const REPOSITORY_ONLY = [
+  "CONTRIBUTING.md",
+  "examples/bff",
+  "examples/demo",
+  "examples/recipes",
+  "examples/spa",
+  "src",
+  "test",
+];
 
 const files = packedFiles();
 
 test("the package holds the README, the licence and every page of the guide, and no generated one", () => {
   const pages = files.filter((file) => !/^(dist|examples)\//.test(file)).toSorted();
-  const guide = [...GUIDES, "docs/rules.md"];
+  const guide = [...GUIDES, ...OTHER_PAGES];
   const beside = ["CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "package.json"];
   expect(pages).toEqual([...beside, ...guide].toSorted());
 });
@@ -31,15 +39,18 @@ test("the package holds the examples of one file and the small folders, without 
   );
 });
 
-test.each(["README.md", ...GUIDES])("%s: its links lead to files of the package, or of the repository only", (page) => {
-  const missing = linksIn(readFileSync(join(ROOT, page), "utf8")).filter((link) => {
-    if (/^([a-z][a-z\d+.-]*:|#)/i.test(link)) return false;
-    const target = join(dirname(page), link.split("#")[0]!).replace(/\/$/, "");
-    if (REPOSITORY_ONLY.some((place) => target === place || target.startsWith(`${place}/`))) return false;
-    return !files.some((file) => file === target || file.startsWith(`${target}/`));
-  });
-  expect(missing).toEqual([]);
-});
+test.each(["README.md", ...GUIDES, "docs/recipes.md"])(
+  "%s: its links lead to files of the package, or of the repository only",
+  (page) => {
+    const missing = linksIn(readFileSync(join(ROOT, page), "utf8")).filter((link) => {
+      if (/^([a-z][a-z\d+.-]*:|#)/i.test(link)) return false;
+      const target = join(dirname(page), link.split("#")[0]!).replace(/\/$/, "");
+      if (REPOSITORY_ONLY.some((place) => target === place || target.startsWith(`${place}/`))) return false;
+      return !files.some((file) => file === target || file.startsWith(`${target}/`));
+    });
+    expect(missing).toEqual([]);
+  },
+);
 
 /** The files that `npm pack` takes. No script runs, so the build may be missing. */
 function packedFiles(): string[] {

@@ -109,8 +109,14 @@ class SessionRun {
   readonly copies: string[] = [];
   /** By the id of a session in a record that is ended: the families that are. */
   readonly endings = new Map<string, readonly Family[]>();
+  /** The families whose refresh token was refused: their tokens are served to their end, and who waits is of the next. */
+  readonly refused = new Set<Family>();
   /** How often somebody has put back an old record. */
   replays = 0;
+  /** The families whose record was replaced by one of an earlier family: who finds their token in the table cannot tell. */
+  readonly hidden = new Set<Family>();
+  /** The families that are signed out and still in the table: the user's program was not told, or died. */
+  readonly leftInTable = new Set<Family>();
   /** How often the store has lost the record. */
   losses = 0;
   slow = 0;
@@ -120,6 +126,8 @@ class SessionRun {
   issued = 0;
   readonly delays: { readonly store: () => number; readonly table: () => number; readonly mint: () => number };
   #key = "";
+  /** The families of which a slow save of one process has replaced a later state in the table, which another had saved. */
+  readonly #overwritten = new Set<Family>();
   #processes: Instance[] = [];
   readonly #calls: Call[] = [];
 
@@ -264,7 +272,7 @@ class SessionRun {
   rotate(state: string): string | undefined {
     this.mints++;
     const family = this.familyOf(state);
-    const place = Number(state.split("-")[1]);
+    const place = placeOf(state);
     if (family.isDead) return undefined;
     if (place !== family.newest) {
       family.isDead = true;
@@ -282,16 +290,16 @@ class SessionRun {
 
   /** The families whose newest state only one process knows. */
   async unkept(): Promise<readonly Family[]> {
-    const stored = await this.stateInStore();
-    return this.families.filter(({ number, newest }) => {
-      const state = `f${number}-${newest}`;
-      return state !== this.row && state !== stored;
+    const stored = (await this.recordInStore())?.state;
+    return this.families.filter((family) => {
+      const state = `f${family.number}-${family.newest}`;
+      return state !== this.row && (state !== stored || this.#overwritten.has(family));
     });
   }
 
-  async stateInStore(): Promise<string | undefined> {
+  async recordInStore(): Promise<WrittenRecord | undefined> {
     const found = await this.store.swap(this.#key, "?", undefined, 1);
-    return recordIn(found.ok ? undefined : found.current?.value)?.state;
+    return recordIn(found.ok ? undefined : found.current?.value);
   }
 
   /** The store has a new record. Judges what becomes of an end, and of what is to be revoked for it. */
@@ -311,11 +319,12 @@ class SessionRun {
     if (before?.phase === "L") this.count("ended over a lease");
     if (!process.isSigningOut) return;
     this.endings.set(after.sid, process.ending);
-    if (after.state === undefined) return;
-    const family = this.familyOf(after.state);
-    // Only what the record has, or a process that will land, can be revoked.
+    const state = after.state ?? before?.state;
+    if (state === undefined) return;
+    const family = this.familyOf(state);
+    // Only what the record had, or a process that will land, can be revoked.
     const isKept =
-      after.state === `f${family.number}-${family.newest}` || this.#processes.some((each) => each.hasInHand(family));
+      state === `f${family.number}-${family.newest}` || this.#processes.some((each) => each.hasInHand(family));
     if (before?.phase !== "E") family.owes = !family.isDead && !family.isInDoubt && this.replays === 0 && isKept;
     for (const { token } of Object.values(after.tokens)) {
       if (family.owes && token !== undefined && token.left > 0) {
@@ -329,6 +338,10 @@ class SessionRun {
     const record = recordIn(text);
     if (record?.phase !== "E" || record.sid === undefined) return [];
     return this.endings.get(record.sid) ?? [];
+  }
+
+  keepInTable(families: readonly Family[]): void {
+    for (const family of families) this.leftInTable.add(family);
   }
 
   keyIs(key: string): void {
@@ -368,7 +381,9 @@ class SessionRun {
     // The user's program knows who is signed out, and which sign-in is the last.
     const { number, endedAt } = this.familyOf(next);
     const isLast = this.row === undefined || this.familyOf(this.row).number <= number;
-    if (endedAt === undefined && isLast) this.row = next;
+    if (endedAt !== undefined || !isLast) return;
+    if (placeOf(next) < placeOf(this.row ?? next)) this.#overwritten.add(this.familyOf(next));
+    this.row = next;
   }
 
   // --- processes
@@ -381,6 +396,7 @@ class SessionRun {
     const index = this.#processes.indexOf(process);
     if (process.isDead || index < 0) return;
     if (process.isBusy) this.excuse("a process was killed with what it had");
+    if (process.isSigningOut) this.keepInTable(process.ending);
     process.die();
     this.#processes[index] = new Instance(this);
     this.count("kill");
@@ -393,7 +409,11 @@ class SessionRun {
     this.excuse("an old record was put back");
     for (const family of this.families) family.owes = false;
     const found = await this.store.swap(this.#key, "?", undefined, 1);
-    await this.store.swap(this.#key, found.ok ? undefined : found.current?.version, copy, 86_400_000);
+    const current = found.ok ? undefined : found.current;
+    await this.store.swap(this.#key, current?.version, copy, 86_400_000);
+    const [before, after] = [recordIn(current?.value)?.state, recordIn(copy)?.state];
+    const family = before === undefined ? undefined : this.familyOf(before);
+    if (family !== undefined && (after === undefined || this.familyOf(after) !== family)) this.hidden.add(family);
     this.replays++;
     this.count("replay");
   }
@@ -437,7 +457,7 @@ class SessionRun {
   /** Nothing is in progress: what was received is kept, and a living session is served. */
   async #judgeTheEnd(): Promise<void> {
     this.failing.revocation = 0;
-    const stored = await this.stateInStore();
+    const stored = (await this.recordInStore())?.state;
     for (const { number, newest, isDead, excuse, endedAt } of this.families) {
       const state = `f${number}-${newest}`;
       const isOver = isDead || excuse !== undefined || endedAt !== undefined || number < this.families.length;
@@ -488,8 +508,6 @@ class Instance {
   diesAfter = Infinity;
   /** The families whose end it has seen in the record. */
   readonly #sawEnd = new Set<Family>();
-  /** The families whose refresh token was refused here: their tokens are served to their end, and who waits is of the next. */
-  readonly #refused = new Set<Family>();
   /** The versions of the record in which it holds the lease. */
   readonly #leases = new Set<string>();
   /** What it has to revoke in place of a record that its sign-in has replaced. */
@@ -568,6 +586,8 @@ class Instance {
       send: async (_, headers) => {
         const token = headers?.["authorization"]?.split(" ")[1];
         if (token !== undefined) this.#judge(token, target, begun, sends);
+        // Nobody is signed in: whoever comes next belongs to the session that then is.
+        else this.#known = undefined;
         await this.#run.sleep(5);
         const number = Number(token?.split("-")[2] ?? 0);
         return number > this.#run.rejectedUpTo ? 200 : 401;
@@ -604,14 +624,17 @@ class Instance {
     if (before !== undefined && run.familyOf(before) !== family)
       run.violated(`C15: resent with ${value} after ${before}`);
     // Where the server refuses, another refresh token of the table is presented in the same mint, and callers notice nothing (C9).
-    const isRefused = begun.known !== undefined && this.#refused.has(begun.known);
-    if (before === undefined && begun.known !== undefined && begun.known !== family && !isRefused) {
+    const isRefused = begun.known !== undefined && run.refused.has(begun.known);
+    const isHidden = run.hidden.has(family);
+    const isKnowable = !isRefused && !isHidden;
+    if (before === undefined && begun.known !== undefined && begun.known !== family && isKnowable) {
       run.violated(`C15: began under f${begun.known.number}, sent with ${value}`);
     }
-    if (this.#sawEnd.has(family)) run.violated(`C16: ${value} was sent by a process that saw its session end`);
-    if (begun.over.has(family)) run.violated(`C16: ${value} was sent after a sign-in or sign-out here`);
+    if (this.#sawEnd.has(family) && !run.leftInTable.has(family))
+      run.violated(`C16: ${value} was sent by a process that saw its session end`);
+    if (begun.over.has(family) && !isHidden) run.violated(`C16: ${value} was sent after a sign-in or sign-out here`);
     if (!value.includes(`-${target}-`)) run.violated(`C17: ${value} was sent to the target ${target}`);
-    if (!this.#over.has(family) && !this.#refused.has(family)) this.#known = family;
+    if (!this.#over.has(family) && !run.refused.has(family)) this.#known = family;
     run.count("sent");
   }
 
@@ -673,6 +696,7 @@ class Instance {
       if (run.losses === losses) for (const family of ended) family.endedAt ??= run.clock.monotonic();
     } catch (error) {
       if (!isRemintError(error)) run.violated(`C16: signOut rejected with ${String(error)}`);
+      run.keepInTable(ended);
       run.count("sign-out failed");
     } finally {
       this.isSigningOut = false;
@@ -682,7 +706,7 @@ class Instance {
   judgeSave(state: string): void {
     const run = this.#run;
     const family = run.familyOf(state);
-    const place = Number(state.split("-")[1]);
+    const place = placeOf(state);
     if ((this.#saved.get(family.number) ?? 0) > place) run.violated(`C14: ${state} was saved after a later state`);
     this.#saved.set(family.number, place);
   }
@@ -729,7 +753,7 @@ class Instance {
         run.count("refused");
         // Whoever comes next belongs to the session that then is, also if no caller was told of the refusal.
         this.#known = undefined;
-        this.#refused.add(family);
+        run.refused.add(family);
         throw new TokenEndpointError(400, "the refresh token is used up", { error: "invalid_grant", terminal: true });
       }
       // After the cut nobody reads the answer.
@@ -756,6 +780,8 @@ class Instance {
     if (run.failing.revocation > 0) {
       run.failing.revocation--;
       for (const family of this.#takenOver) family.owes = false;
+      // Only what the record of an ended session keeps is revoked by whoever looks next. A sign-in has replaced it.
+      if (state !== undefined && (await run.recordInStore())?.phase !== "E") run.familyOf(state).owes = false;
       run.count("not revoked");
       throw new TokenEndpointError(503, "down");
     }
@@ -786,7 +812,9 @@ class Instance {
     // A heartbeat that is refused only tells that the lease is lost.
     const isHeartbeat = expected !== undefined && this.#leases.has(expected) && recordIn(next)?.phase === "L";
     if (isHeartbeat) return result;
-    for (const family of run.endedBy(result.ok ? next : result.current?.value)) this.#sawEnd.add(family);
+    for (const family of run.endedBy(result.ok ? next : result.current?.value)) {
+      if (!run.hidden.has(family)) this.#sawEnd.add(family);
+    }
     return result;
   };
 
@@ -800,6 +828,11 @@ class Instance {
 
 function recordIn(text: string | undefined): WrittenRecord | undefined {
   return text === undefined ? undefined : readRecord(text);
+}
+
+/** How many states its family had, with this one. */
+function placeOf(state: string): number {
+  return Number(state.split("-")[1]);
 }
 
 /** Returns a function that returns the values of a list in turn. */

@@ -59,6 +59,7 @@ describe("what a rule reads", () => {
     "application/jsonl",
     "application/json-seq",
     "multipart/x-mixed-replace; boundary=frame",
+    'multipart/mixed; boundary="-"; deferSpec=20220824',
     "Text/Event-Stream",
   ])("Q4: an answer of type %s is not read: its text is empty, and the caller's is whole", async (type) => {
     const { texts, options } = reading(1000);
