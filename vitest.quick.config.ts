@@ -22,6 +22,8 @@ const config: ViteUserConfig = mergeConfig(
         "test/fleet/postgres-store.test.ts",
         "test/fleet/redis/**",
         "test/grants/killed.test.ts",
+        "test/house/doc-examples.test.ts",
+        "test/house/readme.test.ts",
         "test/matrix/**",
         "test/sim/**",
       ],

@@ -1,4 +1,4 @@
-// npm run bench: measures the README's claims about performance against their budgets. Exits with 1 when a budget is
+// npm run bench: measures the claims of docs/numbers.md about performance against their budgets. Exits with 1 when a budget is
 // missed. Ratios are medians of this run. Nanoseconds are those of the best round, because on a shared machine the
 // other rounds measure the load of other programs too.
 import os from "node:os";

@@ -13,25 +13,65 @@
 
 /** The codes of {@link RemintError}. They are stable, messages are not: compare codes. */
 export type RemintErrorCode =
-  /** The token endpoint answered with an error. The error is a {@link TokenEndpointError}. */
+  /**
+   * The token endpoint answered with an error. The error is a {@link TokenEndpointError}.
+   *
+   * See [docs/errors.md#err_token_endpoint](../../docs/errors.md#err_token_endpoint).
+   */
   | "ERR_TOKEN_ENDPOINT"
-  /** A server's answer, or what a grant function returned, cannot be used: most often it holds no usable token. */
+  /**
+   * A server's answer, or what a grant function returned, cannot be used: most often it holds no usable token.
+   *
+   * See [docs/errors.md#err_token_response](../../docs/errors.md#err_token_response).
+   */
   | "ERR_TOKEN_RESPONSE"
-  /** The server of the grant could not be reached. */
+  /**
+   * The server of the grant could not be reached.
+   *
+   * See [docs/errors.md#err_token_network](../../docs/errors.md#err_token_network).
+   */
   | "ERR_TOKEN_NETWORK"
-  /** The grant took longer than `mintTimeout`, or a function that was given to a client did not settle in 10 s. */
+  /**
+   * The grant took longer than `mintTimeout`, or a function that was given to a client did not settle in 10 s.
+   *
+   * See [docs/errors.md#err_token_timeout](../../docs/errors.md#err_token_timeout).
+   */
   | "ERR_TOKEN_TIMEOUT"
-  /** The grant failed for another reason, most often because a function that was given to it threw. */
+  /**
+   * The grant failed for another reason, most often because a function that was given to it threw.
+   *
+   * See [docs/errors.md#err_grant](../../docs/errors.md#err_grant).
+   */
   | "ERR_GRANT"
-  /** A request was not sent, because its token may not go to its URL or because the URL names no origin. */
+  /**
+   * A request was not sent, because its token may not go to its URL or because the URL names no origin.
+   *
+   * See [docs/errors.md#err_origin](../../docs/errors.md#err_origin).
+   */
   | "ERR_ORIGIN"
-  /** The store that a fleet shares failed, or other processes did not deliver a token in time. */
+  /**
+   * The store that a fleet shares failed, or other processes did not deliver a token in time.
+   *
+   * See [docs/errors.md#err_store](../../docs/errors.md#err_store).
+   */
   | "ERR_STORE"
-  /** The session that the request belonged to has ended, or another sign-in took its place. */
+  /**
+   * The session that the request belonged to has ended, or another sign-in took its place.
+   *
+   * See [docs/errors.md#err_session](../../docs/errors.md#err_session).
+   */
   | "ERR_SESSION"
-  /** Nobody is signed in: the grant's function returned `null` or `undefined`. */
+  /**
+   * Nobody is signed in: the grant's function returned `null` or `undefined`.
+   *
+   * See [docs/errors.md#err_no_session](../../docs/errors.md#err_no_session).
+   */
   | "ERR_NO_SESSION"
-  /** The cache or the pool was closed. */
+  /**
+   * The cache or the pool was closed.
+   *
+   * See [docs/errors.md#err_closed](../../docs/errors.md#err_closed).
+   */
   | "ERR_CLOSED";
 
 /** The API's answer that made a renewal necessary. */
@@ -75,6 +115,7 @@ const brand = Symbol.for("remint.error");
  * none of them, return {@link RemintError.getResponse}.
  *
  * The message may be shown to anybody. Properties may be added and changed: every caller has an error object of its own.
+ * See [docs/errors.md#reminterror](../../docs/errors.md#reminterror).
  */
 export class RemintError extends Error {
   static {
@@ -141,6 +182,7 @@ export class RemintError extends Error {
 
 /**
  * An error that a token endpoint answered with: it refused the grant, or failed.
+ * See [docs/errors.md#tokenendpointerror](../../docs/errors.md#tokenendpointerror).
  *
  * @see [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749.html#section-5.2)
  */

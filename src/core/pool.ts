@@ -111,7 +111,7 @@ export interface TokenPool {
  * @example
  * ```ts
  * const pool = createTokenPool({ create: (user) => createTokenCache({ grant: grantOf(user), origins }) });
- * const authFetch = createAuthFetch((url, init) => pool.get(currentUser()));
+ * const authFetch = createAuthFetch(() => pool.get(currentUser()));
  * ```
  */
 export function createTokenPool(options: TokenPoolOptions): TokenPool {

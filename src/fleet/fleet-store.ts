@@ -32,7 +32,7 @@ import type { Store } from "./store.ts";
  * @throws {TypeError} When the store or an option is wrong.
  * @example
  * ```ts
- * const store = fleetStore(postgresStore(pool), { encryptionKey: process.env.TOKEN_KEY });
+ * const store = fleetStore(postgresStore(database), { encryptionKey });
  * const tokens = createTokenCache({ grant, origins, store });
  * ```
  */

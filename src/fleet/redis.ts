@@ -25,7 +25,7 @@ export type { EvalFunction, IoredisLike, NodeRedisLike, RedisLike, ValkeyGlideLi
  * @throws {TypeError} When `client` is none of these, or an option is wrong.
  * @example
  * ```ts
- * const store = redisStore(new Redis(process.env.REDIS_URL), { encryptionKey: process.env.TOKEN_KEY });
+ * const store = redisStore(new Redis("rediss://redis.example:6380"), { encryptionKey });
  * const tokens = createTokenCache({ grant, origins, store });
  * ```
  */

@@ -77,6 +77,7 @@ export interface AuthProxyOptions {
  * `acr_values` and `max_age`, when the API wants a stronger sign-in, RFC 9470), 403 `csrf`, 404 `route`, 405 `method`, 413
  * `body`, 499 `gone`, 501 `upgrade`, 502 `api` and `api-rejects` (the API answers 401 to a new token), 503 `token` and `retry`
  * with `Retry-After` (`retry`: the body was too long to be sent again; the next request gets a new token), 504 `timeout`.
+ * See [docs/errors.md#the-proxys-answers](../../docs/errors.md#the-proxys-answers).
  *
  * @param source Returns the token cache of a request.
  * @throws {TypeError} When the source or an option is wrong. From the created function, when the source returns something
@@ -84,9 +85,13 @@ export interface AuthProxyOptions {
  * @see [RFC 10017 section 6.1](https://www.rfc-editor.org/rfc/rfc10017.html#section-6.1)
  * @example
  * ```ts
- * const proxy = createAuthProxy((request) => (sessionOf(request) ? pool.get(sessionOf(request)) : null), {
- *   routes: { "/api/orders": "https://orders.example/v1" },
- * });
+ * const proxy = createAuthProxy(
+ *   (request) => {
+ *     const session = sessionOf(request);
+ *     return session === undefined ? null : pool.get(session);
+ *   },
+ *   { routes: { "/api/orders": "https://orders.example/v1" } },
+ * );
  * ```
  */
 export function createAuthProxy(source: ProxyTokenSource, options: AuthProxyOptions): AuthProxy {

@@ -9,10 +9,15 @@ export interface Ended {
   readonly output: string;
 }
 
-/** Runs a command without a shell and without input. */
-export function run(command: string, args: readonly string[], cwd: string): Promise<Ended> {
+/** Runs a command without a shell and without input. `env` has further variables of the environment. */
+export function run(
+  command: string,
+  args: readonly string[],
+  cwd: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
     let stdout = "";
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {

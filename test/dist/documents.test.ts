@@ -1,23 +1,54 @@
 /** The documents and examples, compiled and run with the packed package. */
+import { readdirSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { offlineExample, OFFLINE_OUTPUT, typescriptBlocks } from "../house/markdown.ts";
-import { node } from "./command.ts";
+import { startApi, startAuthServer } from "remint/testing";
+import { axiosProgram, OFFLINE_OUTPUT, typescriptBlocks } from "../house/markdown.ts";
+import { node, run } from "./command.ts";
 
-const { root, withClients } = inject("consumers");
+const { alone, root, withClients } = inject("consumers");
 const COMPILERS = {
   "TypeScript 5.9": "typescript-5",
   "TypeScript 6.0": "typescript",
   "TypeScript 7.0": "typescript-7",
 };
 
-test("the README's first example runs with the installed package", async () => {
-  const compilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext };
-  const { outputText } = ts.transpileModule(offlineExample().code, { compilerOptions });
-  await writeFile(join(withClients, "first.mjs"), outputText);
-  expect(await node(["first.mjs"], withClients)).toMatchObject({ stdout: `${OFFLINE_OUTPUT}\n`, status: 0 });
+test("the README's offline command prints what the README says, where nothing but this package is installed", async () => {
+  const ended = await node(["node_modules/remint/examples/quick-start.mjs"], alone);
+  expect(ended).toMatchObject({ output: `${OFFLINE_OUTPUT}\n`, status: 0 });
+});
+
+test("the README's program for axios runs as pasted, against a token endpoint and an API", async () => {
+  const auth = await startAuthServer({ clientId: "orders-service", clientSecret: "s3cret" });
+  const api = await startApi({ accepts: auth });
+  api.respond({ status: 401 });
+  await writeFile(join(withClients, "orders.mjs"), axiosProgram().code);
+  const env = {
+    TOKEN_ENDPOINT: auth.tokenEndpoint,
+    CLIENT_ID: "orders-service",
+    CLIENT_SECRET: "s3cret",
+    API_URL: `${api.origin}/orders`,
+  };
+  const { output, status } = await run(process.execPath, ["orders.mjs"], withClients, env);
+  expect({ output, status }).toEqual({ output: "200 { ok: true, path: '/orders' }\n", status: 0 });
+  expect(auth.requests).toHaveLength(2);
+  await Promise.all([auth.close(), api.close()]);
+});
+
+describe("the examples in the package run from node_modules", () => {
+  const folder = join(withClients, "node_modules/remint/examples");
+  /** Needs a package that is not installed there. */
+  const NEEDS_MORE = ["msw.ts"];
+  const files = readdirSync(folder).filter((file) => file.endsWith(".ts") && !NEEDS_MORE.includes(file));
+
+  test.concurrent.each(files)("%s", async (file) => {
+    const { status, output } = await node(
+      [join(root, "node_modules/tsx/dist/cli.mjs"), join(folder, file)],
+      withClients,
+    );
+    expect(status, output).toBe(0);
+  });
 });
 
 describe("documents and examples compile with the built package", () => {

@@ -64,11 +64,12 @@ test("ES modules and CommonJS get the same module, so one cache serves both", as
   expect(output.trim()).toBe("[ true ]");
 });
 
-test("only the build, the licence and the documents are published", async () => {
+test("only the build, the licence, the documents and small examples are published", async () => {
   const installed = join(alone, "node_modules/remint");
-  const files = await readdir(installed);
-  const optional = ["CHANGELOG.md"].filter((file) => files.includes(file));
-  expect(files.toSorted()).toEqual(["LICENSE", "README.md", "dist", "package.json", ...optional].toSorted());
+  const pages = ["CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md"];
+  expect((await readdir(installed)).toSorted()).toEqual(
+    [...pages, "dist", "docs", "examples", "package.json"].toSorted(),
+  );
   const dist = (await readdir(join(installed, "dist"), { recursive: true, withFileTypes: true })).filter((entry) =>
     entry.isFile(),
   );

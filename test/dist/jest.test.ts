@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, inject, test } from "vitest";
-import { codeBlocks } from "../house/markdown.ts";
+import { blockWith } from "../house/markdown.ts";
 import { node } from "./command.ts";
 
 const { withClients } = inject("consumers");
@@ -39,12 +39,9 @@ test("a revoked token is replaced, whichever client notices", async () => {
 });
 `;
 
-test("a CommonJS project with the Jest configuration of the README: the tests pass", async () => {
-  const documented = codeBlocks("README.md").find(
-    ({ info, code }) => info === "js" && code.includes("transformIgnorePatterns"),
-  );
-  expect(documented, "README.md has no js block with transformIgnorePatterns").toBeDefined();
-  const folder = await project("configured", documented!.code);
+test("a CommonJS project with the Jest configuration of docs/troubleshooting.md: the tests pass", async () => {
+  const { code } = blockWith("docs/troubleshooting.md", "js", "transformIgnorePatterns");
+  const folder = await project("configured", code);
   const { status, output } = await jest(folder);
   expect(output).toContain("1 passed, 1 total");
   expect(status).toBe(0);

@@ -4,6 +4,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { OFFLINE_OUTPUT } from "../house/markdown.ts";
 import { runExample } from "./run-example.ts";
 
 const EXAMPLES = fileURLToPath(new URL("../../examples", import.meta.url));
@@ -23,7 +24,7 @@ const LAST_LINE: Readonly<Record<string, string>> = {
   msw: "msw: the service survived a revoked token, mints: 2",
   "own-grant": "calls: 200, 200, 200, logins: 2, one session ended by the server",
   "per-user": "users: 2, mints: 3 (one of them for a revoked token), nobody signed in: 401",
-  "quick-start": "200, 401 -> re-mint -> 200, mints: 2",
+  "quick-start.mjs": OFFLINE_OUTPUT,
   "refresh-token": "session ended: sign in again, token requests: 1",
   salesforce: "salesforce: calls: 5, sessions that ended: 3, mints: 4",
   "several-apis": "two APIs, two audiences, mints: 2; a third API was asked without a token",
@@ -33,7 +34,7 @@ const LAST_LINE: Readonly<Record<string, string>> = {
 
 describe("the examples", () => {
   test("every example is listed here", () => {
-    const files = readdirSync(EXAMPLES).filter((file) => file.endsWith(".ts"));
+    const files = readdirSync(EXAMPLES).filter((file) => /\.m?[jt]s$/.test(file));
     // Without a main.ts it runs elsewhere: proxy beside the frameworks, in test/frameworks; spa by `npm run test:spa`,
     // recipes by `npm run test:recipes`.
     const folders = readdirSync(EXAMPLES, { withFileTypes: true }).filter(({ name }) =>
@@ -45,7 +46,7 @@ describe("the examples", () => {
   });
 
   test.each(Object.entries(LAST_LINE))(
-    "examples/%s.ts ends with exit code 0 and prints: %s",
+    "examples/%s ends with exit code 0 and prints: %s",
     async (name, lastLine) => {
       const { code, stdout, stderr } = await runExample(name);
       expect({ code, stderr, lastLine: stdout.trimEnd().split("\n").at(-1) }).toEqual({
@@ -58,7 +59,7 @@ describe("the examples", () => {
   );
 
   test("the quick start prints one line and nothing else", async () => {
-    expect((await runExample("quick-start")).stdout).toBe(`${LAST_LINE["quick-start"]}\n`);
+    expect((await runExample("quick-start.mjs")).stdout).toBe(`${OFFLINE_OUTPUT}\n`);
   }, 60_000);
 });
 

@@ -21,12 +21,13 @@ export interface RunOptions {
 }
 
 /**
- * Runs `examples/<name>.ts` as a user does, but on the sources (`paths` in tsconfig.json), so that no build is needed.
+ * Runs `examples/<name>.ts`, or `examples/<name>` if it is JavaScript, as a user does, but on the sources (`paths` in tsconfig.json), so that no build is needed.
  */
 export async function runExample(name: string, options: RunOptions = {}): Promise<Run> {
   const { args = [], preload = [], env, onOutput } = options;
   const imports = ["tsx", ...preload.map((path) => `./${path}`)].flatMap((module) => ["--import", module]);
-  const child = spawn(process.execPath, [...imports, `examples/${name}.ts`, ...args], {
+  const file = name.endsWith(".mjs") ? name : `${name}.ts`;
+  const child = spawn(process.execPath, [...imports, `examples/${file}`, ...args], {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],

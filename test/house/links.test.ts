@@ -5,8 +5,8 @@ import { describe, expect, test } from "vitest";
 import { anchorsIn, linksIn, ROOT } from "./markdown.ts";
 
 /**
- * Relative links in the repository's Markdown: each leads to a file that is part of the repository, and to an anchor in
- * it. Links to other sites are not followed.
+ * Relative links in the repository's Markdown, and in the doc comments of src/: each leads to a file that is part of the
+ * repository, and to an anchor in it. Links to other sites are not followed.
  */
 
 /** Every file that is tracked, or would be if it were added. */
@@ -23,10 +23,31 @@ test.each(documents)("%s: every relative link leads to a file and to an anchor i
   expect(brokenLinks(document, read(document))).toEqual([]);
 });
 
+test("every link in a doc comment leads to a file and to an anchor in it, and says where it leads", () => {
+  const links = files
+    .filter((file) => /^src\/.*\.ts$/.test(file))
+    .flatMap((file) => docLinksIn(read(file)).map((link) => ({ file, ...link })));
+  expect(links.length).toBeGreaterThan(10);
+  expect(links.flatMap(({ file, text, target }) => brokenLinks(file, `[${text}](${target})`))).toEqual([]);
+  // Whoever sees the text alone finds the place in the package.
+  expect(links.filter(({ text, target }) => target.replace(/^[./]*/, "") !== text)).toEqual([]);
+});
+
+test("every code of an error has a place in docs/errors.md, and its doc comment links to it", () => {
+  const errors = read("src/base/errors.ts");
+  const [, union = ""] = /export type RemintErrorCode =(.*?);\n/s.exec(errors) ?? [];
+  const members = [...union.matchAll(/\/\*\*(.*?)\*\/\s*\| "(\w+)"/gs)].map(([, comment, code]) => ({ comment, code }));
+  expect(members).toHaveLength(union.split("| ").length - 1);
+  for (const { comment, code } of members) expect(comment).toContain(`(../../docs/errors.md#${code!.toLowerCase()})`);
+  for (const name of errors.matchAll(/export class (\w+)/g)) {
+    expect(errors).toContain(`(../../docs/errors.md#${name[1]!.toLowerCase()})`);
+  }
+});
+
 describe("the check itself tells", () => {
   test.each([
     ["a file that does not exist", "See [x](nowhere.md).", "docs/x.md: nowhere.md is no file of the repository"],
-    ["a file that is elsewhere", "[x](README.md)", "docs/x.md: README.md is no file of the repository"],
+    ["a file that is elsewhere", "[x](SECURITY.md)", "docs/x.md: SECURITY.md is no file of the repository"],
     ["an anchor that does not exist", "[x](rules.md#c99)", "docs/x.md: rules.md#c99 names no anchor"],
     ["an anchor of the document itself", "# A\n\n[x](#b)", "docs/x.md: #b names no anchor"],
     [
@@ -65,6 +86,13 @@ function brokenLinks(document: string, text: string): string[] {
     const anchors = path === "" ? anchorsIn(text) : target.endsWith(".md") ? anchorsIn(read(target)) : [];
     return anchors.includes(anchor) ? [] : [`${document}: ${link} names no anchor`];
   });
+}
+
+/** The relative links of Markdown in the doc comments of a program. */
+function docLinksIn(text: string): { text: string; target: string }[] {
+  const comments = [...text.matchAll(/\/\*\*.*?\*\//gs)].map(([comment]) => comment.replace(/\n\s*\* ?/g, " "));
+  const links = comments.flatMap((comment) => [...comment.matchAll(/\[([^\]]+)\]\((\.[^()\s]*)\)/g)]);
+  return links.map(([, shown, target]) => ({ text: shown!, target: target! }));
 }
 
 function repositoryFiles(): string[] {

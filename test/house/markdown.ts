@@ -16,17 +16,37 @@ export interface CodeBlock {
   readonly code: string;
 }
 
-/** The documents whose code is checked. */
-export const DOCUMENTS: readonly string[] = ["README.md", "CHANGELOG.md", "docs/fleet.md"];
+/** The documents whose code is checked, beside the guide. */
+export const DOCUMENTS: readonly string[] = ["README.md", "CHANGELOG.md"];
 
-/** The guides of single subpaths. Their code is checked too. */
+/** The pages of the guide. Their code is checked too. */
 export const GUIDES: readonly string[] = [
+  "docs/README.md",
   "docs/bff.md",
   "docs/browser.md",
   "docs/chalk.md",
+  "docs/clients.md",
+  "docs/dpop.md",
+  "docs/errors.md",
+  "docs/fleet.md",
+  "docs/getting-started.md",
+  "docs/glossary.md",
+  "docs/grants.md",
+  "docs/how-a-request-goes.md",
+  "docs/migration.md",
+  "docs/numbers.md",
+  "docs/options.md",
   "docs/salesforce.md",
   "docs/servers.md",
+  "docs/telemetry.md",
+  "docs/testing.md",
+  "docs/troubleshooting.md",
+  "docs/undici.md",
+  "docs/users.md",
 ];
+
+/** Pages whose code is not checked here: the recipes are run with the packages that they need, the rule book has no code. */
+export const OTHER_PAGES: readonly string[] = ["docs/recipes.md", "docs/rules.md"];
 
 /** Returns the code blocks of a document; an empty list if the document does not exist. */
 export function codeBlocks(document: string): CodeBlock[] {
@@ -52,15 +72,18 @@ export function typescriptBlocks(): CodeBlock[] {
   return [...DOCUMENTS, ...GUIDES].flatMap(codeBlocks).filter(({ info }) => info.split(/\s/)[0] === "ts");
 }
 
-/** Returns the first example of the README, which readers can paste and run without a network. */
-export function offlineExample(): CodeBlock {
-  const example = codeBlocks("README.md").find(({ info, code }) => info === "ts" && code.includes('"remint/testing"'));
-  if (example === undefined) throw new Error("README.md has no ts block that uses remint/testing");
-  return example;
+/** Returns the block of a document that begins with this info and holds this text. */
+export function blockWith(document: string, info: string, text: string): CodeBlock {
+  const found = codeBlocks(document).find((block) => block.info === info && block.code.includes(text));
+  if (found === undefined) throw new Error(`${document} has no ${info} block with ${text}`);
+  return found;
 }
 
-/** The output of the offline example, as the README states it. */
-export const OFFLINE_OUTPUT = "200, 401 -> re-mint -> 200, mints: 2";
+/** The program for axios, which readers paste. It is JavaScript too. */
+export const axiosProgram = (): CodeBlock => blockWith("README.md", "ts", "process.env");
+
+/** What the README says that the offline command prints. */
+export const OFFLINE_OUTPUT = "200, 401 -> new token -> 200, token requests: 2";
 
 /** The targets of all links of a Markdown text, as they are written. Code is left out. */
 export function linksIn(text: string): string[] {
@@ -92,10 +115,15 @@ function slugOf(heading: string): string {
     .replace(/\s/g, "-");
 }
 
-function withoutCode(text: string): string {
-  return withoutFences(text).replace(/(`+)[^`](?:.*?[^`])??\1(?!`)/gs, "");
+/** The text of a page with spaces in place of its code, so that every line stays where it is. */
+export function withoutCode(text: string): string {
+  return withoutFences(text).replace(/(`+)[^`](?:.*?[^`])??\1(?!`)/gs, blank);
 }
 
 function withoutFences(text: string): string {
-  return text.replace(/^\s*(```+|~~~+)[^\n]*\n[^]*?^\s*\1[^\n]*$/gm, "");
+  return text.replace(/^\s*(```+|~~~+)[^\n]*\n[^]*?^\s*\1[^\n]*$/gm, blank);
+}
+
+function blank(code: string): string {
+  return code.replace(/[^\n]/g, " ");
 }

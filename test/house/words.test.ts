@@ -8,7 +8,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
 import { beforeAll, describe, expect, test } from "vitest";
-import { ROOT } from "./markdown.ts";
+import { ROOT, withoutCode } from "./markdown.ts";
 import { publicDocs, type PublicDoc } from "./public-docs.ts";
 
 /** What is read. This file is left out, because it holds the words that it looks for. */
@@ -56,9 +56,51 @@ const hasNoCodeInTexts: WordRule = (file, text) => {
   });
 };
 
-/** The pages that users read say the rules in words. */
-const hasNoCodeOnPages: WordRule = (file, text) =>
-  PAGES.includes(file) && file !== "CONTRIBUTING.md" ? linesWith(text, new RegExp(RULE_CODE, "g")) : [];
+/** The numbers that docs/rules.md defines. */
+const RULES = new Set(
+  [...readFileSync(join(ROOT, "docs/rules.md"), "utf8").matchAll(/^### <a id="[a-z]\d+"><\/a>([A-Z]\d+) /gm)].map(
+    ([, number]) => number!,
+  ),
+);
+/** Pages for those who work on the library. */
+const FOR_CONTRIBUTORS = new Set(["CONTRIBUTING.md", "docs/rules.md"]);
+
+/**
+ * The pages that users read say the rules in words. A code is the number of a rule as a word of its own. Amazon's S3 is
+ * none, and in a block of code a name such as `C1` may be anything: there only a number in parentheses is one.
+ */
+const hasNoCodeOnPages: WordRule = (file, text) => {
+  if (!file.endsWith(".md") || FOR_CONTRIBUTORS.has(file)) return [];
+  const prose = [...withoutCode(text).matchAll(/(?<![\w.#/-]|Amazon |AWS )[ECQS]\d{1,2}(?![\w-])/g)];
+  const inParentheses = [...text.matchAll(/(?<=\((?:[ECQS]\d{1,2}, )*)[ECQS]\d{1,2}(?=(?:, [ECQS]\d{1,2})*\))/g)];
+  const places = new Map([...prose, ...inParentheses].map(({ index, 0: code }) => [index, code]));
+  return [...places]
+    .filter(([, code]) => RULES.has(code))
+    .toSorted(([one], [other]) => one - other)
+    .map(([index, code]) => `${lineOf(text, index)}: ${code}`);
+};
+
+/** Words of this project that mean nothing to a new reader, by their anchors in docs/glossary.md. */
+const HOUSE_WORDS: Readonly<Record<string, RegExp>> = {
+  adopt: /(?<!["-])\badopt(s|ed)?\b/i,
+  "hard-window": /\bhard window\b/i,
+  mint: /\b(re-)?mint(s|ed|ing)?\b/i,
+  "soft-window": /\bsoft window\b/i,
+  "storm-guard": /\bstorm guard\b/i,
+};
+/** The glossary itself, and the rule book, whose head links to it. */
+const EXPLAINS_WORDS = new Set(["docs/glossary.md", "docs/rules.md"]);
+
+/** A page of the guide that uses a word of this project links to its place in the glossary. */
+const linksItsWords: WordRule = (file, text) => {
+  if (!/^docs\/[^/]+\.md$|^README\.md$/.test(file) || EXPLAINS_WORDS.has(file)) return [];
+  const prose = withoutCode(text);
+  return Object.entries(HOUSE_WORDS).flatMap(([anchor, word]) => {
+    const at = prose.search(word);
+    const isLinked = at < 0 || text.includes(`glossary.md#${anchor})`);
+    return isLinked ? [] : [`${lineOf(text, at)}: "${anchor}" has no link to the glossary`];
+  });
+};
 
 /** The header of a file that was merged into another is part of the new header. */
 const keepsNoOldHeader: WordRule = (_file, text) => linesWith(text, /^\s*\/\/ MERGED\b.*$/gm);
@@ -112,8 +154,13 @@ describe("the words of the repository", () => {
     expect(hitsOf(hasNoCodeInTexts)).toEqual([]);
   });
 
-  test("README, CHANGELOG and SECURITY hold no rule code", () => {
+  test("README, CHANGELOG, SECURITY and the guide hold no rule code; the rule book has all of them", () => {
     expect(hitsOf(hasNoCodeOnPages)).toEqual([]);
+    expect(RULES.size).toBeGreaterThan(50);
+  });
+
+  test("a page of the guide links the words of this project that it uses to the glossary", () => {
+    expect(hitsOf(linksItsWords)).toEqual([]);
   });
 
   test("no line is left of the header of a merged file", () => {
@@ -168,9 +215,26 @@ describe("the rules themselves", () => {
 
   test.each([
     ["README.md", "see\nE4", ["2: E4"]],
+    ["docs/a.md", "as said (C9, Q2), and\nby S6: E1", ["1: C9", "1: Q2", "2: S6", "2: E1"]],
+    ["docs/a.md", "```ts\n// not again (C8)\n```", ["2: C8"]],
+    [
+      "docs/a.md",
+      "a bucket of Amazon S3, ES256, S256, E99, C0, `C9`, [a](#c9), 1C9, C9-x\n```ts\nconst C9 = E1;\n```",
+      [],
+    ],
+    ["docs/rules.md", "see E4", []],
     ["CONTRIBUTING.md", "see E4", []],
   ])("rule codes on pages: %s: %j", (file, text, hits) => {
     expect(hasNoCodeOnPages(file, text)).toEqual(hits);
+  });
+
+  test.each([
+    ["docs/a.md", "One\nmint, in the soft window", ['2: "mint"', '2: "soft-window"']],
+    ["docs/a.md", "One [mint](glossary.md#mint), two mints, `minted`\n```ts\nadopt();\n```", []],
+    ["docs/glossary.md", "One mint", []],
+    ["SECURITY.md", "One mint", []],
+  ])("words of this project: %s: %j", (file, text, hits) => {
+    expect(linksItsWords(file, text).toSorted()).toEqual(hits.map((hit) => `${hit} has no link to the glossary`));
   });
 
   test("lines of merged files", () => {

@@ -15,7 +15,8 @@ const KNOWN: readonly Known[] = [
   {
     cases: /^Q3: .*to another host/,
     cells: NODE_FETCH,
-    reason: "node-fetch keeps Authorization when it is redirected to another port of the same host (README, Limits)",
+    reason:
+      "node-fetch keeps Authorization when it is redirected to another port of the same host (docs/troubleshooting.md)",
   },
   {
     cases: /^Q12: a signal that was aborted before the call/,
