@@ -24,8 +24,13 @@ export const GUIDES: readonly string[] = [
   "docs/bff.md",
   "docs/browser.md",
   "docs/chalk.md",
+  "docs/clients.md",
+  "docs/grants.md",
+  "docs/migration.md",
   "docs/salesforce.md",
   "docs/servers.md",
+  "docs/testing.md",
+  "docs/users.md",
 ];
 
 /** Returns the code blocks of a document; an empty list if the document does not exist. */
