@@ -39,11 +39,11 @@ test("a revoked token is replaced, whichever client notices", async () => {
 });
 `;
 
-test("a CommonJS project with the Jest configuration of the README: the tests pass", async () => {
-  const documented = codeBlocks("README.md").find(
+test("a CommonJS project with the Jest configuration of docs/testing.md: the tests pass", async () => {
+  const documented = codeBlocks("docs/testing.md").find(
     ({ info, code }) => info === "js" && code.includes("transformIgnorePatterns"),
   );
-  expect(documented, "README.md has no js block with transformIgnorePatterns").toBeDefined();
+  expect(documented, "docs/testing.md has no js block with transformIgnorePatterns").toBeDefined();
   const folder = await project("configured", documented!.code);
   const { status, output } = await jest(folder);
   expect(output).toContain("1 passed, 1 total");

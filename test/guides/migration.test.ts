@@ -2,56 +2,35 @@
  * docs/migration.md: the code before with the packages that it names, and the code after, both as they stand there, against
  * real servers. Where the code before is wrong, the name says so. Each row of the tables has a test.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import { type Api, type AuthServer, startApi, startAuthServer } from "remint/testing";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { codeBlocks } from "../house/markdown.ts";
+import { Blocks } from "./blocks.ts";
 
-const DOCUMENT = "docs/migration.md";
-const HERE = fileURLToPath(new URL(".", import.meta.url));
 const SECRET = "the-secret-of-the-client";
 
 type Side = "before" | "after";
 const SIDES = ["before", "after"] as const;
 
-let folder = "";
+let blocks: Blocks;
 let auth: AuthServer;
 let api: Api;
 /** A server that no token is meant for. */
 let elsewhere: Api;
 beforeEach(async () => {
-  mkdirSync(join(HERE, ".tmp"), { recursive: true });
-  folder = mkdtempSync(join(HERE, ".tmp/migration-"));
   auth = await startAuthServer();
   api = await startApi({ accepts: auth });
   elsewhere = await startApi({ accepts: () => true });
+  const hosts = { "https://auth.example": auth.origin, "https://api.example": api.origin };
+  blocks = new Blocks("docs/migration.md", hosts);
   vi.stubEnv("CLIENT_SECRET", SECRET);
 });
 afterEach(async () => {
   vi.unstubAllEnvs();
   vi.restoreAllMocks();
-  rmSync(folder, { recursive: true, force: true });
+  blocks.remove();
   await Promise.all([auth.close(), api.close(), elsewhere.close()]);
 });
-
-let runs = 0;
-
-/** Runs the block of the document that has this text in it, with the servers of the test in place of its hosts. */
-async function run(text: string, search = "", replacement = ""): Promise<Readonly<Record<string, unknown>>> {
-  const found = codeBlocks(DOCUMENT).filter(({ code }) => code.includes(text));
-  expect(
-    found.map(({ line }) => line),
-    `blocks of ${DOCUMENT} with ${text}`,
-  ).toHaveLength(1);
-  const { code, info } = found[0]!;
-  const file = join(folder, `block-${++runs}.${info}`);
-  const hosts = code.replaceAll("https://auth.example", auth.origin).replaceAll("https://api.example", api.origin);
-  writeFileSync(file, hosts.replace(search, replacement));
-  return (await import(/* @vite-ignore */ file)) as Readonly<Record<string, unknown>>;
-}
 
 /** The test's name, with what the code before does in place of it. */
 const title = (side: Side, what: string, before: string): string =>
@@ -81,7 +60,7 @@ describe.each(SIDES)("axios-token-interceptor and axios-oauth-client, %s", (side
   const text = side === "before" ? 'from "axios-token-interceptor"' : 'from "remint/axios"';
   let client: Axios;
   beforeEach(async () => {
-    client = (await run(text))["api"] as Axios;
+    client = (await blocks.run(text))["api"] as Axios;
   });
   const get = (url = "/orders"): Promise<number> => statusOf(client.get(url));
 
@@ -120,7 +99,8 @@ describe.each(SIDES)("axios-token-interceptor and axios-oauth-client, %s", (side
   });
 
   test(title(side, "the token endpoint does not answer: an error in time", "the caller waits for ever"), async () => {
-    if (side === "after") client = (await run(text, "origins:", "mintTimeout: 200, origins:"))["api"] as Axios;
+    if (side === "after")
+      client = (await blocks.run(text, { "origins:": "mintTimeout: 200, origins:" }))["api"] as Axios;
     auth.respondAlways({ hang: true });
     let code: unknown = "none";
     const ended = client.get("/orders").catch((error: { readonly code?: unknown }) => (code = error.code));
@@ -164,7 +144,7 @@ describe.each(SIDES)("@badgateway/oauth2-client, %s", (side) => {
   beforeEach(async () => {
     // The package warns, and prints, when a refresh fails.
     vi.spyOn(console, "warn").mockReturnValue(undefined);
-    const { apiOf } = await run(text);
+    const { apiOf } = await blocks.run(text);
     const { access_token: accessToken, refresh_token: refreshToken } = auth.signIn("alice");
     session = { token: { accessToken, refreshToken, expiresAt: Date.now() + 3_600_000 } as Session["token"] };
     signIns = 0;
@@ -237,7 +217,7 @@ describe.each(SIDES)("@badgateway/oauth2-client, %s", (side) => {
   });
 
   test(title(side, "nobody is signed in: the call goes without a token", "every call fails"), async () => {
-    const { apiOf } = await run(text);
+    const { apiOf } = await blocks.run(text);
     const anonymous = (apiOf as (session: Session, goToSignIn: () => void) => Call)({ token: null }, () => {});
     const status = await statusOf(anonymous(`${api.origin}/orders`));
     expect([status, api.requests.length]).toEqual(side === "before" ? [0, 0] : [401, 1]);
@@ -272,7 +252,7 @@ describe("chalk-ts", () => {
     vi.stubEnv("CHALK_QUERY_SERVER", api.origin);
     auth.respondAlways({ body: { access_token: "t", expires_in: 3600, primary_environment: "env-abc" } });
     api.respond({ body: { data: [{ field: "user.score", value: 7 }] } });
-    const { data } = await run("chalkGrant()");
+    const { data } = await blocks.run("chalkGrant()");
     expect(data).toEqual([{ field: "user.score", value: 7 }]);
     expect(api.requests).toMatchObject([{ method: "POST", url: "/v1/query/online", token: "t" }]);
   });

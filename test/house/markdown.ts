@@ -28,6 +28,7 @@ export const GUIDES: readonly string[] = [
   "docs/grants.md",
   "docs/migration.md",
   "docs/salesforce.md",
+  "docs/security.md",
   "docs/servers.md",
   "docs/testing.md",
   "docs/users.md",
