@@ -84,7 +84,7 @@ const outcome = (call: Promise<unknown>): Promise<unknown> =>
     }),
   );
 
-const signedIn = (): TokenCache => {
+const signedInCache = (): TokenCache => {
   const grant = refreshTokenGrant({
     tokenEndpoint: auth.tokenEndpoint,
     clientId: "portal",
@@ -206,7 +206,7 @@ describe("docs/clients.md", () => {
   ])("what an error looks like: %s", async (_, expected, cause) => {
     for (const name of ["axios", "fetch", "ofetch"] as const) {
       auth.respondAlways(undefined);
-      const cache = signedIn();
+      const cache = signedInCache();
       const clients = await clientsOf(cache);
       expect([name, await cause(clients[name], cache)]).toEqual([name, expected[name]]);
     }
