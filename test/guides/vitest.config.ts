@@ -1,8 +1,7 @@
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
-// The code of the guides, run with the packages that it names: docs/clients.md, docs/grants.md, docs/migration.md, docs/testing.md
-// and docs/users.md. `npm run test:guides` packs remint and
-// installs it here first.
+// The code of docs/clients.md, docs/grants.md, docs/migration.md, docs/testing.md and docs/users.md, run with the packages that it
+// names. `npm run test:guides` packs remint and installs it here first.
 const config: ViteUserConfig = defineConfig({
   test: {
     include: ["*.test.ts"],
