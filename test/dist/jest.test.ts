@@ -39,8 +39,8 @@ test("a revoked token is replaced, whichever client notices", async () => {
 });
 `;
 
-test("a CommonJS project with the Jest configuration of docs/troubleshooting.md: the tests pass", async () => {
-  const { code } = blockWith("docs/troubleshooting.md", "js", "transformIgnorePatterns");
+test("a CommonJS project with the Jest configuration of docs/testing.md: the tests pass", async () => {
+  const { code } = blockWith("docs/testing.md", "js", "transformIgnorePatterns");
   const folder = await project("configured", code);
   const { status, output } = await jest(folder);
   expect(output).toContain("1 passed, 1 total");

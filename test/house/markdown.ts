@@ -37,6 +37,7 @@ export const GUIDES: readonly string[] = [
   "docs/numbers.md",
   "docs/options.md",
   "docs/salesforce.md",
+  "docs/security.md",
   "docs/servers.md",
   "docs/telemetry.md",
   "docs/testing.md",
