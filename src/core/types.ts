@@ -8,7 +8,7 @@
  *
  * @module
  */
-import type { Rejection, RemintError } from "../base/errors.ts";
+import type { Rejection, RemintError, RemintErrorCode } from "../base/errors.ts";
 
 declare const opaque: unique symbol;
 
@@ -174,26 +174,64 @@ export type MintCause = "cold" | "expiring" | "rejected";
  */
 export type SkipReason = "authorization-set" | "origin-not-allowed" | "relative-url" | "own-endpoint" | "opted-out";
 
-/** Something that happened in a token cache. Events hold no token and no secret. */
+/**
+ * Whom the failure of a mint concerns.
+ *
+ * - `server`: everybody who uses the endpoint. It did not answer, or it failed (5xx).
+ * - `client`: everybody who uses the endpoint with the same client id (`invalid_client`, 429).
+ * - `target`: those of them who ask for the same scope and resource (`invalid_scope`, `invalid_target`).
+ * - `key`: this cache alone. A function of the user's failed, or this user was refused.
+ * - `nobody`: it is not remembered. The process was frozen meanwhile, or the cache was closed.
+ */
+export type FailureOwner = "server" | "client" | "target" | "key" | "nobody";
+
+/**
+ * Something that happened in a token cache. Events hold no token and no secret.
+ *
+ * After each `mint-started` exactly one of `minted`, `adopted`, `mint-failed` and `mint-abandoned` has the same `id`. A
+ * `minted` with that `id` may come once more when the mint goes on after `mintTimeout`.
+ */
 export type RemintEvent =
+  /**
+   * This process begins a mint. Told in the asynchronous context of the call that needs the token, and before anything is
+   * sent. Without a store, it is told before that call returns.
+   */
+  | {
+      readonly name: "mint-started";
+      /** Names the mint in this process. */
+      readonly id: number;
+      readonly cause: MintCause;
+      /** The origin of the token endpoint, or of the issuer. Absent when the grant is a function. */
+      readonly server?: string | undefined;
+    }
   /** A mint succeeded. `repeated`: the server returned the same token as before. */
   | {
       readonly name: "minted";
+      readonly id: number;
       readonly cause: MintCause;
-      /** Milliseconds from the start of the mint, retries included. */
+      /** Milliseconds from the moment the token was needed, retries included. */
       readonly duration: number;
       /** Epoch milliseconds. */
       readonly expiresAt: number;
       readonly repeated: boolean;
+      /** How many callers were waiting. */
+      readonly waiters: number;
+      /** Milliseconds from the 401 of an API that made the mint necessary. Absent when there was none. */
+      readonly sinceRejection?: number | undefined;
     }
   /** The cache took over a token that another process of the fleet minted. */
   | {
       readonly name: "adopted";
+      readonly id: number;
       readonly cause: MintCause;
       /** Milliseconds from the moment the token was needed. */
       readonly duration: number;
       /** Epoch milliseconds. */
       readonly expiresAt: number;
+      /** How many callers were waiting. */
+      readonly waiters: number;
+      /** Milliseconds from the 401 of an API that made another token necessary. Absent when there was none. */
+      readonly sinceRejection?: number | undefined;
     }
   /** A sign-in has begun a session: {@link TokenCache.signIn}. */
   | { readonly name: "signed-in" }
@@ -214,14 +252,32 @@ export type RemintEvent =
   /** A mint failed. `servedStale`: the old token is still valid and callers got it. */
   | {
       readonly name: "mint-failed";
+      readonly id: number;
       readonly cause: MintCause;
-      /** Milliseconds from the start of the mint, retries included. */
+      /** Milliseconds from the moment the token was needed, retries included. */
       readonly duration: number;
       readonly error: RemintError;
+      /** Whom the failure concerns. */
+      readonly owner: FailureOwner;
       readonly servedStale: boolean;
+      /** How many callers were waiting. */
+      readonly waiters: number;
+    }
+  /**
+   * A mint that had started brought nothing, and nothing failed: nobody is signed in, the session is over, the cache was
+   * closed, or the token at hand serves on.
+   */
+  | {
+      readonly name: "mint-abandoned";
+      readonly id: number;
+      readonly cause: MintCause;
+      /** Milliseconds from the moment the token was needed. */
+      readonly duration: number;
+      /** What the callers got. Absent when they got a token. */
+      readonly code?: RemintErrorCode | undefined;
     }
   /** One attempt of a mint failed and is repeated. */
-  | { readonly name: "mint-retried"; readonly attempt: number; readonly error: RemintError }
+  | { readonly name: "mint-retried"; readonly id: number; readonly attempt: number; readonly error: RemintError }
   /** An API answered 401 to the current token. The token is being replaced. */
   | { readonly name: "rejected"; readonly origin: string; readonly path: string }
   /** An API answered 401, and too many tokens were rejected lately. The answer went to the caller. */

@@ -19,7 +19,9 @@ describe("events", () => {
     await clock.advance(250);
     hold.release();
     const { expiresAt } = await got;
-    expect(events).toEqual([{ name: "minted", cause: "cold", duration: 250, expiresAt, repeated: false }]);
+    const id: unknown = expect.any(Number);
+    const minted = { name: "minted", id, cause: "cold", duration: 250, expiresAt, repeated: false, waiters: 1 };
+    expect(events).toEqual([minted]);
     await cache.invalidate("same");
     await cache.get();
     expect(events.slice(1)).toMatchObject([{ name: "invalidated" }, { name: "minted", cause: "cold", repeated: true }]);
@@ -76,7 +78,7 @@ describe("events", () => {
     });
     await under.cache.get();
     await under.cache.invalidate("fake-1");
-    expect(seen).toEqual(["minted fake-1", "invalidated undefined"]);
+    expect(seen).toEqual(["mint-started undefined", "minted fake-1", "invalidated undefined"]);
   });
 
   test("a listener that throws makes no call fail", async () => {
