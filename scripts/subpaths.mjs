@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 /** The packages that come with remint. */
 export const DEPENDENCIES = ["jwt-decode", "p-retry"];
 /** The packages that a user installs beside remint, for the subpaths that need them. */
-export const PEERS = ["axios", "dpop", "jose", "ofetch"];
+export const PEERS = ["@opentelemetry/api", "axios", "dpop", "jose", "ofetch"];
 
 /**
  * - `subpath`: as in `exports`.
@@ -79,6 +79,13 @@ export const SUBPATHS = [
     packages: ["ofetch"],
     without: ["grants/", "oauth/", "testing/", "adapters/axios/", "core/token-cache.ts"],
     size: "9 kB",
+  },
+  {
+    subpath: "./otel",
+    source: "otel/index.ts",
+    packages: [],
+    without: ["grants/", "oauth/", "adapters/", "policy/", "testing/", "fleet/", "core/"],
+    size: "3 kB",
   },
   {
     subpath: "./policy",

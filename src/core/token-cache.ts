@@ -296,7 +296,9 @@ export class CacheState implements PolicyHalf, SupplyMember {
     const sinceRejection = this.#renewedAfter();
     const { expiresAt } = token;
     if (late === undefined) return;
-    this.#settings.notify?.({ name: "minted", ...late, expiresAt, repeated: false, waiters: 0, sinceRejection });
+    const { notify, grant } = this.#settings;
+    const name = "minted";
+    notify?.({ name, ...late, server: serverOf(grant), expiresAt, repeated: false, waiters: 0, sinceRejection });
   }
 
   get session(): Session | undefined {
@@ -504,7 +506,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
         // A fleet may try again what could not be sent: that is the same mint.
         if (begin.hasStarted) return;
         begin.hasStarted = true;
-        notify?.({ name: "mint-started", id, cause, server: grant.server && siteOf(grant.server.endpoint).origin });
+        notify?.({ name: "mint-started", id, cause, server: serverOf(grant) });
       },
       onRetry: (attempt, error) => notify?.({ name: "mint-retried", id, attempt, error }),
     };
@@ -547,7 +549,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     const { waiters } = flight;
     const { expiresAt } = token;
     const sinceRejection = this.#renewedAfter();
-    const { notify } = this.#settings;
+    const { notify, grant } = this.#settings;
     if (obtained.adopted) this.#rejections.uncharge(false);
     this.#rejections.landed(token);
     if (obtained.adopted) {
@@ -556,7 +558,17 @@ export class CacheState implements PolicyHalf, SupplyMember {
       else notify?.({ name: "adopted", id, cause, duration, expiresAt, waiters, sinceRejection });
     } else {
       const repeated = last === token.value;
-      notify?.({ name: "minted", id, cause, duration, expiresAt, repeated, waiters, sinceRejection });
+      notify?.({
+        name: "minted",
+        id,
+        cause,
+        server: serverOf(grant),
+        duration,
+        expiresAt,
+        repeated,
+        waiters,
+        sinceRejection,
+      });
     }
     // The callers have waited under another session than that of the token.
     if (flight.session !== undefined && flight.session !== token.session) throw REPLACED;
@@ -589,6 +601,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
       name: "mint-failed",
       id: begin.id,
       cause: flight.cause,
+      server: serverOf(this.#settings.grant),
       duration: this.#settings.clock.monotonic() - begin.at,
       error: failure.toEventError(),
       owner: failure.owner,
@@ -757,6 +770,11 @@ function originsKey(origins: Origins | undefined): string {
 }
 const functionNumbers = new WeakMap<object, number>();
 let functionCount = 0;
+
+/** The origin of the server that a grant asks, for events. */
+function serverOf({ server }: CacheSettings["grant"]): string | undefined {
+  return server && siteOf(server.endpoint).origin;
+}
 
 /** How many flights have begun in this process. */
 let mintCount = 0;

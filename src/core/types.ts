@@ -188,8 +188,9 @@ export type FailureOwner = "server" | "client" | "target" | "key" | "nobody";
 /**
  * Something that happened in a token cache. Events hold no token and no secret.
  *
- * After each `mint-started` exactly one of `minted`, `adopted`, `mint-failed` and `mint-abandoned` has the same `id`. A
- * `minted` with that `id` may come once more when the mint goes on after `mintTimeout`.
+ * After each `mint-started` exactly one of `minted`, `adopted`, `mint-failed` and `mint-abandoned` has the same `id`. When a
+ * mint goes on after `mintTimeout`, its `minted` comes later, after the `mint-failed` for its callers. In a fleet, `adopted`
+ * and `mint-failed` also come without a mint of this process.
  */
 export type RemintEvent =
   /**
@@ -209,6 +210,8 @@ export type RemintEvent =
       readonly name: "minted";
       readonly id: number;
       readonly cause: MintCause;
+      /** The origin of the token endpoint, or of the issuer. Absent when the grant is a function. */
+      readonly server?: string | undefined;
       /** Milliseconds from the moment the token was needed, retries included. */
       readonly duration: number;
       /** Epoch milliseconds. */
@@ -254,6 +257,8 @@ export type RemintEvent =
       readonly name: "mint-failed";
       readonly id: number;
       readonly cause: MintCause;
+      /** The origin of the token endpoint, or of the issuer. Absent when the grant is a function. */
+      readonly server?: string | undefined;
       /** Milliseconds from the moment the token was needed, retries included. */
       readonly duration: number;
       readonly error: RemintError;
