@@ -267,8 +267,9 @@ function recordRenewal(renewals: HistogramLike, event: EventNamed<"minted" | "ad
 function mintAttributes({ cause, server }: EventNamed<"mint-started" | "minted" | "mint-failed">): AttributesLike {
   if (server === undefined) return { [CAUSE]: cause };
   const { hostname, port, protocol } = new URL(server);
+  const address = hostname.replace(/^\[|\]$/g, "");
   const defaultPort = protocol === "http:" ? 80 : 443;
-  return { [CAUSE]: cause, "server.address": hostname, "server.port": port === "" ? defaultPort : Number(port) };
+  return { [CAUSE]: cause, "server.address": address, "server.port": port === "" ? defaultPort : Number(port) };
 }
 
 function failureAttributes({ error, owner, servedStale }: EventNamed<"mint-failed">): AttributesLike {
