@@ -35,6 +35,7 @@ import type {
   AccessToken,
   CloseOptions,
   CloseReport,
+  EndedMint,
   KeyDescription,
   MintCause,
   Origins,
@@ -528,7 +529,6 @@ export class CacheState implements PolicyHalf, SupplyMember {
     obtained: Obtained,
     begin: FlightBegin,
   ): AccessTokenRecord | Promise<AccessTokenRecord> {
-    const duration = this.#settings.clock.monotonic() - begin.at;
     // The session has ended while the result was handed on: the token is nobody's (C15).
     if (obtained.session !== undefined && !this.#supply.serves(obtained.session)) {
       this.#endFlight(flight);
@@ -537,7 +537,6 @@ export class CacheState implements PolicyHalf, SupplyMember {
     }
     let token: AccessTokenRecord;
     const last = this.#lastToken?.value;
-    const { cause } = flight;
     try {
       token = this.#cacheToken(obtained, flight.number, flight.rejected);
     } catch (error) {
@@ -545,30 +544,18 @@ export class CacheState implements PolicyHalf, SupplyMember {
     }
     this.#endFlight(flight);
     this.#failures.clear(obtained.adopted !== true && obtained.seeded !== true);
-    const { id } = begin;
-    const { waiters } = flight;
     const { expiresAt } = token;
     const sinceRejection = this.#renewedAfter();
-    const { notify, grant } = this.#settings;
+    const { notify } = this.#settings;
     if (obtained.adopted) this.#rejections.uncharge(false);
     this.#rejections.landed(token);
     if (obtained.adopted) {
       // The same one again was only looked up.
       if (last === token.value) this.#tellAbandoned(flight, begin);
-      else notify?.({ name: "adopted", id, cause, duration, expiresAt, waiters, sinceRejection });
+      else notify?.({ name: "adopted", ...this.#mintOf(flight, begin), expiresAt, sinceRejection });
     } else {
       const repeated = last === token.value;
-      notify?.({
-        name: "minted",
-        id,
-        cause,
-        server: serverOf(grant),
-        duration,
-        expiresAt,
-        repeated,
-        waiters,
-        sinceRejection,
-      });
+      notify?.({ name: "minted", ...this.#mintOf(flight, begin), expiresAt, repeated, sinceRejection });
     }
     // The callers have waited under another session than that of the token.
     if (flight.session !== undefined && flight.session !== token.session) throw REPLACED;
@@ -599,14 +586,10 @@ export class CacheState implements PolicyHalf, SupplyMember {
     }
     this.#settings.notify?.({
       name: "mint-failed",
-      id: begin.id,
-      cause: flight.cause,
-      server: serverOf(this.#settings.grant),
-      duration: this.#settings.clock.monotonic() - begin.at,
+      ...this.#mintOf(flight, begin),
       error: failure.toEventError(),
       owner: failure.owner,
       servedStale,
-      waiters: flight.waiters,
     });
     // The process was frozen: the request may have died with its connection, and says nothing about the server.
     if (failure.owner === "nobody") return this.#startNextFlight(flight, begin);
@@ -614,10 +597,15 @@ export class CacheState implements PolicyHalf, SupplyMember {
   }
 
   /** Tells that a mint has brought nothing, if one had started. */
-  #tellAbandoned({ cause }: Flight<AccessTokenRecord>, { id, at, hasStarted }: FlightBegin, failure?: Failure): void {
-    const { notify, clock } = this.#settings;
-    if (!hasStarted) return;
-    notify?.({ name: "mint-abandoned", id, cause, duration: clock.monotonic() - at, code: failure?.code });
+  #tellAbandoned(flight: Flight<AccessTokenRecord>, begin: FlightBegin, failure?: Failure): void {
+    if (!begin.hasStarted) return;
+    this.#settings.notify?.({ name: "mint-abandoned", ...this.#mintOf(flight, begin), code: failure?.code });
+  }
+
+  /** What the event that a mint has ended says of it, whatever came of it. */
+  #mintOf({ cause, waiters }: Flight<AccessTokenRecord>, { id, at }: FlightBegin): EndedMint {
+    const { clock, grant } = this.#settings;
+    return { id, cause, server: serverOf(grant), duration: clock.monotonic() - at, waiters };
   }
 
   /** Milliseconds from the rejection that the token which has just come is the answer to, if there was one. */

@@ -185,6 +185,27 @@ export type SkipReason = "authorization-set" | "origin-not-allowed" | "relative-
  */
 export type FailureOwner = "server" | "client" | "target" | "key" | "nobody";
 
+/** What an event says of a mint that has ended. */
+export interface EndedMint {
+  /** Names the mint in this process. */
+  readonly id: number;
+  readonly cause: MintCause;
+  /** The origin of the token endpoint, or of the issuer. Absent when the grant is a function. */
+  readonly server?: string | undefined;
+  /** Milliseconds from the moment the token was needed, retries included. */
+  readonly duration: number;
+  /** How many callers were waiting. */
+  readonly waiters: number;
+}
+
+/** What an event says of a token that the cache has got. */
+export interface ObtainedToken {
+  /** Epoch milliseconds. */
+  readonly expiresAt: number;
+  /** Milliseconds from the 401 of an API that made another token necessary. Absent when there was none. */
+  readonly sinceRejection?: number | undefined;
+}
+
 /**
  * Something that happened in a token cache. Events hold no token and no secret.
  *
@@ -206,36 +227,9 @@ export type RemintEvent =
       readonly server?: string | undefined;
     }
   /** A mint succeeded. `repeated`: the server returned the same token as before. */
-  | {
-      readonly name: "minted";
-      readonly id: number;
-      readonly cause: MintCause;
-      /** The origin of the token endpoint, or of the issuer. Absent when the grant is a function. */
-      readonly server?: string | undefined;
-      /** Milliseconds from the moment the token was needed, retries included. */
-      readonly duration: number;
-      /** Epoch milliseconds. */
-      readonly expiresAt: number;
-      readonly repeated: boolean;
-      /** How many callers were waiting. */
-      readonly waiters: number;
-      /** Milliseconds from the 401 of an API that made the mint necessary. Absent when there was none. */
-      readonly sinceRejection?: number | undefined;
-    }
+  | (EndedMint & ObtainedToken & { readonly name: "minted"; readonly repeated: boolean })
   /** The cache took over a token that another process of the fleet minted. */
-  | {
-      readonly name: "adopted";
-      readonly id: number;
-      readonly cause: MintCause;
-      /** Milliseconds from the moment the token was needed. */
-      readonly duration: number;
-      /** Epoch milliseconds. */
-      readonly expiresAt: number;
-      /** How many callers were waiting. */
-      readonly waiters: number;
-      /** Milliseconds from the 401 of an API that made another token necessary. Absent when there was none. */
-      readonly sinceRejection?: number | undefined;
-    }
+  | (EndedMint & ObtainedToken & { readonly name: "adopted" })
   /** A sign-in has begun a session: {@link TokenCache.signIn}. */
   | { readonly name: "signed-in" }
   /** The session was signed out: {@link TokenCache.signOut}. */
@@ -253,34 +247,17 @@ export type RemintEvent =
   /** Another process has taken over while this one was minting: it was held up, or the store was away. */
   | { readonly name: "lease-lost" }
   /** A mint failed. `servedStale`: the old token is still valid and callers got it. */
-  | {
+  | (EndedMint & {
       readonly name: "mint-failed";
-      readonly id: number;
-      readonly cause: MintCause;
-      /** The origin of the token endpoint, or of the issuer. Absent when the grant is a function. */
-      readonly server?: string | undefined;
-      /** Milliseconds from the moment the token was needed, retries included. */
-      readonly duration: number;
       readonly error: RemintError;
-      /** Whom the failure concerns. */
       readonly owner: FailureOwner;
       readonly servedStale: boolean;
-      /** How many callers were waiting. */
-      readonly waiters: number;
-    }
+    })
   /**
    * A mint that had started brought nothing, and nothing failed: nobody is signed in, the session is over, the cache was
-   * closed, or the token at hand serves on.
+   * closed, or the token at hand serves on. `code`: what the callers got, if it was no token.
    */
-  | {
-      readonly name: "mint-abandoned";
-      readonly id: number;
-      readonly cause: MintCause;
-      /** Milliseconds from the moment the token was needed. */
-      readonly duration: number;
-      /** What the callers got. Absent when they got a token. */
-      readonly code?: RemintErrorCode | undefined;
-    }
+  | (EndedMint & { readonly name: "mint-abandoned"; readonly code?: RemintErrorCode | undefined })
   /** One attempt of a mint failed and is repeated. */
   | { readonly name: "mint-retried"; readonly id: number; readonly attempt: number; readonly error: RemintError }
   /** An API answered 401 to the current token. The token is being replaced. */

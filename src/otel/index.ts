@@ -242,7 +242,7 @@ function spansRecorder(tracer: TracerLike): EventListener {
         end(event.id, "failed", { [WAITERS]: event.waiters, ...failureAttributes(event) }, event.error);
         break;
       case "mint-abandoned":
-        end(event.id, "abandoned", {});
+        end(event.id, "abandoned", { [WAITERS]: event.waiters });
         break;
       default:
       // What belongs to no mint of this process is counted, and has no span.

@@ -244,7 +244,7 @@ describe("C20: a mint tells that it begins and how it ends", () => {
     const { id } = events[0] as { id: number };
     expect(events).toEqual([
       { name: "mint-started", id, cause: "cold" },
-      { name: "mint-abandoned", id, cause: "cold", duration: 0, code: "ERR_NO_SESSION" },
+      { name: "mint-abandoned", id, cause: "cold", duration: 0, waiters: 1, code: "ERR_NO_SESSION" },
     ]);
   });
 

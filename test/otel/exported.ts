@@ -2,7 +2,7 @@
  * What the SDK of OpenTelemetry exports, as lines that a test can read. No line has a time: durations are those of a manual
  * clock, and the spans stand in the order in which they began.
  */
-import { context, type Attributes } from "@opentelemetry/api";
+import { context, SpanStatusCode, type Attributes } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import {
   AggregationTemporality,
@@ -109,7 +109,7 @@ function linesOfSpans(spans: readonly ReadableSpan[], begun: readonly string[]):
 }
 
 function lineOfSpan({ name, attributes, status, events, links }: ReadableSpan): string {
-  const failed = status.code === 2 ? `, error "${status.message ?? ""}"` : "";
+  const failed = status.code === SpanStatusCode.ERROR ? `, error "${status.message ?? ""}"` : "";
   const linked = links.length === 0 ? "" : `, ${links.length} links`;
   const told = events.map((event) => `; event ${event.name}${list(event.attributes ?? {})}`);
   return `${name}${list(attributes)}${failed}${linked}${told.join("")}`;
@@ -118,7 +118,7 @@ function lineOfSpan({ name, attributes, status, events, links }: ReadableSpan): 
 /** The port of a server on loopback is another in every run. */
 function list(attributes: Attributes): string {
   const entries = Object.entries(attributes).map(
-    ([name, value]) => `${name}=${name === "server.port" ? "PORT" : value}`,
+    ([name, value]) => `${name}=${name === "server.port" ? "PORT" : String(value)}`,
   );
   return entries.length === 0 ? "" : ` {${entries.join(" ")}}`;
 }

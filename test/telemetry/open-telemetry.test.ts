@@ -56,6 +56,18 @@ function failed(error: RemintError, more: Partial<RemintEvent> = {}): RemintEven
   return { ...base, error, waiters: 2, ...more } as RemintEvent;
 }
 
+/** What a tracer is told of these events. */
+const spansOf = (...events: readonly RemintEvent[]): string[] => {
+  const { tracer, spans } = fake();
+  const onEvent = openTelemetry({ tracer });
+  for (const event of events) onEvent(event);
+  return spans;
+};
+
+const broken = (): never => {
+  throw new Error("telemetry is broken");
+};
+
 describe("options", () => {
   test.each([
     ["nothing", undefined, /openTelemetry options/],
@@ -121,7 +133,7 @@ describe("metrics", () => {
           "remint.mint.served_stale=false",
       ],
     ],
-    [{ name: "mint-abandoned", id: 1, cause: "cold", duration: 9, code: "ERR_CLOSED" }, []],
+    [{ name: "mint-abandoned", id: 1, cause: "cold", duration: 9, waiters: 0, code: "ERR_CLOSED" }, []],
     [
       { name: "mint-retried", id: 1, attempt: 1, error: new RemintError("ERR_TOKEN_NETWORK", "no") },
       ["remint.mint.retries 1 error.type=ERR_TOKEN_NETWORK"],
@@ -164,15 +176,8 @@ describe("metrics", () => {
 describe("spans", () => {
   const started = { name: "mint-started", id: 1, cause: "cold", server: "https://auth.example" } as const;
   const START = "start remint.mint remint.mint.cause=cold server.address=auth.example server.port=443";
-  const of = (...events: readonly RemintEvent[]): string[] => {
-    const { tracer, spans } = fake();
-    const onEvent = openTelemetry({ tracer });
-    for (const event of events) onEvent(event);
-    return spans;
-  };
-
   test("a mint that fails: the status has the public message, and no hint", () => {
-    expect(of(started, { name: "mint-retried", id: 1, attempt: 1, error: FAILED }, failed(FAILED))).toEqual([
+    expect(spansOf(started, { name: "mint-retried", id: 1, attempt: 1, error: FAILED }, failed(FAILED))).toEqual([
       START,
       "event remint.mint.retry error.type=ERR_TOKEN_ENDPOINT http.response.status_code=400 remint.oauth.error=invalid_client",
       "set remint.mint.outcome=failed remint.mint.waiters=2 error.type=ERR_TOKEN_ENDPOINT http.response.status_code=400 " +
@@ -183,21 +188,26 @@ describe("spans", () => {
   });
 
   test("a mint that brings nothing is no error", () => {
-    const abandoned = { name: "mint-abandoned", id: 1, cause: "cold", duration: 1, code: "ERR_NO_SESSION" } as const;
-    expect(of(started, abandoned)).toEqual([START, "set remint.mint.outcome=abandoned", "end"]);
+    const ended = { id: 1, cause: "cold", duration: 1, waiters: 1 } as const;
+    const abandoned: RemintEvent = { name: "mint-abandoned", ...ended, code: "ERR_NO_SESSION" };
+    expect(spansOf(started, abandoned)).toEqual([
+      START,
+      "set remint.mint.outcome=abandoned remint.mint.waiters=1",
+      "end",
+    ]);
   });
 
   test("a mint that lands after its callers have left has ended for them: there is no second end", () => {
     const minted = { name: "minted", cause: "cold", duration: 1, expiresAt: 0, repeated: false, waiters: 0 } as const;
-    expect(of(started, failed(FAILED), { ...minted, id: 1 }).filter((line) => line === "end")).toHaveLength(1);
-    expect(of({ ...minted, id: 5 }, { name: "mint-retried", id: 5, attempt: 1, error: FAILED })).toEqual([]);
+    expect(spansOf(started, failed(FAILED), { ...minted, id: 1 }).filter((line) => line === "end")).toHaveLength(1);
+    expect(spansOf({ ...minted, id: 5 }, { name: "mint-retried", id: 5, attempt: 1, error: FAILED })).toEqual([]);
   });
 
   test("two mints at a time are not mixed up", () => {
-    const lines = of(
+    const lines = spansOf(
       started,
       { name: "mint-started", id: 2, cause: "expiring" },
-      { name: "mint-abandoned", id: 2, cause: "expiring", duration: 1 },
+      { name: "mint-abandoned", id: 2, cause: "expiring", duration: 1, waiters: 0 },
       failed(FAILED),
     );
     const [, second, ...rest] = lines;
@@ -210,9 +220,6 @@ describe("spans", () => {
 });
 
 describe("C12, C20: telemetry that fails harms nobody", () => {
-  const broken = (): never => {
-    throw new Error("telemetry is broken");
-  };
   const instrument = { add: broken, record: broken };
   const brokenMeter: MeterLike = {
     createCounter: () => instrument,
