@@ -64,7 +64,7 @@ export const SUBPATHS = [
     source: "fleet/index.ts",
     packages: ["p-retry", "jwt-decode"],
     without: ["grants/", "oauth/", "adapters/", "policy/", "testing/"],
-    size: "27.1 kB",
+    size: "27.3 kB",
   },
   {
     subpath: "./node",
@@ -106,7 +106,7 @@ export const SUBPATHS = [
     source: "fleet/redis.ts",
     packages: ["p-retry", "jwt-decode", "redis"],
     without: ["grants/", "oauth/", "adapters/", "policy/", "testing/"],
-    size: "24.6 kB",
+    size: "24.8 kB",
   },
   {
     subpath: "./salesforce",
