@@ -31,6 +31,8 @@ interface Body {
   readonly make: (io: Io) => Made;
   /** What comes of it: the same for every client, or for each. */
   readonly expected: Expected | Readonly<Record<"fetch" | "ofetch" | "http" | "axios", Expected>>;
+  /** What comes of it with undici, if it is not the same as with fetch. */
+  readonly undici?: Expected | Readonly<Partial<Record<"fetch" | "request", Expected>>>;
   /** Needs Node's modules. */
   readonly node?: true;
   /** Why the resend may say in another way how long its body is. */
@@ -335,7 +337,11 @@ export function unfitCell({ body }: Cell, client: TestClient, ground: Ground): s
   return ["again", "once", "TypeError"].includes(expected) ? undefined : expected;
 }
 
-function expectedOf({ expected }: Body, family: Family): Expected {
+function expectedOf({ expected, undici }: Body, family: Family): Expected {
+  if (family.startsWith("undici")) {
+    const own = typeof undici === "object" ? undici[family === "undici/fetch" ? "fetch" : "request"] : undici;
+    return own ?? (typeof expected === "string" ? expected : expected.fetch);
+  }
   if (typeof expected === "string") return expected;
   if (family === "axios/xhr" && expected.http === ONLY_FETCH_STREAMS) return ONLY_FETCH_STREAMS;
   return expected[family === "axios/http" ? "http" : family.startsWith("axios") ? "axios" : (family as "fetch")];
