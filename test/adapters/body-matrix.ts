@@ -60,6 +60,8 @@ const ONLY_JSON = "fetch itself makes no JSON";
 const ONLY_FETCH = "only fetch takes a Request";
 const ONLY_FORMS = "only axios' http adapter sends forms of the form-data package";
 
+const NO_OVERRIDES = "fetch hands no option of its own to a dispatcher";
+
 const everywhere = (expected: Expected): Body["expected"] => expected;
 const only = (families: readonly ("fetch" | "ofetch" | "http" | "axios")[], expected: Expected, reason: string) => {
   const of = (family: "fetch" | "ofetch" | "http" | "axios"): Expected =>
@@ -97,6 +99,7 @@ export const BODIES: readonly Body[] = [
       return { body, change: () => body.append("later", "1") };
     },
     expected: everywhere("again"),
+    undici: { request: "undici's request takes no URLSearchParams" },
   },
   {
     kind: "a Buffer",
@@ -223,17 +226,20 @@ export const BODIES: readonly Body[] = [
         return {
           kind: `${kind} of strings, ${what}`,
           make: () => factory(makers, {}, isAsync),
+          undici: { fetch: NO_OVERRIDES },
           expected: everywhere("again"),
         };
       }),
       {
         kind: `${kind} of Blobs`,
         make: () => factory([() => new Blob(["one"]), () => new Blob(["two, longer"])], {}, isAsync),
+        undici: { fetch: NO_OVERRIDES },
         expected: everywhere("again"),
       },
       {
         kind: `${kind} of ReadableStreams`,
         make: () => factory([() => webStream(), () => webStream()], { own: asIs }, isAsync),
+        undici: { fetch: NO_OVERRIDES },
         expected: only(["fetch", "ofetch", "axios"], "again", ONLY_FETCH_STREAMS),
       },
       {
@@ -242,6 +248,7 @@ export const BODIES: readonly Body[] = [
           const { Readable } = ground.node!;
           return factory([() => Readable.from(CHUNKS), () => Readable.from(["another"])], { own: asIs }, isAsync);
         },
+        undici: { fetch: NO_OVERRIDES },
         expected: everywhere("again"),
         node: true,
       },
@@ -249,11 +256,13 @@ export const BODIES: readonly Body[] = [
         kind: `${kind} of URLSearchParams`,
         make: () =>
           factory([() => new URLSearchParams("a=1"), () => new URLSearchParams("a=1&b=2")], { headers: {} }, isAsync),
+        undici: { fetch: NO_OVERRIDES },
         expected: everywhere("again"),
       },
       {
         kind: `${kind} of plain objects`,
         make: () => factory([() => ({ a: 1 }), () => ({ a: 1, b: "ü" })], { headers: {} }, isAsync),
+        undici: { fetch: NO_OVERRIDES },
         expected: only(["http", "axios"], "again", "what remint.body makes goes to fetch as it is"),
       },
     ];
@@ -263,6 +272,7 @@ export const BODIES: readonly Body[] = [
     make: ({ client }) => ({
       request: (url) => new client.kind.Request(url, { method: "POST", body: "of a Request", headers: text }),
     }),
+    undici: { request: ONLY_FETCH },
     expected: only(["fetch"], "again", ONLY_FETCH),
   },
   {
@@ -276,6 +286,7 @@ export const BODIES: readonly Body[] = [
           duplex: "half",
         } as RequestInit),
     }),
+    undici: { request: ONLY_FETCH, fetch: "once" },
     expected: only(["fetch"], "again", ONLY_FETCH),
     otherLength: "the resend is made of the bytes of a clone, whose number is known",
   },
@@ -285,6 +296,7 @@ export const BODIES: readonly Body[] = [
       ...factory([() => "body one", () => "another body"], { headers: text }),
       request: (url) => new client.kind.Request(url, { method: "POST", body: "replaced", headers: text }),
     }),
+    undici: { request: ONLY_FETCH, fetch: NO_OVERRIDES },
     expected: only(["fetch"], "again", ONLY_FETCH),
   },
 ];

@@ -26,7 +26,7 @@ export type Family =
   | "undici/fetch";
 
 /** The module of undici, in any version. */
-export type UndiciModule = Pick<typeof import("undici"), "Agent" | "request" | "interceptors">;
+export type UndiciModule = Pick<typeof import("undici"), "Agent" | "FormData" | "request" | "interceptors">;
 type Dispatcher = import("undici").Dispatcher;
 
 /** A source in a form that fits every client. */
@@ -252,7 +252,7 @@ export function undiciClient<Name extends string>(
   return {
     name,
     family: kind === undefined ? "undici/request" : "undici/fetch",
-    kind: kind ?? globalKind,
+    kind: kind ?? { ...globalKind, FormData: undici.FormData as unknown as FetchKind["FormData"] },
     undici,
     open,
     connect(source, setup) {

@@ -58,6 +58,8 @@ export class UndiciCall implements PolicyRequest {
   readonly isAuthorized: boolean;
   /** What undici's `dispatch` returned: whether it takes more requests at once. `true` for a request that waits. */
   mayDispatchMore = true;
+  /** What undici's `dispatch` threw. It refuses a request or a handler so, before anything is sent. */
+  thrown: { readonly error: unknown } | undefined;
   readonly #dispatch: (options: object, handler: object) => boolean;
   readonly #caller: Caller;
   readonly #headers: HeaderCopy | undefined;
@@ -132,6 +134,7 @@ export class UndiciCall implements PolicyRequest {
     try {
       this.mayDispatchMore = this.#dispatch(options, this.#caller.handlerFor(send));
     } catch (error) {
+      this.thrown = { error };
       send.failed(error);
     }
     return send.answered;

@@ -120,17 +120,23 @@ export function createAuthInterceptor(
     const authDispatch = (given: UndiciRequestOptions, handler: object): boolean => {
       if (!isHandler(handler) || isPassedOn(given)) return beneath(given, handler);
       const caller = new Caller(handler);
+      let call: UndiciCall;
+      let answer: Promise<Send>;
       try {
-        const call = new UndiciCall(beneath, given, caller, own);
-        answerTo(call).then(
-          (send) => send.release(),
-          (error: unknown) => call.fail(error),
-        );
-        return call.mayDispatchMore;
+        call = new UndiciCall(beneath, given, caller, own);
+        answer = answerTo(call);
       } catch (error) {
         caller.failed(error);
         return false;
       }
+      const { thrown } = call;
+      answer.then(
+        (send) => send.release(),
+        (error: unknown) => thrown ?? call.fail(error),
+      );
+      // What undici throws during the call is thrown here too, and not told to the handler.
+      if (thrown !== undefined) throw thrown.error;
+      return call.mayDispatchMore;
     };
     return authDispatch as unknown as Dispatch;
   };
