@@ -187,10 +187,15 @@ export class Send implements SendEvents, CurrentSend {
     return values.length === 0 ? null : values.join(", ");
   }
 
-  /** The URL that the answer came from, if an interceptor beneath this one has followed redirects. */
+  /**
+   * The URL that the answer came from, if an interceptor beneath this one has followed redirects. If they led to another
+   * origin, that: the redirects that follow carry no token, also not back.
+   */
   get finalUrl(): string | undefined {
-    const { history } = Object(this.#context) as { readonly history?: unknown };
-    return Array.isArray(history) && history.length > 1 ? String(history.at(-1)) : undefined;
+    const { history } = Object(this.#context) as { readonly history?: readonly URL[] };
+    if (!Array.isArray(history) || history.length < 2) return undefined;
+    const urls = history as readonly URL[];
+    return String(urls.find(({ origin }) => origin !== urls[0]!.origin) ?? urls.at(-1));
   }
 
   /** Reads the start of the body as text. It is kept for the caller. */
