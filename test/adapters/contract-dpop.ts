@@ -338,7 +338,8 @@ export const dpopCases: readonly Case[] = [
       expect([arrived?.url, arrived?.headers.authorization]).toEqual(["/there", undefined]);
       // fetch sends the DPoP header to the redirect's target too. Without its token the proof is useless. An interceptor of
       // undici sees each request of a redirect.
-      if (world.client.name === "axios/http" || world.client.undici !== undefined) expect(arrived?.headers["dpop"]).toBeUndefined();
+      if (world.client.name === "axios/http" || world.client.undici !== undefined)
+        expect(arrived?.headers["dpop"]).toBeUndefined();
       else expect(claimsOf(arrived?.headers["dpop"])).toMatchObject({ htu: `${world.api.origin}/x`, htm: "GET" });
     },
   },

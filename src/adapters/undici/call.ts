@@ -81,7 +81,7 @@ export class UndiciCall implements PolicyRequest {
     this.#dispatch = dispatch;
     this.#caller = caller;
     this.options = { ...options };
-    this.method = String(options.method);
+    this.method = options.method;
     this.#headers = copyOfHeaders(options.headers);
     this.isAuthorized = hasAuthorization(this.#headers);
     this.override = options.remint === undefined ? undefined : checkedOverride(options.remint);
@@ -105,7 +105,9 @@ export class UndiciCall implements PolicyRequest {
   /** Whether a further send has the same body, and the caller has nothing of the answer yet. */
   get canResend(): boolean {
     if (this.#send?.isHandedOn === true) return false;
-    return this.#createBody !== undefined || this.#kept !== undefined || !isOneShot(this.#body) && !isIterator(this.#body);
+    return (
+      this.#createBody !== undefined || this.#kept !== undefined || (!isOneShot(this.#body) && !isIterator(this.#body))
+    );
   }
 
   /** Sends the request once. Returns `undefined` when headers are given and the caller set an `Authorization` header. */
@@ -142,7 +144,12 @@ export class UndiciCall implements PolicyRequest {
 
   /** Ends the request with an error, unless the caller has the answer. */
   fail(error: unknown): void {
-    if (this.#send?.isHandedOn !== true) this.#caller.failed(error);
+    if (this.#send?.isHandedOn === true) return;
+    try {
+      this.#caller.failed(error);
+    } catch {
+      // The handler fails at being told of a failure: nobody is left to be told.
+    }
   }
 
   /** Ends the bodies that were not sent. */

@@ -88,8 +88,8 @@ export interface CurrentSend {
 
 /** Whether a value is a handler. What is none is left to undici, which says what is wrong with it. */
 export function isHandler(handler: unknown): handler is object {
-  const { onConnect, onError, onRequestStart } = Object(handler) as OldHandler & NewHandler;
-  return [onConnect, onError, onRequestStart].some((member) => typeof member === "function");
+  const members = Object(handler) as Readonly<Record<string, unknown>>;
+  return ["onConnect", "onError", "onRequestStart"].some((name) => typeof members[name] === "function");
 }
 
 /** The caller of one request. Every event is handed on in the form of the caller's handler. */
@@ -165,7 +165,8 @@ export class Caller {
   readonly abort = (given?: unknown): void => {
     if (this.#isDone || this.isAborted) return;
     // What undici makes of an abort without a reason.
-    const reason = given ?? Object.assign(new Error("Request aborted"), { name: "AbortError", code: "UND_ERR_ABORTED" });
+    const reason =
+      given ?? Object.assign(new Error("Request aborted"), { name: "AbortError", code: "UND_ERR_ABORTED" });
     this.isAborted = true;
     this.reason = reason;
     this.#waiting?.abort(reason);

@@ -62,7 +62,9 @@ export function hasAuthorization(headers: HeaderCopy | undefined): boolean {
  */
 export function withTokenHeaders(headers: HeaderCopy | undefined, added: TokenHeaders): unknown {
   if (headers === undefined || headers === null) return { ...added };
-  if (typeof headers !== "object" || headers instanceof Set) return headers;
+  if (typeof headers !== "object" || headers instanceof Set || (Array.isArray(headers) && headers.length % 2 === 1)) {
+    return headers; // undici judges
+  }
   const missing = Object.entries(added).filter(
     ([name]) => name === PROOF_HEADER || valueOf(headers, name.toLowerCase()) === undefined,
   );

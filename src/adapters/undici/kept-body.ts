@@ -18,7 +18,8 @@ const KEPT_BYTES = 1024 * 1024;
  * @param contentLength The header that the caller set.
  */
 export function keptBody(body: unknown, contentLength: string | undefined): KeptBody | undefined {
-  if (!isAsyncIterable(body) || isWebStream(body) || isNodeStream(body) || contentLength === undefined) return undefined;
+  if (!isAsyncIterable(body) || isWebStream(body) || isNodeStream(body) || contentLength === undefined)
+    return undefined;
   return Number(contentLength) <= KEPT_BYTES ? new KeptBody(body) : undefined;
 }
 
@@ -73,7 +74,14 @@ export class KeptBody implements AsyncIterable<unknown> {
   #endSource(): void {
     if (!this.#isClosed || this.#readers > 0 || this.#isWhole) return;
     this.#isWhole = true;
-    const source = this.#source ?? this.#given[Symbol.asyncIterator]();
-    source.return?.()?.catch(() => {});
+    void endIterator(this.#source ?? this.#given[Symbol.asyncIterator]());
+  }
+}
+
+async function endIterator(source: AsyncIterator<unknown>): Promise<void> {
+  try {
+    await source.return?.();
+  } catch {
+    // The request has its answer, or an error of its own.
   }
 }

@@ -121,7 +121,7 @@ export class Send implements SendEvents, CurrentSend {
   release(): void {
     if (this.#isHandedOn) return;
     if (this.#caller.isAborted) {
-      this.#caller.failed(this.#caller.reason);
+      this.#break(this.#caller.reason);
       return;
     }
     try {
@@ -156,12 +156,17 @@ export class Send implements SendEvents, CurrentSend {
     if (this.#isHandedOn && !this.#isOver) this.#connection?.pause();
   }
 
-  /** Ends the send because a handler threw. undici does the same. */
+  /** Ends the send because a handler threw, as undici does, or because the caller has aborted. */
   #break(error: unknown): void {
     this.#chunks = [];
     this.#end = undefined;
-    if (!this.#isOver) this.#connection?.abort(error);
-    this.#caller.failed(error);
+    this.#isHandedOn = true;
+    try {
+      if (!this.#isOver) this.#connection?.abort(error);
+      this.#caller.failed(error);
+    } catch {
+      // The handler fails at being told of a failure: nobody is left to be told.
+    }
   }
 
   abort(reason: unknown): void {

@@ -5,7 +5,6 @@ import { gzipSync } from "node:zlib";
 import { createTokenCache, type RemintError } from "remint";
 import { fakeGrant } from "remint/testing";
 import { type AuthInterceptorOptions, createAuthInterceptor } from "remint/undici";
-import type { Dispatcher } from "undici";
 import { describe, expect, test } from "vitest";
 import { failureOf } from "../axios/stage.ts";
 import { newest, request } from "./dispatch.ts";
@@ -14,6 +13,21 @@ const MEGABYTE = Buffer.alloc(1 << 20, "0123456789abcdef");
 const LIMIT = 64 * 1024;
 
 type Answer = (incoming: IncomingMessage, response: ServerResponse, token: string | undefined) => void;
+
+/** Answers with a header twice, an informational answer before, and a trailer. */
+function write(response: ServerResponse): void {
+  response.writeEarlyHints({ link: "</style.css>; rel=preload" });
+  response.writeHead(200, { "set-cookie": ["a=1", "b=2"], trailer: "x-sum" });
+  response.write("part");
+  response.addTrailers({ "x-sum": "42" });
+  response.end();
+}
+
+/** Answers 401 to the first token. */
+const rejectsFirst: Answer = (_incoming, response, token) => {
+  if (token === "fake-1") response.writeHead(401, { "x-request-id": "7" }).end("no");
+  else write(response);
+};
 
 describe.each(newest)("undici %s", (_version, undici) => {
   /** Starts a server that answers by hand, over one connection at a time, and fills the cache with its first token. */
@@ -54,28 +68,14 @@ describe.each(newest)("undici %s", (_version, undici) => {
     };
   }
 
-  const rejectsFirst =
-    (write: (response: ServerResponse) => void, rejected: string | Buffer = "no"): Answer =>
-    (_incoming, response, token) => {
-      if (token === "fake-1") response.writeHead(401, { "x-request-id": "7" }).end(rejected);
-      else write(response);
-    };
-
   test("Q10, Q15: headers that occur twice, an informational answer and trailers reach the caller, after a renewal too", async () => {
-    const write = (response: ServerResponse): void => {
-      response.writeEarlyHints({ link: "</style.css>; rel=preload" });
-      response.writeHead(200, { "set-cookie": ["a=1", "b=2"], trailer: "x-sum" });
-      response.write("part");
-      response.addTrailers({ "x-sum": "42" });
-      response.end();
-    };
-    for (const answer of [rejectsFirst(write), ((_, response) => write(response)) as Answer]) {
+    for (const answer of [rejectsFirst, ((_, response) => write(response)) as Answer]) {
       await using world = await open(answer);
       const infos: number[] = [];
       const { headers, body, trailers } = await undici.request(`${world.origin}/x`, {
         dispatcher: world.dispatcher,
         onInfo: ({ statusCode }: { statusCode: number }) => void infos.push(statusCode),
-      } as NonNullable<Parameters<typeof undici.request>[1]>);
+      });
       expect([await body.text(), headers["set-cookie"], trailers, infos]).toEqual([
         "part",
         ["a=1", "b=2"],
@@ -246,7 +246,7 @@ describe.each(newest)("undici %s", (_version, undici) => {
           },
         };
         const options = { origin: world.origin, path: "/x", method: "GET" } as const;
-        world.dispatcher.dispatch(options, handler as Dispatcher.DispatchHandler);
+        world.dispatcher.dispatch(options, handler);
       });
       expect([member, got]).toEqual([member, error]);
     }

@@ -11,7 +11,7 @@ export type Dispatcher = undici.Dispatcher;
 /** By version. The oldest that works, and the newest of each major version. */
 export const versions: Readonly<Record<string, Undici>> = {
   "6.9": undici690 as unknown as Undici,
-  6: undici6 as unknown as Undici,
+  6: undici6,
   "7.0": undici700 as unknown as Undici,
   7: undici,
 };

@@ -5,7 +5,14 @@ import { findRemintError } from "remint";
 import { createAuthInterceptor } from "remint/undici";
 import { describe, expect, test } from "vitest";
 import { failureOf, Stage } from "../axios/stage.ts";
-import { newest, request } from "./dispatch.ts";
+import { type Dispatcher, newest, request } from "./dispatch.ts";
+
+/** Sends a request without an origin. */
+async function send(dispatcher: Dispatcher): Promise<number> {
+  const { statusCode, body } = await dispatcher.request({ path: "/orders?a=1", method: "GET" });
+  await body.dump();
+  return statusCode;
+}
 
 describe.each(newest)("undici %s", (_version, undici) => {
   const kinds = [
@@ -29,24 +36,22 @@ describe.each(newest)("undici %s", (_version, undici) => {
     await own.destroy();
   });
 
-  test.each(kinds.slice(0, 2))("Q2: a request of %s without an origin uses the option, or fails", async (_kind, make) => {
-    await using stage = await Stage.open();
-    const own = make(stage.api.origin);
-    const { origin } = stage.api;
-    const send = async (dispatcher: typeof own): Promise<number> => {
-      const { statusCode, body } = await dispatcher.request({ path: "/orders?a=1", method: "GET" });
-      await body.dump();
-      return statusCode;
-    };
-    for (const given of [origin, new URL(origin)]) {
-      expect(await send(own.compose(createAuthInterceptor(stage.tokens, { origin: given })) as typeof own)).toBe(200);
-    }
-    const failure = await failureOf(send(own.compose(createAuthInterceptor(stage.tokens)) as typeof own));
-    expect(failure).toBeInstanceOf(TypeError);
-    expect((failure as Error).message).toContain('createAuthInterceptor(tokens, { origin: "https://api.example" })');
-    expect(stage.sends).toEqual(["fake-1", "fake-1"]);
-    await own.destroy();
-  });
+  test.each(kinds.slice(0, 2))(
+    "Q2: a request of %s without an origin uses the option, or fails",
+    async (_kind, make) => {
+      await using stage = await Stage.open();
+      const own = make(stage.api.origin);
+      const { origin } = stage.api;
+      for (const given of [origin, new URL(origin)]) {
+        expect(await send(own.compose(createAuthInterceptor(stage.tokens, { origin: given })))).toBe(200);
+      }
+      const failure = await failureOf(send(own.compose(createAuthInterceptor(stage.tokens))));
+      expect(failure).toBeInstanceOf(TypeError);
+      expect((failure as Error).message).toContain('createAuthInterceptor(tokens, { origin: "https://api.example" })');
+      expect(stage.sends).toEqual(["fake-1", "fake-1"]);
+      await own.destroy();
+    },
+  );
 
   test("Q2: a ProxyAgent: the API gets the token, and the proxy does not get it in its CONNECT", async () => {
     await using stage = await Stage.open();
@@ -148,7 +153,7 @@ describe.each(newest)("undici %s", (_version, undici) => {
       method: "GET",
     });
     await body.dump();
-    await failureOf(dispatcher.connect({ origin: stage.api.origin, path: "elsewhere.example:443" } as never));
+    await failureOf(dispatcher.connect({ origin: stage.api.origin, path: "elsewhere.example:443" }));
     expect([statusCode, stage.sends, stage.grant.mints]).toEqual([401, [undefined], 0]);
     await agent.destroy();
   });

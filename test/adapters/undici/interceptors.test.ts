@@ -45,7 +45,8 @@ describe.each(newest)("undici %s", (_version, undici) => {
   ];
 
   describe.each(orders)("composed %s undici's", (order, arrange) => {
-    const redirects = (ours: Interceptor): Interceptor[] => arrange(ours, interceptors.redirect({ maxRedirections: 3 }));
+    const redirects = (ours: Interceptor): Interceptor[] =>
+      arrange(ours, interceptors.redirect({ maxRedirections: 3 }));
 
     test("Q3: a redirect to another host carries no token, and the 401 there renews nothing", async () => {
       await using world = await open(redirects);
