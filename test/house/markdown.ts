@@ -26,6 +26,7 @@ export const GUIDES: readonly string[] = [
   "docs/chalk.md",
   "docs/salesforce.md",
   "docs/servers.md",
+  "docs/undici.md",
 ];
 
 /** Returns the code blocks of a document; an empty list if the document does not exist. */

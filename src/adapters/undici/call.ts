@@ -22,10 +22,15 @@ import type { KeptBody } from "./kept-body.ts";
 
 /** The members of undici's options of a request that a source may look at. */
 export interface UndiciRequestOptions {
+  /** Scheme, host and port. A `Client` or a `Pool` need not be told. */
   readonly origin?: string | URL | null | undefined;
+  /** Path and query. */
   readonly path: string;
+  /** The HTTP method, in upper case. */
   readonly method: string;
+  /** Names and values in turn, an object, or an iterable of pairs. */
   readonly headers?: unknown;
+  /** The body. fetch hands over an iterable. */
   readonly body?: unknown;
   /** Overrides the interceptor's settings for this request: `false`, another cache, or `{ cache, retry, body }`. */
   readonly remint?: RequestOverride | undefined;

@@ -39,7 +39,7 @@ export type UndiciInterceptor = <Dispatch extends UndiciDispatch>(dispatch: Disp
 export type UndiciTokenSource = TokenSource<[url: string, options: UndiciRequestOptions]>;
 
 /** Options of {@link createAuthInterceptor}. */
-export interface AuthInterceptorOptions {
+export interface UndiciInterceptorOptions {
   /**
    * The origin of requests that do not state one, such as `client.request({ path })` of a `Client` or a `Pool`: undici does
    * not tell an interceptor where they go.
@@ -91,7 +91,7 @@ export interface AuthInterceptorOptions {
  */
 export function createAuthInterceptor(
   source: UndiciTokenSource,
-  options: AuthInterceptorOptions = {},
+  options: UndiciInterceptorOptions = {},
 ): UndiciInterceptor {
   assertNotSwapped(source, options);
   assertTokenSource(WHERE, source);
@@ -177,7 +177,7 @@ class UndiciSeam implements ClientSeam<UndiciCall, Send> {
   readonly isRejected: RejectionRule | undefined;
   readonly inspectStatuses: readonly number[] | undefined;
 
-  constructor(options: AuthInterceptorOptions) {
+  constructor(options: UndiciInterceptorOptions) {
     this.failedRenewal = options.failedRenewal;
     this.isRejected = options.isRejected;
     this.inspectStatuses = options.inspectStatuses;

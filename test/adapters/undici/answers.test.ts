@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { createTokenCache, type RemintError } from "remint";
 import { fakeGrant } from "remint/testing";
-import { type AuthInterceptorOptions, createAuthInterceptor } from "remint/undici";
+import { type UndiciInterceptorOptions, createAuthInterceptor } from "remint/undici";
 import { describe, expect, test } from "vitest";
 import { failureOf } from "../axios/stage.ts";
 import { newest, request } from "./dispatch.ts";
@@ -31,7 +31,7 @@ const rejectsFirst: Answer = (_incoming, response, token) => {
 
 describe.each(newest)("undici %s", (_version, undici) => {
   /** Starts a server that answers by hand, over one connection at a time, and fills the cache with its first token. */
-  async function open(answer: Answer, options: AuthInterceptorOptions = {}) {
+  async function open(answer: Answer, options: UndiciInterceptorOptions = {}) {
     const tokensSent: (string | undefined)[] = [];
     const server = createServer((incoming, response) => {
       const token = incoming.headers.authorization?.split(" ")[1];
@@ -125,7 +125,7 @@ describe.each(newest)("undici %s", (_version, undici) => {
   test("Q4: a rule reads the start of a gzip answer that it is asked about, and the caller gets the bytes as they came", async () => {
     const texts: string[] = [];
     const zipped = gzipSync(`SESSION_EXPIRED ${"x".repeat(LIMIT)}`);
-    const options: AuthInterceptorOptions = {
+    const options: UndiciInterceptorOptions = {
       inspectStatuses: [200],
       isRejected: async ({ text }) => (texts.push(await text(15)), false),
     };

@@ -1,7 +1,8 @@
 /** The dispatchers of undici, and Node's own fetch over the global one. */
 import { createServer, request as httpRequest } from "node:http";
 import { type AddressInfo, connect } from "node:net";
-import { findRemintError } from "remint";
+import { clientCredentialsGrant, createTokenCache, findRemintError } from "remint";
+import { startApi, startAuthServer } from "remint/testing";
 import { createAuthInterceptor } from "remint/undici";
 import { describe, expect, test } from "vitest";
 import { failureOf, Stage } from "../axios/stage.ts";
@@ -140,6 +141,31 @@ describe.each(newest)("undici %s", (_version, undici) => {
     } finally {
       undici.setGlobalDispatcher(before);
       await agent.destroy();
+    }
+  });
+
+  test("Q2: a token request of the grant over the same global dispatcher does not wait for itself", async () => {
+    const auth = await startAuthServer();
+    const api = await startApi({ accepts: auth });
+    const { tokenEndpoint } = auth;
+    const grant = clientCredentialsGrant({ tokenEndpoint, clientId: "me", clientSecret: "secret" });
+    const lists = [
+      createTokenCache({ grant, origins: [api.origin, auth.origin] }),
+      [createTokenCache({ grant, origins: () => [api.origin, auth.origin] })],
+    ];
+    const before = undici.getGlobalDispatcher();
+    const agent = new undici.Agent();
+    try {
+      for (const source of lists) {
+        undici.setGlobalDispatcher(agent.compose(createAuthInterceptor(source)));
+        expect((await fetch(`${api.origin}/x`)).status).toBe(200);
+        await Promise.all([source].flat().map((tokens) => tokens.close()));
+      }
+      expect(auth.mints).toBe(2);
+    } finally {
+      undici.setGlobalDispatcher(before);
+      await agent.destroy();
+      await Promise.all([auth.close(), api.close()]);
     }
   });
 
