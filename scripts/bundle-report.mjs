@@ -15,7 +15,7 @@ const ADAPTERS = [
   { name: "remint/fetch", limit: 3.5, beside: [] },
   // ofetch is called through the fetch adapter: a user who has that pays only for the rest.
   { name: "remint/ofetch", limit: 0.5, beside: ["remint/fetch"] },
-  { name: "remint/undici", limit: 4.9, beside: [] },
+  { name: "remint/undici", limit: 4.7, beside: [] },
 ];
 
 /** What a page loads, packages included: names by subpath. */

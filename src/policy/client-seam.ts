@@ -18,9 +18,9 @@ export interface ClientSeam<Request extends PolicyRequest, Answer> {
    * resend.
    *
    * @param how How the request got its token; `undefined` when it has none.
-   * @param judged The statuses for which the grant is asked whether an answer rejects the token, besides 401 and
-   *   {@link ClientSeam.inspectStatuses}. For a client that hands answers to its caller while they arrive: an answer with
-   *   another status may be handed on at once ({@link isJudged}), and `canResend` is then `false`.
+   * @param judged The statuses for which the grant is asked whether an answer rejects the token. For a client that hands an
+   *   answer to its caller while it arrives: it may do so at once, unless the status is one of these, one of
+   *   {@link ClientSeam.inspectStatuses}, or 401. `canResend` is `false` from then on.
    * @returns `undefined` when nothing was sent because the caller set an `Authorization` header. The policy then calls
    *   `send` again without headers.
    */
