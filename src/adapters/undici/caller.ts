@@ -86,10 +86,11 @@ export interface CurrentSend {
   abort(reason: unknown): void;
 }
 
-/** Whether a value is a handler. What is none is left to undici, which says what is wrong with it. */
+/** Whether a value is a handler that can be told of a failure. What is none is left to undici, which says what is wrong. */
 export function isHandler(handler: unknown): handler is object {
   const members = Object(handler) as Readonly<Record<string, unknown>>;
-  return ["onConnect", "onError", "onRequestStart"].some((name) => typeof members[name] === "function");
+  const name = typeof members["onRequestStart"] === "function" ? "onResponseError" : "onError";
+  return typeof members[name] === "function";
 }
 
 /** The caller of one request. Every event is handed on in the form of the caller's handler. */

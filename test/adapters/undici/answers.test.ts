@@ -1,18 +1,20 @@
 /** What of an answer reaches the caller, and when: heads, bodies, trailers, upgrades, pauses, errors. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Readable } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { createTokenCache, type RemintError } from "remint";
 import { fakeGrant } from "remint/testing";
 import { type UndiciInterceptorOptions, createAuthInterceptor } from "remint/undici";
 import { describe, expect, test } from "vitest";
 import { failureOf } from "../axios/stage.ts";
+import { Gate } from "../world.ts";
 import { newest, request } from "./dispatch.ts";
 
 const MEGABYTE = Buffer.alloc(1 << 20, "0123456789abcdef");
 const LIMIT = 64 * 1024;
 
-type Answer = (incoming: IncomingMessage, response: ServerResponse, token: string | undefined) => void;
+type Answer = (incoming: IncomingMessage, response: ServerResponse, token: string | undefined) => unknown;
 
 /** Answers with a header twice, an informational answer before, and a trailer. */
 function write(response: ServerResponse): void {
@@ -162,6 +164,55 @@ describe.each(newest)("undici %s", (_version, undici) => {
       for await (const chunk of body) seen += (chunk as Buffer).length;
       expect(seen).toBe(MEGABYTE.length);
     }
+  });
+
+  test("Q15: while an answer is judged, no more of it is taken from the connection", async () => {
+    const part = Buffer.alloc(LIMIT);
+    const parts = 1024;
+    let taken = 0;
+    const judged = new Gate();
+    let isAsked = false;
+    await using world = await open(
+      (incoming, response) => {
+        if (incoming.url !== "/x") return response.end("short");
+        const read = function (this: Readable): void {
+          this.push(taken++ < parts ? part : null);
+        };
+        return new Readable({ read }).pipe(response);
+      },
+      { inspectStatuses: [200], isRejected: () => ((isAsked = true), judged.passed.then(() => false)) },
+    );
+    const call = undici.request(`${world.origin}/x`, { dispatcher: world.dispatcher });
+    await expect.poll(() => isAsked).toBe(true);
+    // Whole requests over another connection give the answer more time than it needs to arrive.
+    const another = new undici.Agent();
+    for (const path of ["/1", "/2", "/3"]) await request(undici, another, world.origin + path);
+    await another.destroy();
+    expect(taken).toBeLessThan(parts / 2);
+    judged.open();
+    const { body } = await call;
+    let seen = 0;
+    for await (const chunk of body) seen += (chunk as Buffer).length;
+    expect([seen, taken]).toEqual([parts * part.length, parts + 1]);
+  });
+
+  test("Q15: an early hint to undici's own fetch, which wants no more of it, does not stop the answer", async () => {
+    await using world = await open(rejectsFirst);
+    const answer = await undici.fetch(`${world.origin}/x`, { dispatcher: world.dispatcher });
+    expect([answer.status, await answer.text()]).toEqual([200, "part"]);
+  });
+
+  test("Q4, Q6: a proof that wants another send after an answer that was handed on does not get one", async () => {
+    const proof = { headers: { DPoP: "proof" }, answered: () => () => Promise.resolve(proof) };
+    const grant = fakeGrant({ prove: () => Promise.resolve(proof) });
+    await using world = await open((_, response) => response.end("welcome"));
+    const tokens = createTokenCache({ grant, origins: [world.origin] });
+    const agent = new undici.Agent();
+    const dispatcher = agent.compose(createAuthInterceptor(tokens));
+    expect(await request(undici, dispatcher, `${world.origin}/x`)).toMatchObject({ status: 200, text: "welcome" });
+    expect(world.tokensSent.length).toBe(1);
+    await agent.destroy();
+    await tokens.close();
   });
 
   test("Q15: an upgrade carries the token, and its 401 renews it", async () => {

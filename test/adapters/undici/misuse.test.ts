@@ -68,6 +68,20 @@ describe.each(newest)("undici %s", (_version, undici) => {
   });
 });
 
+test("Q15: what dispatch throws is thrown, and the handler is not told of it too", async () => {
+  const api = createTokenCache({ grant: fakeGrant(), origins: ["https://api.example"] });
+  await api.get();
+  const error = new TypeError("no such handler");
+  const told: unknown[] = [];
+  const dispatch = createAuthInterceptor(api)((_options: object, _handler: object): boolean => {
+    throw error;
+  });
+  const options = { origin: "https://api.example", path: "/x", method: "GET" };
+  expect(() => dispatch(options, { onError: (each: unknown) => told.push(each) })).toThrow(error);
+  await api.close();
+  expect(told).toEqual([]);
+});
+
 test("Q17: an interceptor of undici that is registered with axios says so at the first request", async () => {
   const client = axios.create();
   client.interceptors.request.use(createAuthInterceptor(tokens) as never);
