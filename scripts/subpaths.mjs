@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 /** The packages that come with remint. */
 export const DEPENDENCIES = ["jwt-decode", "p-retry"];
 /** The packages that a user installs beside remint, for the subpaths that need them. */
-export const PEERS = ["@opentelemetry/api", "axios", "dpop", "jose", "ofetch"];
+export const PEERS = ["@opentelemetry/api", "axios", "dpop", "jose", "ofetch", "undici"];
 
 /**
  * - `subpath`: as in `exports`.
@@ -78,7 +78,7 @@ export const SUBPATHS = [
     source: "adapters/ofetch.ts",
     packages: ["ofetch"],
     without: ["grants/", "oauth/", "testing/", "adapters/axios/", "core/token-cache.ts"],
-    size: "9 kB",
+    size: "9.1 kB",
   },
   {
     subpath: "./otel",
@@ -121,6 +121,13 @@ export const SUBPATHS = [
     packages: ["node:", "p-retry"],
     without: ["grants/endpoint.ts", "grants/refresh-token.ts", "oauth/", "adapters/", "policy/"],
     size: "9.3 kB",
+  },
+  {
+    subpath: "./undici",
+    source: "adapters/undici/index.ts",
+    packages: [],
+    without: ["grants/", "oauth/", "testing/", "adapters/axios/", "adapters/auth-fetch.ts", "core/token-cache.ts"],
+    size: "10.2 kB",
   },
 ].map((entry) => ({
   ...entry,
