@@ -37,7 +37,7 @@ const PAGES = [
   },
   {
     what: "refreshEndpoint, tabStore, fetch",
-    limit: 45.1,
+    limit: 45.4,
     uses: {
       remint: "createTokenCache",
       "remint/browser": "refreshEndpoint, tabStore",

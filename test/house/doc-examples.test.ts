@@ -31,6 +31,8 @@ const READERS: Readonly<Record<string, string>> = {
   incomingToken: "declare const incomingToken: string;",
   issuer: "declare const issuer: string;",
   myStore: "declare function myStore(client: unknown): Store;",
+  Agent: 'import { Agent } from "undici";',
+  setGlobalDispatcher: 'import { setGlobalDispatcher } from "undici";',
   metrics: 'import { metrics } from "@opentelemetry/api";',
   trace: 'import { trace } from "@opentelemetry/api";',
   org: "declare const org: { loginUrl: string; instanceUrl: string; clientId: string };",
