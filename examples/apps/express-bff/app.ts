@@ -50,15 +50,16 @@ export async function createApp(origin: string): Promise<Express> {
     },
   );
   // `all` and not `use`, which would cut `/api` off the path. No body parser may run before it.
-  app.all("/api/*path", (incoming, outgoing) => {
-    const { signIn } = incoming.session;
-    return getRequestListener(
-      (request) => {
+  app.all(
+    "/api/*path",
+    getRequestListener(
+      (request, { incoming }) => {
+        const { signIn } = (incoming as express.Request).session;
         if (signIn !== undefined) signIns.set(request, signIn);
         return proxy(request);
       },
       { overrideGlobalObjects: false },
-    )(incoming, outgoing);
-  });
+    ),
+  );
   return app;
 }

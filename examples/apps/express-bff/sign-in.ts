@@ -24,7 +24,8 @@ export async function createSignInRoutes(origin: string): Promise<Router> {
     new URL(settings.issuer),
     settings.clientId,
     settings.clientSecret,
-    undefined,
+    // As remint sends the secret too. Given none of these, openid-client sends it in the body.
+    oidc.ClientSecretBasic(settings.clientSecret),
     insecure,
   );
   const redirectUri = `${origin}/callback`;
