@@ -76,3 +76,16 @@ test("an API fails: 502; it does not know the order: 404", async () => {
   billing.respondAlways({ status: 404 });
   expect((await order()).status).toBe(404);
 });
+
+test("SIGTERM: the request under way is answered, and the process ends without having printed a token", async () => {
+  const release = billing.holdAnswers();
+  const asked = billing.requests.length;
+  const answer = order();
+  await billing.waitFor(asked + 1);
+  const stopped = app.stop();
+  await expect.poll(() => fetch(app.url).catch(() => "refused"), { timeout: 20_000 }).toBe("refused");
+  release();
+  expect((await answer).status).toBe(200);
+  expect(await stopped).toBe(0);
+  for (const token of auth.issued) expect(app.output()).not.toContain(token);
+});

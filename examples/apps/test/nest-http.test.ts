@@ -68,8 +68,15 @@ test("the API fails: 502; it does not know the order: 404", async () => {
   expect((await order()).status).toBe(404);
 });
 
-test("SIGTERM ends the process", async () => {
-  await order();
-  await app.stop();
-  expect(app.output()).not.toContain(auth.issued.at(-1));
+test("SIGTERM: the request under way is answered, and the process ends without having printed a token", async () => {
+  const release = api.holdAnswers();
+  const asked = api.requests.length;
+  const answer = order();
+  await api.waitFor(asked + 1);
+  const stopped = app.stop();
+  await expect.poll(() => fetch(app.url).catch(() => "refused"), { timeout: 20_000 }).toBe("refused");
+  release();
+  expect((await answer).status).toBe(200);
+  await stopped;
+  for (const token of auth.issued) expect(app.output()).not.toContain(token);
 });
