@@ -35,6 +35,7 @@ import { createAuthOfetch } from "remint/ofetch";
 import { createAuthProxy } from "remint/proxy";
 import { tabStore } from "remint/browser";
 import { openTelemetry } from "remint/otel";
+import { createAuthInterceptor as createUndiciInterceptor } from "remint/undici";
 import { fakeGrant, fakeSessions, manualClock, startApi, startAuthServer } from "remint/testing";
 import { SUBPATHS } from "../../scripts/subpaths.mjs";
 import type { MintFunction, TokenCache, TokenPool } from "remint";
@@ -73,6 +74,13 @@ const functions: readonly Row[] = [
     (slip) => createAuthInterceptor(tokens, { ...slip }),
     "inspect_statuses",
     'did you mean "inspectStatuses"?',
+  ],
+  // The same name, from remint/undici.
+  [
+    "createAuthInterceptor",
+    (slip) => createUndiciInterceptor(tokens, { ...slip }),
+    "origins",
+    'did you mean "origin"?',
   ],
   [
     "createAuthOfetch",

@@ -37,7 +37,7 @@ describe("the examples", () => {
   test("every example is listed here", () => {
     const files = readdirSync(EXAMPLES).filter((file) => /\.m?[jt]s$/.test(file));
     // Without a main.ts it runs elsewhere: proxy beside the frameworks, in test/frameworks; spa by `npm run test:spa`,
-    // recipes by `npm run test:recipes`.
+    // recipes by `npm run test:recipes`, apps by `npm run test:apps`.
     const folders = readdirSync(EXAMPLES, { withFileTypes: true }).filter(({ name }) =>
       existsSync(join(EXAMPLES, name, "main.ts")),
     );

@@ -1,0 +1,54 @@
+/**
+ * An app as a process of its own.
+ *
+ * @module
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
+/** An app that listens. */
+export interface AppProcess {
+  /** Where it listens. */
+  readonly url: string;
+  /** What it has printed until now. */
+  output(): string;
+  /** Sends SIGTERM. Resolves with the exit code; `null` when the process did not end by itself. */
+  stop(): Promise<number | null>;
+}
+
+/**
+ * Starts a TypeScript file of this folder, such as `express-bff/main.ts`. It has to take its port from `PORT`, and to print
+ * `Listening on` and its URL.
+ *
+ * @throws {Error} When it ends before that. The message has what it printed.
+ */
+export async function startApp(file: string, env: Readonly<Record<string, string>>): Promise<AppProcess> {
+  const path = fileURLToPath(new URL(`../${file}`, import.meta.url));
+  const app = spawn(process.execPath, ["--import", "tsx", path], {
+    cwd: fileURLToPath(new URL("..", import.meta.url)),
+    env: { PATH: process.env["PATH"], NODE_ENV: "production", PORT: "0", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const exited = once(app, "exit");
+  let output = "";
+  const url = await new Promise<string>((resolve, reject) => {
+    const read = (chunk: Buffer): void => {
+      output += chunk.toString();
+      const [, listening] = /Listening on (\S+)/.exec(output) ?? [];
+      if (listening !== undefined) resolve(listening);
+    };
+    app.stdout.on("data", read);
+    app.stderr.on("data", read);
+    void exited.then(() => reject(new Error(`${file} has ended: ${output}`)));
+  });
+  return {
+    url,
+    output: () => output,
+    async stop() {
+      app.kill("SIGTERM");
+      await exited;
+      return app.exitCode;
+    },
+  };
+}
