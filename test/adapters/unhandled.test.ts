@@ -8,7 +8,7 @@ import { createAuthFetch } from "remint/fetch";
 import { fakeGrant, startApi } from "remint/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { thenable } from "../policy/hand-made-client.ts";
-import { clients } from "./clients.ts";
+import { clients, withOverrides } from "./clients.ts";
 import { printed } from "./contract-safety.ts";
 import type { Grant, RemintError, TokenCache, TokenCacheOptions } from "remint";
 import type { Api, FakeGrantOptions } from "remint/testing";
@@ -259,7 +259,8 @@ function inWords({ fault, rejected, reply }: Outcome): string | undefined {
 }
 
 describe.each(clients.map((client) => [client.name, client] as const))("%s", (_, client) => {
-  for (const place of places) {
+  // undici's fetch hands no option of its own to a dispatcher: no body factory, and no override.
+  for (const place of places.filter(({ sent }) => sent === undefined || withOverrides.includes(client.name))) {
     test(`C12: a function of the user's that misbehaves in every way: ${place.name}`, async () => {
       const runs = (place.when ?? TEMPERATURES).flatMap((temperature) =>
         Object.entries(misbehaviours).map(([name, misbehave]) => ({
