@@ -1,7 +1,11 @@
 import { SUBPATHS } from "./scripts/subpaths.mjs";
 
-/** @type {import("typedoc").TypeDocOptions} */
+/** @type {import("typedoc").TypeDocOptions & import("typedoc-plugin-markdown").PluginOptions} */
 export default {
+  plugin: ["typedoc-plugin-markdown"],
+  // One page for each subpath.
+  router: "module",
+  hidePageHeader: true,
   entryPoints: SUBPATHS.map(({ source }) => `src/${source}`),
   tsconfig: "tsconfig.json",
   skipErrorChecking: true,
