@@ -19,8 +19,9 @@ export const PEERS = [
     note: "The program of the README.",
     async create(servers) {
       const { createAuthInterceptor } = await import("remint/axios");
-      const api = await newAxios();
-      api.interceptors.request.use(createAuthInterceptor(await tokenCache(servers)));
+      const { default: axios } = await import("axios");
+      const api = axios.create();
+      api.interceptors.request.use(createAuthInterceptor(await tokenCache(servers), { axios }));
       return { send: sendByAxios(api) };
     },
     bare: bareAxios,
