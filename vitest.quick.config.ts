@@ -23,6 +23,7 @@ const config: ViteUserConfig = mergeConfig(
         "test/fleet/redis/**",
         "test/grants/killed.test.ts",
         "test/house/doc-examples.test.ts",
+        "test/house/peers.test.ts",
         "test/house/readme.test.ts",
         "test/matrix/**",
         "test/sim/**",
