@@ -11,6 +11,7 @@ import { GUIDES, linksIn, OTHER_PAGES, ROOT } from "./markdown.ts";
 /** What is in the repository and not in the package: what the pages say of it is for readers of the repository. */
 const REPOSITORY_ONLY = [
   "CONTRIBUTING.md",
+  "examples/apps",
   "examples/bff",
   "examples/demo",
   "examples/recipes",

@@ -1,0 +1,7 @@
+import { defineNitroConfig } from "nitropack/config";
+
+export default defineNitroConfig({
+  compatibilityDate: "2026-11-01",
+  srcDir: "server",
+  errorHandler: "~/error.ts",
+});
