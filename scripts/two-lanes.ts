@@ -7,6 +7,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Recording } from "../examples/demo/recording.ts";
+import { picture } from "./picture.mjs";
 
 const RECORDING = fileURLToPath(new URL("../examples/demo/recording.json", import.meta.url));
 const PICTURE = fileURLToPath(new URL("../docs/two-lanes.svg", import.meta.url));
@@ -40,13 +41,13 @@ export function drawTwoLanes({ rows }: Recording): string {
   });
   const usual = lane(
     "The interceptor that most services write",
-    "usual",
+    "bad",
     70,
     columns.map((column) => column.usual.tokenRequests),
   );
   const own = lane(
     "remint",
-    "own",
+    "good",
     usual.bottom,
     columns.map((column) => column.own.tokenRequests),
   );
@@ -55,33 +56,23 @@ export function drawTwoLanes({ rows }: Recording): string {
     (column) =>
       `${column.heading}, ${column.detail}: ${inWords(column.usual.tokenRequests)} beside ${inWords(column.own.tokenRequests)}.`,
   );
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-labelledby="title description">
-<title id="title">Token requests of the usual interceptor and of remint, for the same requests</title>
-<desc id="description">${summary.join(" ")} Every caller was answered 200.</desc>
-<style>
-  svg { --back: #ffffff; --edge: #d0d7de; --text: #1f2328; --faint: #59636e; --usual: #c9372c; --own: #1a7f37 }
-  @media (prefers-color-scheme: dark) {
-    svg { --back: #0d1117; --edge: #3d444d; --text: #f0f6fc; --faint: #9198a1; --usual: #ff7b72; --own: #3fb950 }
-  }
-  text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; font-size: 15px; fill: var(--text) }
-  .head { font-size: 17px; font-weight: 600 }
-  .count { font-size: 24px; font-weight: 600 }
-  .faint { fill: var(--faint) }
-  .usual { fill: var(--usual) }
-  .own { fill: var(--own) }
-  .back { fill: var(--back); stroke: var(--edge) }
-  .line { stroke: var(--edge) }
-</style>
-<defs>
-${["usual", "own"].map((name) => `<pattern id="dot-${name}" width="${DOT}" height="${DOT}" patternUnits="userSpaceOnUse"><circle class="${name}" cx="${DOT / 2}" cy="${DOT / 2}" r="2"/></pattern>`).join("\n")}
-</defs>
-<rect class="back" x="0.5" y="0.5" width="${WIDTH - 1}" height="${height - 1}" rx="8"/>
-${columns.map(({ heading, detail }, at) => `<text class="head" x="${left(at)}" y="32">${heading}</text>\n<text class="faint" x="${left(at)}" y="53">${detail}</text>`).join("\n")}
-${usual.svg}
-${own.svg}
-<text class="faint" x="${MARGIN}" y="${height - 20}">One dot: one request for a token. Every caller was answered 200.</text>
-</svg>
-`;
+  const body = [
+    `<defs>${dotPattern("bad")}${dotPattern("good")}</defs>`,
+    ...columns.flatMap(({ heading, detail }, at) => [
+      `<text class="head" x="${left(at)}" y="32">${heading}</text>`,
+      `<text class="faint" x="${left(at)}" y="53">${detail}</text>`,
+    ]),
+    usual.svg,
+    own.svg,
+    `<text class="faint" x="${MARGIN}" y="${height - 20}">One dot: one request for a token. Every caller was answered 200.</text>`,
+  ].join("\n");
+  const title = "Token requests of the usual interceptor and of remint, for the same requests";
+  return picture({ width: WIDTH, height, title, description: summary.join(" "), body });
+}
+
+function dotPattern(name: string): string {
+  const dot = `<circle class="${name}" cx="${DOT / 2}" cy="${DOT / 2}" r="2"/>`;
+  return `<pattern id="dot-${name}" width="${DOT}" height="${DOT}" patternUnits="userSpaceOnUse">${dot}</pattern>`;
 }
 
 /** One lane: its title, and for each column the dots and their number. */

@@ -13,7 +13,7 @@ const picture = readFileSync(join(ROOT, "docs/two-lanes.svg"), "utf8");
 const countsIn = (svg: string): string[] => [...svg.matchAll(/class="count"[^>]*>([^<]+)</g)].map(([, text]) => text!);
 
 /** The number of dots under each of these numbers: a rectangle of so many units, one dot to 25 of them. */
-const dotsIn = (svg: string, lane: string): number =>
+const dotsIn = (svg: string, lane: "bad" | "good"): number =>
   [...svg.matchAll(new RegExp(`width="(\\d+)" height="(\\d+)" fill="url\\(#dot-${lane}\\)"`, "g"))].reduce(
     (sum, [, width, height]) => sum + (Number(width) * Number(height)) / 25,
     0,
@@ -35,9 +35,9 @@ test("it shows 1,000, 1,000 and 20 token requests beside 1, 1 and 0, and the REA
 });
 
 test("it has one dot for each token request, also where they do not fill a line", () => {
-  expect([dotsIn(picture, "usual"), dotsIn(picture, "own")]).toEqual([2020, 2]);
+  expect([dotsIn(picture, "bad"), dotsIn(picture, "good")]).toEqual([2020, 2]);
   const more = drawTwoLanes(withRow("late 401", { tokenRequests: 45 }));
-  expect([countsIn(more).at(-1), dotsIn(more, "own")]).toEqual(["45", 47]);
+  expect([countsIn(more).at(-1), dotsIn(more, "good")]).toEqual(["45", 47]);
 });
 
 test("a recording without the row of the usual interceptor, or with a caller who was not answered 200, is refused", () => {
