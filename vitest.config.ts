@@ -12,8 +12,8 @@ const config: ViteUserConfig = defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
-    // What is below these has packages of its own: `npm run test:frameworks`, `npm run test:guides`.
-    exclude: ["test/dist/**", "test/frameworks/**", "test/guides/**", "**/node_modules/**"],
+    // What is below these has packages of its own: `npm run test:frameworks`, `npm run test:guides`, `npm run test:otel`.
+    exclude: ["test/dist/**", "test/frameworks/**", "test/guides/**", "test/otel/**", "**/node_modules/**"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     // Of the cores of a small machine vitest would leave one unused.

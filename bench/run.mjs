@@ -11,6 +11,7 @@ import * as guard from "./guard.mjs";
 import * as herd from "./herd.mjs";
 import * as loopback from "./loopback.mjs";
 import { spread } from "./measure.mjs";
+import * as otel from "./otel.mjs";
 import * as proxy from "./proxy.mjs";
 import * as redaction from "./redaction.mjs";
 import * as revocation from "./revocation.mjs";
@@ -20,6 +21,7 @@ import * as warmFetch from "./warm-fetch.mjs";
 const claims = {
   "warm-axios": warmAxios,
   "warm-fetch": warmFetch,
+  otel,
   guard,
   loopback,
   herd,

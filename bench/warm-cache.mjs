@@ -15,9 +15,10 @@ export function expiryCheck() {
   };
 }
 
-export async function warmCache() {
+export async function warmCache(options) {
   const value = "x".repeat(800);
-  const cache = createTokenCache({ grant: async () => ({ access_token: value, expires_in: 3600 }), origins: [ORIGIN] });
+  const grant = async () => ({ access_token: value, expires_in: 3600 });
+  const cache = createTokenCache({ grant, origins: [ORIGIN], ...options });
   await cache.get();
   return { cache, header: `Bearer ${value}` };
 }

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 /** The packages that come with remint. */
 export const DEPENDENCIES = ["jwt-decode", "p-retry"];
 /** The packages that a user installs beside remint, for the subpaths that need them. */
-export const PEERS = ["axios", "dpop", "jose", "ofetch"];
+export const PEERS = ["@opentelemetry/api", "axios", "dpop", "jose", "ofetch", "undici"];
 
 /**
  * - `subpath`: as in `exports`.
@@ -22,7 +22,7 @@ export const SUBPATHS = [
     source: "index.ts",
     packages: [...DEPENDENCIES, "jose"],
     without: ["adapters/", "testing/", "fleet/", "dpop/", "policy/request-policy.ts"],
-    size: "38.8 kB",
+    size: "39.1 kB",
   },
   {
     subpath: "./axios",
@@ -64,7 +64,7 @@ export const SUBPATHS = [
     source: "fleet/index.ts",
     packages: ["p-retry", "jwt-decode"],
     without: ["grants/", "oauth/", "adapters/", "policy/", "testing/"],
-    size: "27 kB",
+    size: "27.3 kB",
   },
   {
     subpath: "./node",
@@ -78,7 +78,14 @@ export const SUBPATHS = [
     source: "adapters/ofetch.ts",
     packages: ["ofetch"],
     without: ["grants/", "oauth/", "testing/", "adapters/axios/", "core/token-cache.ts"],
-    size: "9 kB",
+    size: "9.1 kB",
+  },
+  {
+    subpath: "./otel",
+    source: "otel/index.ts",
+    packages: [],
+    without: ["grants/", "oauth/", "adapters/", "policy/", "testing/", "fleet/", "core/"],
+    size: "2.3 kB",
   },
   {
     subpath: "./policy",
@@ -99,7 +106,7 @@ export const SUBPATHS = [
     source: "fleet/redis.ts",
     packages: ["p-retry", "jwt-decode", "redis"],
     without: ["grants/", "oauth/", "adapters/", "policy/", "testing/"],
-    size: "24.6 kB",
+    size: "24.8 kB",
   },
   {
     subpath: "./salesforce",
@@ -114,6 +121,13 @@ export const SUBPATHS = [
     packages: ["node:", "p-retry"],
     without: ["grants/endpoint.ts", "grants/refresh-token.ts", "oauth/", "adapters/", "policy/"],
     size: "9.3 kB",
+  },
+  {
+    subpath: "./undici",
+    source: "adapters/undici/index.ts",
+    packages: [],
+    without: ["grants/", "oauth/", "testing/", "adapters/axios/", "adapters/auth-fetch.ts", "core/token-cache.ts"],
+    size: "10.2 kB",
   },
 ].map((entry) => ({
   ...entry,

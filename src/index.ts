@@ -30,6 +30,7 @@ export type {
   CloseOptions,
   CloseReport,
   EventListener,
+  FailureOwner,
   GrantHeaders,
   InitialToken,
   JudgedAnswer,

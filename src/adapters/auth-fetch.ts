@@ -6,12 +6,12 @@
  *
  * @module
  */
-import { assertFunction, assertStatuses, optionError } from "../base/options.ts";
+import { assertFunction } from "../base/options.ts";
 import { policyHalf } from "../core/types.ts";
 import { assertTokenSource, chooseCache, isTokenCache } from "../policy/choose-cache.ts";
-import { rejectWith } from "../policy/client-seam.ts";
+import { assertSeamOptions, rejectWith } from "../policy/client-seam.ts";
 import { sendBare, sendSkipped, sendWith, withToken } from "../policy/request-policy.ts";
-import { readText } from "./body.ts";
+import { HAS_PARTS, readText } from "./body.ts";
 import { FetchCall } from "./fetch-call.ts";
 import { keptAnswer } from "./kept-answer.ts";
 import type { RejectionRule } from "../core/types.ts";
@@ -60,9 +60,7 @@ export const FETCH_OPTIONS = ["fetch", "failedRenewal", "isRejected", "inspectSt
 export function authFetchOf(where: string, source: FetchTokenSource, options: AuthFetchOptions): AuthFetch {
   assertTokenSource(where, source);
   assertFunction("fetch", options.fetch);
-  assertFailedRenewal(options.failedRenewal);
-  assertFunction("isRejected", options.isRejected);
-  assertStatuses("inspectStatuses", options.inspectStatuses);
+  assertSeamOptions(options);
   const client = new FetchClient(options);
   const onlyCache = isTokenCache(source) ? source : undefined;
 
@@ -83,11 +81,6 @@ export function authFetchOf(where: string, source: FetchTokenSource, options: Au
       return call === undefined ? Promise.reject(error) : rejectWith(call, client, error);
     }
   };
-}
-
-function assertFailedRenewal(value: unknown): void {
-  if (value === undefined || value === "throw" || value === "response") return;
-  throw optionError("failedRenewal", value, '"throw" or "response"');
 }
 
 /** The client seam over one fetch. It takes answers of every implementation, and hand-made ones that have a status only. */
@@ -138,7 +131,6 @@ class FetchClient implements ClientSeam<FetchCall, Response> {
   }
 
   async text(answer: Response, maxBytes: number): Promise<string> {
-    // Such an answer may never end.
     if (HAS_PARTS.test(this.header(answer, "content-type") ?? "")) return "";
     return readText(answer.clone?.().body, maxBytes);
   }
@@ -147,6 +139,3 @@ class FetchClient implements ClientSeam<FetchCall, Response> {
     call.finish(outcome);
   }
 }
-
-/** Matches the media types of answers that arrive part by part, such as GraphQL's `@defer` and subscriptions (multipart). */
-const HAS_PARTS = /event-stream|ndjson|jsonl|json-seq|^multipart\//i;

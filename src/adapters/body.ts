@@ -16,7 +16,13 @@ export { isNodeStream, isWebStream };
 /** A discarded body up to this size is read to its end, so that its connection can be used again. */
 export const DRAIN_BYTES: number = 64 * 1024;
 /** How long a body is read. A little less than the second for which the request policy waits. */
-const READ_MS = 900;
+export const READ_MS: number = 900;
+
+/**
+ * Matches the media types of answers that arrive part by part, such as GraphQL's `@defer` and subscriptions (multipart). Such an
+ * answer may never end.
+ */
+export const HAS_PARTS: RegExp = /event-stream|ndjson|jsonl|json-seq|^multipart\//i;
 
 /**
  * Whether a request body can be sent only once: a web stream, a Node stream, an async iterable, or the `form-data`
@@ -27,7 +33,7 @@ export function isOneShot(body: unknown): boolean {
   return typeof (body as { pipe?: unknown }).pipe === "function" || isWebStream(body) || isAsyncIterable(body);
 }
 
-function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return typeof Object(value)[Symbol.asyncIterator] === "function";
 }
 

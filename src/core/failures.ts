@@ -13,17 +13,7 @@ import { networkCodeOf } from "../base/network.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Rejection, RemintErrorCode } from "../base/errors.ts";
 import type { TokenServer } from "./grant.ts";
-
-/**
- * Whom a failure concerns.
- *
- * - `server`: everybody who uses the endpoint. It did not answer, or it failed (5xx).
- * - `client`: everybody who uses the endpoint with the same client id (`invalid_client`, 429).
- * - `target`: those of them who ask for the same scope and resource (`invalid_scope`, `invalid_target`).
- * - `key`: this cache alone. A function of the user's failed, or this user was refused.
- * - `nobody`: it is not remembered. The process was frozen meanwhile, or the cache was closed.
- */
-export type FailureOwner = "server" | "client" | "target" | "key" | "nobody";
+import type { FailureOwner } from "./types.ts";
 
 /** Marks failures, so that two copies of the package recognize each other's: a pool may have caches of both. */
 const brand = Symbol.for("remint.failure/1");

@@ -19,9 +19,8 @@ import { lifetimeOf, receivedAtOf } from "./expiry.ts";
 import { Failure, isFailure } from "./failures.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Lifetime, LifetimeContext } from "./expiry.ts";
-import type { FailureOwner } from "./failures.ts";
 import type { GrantDefinition, MintStep, RevokeContext, Target } from "./grant.ts";
-import type { AccessToken, InitialToken, TokenResponse } from "./types.ts";
+import type { AccessToken, FailureOwner, InitialToken, TokenResponse } from "./types.ts";
 
 /** A timer that fires later than this was not due to the server: the process was frozen, or a clock was set. */
 const LATE = 2000;
@@ -63,6 +62,8 @@ export interface MintInput {
   readonly mayStart?: (() => boolean) | undefined;
   /** A request that could not be sent ends the mint: another process may be able to send it. */
   readonly endsUnsent?: boolean | undefined;
+  /** Called when the mint starts, before anything is asked or sent. */
+  readonly onStart: () => void;
   /** Called when an attempt failed and another one follows. */
   readonly onRetry: (attempt: number, error: RemintError) => void;
 }
@@ -116,6 +117,7 @@ export interface Minted {
 
 /** Starts a mint. Never throws. */
 export function startMint(settings: MintSettings, input: MintInput): RunningMint {
+  input.onStart();
   const deadline = new Deadline(settings);
   const result = run(settings, input, deadline).finally(() => deadline.end());
   return {

@@ -67,6 +67,11 @@ export class Flight<T> {
     }).then(undefined, ownError);
   }
 
+  /** How many callers wait. */
+  get waiters(): number {
+    return this.#waiters;
+  }
+
   /** Lets the callers of this flight wait for another, because this one yielded nothing for them. */
   continueWith(next: Flight<T>): Promise<T> {
     if (this.#waiters > 0) next.#hold(true);

@@ -70,6 +70,8 @@ export interface SupplyMember {
 
 /** What a cache tells its supply about the token it needs. */
 export interface TokenNeed extends Pick<MintInput, "previous" | "seed" | "failureOfOthers" | "target"> {
+  /** Names the mint for events. */
+  readonly id: number;
   readonly cause: MintCause;
   /** The token that is still valid. Callers get it meanwhile, unless the need is urgent. */
   readonly held: AccessTokenRecord | undefined;
@@ -81,6 +83,7 @@ export interface TokenNeed extends Pick<MintInput, "previous" | "seed" | "failur
   readonly mustBeFresh: boolean;
   /** Token values that were rejected since this need arose. The set grows while the supply works. */
   readonly rejected: ReadonlySet<string>;
+  readonly onStart: MintInput["onStart"];
   readonly onRetry: MintInput["onRetry"];
 }
 
@@ -107,7 +110,7 @@ export interface Obtained extends Minted {
   /** Epoch milliseconds until when the token is served unless the supply is asked again: the session may end elsewhere. */
   readonly servedUntil?: number | undefined;
   /** The callers had left when it came. */
-  readonly late?: { readonly cause: MintCause; readonly duration: number } | undefined;
+  readonly late?: { readonly id: number; readonly cause: MintCause; readonly duration: number } | undefined;
 }
 
 /** What a supply has to know of its cache. */
@@ -479,7 +482,7 @@ class OwnSupply implements TokenSupply {
         this.#landing = without(this.#landing, running);
       });
       if (isLeft && token !== undefined) {
-        const late = { cause: need.cause, duration: clock.monotonic() - startedAt };
+        const late = { id: need.id, cause: need.cause, duration: clock.monotonic() - startedAt };
         this.#tell((member) => {
           if (member.target?.fingerprint === need.target?.fingerprint) member.landed({ ...token, late });
         });

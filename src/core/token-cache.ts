@@ -35,6 +35,7 @@ import type {
   AccessToken,
   CloseOptions,
   CloseReport,
+  EndedMint,
   KeyDescription,
   MintCause,
   Origins,
@@ -135,6 +136,8 @@ export class CacheState implements PolicyHalf, SupplyMember {
    * The rejected token whose replacement is charged and has not begun. Other requests rejected with it are not charged.
    */
   #charged: TokenIdentity | undefined;
+  /** When an API rejected a token that no other has replaced yet. Monotonic milliseconds. */
+  #rejectedAt: number | undefined;
   /** Token values that were rejected while the last flight was in progress: its token may still land. */
   #rejectedBefore: Set<string> | undefined;
   /** How the session of before has ended. */
@@ -270,6 +273,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     this.#lastToken = undefined;
     this.#forgotten = undefined;
     this.#charged = undefined;
+    this.#rejectedAt = undefined;
     this.#failures.clear(false);
     this.#overWith = how === "ended" ? ENDED : how === "nobody" ? NOBODY : REPLACED;
     if (this.#flight === undefined || this.#flight.session !== undefined) this.#rejections.uncharge(false);
@@ -290,8 +294,12 @@ export class CacheState implements PolicyHalf, SupplyMember {
       return;
     }
     this.#failures.clear(seeded !== true);
+    const sinceRejection = this.#renewedAfter();
     const { expiresAt } = token;
-    if (late !== undefined) this.#settings.notify?.({ name: "minted", ...late, expiresAt, repeated: false });
+    if (late === undefined) return;
+    const { notify, grant } = this.#settings;
+    const name = "minted";
+    notify?.({ name, ...late, server: serverOf(grant), expiresAt, repeated: false, waiters: 0, sinceRejection });
   }
 
   get session(): Session | undefined {
@@ -444,9 +452,10 @@ export class CacheState implements PolicyHalf, SupplyMember {
     const failure = this.#activeFailure();
     // What others know of the server does not concern the user's `initial` function, which may have a token.
     if (failure !== undefined && this.#seed === undefined) throw failure.toError();
-    const begin: FlightBegin = { at: this.#settings.clock.monotonic(), phase: this.#phase(), unwanted, mustBeFresh };
+    const at = this.#settings.clock.monotonic();
+    const begin: FlightBegin = { id: ++mintCount, at, phase: this.#phase(), unwanted, mustBeFresh, hasStarted: false };
     const rejected = new Set<string>();
-    const need = { ...this.#need(cause, unwanted, rejected), mustBeFresh };
+    const need = this.#need(cause, begin, rejected);
     this.#seed = undefined;
     this.#charged = undefined;
     this.#rejections.begun();
@@ -477,12 +486,15 @@ export class CacheState implements PolicyHalf, SupplyMember {
     });
   }
 
-  #need(cause: MintCause, unwanted: readonly string[], rejected: ReadonlySet<string>): Omit<TokenNeed, "mustBeFresh"> {
+  #need(cause: MintCause, begin: FlightBegin, rejected: ReadonlySet<string>): TokenNeed {
+    const { id, unwanted, mustBeFresh } = begin;
     const entry = this.#validEntry();
     const forgotten = this.#forgotten;
-    const { notify } = this.#settings;
+    const { notify, grant } = this.#settings;
     return {
+      id,
       cause,
+      mustBeFresh,
       held: entry?.token,
       isUrgent: entry === undefined || entry.now() >= entry.hardAt,
       unwanted: forgotten === undefined ? unwanted : [...unwanted, forgotten],
@@ -491,13 +503,20 @@ export class CacheState implements PolicyHalf, SupplyMember {
       target: this.target,
       seed: this.#seed,
       failureOfOthers: this.#seed && (() => this.#activeFailure()),
-      onRetry: (attempt, error) => notify?.({ name: "mint-retried", attempt, error }),
+      onStart: () => {
+        // A fleet may try again what could not be sent: that is the same mint.
+        if (begin.hasStarted) return;
+        begin.hasStarted = true;
+        notify?.({ name: "mint-started", id, cause, server: serverOf(grant) });
+      },
+      onRetry: (attempt, error) => notify?.({ name: "mint-retried", id, attempt, error }),
     };
   }
 
   /** Another process is replacing the token: callers get the old one, and the fleet is asked again in a moment. */
   #onUnchanged(flight: Flight<AccessTokenRecord>, begin: FlightBegin): AccessTokenRecord | Promise<AccessTokenRecord> {
     this.#endFlight(flight);
+    this.#tellAbandoned(flight, begin);
     const entry = this.#validEntry();
     // The token was forgotten or has expired meanwhile, so the callers that wait need another one.
     if (entry === undefined) return this.#startNextFlight(flight, begin);
@@ -510,15 +529,14 @@ export class CacheState implements PolicyHalf, SupplyMember {
     obtained: Obtained,
     begin: FlightBegin,
   ): AccessTokenRecord | Promise<AccessTokenRecord> {
-    const duration = this.#settings.clock.monotonic() - begin.at;
     // The session has ended while the result was handed on: the token is nobody's (C15).
     if (obtained.session !== undefined && !this.#supply.serves(obtained.session)) {
       this.#endFlight(flight);
+      this.#tellAbandoned(flight, begin, this.#overWith);
       throw this.#overWith;
     }
     let token: AccessTokenRecord;
     const last = this.#lastToken?.value;
-    const { cause } = flight;
     try {
       token = this.#cacheToken(obtained, flight.number, flight.rejected);
     } catch (error) {
@@ -527,13 +545,17 @@ export class CacheState implements PolicyHalf, SupplyMember {
     this.#endFlight(flight);
     this.#failures.clear(obtained.adopted !== true && obtained.seeded !== true);
     const { expiresAt } = token;
+    const sinceRejection = this.#renewedAfter();
+    const { notify } = this.#settings;
     if (obtained.adopted) this.#rejections.uncharge(false);
     this.#rejections.landed(token);
     if (obtained.adopted) {
       // The same one again was only looked up.
-      if (last !== token.value) this.#settings.notify?.({ name: "adopted", cause, duration, expiresAt });
+      if (last === token.value) this.#tellAbandoned(flight, begin);
+      else notify?.({ name: "adopted", ...this.#mintOf(flight, begin), expiresAt, sinceRejection });
     } else {
-      this.#settings.notify?.({ name: "minted", cause, duration, expiresAt, repeated: last === token.value });
+      const repeated = last === token.value;
+      notify?.({ name: "minted", ...this.#mintOf(flight, begin), expiresAt, repeated, sinceRejection });
     }
     // The callers have waited under another session than that of the token.
     if (flight.session !== undefined && flight.session !== token.session) throw REPLACED;
@@ -546,24 +568,51 @@ export class CacheState implements PolicyHalf, SupplyMember {
     const isOver = isOfSession ? this.#supply.session !== undefined : this.#flight !== flight;
     this.#endFlight(flight);
     // Callers that waited under no known session belong to the one that has begun.
-    if (failure === REPLACED && flight.session === undefined) return this.#startNextFlight(flight, begin);
-    if (this.#closed || isOver || failure === REPLACED || failure === CLOSED) throw failure;
+    if (failure === REPLACED && flight.session === undefined) {
+      this.#tellAbandoned(flight, begin);
+      return this.#startNextFlight(flight, begin);
+    }
+    if (this.#closed || isOver || failure === REPLACED || failure === CLOSED) {
+      this.#tellAbandoned(flight, begin, failure);
+      throw failure;
+    }
     this.#rejections.uncharge(failure.retryable);
     const servedStale = this.#phase() !== "expired";
     this.#failures.remember(failure, begin.phase, begin.at);
     // Nothing has failed: there is nobody for whom a token could be had, or nothing was tried.
-    if (failure.isKnown || failure === NOBODY || failure === ENDED) throw failure;
-    const duration = this.#settings.clock.monotonic() - begin.at;
+    if (failure.isKnown || failure === NOBODY || failure === ENDED) {
+      this.#tellAbandoned(flight, begin, failure);
+      throw failure;
+    }
     this.#settings.notify?.({
       name: "mint-failed",
-      cause: flight.cause,
-      duration,
+      ...this.#mintOf(flight, begin),
       error: failure.toEventError(),
+      owner: failure.owner,
       servedStale,
     });
     // The process was frozen: the request may have died with its connection, and says nothing about the server.
     if (failure.owner === "nobody") return this.#startNextFlight(flight, begin);
     throw failure;
+  }
+
+  /** Tells that a mint has brought nothing, if one had started. */
+  #tellAbandoned(flight: Flight<AccessTokenRecord>, begin: FlightBegin, failure?: Failure): void {
+    if (!begin.hasStarted) return;
+    this.#settings.notify?.({ name: "mint-abandoned", ...this.#mintOf(flight, begin), code: failure?.code });
+  }
+
+  /** What the event that a mint has ended says of it, whatever came of it. */
+  #mintOf({ cause, waiters }: Flight<AccessTokenRecord>, { id, at }: FlightBegin): EndedMint {
+    const { clock, grant } = this.#settings;
+    return { id, cause, server: serverOf(grant), duration: clock.monotonic() - at, waiters };
+  }
+
+  /** Milliseconds from the rejection that the token which has just come is the answer to, if there was one. */
+  #renewedAfter(): number | undefined {
+    const rejectedAt = this.#rejectedAt;
+    this.#rejectedAt = undefined;
+    return rejectedAt === undefined ? undefined : this.#settings.clock.monotonic() - rejectedAt;
   }
 
   /** The next flight for callers that wait for one that yielded nothing. */
@@ -651,6 +700,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
   /** A mint may replace this token. The next call for a token begins it, if no request does so before. */
   #granted(token: TokenIdentity, { origin, path }: RequestTarget): void {
     this.#charged = { value: token.value, flight: token.flight };
+    this.#rejectedAt ??= this.#settings.clock.monotonic();
     this.#settings.notify?.({ name: "rejected", origin, path });
     this.#setAside(token, { origin, path }, true);
   }
@@ -709,8 +759,18 @@ function originsKey(origins: Origins | undefined): string {
 const functionNumbers = new WeakMap<object, number>();
 let functionCount = 0;
 
+/** The origin of the server that a grant asks, for events. */
+function serverOf({ server }: CacheSettings["grant"]): string | undefined {
+  return server && siteOf(server.endpoint).origin;
+}
+
+/** How many flights have begun in this process. */
+let mintCount = 0;
+
 /** How a flight began. */
 interface FlightBegin {
+  /** Names its mint for events. */
+  readonly id: number;
   /** Monotonic milliseconds. */
   readonly at: number;
   /** What a failure cost callers then. The token may expire before the flight fails: that is worth a flight of its own. */
@@ -719,6 +779,8 @@ interface FlightBegin {
   readonly unwanted: readonly string[];
   /** See {@link TokenNeed.mustBeFresh}. */
   readonly mustBeFresh: boolean;
+  /** This process mints, and does not only ask the fleet. */
+  hasStarted: boolean;
 }
 
 /**

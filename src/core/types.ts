@@ -8,7 +8,7 @@
  *
  * @module
  */
-import type { Rejection, RemintError } from "../base/errors.ts";
+import type { Rejection, RemintError, RemintErrorCode } from "../base/errors.ts";
 
 declare const opaque: unique symbol;
 
@@ -174,27 +174,62 @@ export type MintCause = "cold" | "expiring" | "rejected";
  */
 export type SkipReason = "authorization-set" | "origin-not-allowed" | "relative-url" | "own-endpoint" | "opted-out";
 
-/** Something that happened in a token cache. Events hold no token and no secret. */
+/**
+ * Whom the failure of a mint concerns.
+ *
+ * - `server`: everybody who uses the endpoint. It did not answer, or it failed (5xx).
+ * - `client`: everybody who uses the endpoint with the same client id (`invalid_client`, 429).
+ * - `target`: those of them who ask for the same scope and resource (`invalid_scope`, `invalid_target`).
+ * - `key`: this cache alone. A function of the user's failed, or this user was refused.
+ * - `nobody`: it is not remembered. The process was frozen meanwhile, or the cache was closed.
+ */
+export type FailureOwner = "server" | "client" | "target" | "key" | "nobody";
+
+/** What an event says of a mint that has ended. */
+export interface EndedMint {
+  /** Names the mint in this process. */
+  readonly id: number;
+  readonly cause: MintCause;
+  /** The origin of the token endpoint, or of the issuer. Absent when the grant is a function. */
+  readonly server?: string | undefined;
+  /** Milliseconds from the moment the token was needed, retries included. */
+  readonly duration: number;
+  /** How many callers were waiting. */
+  readonly waiters: number;
+}
+
+/** What an event says of a token that the cache has got. */
+export interface ObtainedToken {
+  /** Epoch milliseconds. */
+  readonly expiresAt: number;
+  /** Milliseconds from the 401 of an API that made another token necessary. Absent when there was none. */
+  readonly sinceRejection?: number | undefined;
+}
+
+/**
+ * Something that happened in a token cache. Events hold no token and no secret.
+ *
+ * After each `mint-started` exactly one of `minted`, `adopted`, `mint-failed` and `mint-abandoned` has the same `id`. When a
+ * mint goes on after `mintTimeout`, its `minted` comes later, after the `mint-failed` for its callers. In a fleet, `adopted`
+ * and `mint-failed` also come without a mint of this process.
+ */
 export type RemintEvent =
+  /**
+   * This process begins a mint. Told in the asynchronous context of the call that needs the token, and before anything is
+   * sent. Without a store, it is told before that call returns.
+   */
+  | {
+      readonly name: "mint-started";
+      /** Names the mint in this process. */
+      readonly id: number;
+      readonly cause: MintCause;
+      /** The origin of the token endpoint, or of the issuer. Absent when the grant is a function. */
+      readonly server?: string | undefined;
+    }
   /** A mint succeeded. `repeated`: the server returned the same token as before. */
-  | {
-      readonly name: "minted";
-      readonly cause: MintCause;
-      /** Milliseconds from the start of the mint, retries included. */
-      readonly duration: number;
-      /** Epoch milliseconds. */
-      readonly expiresAt: number;
-      readonly repeated: boolean;
-    }
+  | (EndedMint & ObtainedToken & { readonly name: "minted"; readonly repeated: boolean })
   /** The cache took over a token that another process of the fleet minted. */
-  | {
-      readonly name: "adopted";
-      readonly cause: MintCause;
-      /** Milliseconds from the moment the token was needed. */
-      readonly duration: number;
-      /** Epoch milliseconds. */
-      readonly expiresAt: number;
-    }
+  | (EndedMint & ObtainedToken & { readonly name: "adopted" })
   /** A sign-in has begun a session: {@link TokenCache.signIn}. */
   | { readonly name: "signed-in" }
   /** The session was signed out: {@link TokenCache.signOut}. */
@@ -212,16 +247,19 @@ export type RemintEvent =
   /** Another process has taken over while this one was minting: it was held up, or the store was away. */
   | { readonly name: "lease-lost" }
   /** A mint failed. `servedStale`: the old token is still valid and callers got it. */
-  | {
+  | (EndedMint & {
       readonly name: "mint-failed";
-      readonly cause: MintCause;
-      /** Milliseconds from the start of the mint, retries included. */
-      readonly duration: number;
       readonly error: RemintError;
+      readonly owner: FailureOwner;
       readonly servedStale: boolean;
-    }
+    })
+  /**
+   * A mint that had started brought nothing, and nothing failed: nobody is signed in, the session is over, the cache was
+   * closed, or the token at hand serves on. `code`: what the callers got, if it was no token.
+   */
+  | (EndedMint & { readonly name: "mint-abandoned"; readonly code?: RemintErrorCode | undefined })
   /** One attempt of a mint failed and is repeated. */
-  | { readonly name: "mint-retried"; readonly attempt: number; readonly error: RemintError }
+  | { readonly name: "mint-retried"; readonly id: number; readonly attempt: number; readonly error: RemintError }
   /** An API answered 401 to the current token. The token is being replaced. */
   | { readonly name: "rejected"; readonly origin: string; readonly path: string }
   /** An API answered 401, and too many tokens were rejected lately. The answer went to the caller. */

@@ -112,7 +112,7 @@ export async function lead(leader: Leader, lease: Lease): Promise<Obtained> {
     mint.result.then(async (result) => {
       patience?.cancel();
       const token = await new Landing(leader, lease, result, served).land();
-      const late = { cause: need.cause, duration: clock.monotonic() - startedAt };
+      const late = { id: need.id, cause: need.cause, duration: clock.monotonic() - startedAt };
       if (hasLeft) session.landed(need.target, { ...token, late });
       return token;
     }),
@@ -154,9 +154,9 @@ export async function mintAlone(leader: Leader): Promise<Obtained> {
 }
 
 function start({ session, need, mintTimeout }: Leader, more: object): RunningMint {
-  const { previous, seed, failureOfOthers, target, onRetry } = need;
+  const { previous, seed, failureOfOthers, target, onStart, onRetry } = need;
   const settings = { ...session.settings, mintTimeout };
-  return startMint(settings, { previous, seed, failureOfOthers, target, onRetry, ...more });
+  return startMint(settings, { previous, seed, failureOfOthers, target, onStart, onRetry, ...more });
 }
 
 /**

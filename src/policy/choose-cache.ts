@@ -101,7 +101,9 @@ function firstCacheAllowing(
   if (fromToken.every((cache) => cache.peek() !== undefined)) {
     return fromToken.find((cache) => mayCarryToken(policyHalf(cache).rules, url, cache.peek())) ?? other;
   }
-  return leaveOnAbort(firstMintedAllowing(fromToken, url, resembling), signalOf(request));
+  // A token request may come here too, over a client that the whole process uses. The mint would wait for itself.
+  const owner = caches.find((cache) => policyHalf(cache).rules.isOwn?.(url));
+  return owner ?? leaveOnAbort(firstMintedAllowing(fromToken, url, resembling), signalOf(request));
 }
 
 /**

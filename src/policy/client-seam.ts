@@ -7,6 +7,7 @@
  * @module
  */
 import { isRemintError } from "../base/errors.ts";
+import { assertFunction, assertStatuses, optionError } from "../base/options.ts";
 import { isTokenText } from "../base/redacted.ts";
 import type { RejectionRule } from "../core/types.ts";
 
@@ -17,10 +18,18 @@ export interface ClientSeam<Request extends PolicyRequest, Answer> {
    * resend.
    *
    * @param how How the request got its token; `undefined` when it has none.
+   * @param judged The statuses for which the grant is asked whether an answer rejects the token. For a client that hands an
+   *   answer to its caller while it arrives: it may do so at once, unless the status is one of these, one of
+   *   {@link ClientSeam.inspectStatuses}, or 401. `canResend` is `false` from then on.
    * @returns `undefined` when nothing was sent because the caller set an `Authorization` header. The policy then calls
    *   `send` again without headers.
    */
-  send(request: Request, headers: TokenHeaders | undefined, how?: TokenObtained): Promise<Answer> | undefined;
+  send(
+    request: Request,
+    headers: TokenHeaders | undefined,
+    how?: TokenObtained,
+    judged?: readonly number[],
+  ): Promise<Answer> | undefined;
   /**
    * Whether the caller set an `Authorization` header. The policy then sends the request without a token, and waits
    * neither for a token nor for a proof. Needed where tokens are sent with a proof (DPoP). Elsewhere it may be absent:
@@ -76,6 +85,17 @@ export interface ClientSeam<Request extends PolicyRequest, Answer> {
   readonly isRejected?: RejectionRule | undefined;
   /** HTTP statuses for which `isRejected` is asked, besides 401. @defaultValue none */
   readonly inspectStatuses?: readonly number[] | undefined;
+}
+
+/** The members of a seam that are options of a client. */
+export type SeamOptions = Pick<ClientSeam<never, never>, "isRejected" | "inspectStatuses" | "failedRenewal">;
+
+/** @throws {TypeError} When one of the options is wrong. */
+export function assertSeamOptions({ isRejected, inspectStatuses, failedRenewal }: SeamOptions): void {
+  assertFunction("isRejected", isRejected);
+  assertStatuses("inspectStatuses", inspectStatuses);
+  if (failedRenewal === undefined || failedRenewal === "throw" || failedRenewal === "response") return;
+  throw optionError("failedRenewal", failedRenewal, '"throw" or "response"');
 }
 
 /**
@@ -142,12 +162,26 @@ export function sendOnce<Request extends PolicyRequest, Answer>(
   client: ClientSeam<Request, Answer>,
   headers?: TokenHeaders,
   how?: TokenObtained,
+  judged?: readonly number[],
 ): Promise<Answer> | undefined {
   try {
-    return client.send(request, headers, how);
+    return client.send(request, headers, how, judged);
   } catch (error) {
     return Promise.reject(error);
   }
+}
+
+/**
+ * Whether the policy judges an answer with this status to a request with a token. Any other answer goes to the caller.
+ *
+ * @param judged The statuses of the grant, as {@link ClientSeam.send} got them.
+ */
+export function isJudged(
+  { inspectStatuses }: Pick<ClientSeam<never, never>, "inspectStatuses">,
+  judged: readonly number[] | undefined,
+  status: number,
+): boolean {
+  return status === 401 || inspectStatuses?.includes(status) === true || judged?.includes(status) === true;
 }
 
 /** Waits for the answer of a send, also where it comes inside an error. An error without an answer is thrown. */

@@ -24,12 +24,20 @@ export class DpopSends<Request extends PolicyRequest, Answer> {
   readonly #prove: Prove;
   readonly #request: Request;
   readonly #client: ClientSeam<Request, Answer>;
+  /** The statuses for which the grant judges an answer. */
+  readonly #judged: readonly number[] | undefined;
   #wasResentForNonce = false;
 
-  constructor(prove: Prove, request: Request, client: ClientSeam<Request, Answer>) {
+  constructor(
+    prove: Prove,
+    request: Request,
+    client: ClientSeam<Request, Answer>,
+    judged: readonly number[] | undefined,
+  ) {
     this.#prove = prove;
     this.#request = request;
     this.#client = client;
+    this.#judged = judged;
   }
 
   /** Does what {@link ClientSeam.send} does: returns `undefined` when the caller set an `Authorization` header. */
@@ -43,14 +51,14 @@ export class DpopSends<Request extends PolicyRequest, Answer> {
     } catch (error) {
       return Promise.reject(error); // a user's own grant may throw: its error fails this request
     }
-    return sendOnce(this.#request, this.#client, headers, how);
+    return sendOnce(this.#request, this.#client, headers, how, this.#judged);
   }
 
   async #sendWithProof(headers: TokenHeaders, how: TokenObtained, pendingProof: Promise<Proof>): Promise<Answer> {
     for (;;) {
       const waited = awaitFunction('the function "prove" of the grant', pendingProof, this.#request);
       const proof = await whileBodyLasts(Promise.resolve(waited), this.#request, this.#client);
-      const sent = sendOnce(this.#request, this.#client, { ...headers, ...proof.headers }, how);
+      const sent = sendOnce(this.#request, this.#client, { ...headers, ...proof.headers }, how, this.#judged);
       if (sent === undefined) {
         throw new TypeError(
           "client.send() returned undefined for a request that client.isAuthorized() did not report: " +

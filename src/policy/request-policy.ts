@@ -18,7 +18,7 @@ import { isRelative, leftOrigin, printableUrl, targetOf } from "../base/url.ts";
 import { policyHalf } from "../core/types.ts";
 import { assertNoPromise, awaitFunction, freeConnection, signalOf } from "./bounded-wait.ts";
 import { isTokenCache, tokenCacheError } from "./choose-cache.ts";
-import { answerOrThrow, mayResend, outcomeOf, rejectWith, sendOnce } from "./client-seam.ts";
+import { answerOrThrow, isJudged, mayResend, outcomeOf, rejectWith, sendOnce } from "./client-seam.ts";
 import { DpopSends } from "./dpop-sends.ts";
 import { whileBodyLasts } from "./watched-body.ts";
 import type {
@@ -158,16 +158,16 @@ function sendFirst<Request extends PolicyRequest, Answer>(
   try {
     const { rules } = half;
     if (rules.originsFromToken && !rules.allows(request.url, token)) return sendOutsideOrigins(half, request, client);
-    const { prove } = rules;
-    const dpopSends = prove === undefined ? undefined : new DpopSends(prove, request, client);
+    const { prove, inspectStatuses: judged } = rules;
+    const dpopSends = prove === undefined ? undefined : new DpopSends(prove, request, client, judged);
     const headers = headersFor(token, rules);
     const sent =
-      dpopSends === undefined ? sendOnce(request, client, headers, how) : dpopSends.send(token, headers, how);
+      dpopSends === undefined ? sendOnce(request, client, headers, how, judged) : dpopSends.send(token, headers, how);
     if (sent === undefined) return sendSkipped(half, "authorization-set", request, client);
     return sent.then(
       (answer) => {
         try {
-          if (mayReject(half, client.inspectStatuses, client.status(answer))) {
+          if (isJudged(client, judged, client.status(answer))) {
             return new PossibleRejection(half, request, client, dpopSends).renewAndResend(token, { answer });
           }
           if (half.onTrial) half.accepted(token, targetOf(request.url));
@@ -180,7 +180,7 @@ function sendFirst<Request extends PolicyRequest, Answer>(
       (error: unknown) => {
         try {
           const answer = client.answerOf?.(error);
-          if (answer !== undefined && mayReject(half, client.inspectStatuses, client.status(answer))) {
+          if (answer !== undefined && isJudged(client, judged, client.status(answer))) {
             const outcome = { answer, thrown: error };
             return new PossibleRejection(half, request, client, dpopSends).renewAndResend(token, outcome);
           }
@@ -224,13 +224,6 @@ function withGrantHeaders(token: AccessToken, added: GrantHeaders | null | undef
     headers[key] = value;
   }
   return headers;
-}
-
-/** Whether an answer with this status may be a rejection. Other answers are not looked at. */
-function mayReject(half: PolicyHalf, clientStatuses: readonly number[] | undefined, status: number): boolean {
-  return (
-    status === 401 || clientStatuses?.includes(status) === true || half.rules.inspectStatuses?.includes(status) === true
-  );
 }
 
 /** What an answer says about the token that was sent. */
@@ -302,7 +295,7 @@ class PossibleRejection<Request extends PolicyRequest, Answer> {
   async #judge(answer: Answer): Promise<Verdict> {
     const client = this.#client;
     const status = client.status(answer);
-    if (!mayReject(this.#half, client.inspectStatuses, status)) return "accepted";
+    if (!isJudged(client, this.#half.rules.inspectStatuses, status)) return "accepted";
     // Another origin, reached by a redirect, did not get the token (Q3).
     if (leftOrigin(this.#request.url, client.finalUrl?.(answer))) return "unknown";
     const judged = {
@@ -348,7 +341,8 @@ class PossibleRejection<Request extends PolicyRequest, Answer> {
     }
     const headers = headersFor(token, rules);
     const sent =
-      this.#dpopSends?.send(token, headers, "renewed") ?? sendOnce(this.#request, this.#client, headers, "renewed");
+      this.#dpopSends?.send(token, headers, "renewed") ??
+      sendOnce(this.#request, this.#client, headers, "renewed", rules.inspectStatuses);
     // Not `undefined`: the caller set no `Authorization` header, else the first send would have carried no token.
     return outcomeOf(sent!, this.#client);
   }

@@ -31,6 +31,8 @@ interface Body {
   readonly make: (io: Io) => Made;
   /** What comes of it: the same for every client, or for each. */
   readonly expected: Expected | Readonly<Record<"fetch" | "ofetch" | "http" | "axios", Expected>>;
+  /** What comes of it with undici, if it is not the same as with fetch. */
+  readonly undici?: Expected | Readonly<Partial<Record<"fetch" | "request", Expected>>>;
   /** Needs Node's modules. */
   readonly node?: true;
   /** Why the resend may say in another way how long its body is. */
@@ -57,6 +59,8 @@ const ONLY_AXIOS = "only axios makes a body of it";
 const ONLY_JSON = "fetch itself makes no JSON";
 const ONLY_FETCH = "only fetch takes a Request";
 const ONLY_FORMS = "only axios' http adapter sends forms of the form-data package";
+
+const NO_OVERRIDES = "fetch hands no option of its own to a dispatcher";
 
 const everywhere = (expected: Expected): Body["expected"] => expected;
 const only = (families: readonly ("fetch" | "ofetch" | "http" | "axios")[], expected: Expected, reason: string) => {
@@ -95,6 +99,7 @@ export const BODIES: readonly Body[] = [
       return { body, change: () => body.append("later", "1") };
     },
     expected: everywhere("again"),
+    undici: { request: "undici's request takes no URLSearchParams" },
   },
   {
     kind: "a Buffer",
@@ -221,17 +226,20 @@ export const BODIES: readonly Body[] = [
         return {
           kind: `${kind} of strings, ${what}`,
           make: () => factory(makers, {}, isAsync),
+          undici: { fetch: NO_OVERRIDES },
           expected: everywhere("again"),
         };
       }),
       {
         kind: `${kind} of Blobs`,
         make: () => factory([() => new Blob(["one"]), () => new Blob(["two, longer"])], {}, isAsync),
+        undici: { fetch: NO_OVERRIDES },
         expected: everywhere("again"),
       },
       {
         kind: `${kind} of ReadableStreams`,
         make: () => factory([() => webStream(), () => webStream()], { own: asIs }, isAsync),
+        undici: { fetch: NO_OVERRIDES },
         expected: only(["fetch", "ofetch", "axios"], "again", ONLY_FETCH_STREAMS),
       },
       {
@@ -240,6 +248,7 @@ export const BODIES: readonly Body[] = [
           const { Readable } = ground.node!;
           return factory([() => Readable.from(CHUNKS), () => Readable.from(["another"])], { own: asIs }, isAsync);
         },
+        undici: { fetch: NO_OVERRIDES },
         expected: everywhere("again"),
         node: true,
       },
@@ -247,11 +256,13 @@ export const BODIES: readonly Body[] = [
         kind: `${kind} of URLSearchParams`,
         make: () =>
           factory([() => new URLSearchParams("a=1"), () => new URLSearchParams("a=1&b=2")], { headers: {} }, isAsync),
+        undici: { fetch: NO_OVERRIDES },
         expected: everywhere("again"),
       },
       {
         kind: `${kind} of plain objects`,
         make: () => factory([() => ({ a: 1 }), () => ({ a: 1, b: "ü" })], { headers: {} }, isAsync),
+        undici: { fetch: NO_OVERRIDES },
         expected: only(["http", "axios"], "again", "what remint.body makes goes to fetch as it is"),
       },
     ];
@@ -261,6 +272,7 @@ export const BODIES: readonly Body[] = [
     make: ({ client }) => ({
       request: (url) => new client.kind.Request(url, { method: "POST", body: "of a Request", headers: text }),
     }),
+    undici: { request: ONLY_FETCH },
     expected: only(["fetch"], "again", ONLY_FETCH),
   },
   {
@@ -274,6 +286,7 @@ export const BODIES: readonly Body[] = [
           duplex: "half",
         } as RequestInit),
     }),
+    undici: { request: ONLY_FETCH, fetch: "once" },
     expected: only(["fetch"], "again", ONLY_FETCH),
     otherLength: "the resend is made of the bytes of a clone, whose number is known",
   },
@@ -283,6 +296,7 @@ export const BODIES: readonly Body[] = [
       ...factory([() => "body one", () => "another body"], { headers: text }),
       request: (url) => new client.kind.Request(url, { method: "POST", body: "replaced", headers: text }),
     }),
+    undici: { request: ONLY_FETCH, fetch: NO_OVERRIDES },
     expected: only(["fetch"], "again", ONLY_FETCH),
   },
 ];
@@ -335,7 +349,11 @@ export function unfitCell({ body }: Cell, client: TestClient, ground: Ground): s
   return ["again", "once", "TypeError"].includes(expected) ? undefined : expected;
 }
 
-function expectedOf({ expected }: Body, family: Family): Expected {
+function expectedOf({ expected, undici }: Body, family: Family): Expected {
+  if (family.startsWith("undici")) {
+    const own = typeof undici === "object" ? undici[family === "undici/fetch" ? "fetch" : "request"] : undici;
+    return own ?? (typeof expected === "string" ? expected : expected.fetch);
+  }
   if (typeof expected === "string") return expected;
   if (family === "axios/xhr" && expected.http === ONLY_FETCH_STREAMS) return ONLY_FETCH_STREAMS;
   return expected[family === "axios/http" ? "http" : family.startsWith("axios") ? "axios" : (family as "fetch")];

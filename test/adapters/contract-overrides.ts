@@ -2,9 +2,10 @@
 import { expect } from "vitest";
 import { isRemintError, type RemintError, type TokenCache } from "remint";
 import { fakeGrant } from "remint/testing";
+import { withOverrides } from "./clients.ts";
 import { type Case, failureOf } from "./world.ts";
 
-export const overrideCases: readonly Case[] = [
+const requestCases: readonly Case[] = [
   {
     name: "Q2: remint: false sends the request without a token, and its 401 goes to the caller",
     async run(world) {
@@ -87,6 +88,10 @@ export const overrideCases: readonly Case[] = [
       expect(world.api.requests).toEqual([]);
     },
   },
+];
+
+export const overrideCases: readonly Case[] = [
+  ...requestCases.map((each) => ({ clients: withOverrides, ...each })),
   {
     name: "C13: a closed cache rejects the call with ERR_CLOSED, and sends nothing",
     async run(world) {

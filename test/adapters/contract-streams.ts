@@ -55,7 +55,7 @@ async function oneServer(
   world: World,
   refusal: Buffer,
 ): Promise<{ server: Api; tokens: TokenCache; through: OneConnection; paths: () => string[]; revoke: () => void }> {
-  const through = oneConnection();
+  const through = oneConnection(world.client.undici);
   world.atEnd(() => through.close());
   let mints = 0;
   let live = "";

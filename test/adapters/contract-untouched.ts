@@ -45,7 +45,7 @@ export const untouchedCases: readonly Case[] = [
   {
     name: "Q10: a Headers object, an array of headers and an init are not written to",
     warmOnly: "the API of the case answers 401 by itself",
-    clients: ["fetch", "ofetch"],
+    clients: ["fetch", "ofetch", "undici/fetch", "undici-6/fetch"],
     async run(world) {
       const { call } = await world.warm();
       const headers = new Headers({ "x-mine": "1" });

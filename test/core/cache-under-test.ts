@@ -10,6 +10,7 @@ import {
   type FakeGrantOptions,
   type ManualClock,
 } from "../../src/testing/index.ts";
+import { outcomesInto } from "./outcomes-into.ts";
 import type { TokenServer } from "../../src/core/grant.ts";
 
 export const ORIGIN = "https://api.example";
@@ -37,7 +38,7 @@ export interface CacheUnderTestOptions extends Partial<Omit<TokenCacheOptions, "
 export function cacheUnderTest(options: CacheUnderTestOptions = {}): CacheUnderTest {
   const { grant = fakeGrant(), clock = manualClock(), ...rest } = options;
   const events: RemintEvent[] = [];
-  const onEvent = (event: RemintEvent): void => void events.push(event);
+  const onEvent = outcomesInto(events);
   const cache = createTokenCache({ origins: [ORIGIN], mintRetries: 0, onEvent, ...rest, grant, clock });
   return {
     cache,

@@ -1,10 +1,11 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { policyHalf } from "../../src/core/types.ts";
 import { safeListener } from "../../src/core/options.ts";
 import { TokenEndpointError } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { cacheUnderTest, rejectionOf, settle, TARGET } from "./cache-under-test.ts";
+import { cacheUnderTest, fakeServerGrant, rejectionOf, settle, TARGET } from "./cache-under-test.ts";
 import type { RemintEvent } from "../../src/index.ts";
 
 const HOUR = 3_600_000;
@@ -19,7 +20,9 @@ describe("events", () => {
     await clock.advance(250);
     hold.release();
     const { expiresAt } = await got;
-    expect(events).toEqual([{ name: "minted", cause: "cold", duration: 250, expiresAt, repeated: false }]);
+    const id: unknown = expect.any(Number);
+    const minted = { name: "minted", id, cause: "cold", duration: 250, expiresAt, repeated: false, waiters: 1 };
+    expect(events).toEqual([minted]);
     await cache.invalidate("same");
     await cache.get();
     expect(events.slice(1)).toMatchObject([{ name: "invalidated" }, { name: "minted", cause: "cold", repeated: true }]);
@@ -76,7 +79,7 @@ describe("events", () => {
     });
     await under.cache.get();
     await under.cache.invalidate("fake-1");
-    expect(seen).toEqual(["minted fake-1", "invalidated undefined"]);
+    expect(seen).toEqual(["mint-started undefined", "minted fake-1", "invalidated undefined"]);
   });
 
   test("a listener that throws makes no call fail", async () => {
@@ -132,5 +135,209 @@ describe("events", () => {
     expect(new Set(events.map(({ name }) => name)).size).toBeGreaterThanOrEqual(4);
     expect(inspect(events, { depth: 10 })).not.toContain("s3cret");
     expect(JSON.stringify(events)).not.toContain("s3cret");
+  });
+});
+
+/** A listener that keeps every event. */
+function listening(): { events: RemintEvent[]; onEvent: (event: RemintEvent) => void } {
+  const events: RemintEvent[] = [];
+  return { events, onEvent: (event) => void events.push(event) };
+}
+
+describe("C20: a mint tells that it begins and how it ends", () => {
+  test("C20: before the call returns, in its asynchronous context, and before the grant is asked", async () => {
+    const caller = new AsyncLocalStorage<string>();
+    const seen: unknown[][] = [];
+    const onEvent = ({ name }: RemintEvent): void => void seen.push([name, caller.getStore(), grant.mints]);
+    const { cache, grant } = cacheUnderTest({ onEvent });
+    const first = caller.run("first", () => cache.get());
+    expect(seen).toEqual([["mint-started", "first", 0]]);
+    await Promise.all([first, caller.run("second", () => cache.get())]);
+    expect(seen.map(([name]) => name)).toEqual(["mint-started", "minted"]);
+  });
+
+  test("C20: in the background too: in the context of the call that begins it", async () => {
+    const caller = new AsyncLocalStorage<string>();
+    const seen: (string | undefined)[] = [];
+    const { cache, clock } = cacheUnderTest({
+      onEvent: ({ name }) => name === "mint-started" && seen.push(caller.getStore()),
+    });
+    await caller.run("cold", () => cache.get());
+    await clock.advance(HOUR - 30_000);
+    expect(caller.run("warm", () => cache.peek())?.value).toBe("fake-1");
+    expect(seen).toEqual(["cold", "warm"]);
+  });
+
+  test("C20: names the server by its origin: no path, no query; a function has none", async () => {
+    const { events, onEvent } = listening();
+    const grant = fakeServerGrant({ endpoint: "https://auth.example/tenant/token?secret=1" });
+    await cacheUnderTest({ grant, onEvent }).cache.get();
+    await cacheUnderTest({ onEvent }).cache.get();
+    expect(events.map((event) => (event as { server?: string }).server)).toEqual([
+      "https://auth.example",
+      "https://auth.example",
+      undefined,
+      undefined,
+    ]);
+  });
+
+  const ended = ["minted", "adopted", "mint-failed", "mint-abandoned"];
+  type Under = ReturnType<typeof cacheUnderTest>;
+  test.each<[string, string, (under: Under) => unknown]>([
+    ["a token", "minted", ({ cache }) => cache.get()],
+    [
+      "a token that nobody may keep",
+      "minted",
+      ({ cache, grant }) => (grant.respond({ access_token: "a", expires_in: 0 }), cache.get()),
+    ],
+    ["a failure", "mint-failed", ({ cache, grant }) => (grant.fail(new Error("down")), rejectionOf(cache.get()))],
+    ["an answer that is no token", "mint-failed", ({ cache, grant }) => (grant.respond({}), rejectionOf(cache.get()))],
+    [
+      "the cache is closed meanwhile",
+      "mint-abandoned",
+      async ({ cache, grant }) => {
+        const hold = grant.hold();
+        const got = rejectionOf(cache.get());
+        const closed = cache.close();
+        hold.release();
+        await Promise.all([got, closed]);
+      },
+    ],
+    [
+      "a sign-out meanwhile",
+      "mint-abandoned",
+      async ({ cache, grant }) => {
+        const hold = grant.hold();
+        const got = rejectionOf(cache.get());
+        const out = cache.signOut();
+        hold.release();
+        await Promise.all([got, out]);
+      },
+    ],
+    [
+      "a sign-in meanwhile",
+      "mint-abandoned",
+      async ({ cache, grant }) => {
+        const hold = grant.hold();
+        const got = rejectionOf(cache.get());
+        await cache.signIn({ access_token: "of-another", expires_in: 3600 });
+        hold.release();
+        await got;
+      },
+    ],
+  ])("C20: it brings %s: %s has its id, once", async (_, name, run) => {
+    const { events, onEvent } = listening();
+    await run(cacheUnderTest({ onEvent }));
+    await settle();
+    const [started, ...others] = events.filter((event) => event.name === "mint-started");
+    expect([started?.name, others]).toEqual(["mint-started", []]);
+    const { id } = started as { id: number };
+    const ends = events.filter((event) => ended.includes(event.name));
+    expect(ends).toMatchObject([{ name, id, cause: "cold" }]);
+    expect(events.indexOf(started!)).toBeLessThan(events.indexOf(ends[0]!));
+  });
+
+  test("C20: it brings nobody who is signed in: mint-abandoned says what callers get, and nothing has failed", async () => {
+    const { events, onEvent } = listening();
+    const { cache } = cacheUnderTest({ onEvent, grant: (() => null) as never });
+    await rejectionOf(cache.get());
+    const { id } = events[0] as { id: number };
+    expect(events).toEqual([
+      { name: "mint-started", id, cause: "cold" },
+      { name: "mint-abandoned", id, cause: "cold", duration: 0, waiters: 1, code: "ERR_NO_SESSION" },
+    ]);
+  });
+
+  test("C20: it lands after its callers have left: minted has the id of the mint-failed that they got", async () => {
+    const { events, onEvent } = listening();
+    const { cache, grant, clock } = cacheUnderTest({ onEvent, grant: fakeGrant({ state: "a", onState: () => {} }) });
+    const hold = grant.hold();
+    const got = rejectionOf(cache.get());
+    await clock.advance(10_000);
+    expect(await got).toMatchObject({ code: "ERR_TOKEN_TIMEOUT" });
+    hold.release();
+    await settle();
+    const { id } = events[0] as { id: number };
+    expect(events).toMatchObject([
+      { name: "mint-started", id },
+      { name: "mint-failed", id, duration: 10_000, waiters: 1 },
+      { name: "minted", id, duration: 10_000, waiters: 0 },
+    ]);
+  });
+
+  test("C20: two mints have two ids, also of two caches", async () => {
+    const { events, onEvent } = listening();
+    const under = cacheUnderTest({ onEvent });
+    await under.cache.get();
+    await under.cache.invalidate("fake-1");
+    await under.cache.get();
+    await cacheUnderTest({ onEvent }).cache.get();
+    const ids = events.flatMap((event) => (event.name === "mint-started" ? [event.id] : []));
+    expect(new Set(ids).size).toBe(3);
+  });
+
+  test("C20: waiters are those who wait at the end: who has left does not count, and a refresh has none", async () => {
+    const { cache, grant, clock, eventsNamed } = cacheUnderTest();
+    const hold = grant.hold();
+    const leaving = new AbortController();
+    const all = Promise.allSettled([cache.get(), cache.get(), cache.get({ signal: leaving.signal })]);
+    leaving.abort();
+    hold.release();
+    await all;
+    await clock.advance(HOUR - 30_000);
+    cache.peek();
+    await settle();
+    expect(eventsNamed("minted")).toMatchObject([
+      { cause: "cold", waiters: 2 },
+      { cause: "expiring", waiters: 0 },
+    ]);
+  });
+
+  test("C20: a failure says whom it concerns", async () => {
+    const { cache, grant, clock, eventsNamed } = cacheUnderTest({ grant: fakeServerGrant() });
+    const answers: [number, string][] = [
+      [503, "server_error"],
+      [401, "invalid_client"],
+      [400, "invalid_scope"],
+      [400, "other"],
+    ];
+    for (const [status, error] of answers) {
+      grant.fail(new TokenEndpointError(status, "x", { error }));
+      await rejectionOf(cache.get());
+      await clock.advance(60_000);
+    }
+    expect(eventsNamed("mint-failed").map(({ owner }) => owner)).toEqual(["server", "client", "target", "key"]);
+  });
+
+  test("C20: sinceRejection counts from the 401 to the token that replaces it, over failures between them", async () => {
+    const { cache, grant, clock, eventsNamed } = cacheUnderTest();
+    const token = await cache.get();
+    await clock.advance(5000);
+    const renewal = policyHalf(cache).rejected(token, TARGET);
+    grant.fail(new Error("down"));
+    await rejectionOf(renewal!.next());
+    await clock.advance(2000);
+    const hold = grant.hold();
+    const got = cache.get();
+    await clock.advance(500);
+    hold.release();
+    await got;
+    await cache.invalidate("fake-3");
+    await cache.get();
+    expect(eventsNamed("minted").map(({ sinceRejection }) => sinceRejection)).toEqual([undefined, 2500, undefined]);
+  });
+
+  test("C20: without a listener nothing is made for one", async () => {
+    let reads = 0;
+    const grant = fakeServerGrant();
+    const { server } = grant as unknown as { readonly server: object };
+    Object.defineProperty(server, "endpoint", { get: () => (reads++, "https://auth.example/token") });
+    const { cache } = cacheUnderTest({ grant, onEvent: undefined });
+    const before = reads;
+    await cache.get();
+    await cache.invalidate("fake-1");
+    grant.fail(new TokenEndpointError(500, "x"));
+    await rejectionOf(cache.get());
+    expect(reads - before).toBe(0);
   });
 });

@@ -471,8 +471,8 @@ describe("C12: a listener of events", () => {
     const got = watch(cache.get());
     await clock.advance(2000);
     expect(got.reason).toMatchObject({ code: "ERR_TOKEN_NETWORK" });
-    // minted, invalidated, mint-retried, mint-failed
-    expect(told).toBe(4);
+    // mint-started and minted, invalidated, mint-started, mint-retried and mint-failed
+    expect(told).toBe(6);
     await settle();
   });
 });

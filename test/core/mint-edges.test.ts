@@ -22,7 +22,10 @@ function mintsOf(grant: GrantDefinition, settings: Partial<MintSettings> = {}): 
   return {
     clock,
     start: (input = {}) =>
-      startMint({ grant, clock, ...defaults, ...settings }, { previous: undefined, onRetry: () => {}, ...input }),
+      startMint(
+        { grant, clock, ...defaults, ...settings },
+        { previous: undefined, onStart: () => {}, onRetry: () => {}, ...input },
+      ),
   };
 }
 

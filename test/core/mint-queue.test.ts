@@ -1,4 +1,5 @@
 /** The mints of a pool take turns: at most 256 at a time for one client at an endpoint (C13). */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, expect, test } from "vitest";
 import { Failure } from "../../src/core/failures.ts";
 import { MintQueue } from "../../src/core/mint-queue.ts";
@@ -50,6 +51,36 @@ describe("C13: mints take turns", () => {
     begun.get("256")!.end();
     await settle();
     expect([...begun.keys()].slice(MOST)).toEqual(["256", "257", "258"]);
+  });
+
+  test("C13, C20: work that has waited begins in the asynchronous context of whoever asked for it", async () => {
+    const caller = new AsyncLocalStorage<string>();
+    const mints = new MintQueue();
+    const seen: (string | undefined)[] = [];
+    let end!: () => void;
+    const work = (): Obtaining => {
+      seen.push(caller.getStore());
+      const promise = new Promise<undefined>((resolve) => (end = () => resolve(undefined)));
+      return { promise, hold: () => {}, abandon: () => {} };
+    };
+    for (let mint = 0; mint < MOST; mint++) caller.run("first", () => mints.run(SERVER, work));
+    caller.run("waits", () => mints.run(SERVER, work));
+    caller.run("first", () => end());
+    await settle();
+    expect(seen.slice(MOST)).toEqual(["waits"]);
+  });
+
+  test("C13: who leaves at the very moment of its turn gives it to the next", async () => {
+    const { begun, run } = queue();
+    for (let mint = 0; mint < MOST; mint++) run(`${mint}`);
+    const leaves = run("leaves");
+    run("next");
+    // After the queue has given the turn away, and before the work begins.
+    void begun.get("0")!.promise.then(() => leaves.abandon(GONE));
+    begun.get("0")!.end();
+    await expect(leaves.promise).rejects.toBe(GONE);
+    await settle();
+    expect([begun.has("leaves"), begun.has("next")]).toEqual([false, true]);
   });
 
   test("C13: another client, or another endpoint, is not held up", () => {

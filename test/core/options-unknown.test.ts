@@ -34,6 +34,7 @@ import { createAuthFetch } from "remint/fetch";
 import { createAuthOfetch } from "remint/ofetch";
 import { createAuthProxy } from "remint/proxy";
 import { tabStore } from "remint/browser";
+import { openTelemetry } from "remint/otel";
 import { fakeGrant, fakeSessions, manualClock, startApi, startAuthServer } from "remint/testing";
 import { SUBPATHS } from "../../scripts/subpaths.mjs";
 import type { MintFunction, TokenCache, TokenPool } from "remint";
@@ -164,6 +165,7 @@ const functions: readonly Row[] = [
   ["startApi", (slip) => startApi({ accepts: auth, ...slip }), "accept", 'did you mean "accepts"?'],
   ["startAuthServer", (slip) => startAuthServer({ ...slip }), "expires_in", 'did you mean "expiresIn"?'],
   ["fakeGrant", (slip) => fakeGrant({ ...slip }), "expiresin", 'did you mean "expiresIn"?'],
+  ["openTelemetry", (slip) => openTelemetry({ ...slip }), "traces", 'did you mean "tracer"?'],
   ["manualClock", (slip) => manualClock({ ...slip }), "time", 'it has "now"'],
 ];
 

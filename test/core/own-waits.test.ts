@@ -15,6 +15,7 @@ import {
 } from "../../src/index.ts";
 import { manualClock, startAuthServer, type AuthServer, type ManualClock } from "../../src/testing/index.ts";
 import { cacheUnderTest, ORIGIN, rejectionOf, watch, type Watched } from "./cache-under-test.ts";
+import { outcomesInto } from "./outcomes-into.ts";
 
 let server: AuthServer;
 beforeAll(async () => {
@@ -80,7 +81,7 @@ function selfUsing(
 ): { cache: TokenCache; clock: ManualClock; events: readonly RemintEvent[] } {
   const clock = manualClock();
   const events: RemintEvent[] = [];
-  const onEvent = (event: RemintEvent): void => void events.push(event);
+  const onEvent = outcomesInto(events);
   const cache: TokenCache = createTokenCache({ grant: grantWith(() => use(cache)), clock, onEvent, origins: [ORIGIN] });
   open.push({ cache, clock });
   return { cache, clock, events };
@@ -284,7 +285,7 @@ describe("C10: what did not settle is named", () => {
     const rotated = { access_token: "at", token_type: "Bearer", expires_in: 3600, refresh_token: "rt-2" };
     const fetch = async (): Promise<Response> => Response.json(rotated);
     const grant = refreshTokenGrant({ ...endpoint(), fetch, refreshToken: "rt-1", onRotate: never });
-    const onEvent = (event: RemintEvent): void => void events.push(event);
+    const onEvent = outcomesInto(events);
     const cache = createTokenCache({ grant, clock, onEvent, origins: [ORIGIN], mintTimeout: 5000 });
     open.push({ cache, clock });
     const got = watch(cache.get());

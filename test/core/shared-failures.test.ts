@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { RemintError, TokenEndpointError, type TokenEndpointErrorOptions } from "../../src/base/errors.ts";
-import { Failure, PoolFailures, type FailureOwner, type SharedFailures } from "../../src/core/failures.ts";
+import { Failure, PoolFailures, type SharedFailures } from "../../src/core/failures.ts";
+import type { FailureOwner } from "../../src/core/types.ts";
 import { manualClock, type ManualClock } from "../../src/testing/index.ts";
 
 const SERVER = { endpoint: "https://auth.example/token", client: "shop", target: "orders" };

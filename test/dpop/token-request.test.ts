@@ -18,6 +18,7 @@ import { type AuthServer, manualClock, startAuthServer } from "remint/testing";
 import { rejectionOf } from "../core/cache-under-test.ts";
 import { type AuthGuard, guardAuth } from "./guard.ts";
 import { mintOnce } from "../grants/one-mint.ts";
+import { outcomesInto } from "../core/outcomes-into.ts";
 
 let auth: AuthServer;
 let guard: AuthGuard;
@@ -41,7 +42,7 @@ const grants: [name: string, make: (endpoint: TokenEndpointOptions) => Grant][] 
 describe.each(grants)("%s", (_name, make) => {
   function cacheFor(key: DpopKey, events: RemintEvent[] = []): ReturnType<typeof createTokenCache> {
     const grant = make({ tokenEndpoint: `${auth.tokenEndpoint}?tenant=a`, ...SECRET, dpop: key });
-    return createTokenCache({ grant, origins: "any", mintRetries: 0, onEvent: (event) => events.push(event) });
+    return createTokenCache({ grant, origins: "any", mintRetries: 0, onEvent: outcomesInto(events) });
   }
 
   test("the request has a proof for POST and the URL without query; the token is a DPoP token (RFC 9449 section 4.2)", async () => {

@@ -29,6 +29,7 @@ const LAST_LINE: Readonly<Record<string, string>> = {
   salesforce: "salesforce: calls: 5, sessions that ended: 3, mints: 4",
   "several-apis": "two APIs, two audiences, mints: 2; a third API was asked without a token",
   "token-exchange": "calls: 4, exchanges: 2, kept for minutes: alice 5, bob 60",
+  undici: "undici: 200, 200, mints: 2",
   uploads: "a stream: 401, sent once; a body factory: 200, sent again",
 };
 

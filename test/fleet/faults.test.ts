@@ -281,7 +281,11 @@ describe("damaged records", () => {
       await clock.advance(1000);
       expect(new Set((await all).map((token) => token.value))).toEqual(new Set(["fake-2"]));
       expect(grant.mints).toBe(2);
-      expect(others.flatMap(({ events }) => events.map(({ name }) => name))).toEqual(["minted", "adopted"]);
+      expect(others.flatMap(({ events }) => events.map(({ name }) => name))).toEqual([
+        "mint-started",
+        "minted",
+        "adopted",
+      ]);
     },
   );
 

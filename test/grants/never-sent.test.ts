@@ -18,6 +18,7 @@ import {
 import { manualClock, type ManualClock } from "remint/testing";
 import { rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import { CLIENT, startSession } from "./session-under-test.ts";
+import { outcomesInto } from "../core/outcomes-into.ts";
 
 const ENDPOINT = "https://auth.example/token";
 const TOKEN = { access_token: "token", token_type: "Bearer", expires_in: 3600 };
@@ -57,7 +58,7 @@ interface Under {
 function start(grant: TokenCacheOptions["grant"], more: Partial<TokenCacheOptions> = {}): Under {
   const clock = manualClock();
   const events: RemintEvent[] = [];
-  const onEvent = (event: RemintEvent): void => void events.push(event);
+  const onEvent = outcomesInto(events);
   const cache = createTokenCache({ grant, origins: ["https://api.example"], clock, onEvent, ...more });
   return { cache, clock, names: () => events.map(({ name }) => name) };
 }

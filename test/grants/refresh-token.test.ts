@@ -16,6 +16,7 @@ import { type Answer, manualClock, type ManualClock, startApi } from "remint/tes
 import { definitionOf } from "../../src/core/grant.ts";
 import { rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import { deferred, FIRST, type RotatingServer, startRotatingServer } from "./rotating-server.ts";
+import { outcomesInto } from "../core/outcomes-into.ts";
 
 const CLIENT = { clientId: "portal", clientSecret: "s3cr3t-value" } as const;
 
@@ -190,7 +191,7 @@ describe("onRotate", () => {
         throw new Error("still down");
       });
     const events: RemintEvent[] = [];
-    const onEvent = (event: RemintEvent): void => void events.push(event);
+    const onEvent = outcomesInto(events);
     const cache = cacheOf(grantOf(server, { onRotate }), clock, { onEvent });
     expect((await cache.get()).value).toBe("at-1");
     const unsaved = (): RemintError[] =>
@@ -261,8 +262,8 @@ describe("onRotate", () => {
     const clock = manualClock();
     const onRotate = vi.fn<NonNullable<RefreshTokenGrantOptions["onRotate"]>>(() => Promise.resolve());
     onRotate.mockImplementationOnce(() => new Promise(() => {}));
-    const events: string[] = [];
-    const onEvent = ({ name }: RemintEvent): void => void events.push(name);
+    const events: RemintEvent[] = [];
+    const onEvent = outcomesInto(events);
     const cache = cacheOf(grantOf(server, { onRotate }), clock, { onEvent, mintTimeout: 8000 });
     const got = watch(cache.get());
     await vi.waitFor(() => expect(onRotate).toHaveBeenCalledOnce(), { timeout: 20_000 });
@@ -271,7 +272,7 @@ describe("onRotate", () => {
     expect([got.state, signal.aborted]).toEqual(["pending", false]);
     await clock.advance(1);
     expect([got.value?.value, signal.aborted]).toEqual(["at-1", true]);
-    expect(events).toEqual(["state-unsaved", "minted"]);
+    expect(events.map(({ name }) => name)).toEqual(["state-unsaved", "minted"]);
     await clock.advance(1000);
     expect(onRotate).toHaveBeenCalledTimes(2);
     expect(server.presented).toEqual([FIRST]);
@@ -347,7 +348,7 @@ describe("C9: invalid_grant", () => {
     server.rotate();
     const clock = manualClock();
     const events: RemintEvent[] = [];
-    const cache = cacheOf(grantOf(server), clock, { onEvent: (event) => events.push(event) });
+    const cache = cacheOf(grantOf(server), clock, { onEvent: outcomesInto(events) });
     const error = await rejectionOf(cache.get());
     expect(error).toMatchObject({
       code: "ERR_TOKEN_ENDPOINT",
@@ -383,12 +384,12 @@ describe("C9: invalid_grant", () => {
     const saved = [winner];
     const refreshToken = vi.fn(() => (refreshToken.mock.calls.length === 1 ? FIRST : saved.at(-1)));
     const onRotate = vi.fn((next: string) => void saved.push(next));
-    const events: string[] = [];
-    const onEvent = ({ name }: RemintEvent): void => void events.push(name);
+    const events: RemintEvent[] = [];
+    const onEvent = outcomesInto(events);
     const cache = cacheOf(grantOf(server, { refreshToken, onRotate }), clock, { onEvent });
     expect((await cache.get()).value).toBe("at-1");
     expect(refreshToken).toHaveBeenCalledTimes(2);
-    expect(events).toEqual(["minted"]);
+    expect(events.map(({ name }) => name)).toEqual(["minted"]);
     await expire(cache, clock);
     await cache.get();
     expect(saved).toEqual([winner, "rt-2-next", "rt-3-next"]);
@@ -604,11 +605,11 @@ describe("C14: the function `refreshToken`", () => {
     async (nobody) => {
       const server = await startRotatingServer();
       const clock = manualClock();
-      const events: string[] = [];
+      const events: RemintEvent[] = [];
       let saved: string | null | undefined = nobody;
       const refreshToken = vi.fn(() => saved);
       const options = { refreshToken, onRotate: (next: string) => void (saved = next) };
-      const cache = cacheOf(grantOf(server, options), clock, { onEvent: ({ name }) => events.push(name) });
+      const cache = cacheOf(grantOf(server, options), clock, { onEvent: outcomesInto(events) });
       const failure = { code: "ERR_NO_SESSION", status: 401, terminal: true };
       for (let caller = 0; caller < 10; caller++) expect(await rejectionOf(cache.get())).toMatchObject(failure);
       expect(refreshToken).toHaveBeenCalledTimes(1);
@@ -622,7 +623,7 @@ describe("C14: the function `refreshToken`", () => {
       saved = FIRST;
       await clock.advance(1000);
       expect((await cache.get()).value).toBe("at-1");
-      expect(events).toEqual(["minted"]);
+      expect(events.map(({ name }) => name)).toEqual(["minted"]);
     },
   );
 

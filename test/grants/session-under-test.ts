@@ -21,6 +21,7 @@ import {
 } from "remint/testing";
 import { expect, onTestFinished, vi } from "vitest";
 import { settle } from "../core/cache-under-test.ts";
+import { outcomesInto } from "../core/outcomes-into.ts";
 
 export const CLIENT = { clientId: "portal", clientSecret: "s3cr3t-value" } as const;
 /** The id of the session in the table. */
@@ -81,7 +82,7 @@ export async function startSession(options: AuthServerOptions = {}): Promise<Ses
         }),
         origins: ["https://api.example"],
         clock,
-        onEvent: (event) => events.push(event),
+        onEvent: outcomesInto(events),
         ...more,
       });
       return { cache, clock, events, names: () => events.map(({ name }) => name) };

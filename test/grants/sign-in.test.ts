@@ -15,6 +15,7 @@ import { createAuthFetch } from "remint/fetch";
 import { type AuthServer, manualClock, startApi } from "remint/testing";
 import { rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import { CLIENT, expire, HOUR, startSession } from "./session-under-test.ts";
+import { outcomesInto } from "../core/outcomes-into.ts";
 
 const REDIRECT_URI = "https://portal.example/callback";
 
@@ -340,7 +341,7 @@ describe("C15: the session before", () => {
   test("signIn through the cache of a target is a sign-in of the session", async () => {
     const { auth, start, saved } = await startSession();
     const events: RemintEvent[] = [];
-    const { cache } = start({ cache: { onEvent: (event) => events.push(event) } });
+    const { cache } = start({ cache: { onEvent: outcomesInto(events) } });
     const orders = cache.for({ resource: "https://orders.example/" });
     await orders.get();
     const bob = auth.signIn("bob");

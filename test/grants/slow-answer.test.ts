@@ -16,6 +16,7 @@ import {
 import { damagedAnswer, manualClock, type ManualClock } from "remint/testing";
 import { rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import { CLIENT, expire, settled, startSession } from "./session-under-test.ts";
+import { outcomesInto } from "../core/outcomes-into.ts";
 
 const TIMEOUT = { code: "ERR_TOKEN_TIMEOUT", retryable: true, terminal: false, status: 503 };
 
@@ -201,7 +202,7 @@ interface Under {
 function start(grant: TokenCacheOptions["grant"], more: Partial<TokenCacheOptions> = {}): Under {
   const clock = manualClock();
   const events: RemintEvent[] = [];
-  const onEvent = (event: RemintEvent): void => void events.push(event);
+  const onEvent = outcomesInto(events);
   const cache = createTokenCache({ grant, origins: ["https://api.example"], clock, onEvent, ...more });
   return { cache, clock, names: () => events.map(({ name }) => name) };
 }

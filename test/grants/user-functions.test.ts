@@ -25,6 +25,7 @@ import { salesforceJwtBearerGrant, salesforceTokenExchangeGrant } from "remint/s
 import { manualClock, type ManualClock } from "remint/testing";
 import { ORIGIN, rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import { mintOnce } from "./one-mint.ts";
+import { outcomesInto } from "../core/outcomes-into.ts";
 
 const MESSAGE = "no token is available: a function that was given to the grant failed";
 const ENDPOINT = "https://auth.example/token";
@@ -355,7 +356,7 @@ describe("refreshTokenGrant: 'onRotate': the token is served, and the event name
       onRotate: onRotate as never,
       fetch: server,
     });
-    const onEvent = (event: RemintEvent): void => void events.push(event);
+    const onEvent = outcomesInto(events);
     return { cache: createTokenCache({ grant, origins: [ORIGIN], clock, onEvent }), events };
   }
 

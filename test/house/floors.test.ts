@@ -100,6 +100,10 @@ const FLOORS: Readonly<Record<string, Floor>> = {
     packages: ["dpop"],
     because: "`remint/dpop` makes proofs; it knows neither grants nor clients",
   },
+  "otel/": {
+    may: [...CORE_TYPES, "base"],
+    because: "`remint/otel` listens to events; it knows no cache, and OpenTelemetry by types of its own",
+  },
   "node/": {
     may: ["base"],
     packages: ["node:"],
@@ -176,6 +180,7 @@ describe("the whitelist itself", () => {
     ["fleet/redis.ts", 'import { createClient } from "redis";', '"redis"'],
     ["providers/chalk.ts", 'import { createAuthFetch } from "../adapters/fetch.ts";', "src/adapters/fetch.ts"],
     ["dpop/dpop-key.ts", 'import type { TokenClient } from "../oauth/client.ts";', "src/oauth/client.ts"],
+    ["otel/index.ts", 'import { trace } from "@opentelemetry/api";', '"@opentelemetry/api"'],
     ["node/index.ts", 'import type { Grant } from "../core/grant.ts";', "src/core/grant.ts"],
     ["testing/fake-grant.ts", 'import { lifetimeOf } from "../core/expiry.ts";', "src/core/expiry.ts"],
     ["core/mint.ts", 'type Lazy = import("../fleet/store.ts").Store;', "src/fleet/store.ts"],

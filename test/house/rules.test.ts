@@ -18,7 +18,7 @@ interface Rule {
 }
 
 /** How many rules each letter has. A new rule goes behind the last one: numbers are never used again. */
-const LAST: Readonly<Record<string, number>> = { E: 6, C: 19, Q: 19, S: 12 };
+const LAST: Readonly<Record<string, number>> = { E: 6, C: 20, Q: 19, S: 12 };
 const NUMBERS = Object.entries(LAST).flatMap(([letter, last]) =>
   Array.from({ length: last }, (_, index) => `${letter}${index + 1}`),
 );

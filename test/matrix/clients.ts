@@ -6,14 +6,28 @@
  */
 import type { AxiosInstance, AxiosResponse, AxiosStatic, CreateAxiosDefaults } from "axios";
 import type { $Fetch, FetchResponse } from "ofetch";
-import type { RejectionRule, RequestOverride, TokenCache } from "remint";
+import { isRemintError, type RejectionRule, type RequestOverride, type TokenCache } from "remint";
 import { createAuthInterceptor } from "remint/axios";
 import { type AuthFetchOptions, createAuthFetch } from "remint/fetch";
 import { createAuthOfetch } from "remint/ofetch";
+import { createAuthInterceptor as createUndiciInterceptor } from "remint/undici";
 import type { OneConnection } from "../adapters/one-connection.ts";
 import { hexOf } from "./describe.ts";
 
-export type Family = "fetch" | "ofetch" | "axios/http" | "axios/fetch" | "axios/xhr";
+export type Family =
+  | "fetch"
+  | "ofetch"
+  | "axios/http"
+  | "axios/fetch"
+  | "axios/xhr"
+  /** `request` of undici. */
+  | "undici/request"
+  /** A fetch whose requests go through a dispatcher of undici. */
+  | "undici/fetch";
+
+/** The module of undici, in any version. */
+export type UndiciModule = Pick<typeof import("undici"), "Agent" | "FormData" | "request" | "interceptors">;
+type Dispatcher = import("undici").Dispatcher;
 
 /** A source in a form that fits every client. */
 export type Source =
@@ -73,6 +87,8 @@ export interface Opened {
   readonly fetch?: typeof globalThis.fetch;
   readonly ofetch?: $Fetch;
   readonly axios?: AxiosInstance;
+  /** The dispatcher, with the interceptors, and the module that it is of. */
+  readonly undici?: { readonly dispatcher: Dispatcher; readonly module: UndiciModule };
 }
 
 export interface TestClient<Name extends string = string> {
@@ -82,6 +98,8 @@ export interface TestClient<Name extends string = string> {
   readonly kind: FetchKind;
   /** The module, for axios. */
   readonly axios?: AxiosStatic;
+  /** The module, for undici. */
+  readonly undici?: UndiciModule;
   /** Opens the client with remint, or alone if there is no source. */
   readonly open: (source: Source | undefined, setup?: Setup) => Opened;
   readonly connect: (source: Source | undefined, setup?: Setup) => Call;
@@ -202,6 +220,64 @@ export function axiosClient<Name extends string>(
     isAbort: (error) => axios.isCancel(error),
     json: (value) => ({ body: value }),
     permissive: { validateStatus: () => true },
+    once: {},
+  };
+}
+
+/**
+ * A client of undici.
+ *
+ * @param kind The fetch that sends through the dispatcher; undefined for undici's `request`.
+ */
+export function undiciClient<Name extends string>(
+  name: Name,
+  undici: UndiciModule,
+  kind?: FetchKind,
+): TestClient<Name> {
+  let agent: Dispatcher | undefined;
+  const open = (source: Source | undefined, setup: Setup = {}): Opened => {
+    const { beneath, isRejected, inspectStatuses, through } = setup;
+    let dispatcher = through?.dispatcher ?? (agent ??= new undici.Agent());
+    for (const each of [beneath, source]) {
+      if (each === undefined) continue;
+      dispatcher = dispatcher.compose(createUndiciInterceptor(each, { isRejected, inspectStatuses }));
+    }
+    // fetch follows redirects itself.
+    if (kind === undefined) dispatcher = dispatcher.compose(undici.interceptors.redirect({ maxRedirections: 5 }));
+    const send = kind?.fetch ?? globalThis.fetch;
+    const fetch = ((input: string | Request, init?: RequestInit) =>
+      send(input, { ...init, dispatcher } as RequestInit)) as typeof globalThis.fetch;
+    return { undici: { dispatcher, module: undici }, ...(kind && { fetch }) };
+  };
+  return {
+    name,
+    family: kind === undefined ? "undici/request" : "undici/fetch",
+    kind: kind ?? { ...globalKind, FormData: undici.FormData as unknown as FetchKind["FormData"] },
+    undici,
+    open,
+    connect(source, setup) {
+      const { fetch, undici: opened } = open(source, setup);
+      return async (url, { stream: _stream, bytes, own, ...sent } = {}) => {
+        const asText = async (body: { text(): Promise<string>; arrayBuffer(): Promise<ArrayBuffer> }) =>
+          bytes ? hexOf(new Uint8Array(await body.arrayBuffer())) : body.text();
+        if (fetch === undefined) {
+          const options = { dispatcher: opened!.dispatcher, ...sent, ...own } as Parameters<typeof undici.request>[1];
+          const { body, ...response } = await undici.request(url, options);
+          return { status: response.statusCode, text: await asText(body), response };
+        }
+        try {
+          const response = await fetch(url, initOf({ ...sent, ...(own && { own }) }));
+          return { status: response.status, text: await asText(response), response };
+        } catch (error) {
+          // fetch puts an error of its dispatcher into a TypeError. Those of the network stay there.
+          const { cause } = Object(error) as Error;
+          throw isRemintError(cause) || cause instanceof TypeError ? cause : error;
+        }
+      };
+    },
+    isAbort: (error, reason) => error === reason,
+    json: (value) => ({ body: JSON.stringify(value), headers: { "content-type": "application/json" } }),
+    permissive: {},
     once: {},
   };
 }

@@ -52,6 +52,27 @@ describe("Q4: which answers are rejections", () => {
     expect(sent).toHaveLength(2);
   });
 
+  test("Q4: the client is told with every send with a token for which statuses the grant judges an answer", async () => {
+    const judged: unknown[] = [];
+    const { cache } = await warmCache({ grant: fakeGrant({ inspectStatuses: [400], isRejected: () => undefined }) });
+    const { seam } = client(() => unauthorized);
+    const send = seam.send.bind(seam);
+    const told: typeof seam = {
+      ...seam,
+      send: (call, headers, how, statuses) => (
+        judged.push([headers !== undefined, how, statuses]),
+        send(call, headers)
+      ),
+    };
+    await withToken(cache, { url: ORDERS }, told);
+    await withToken(cache, { url: "https://elsewhere.example/x" }, told);
+    expect(judged).toEqual([
+      [true, "cached", [400]],
+      [true, "renewed", [400]],
+      [false, undefined, undefined],
+    ]);
+  });
+
   test("Q4: isRejected is not called for a status that is not in inspectStatuses", async () => {
     const { cache } = await warmCache();
     let asked = 0;

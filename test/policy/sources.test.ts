@@ -1,6 +1,6 @@
 /** Where the token of a request comes from: lists, functions, overrides. */
 import { describe, expect, test } from "vitest";
-import { createTokenCache, type TokenCache } from "../../src/index.ts";
+import { clientCredentialsGrant, createTokenCache, type TokenCache } from "../../src/index.ts";
 import { checkedOverride, chooseCache } from "../../src/policy/choose-cache.ts";
 import { sendWith } from "../../src/policy/request-policy.ts";
 import { fakeGrant, type FakeGrant } from "../../src/testing/index.ts";
@@ -68,6 +68,20 @@ describe("Q2: a list of caches", () => {
       expect(await sendWith(ask([down.cache, healthy.cache], url), { url }, seam)).toBe(ok);
       expect([url, sent]).toEqual([url, [token]]);
     }
+  });
+
+  test("Q2: a request to the token endpoint of one of them does not wait for the token of another", () => {
+    const asked: string[] = [];
+    const grant = clientCredentialsGrant({
+      tokenEndpoint: "https://auth.example/token",
+      clientId: "me",
+      clientSecret: "secret",
+      fetch: async (url) => (asked.push(url), new Response()),
+    });
+    const owner = createTokenCache({ grant, origins: () => ["https://a.example"] });
+    const other = fromToken("https://b.example");
+    expect(ask([other.cache, owner], "https://auth.example/token")).toBe(owner);
+    expect([asked, other.grant.mints]).toEqual([[], 0]);
   });
 
   test("Q12: the caller aborts while a list waits for a token: the call rejects with the signal's reason", async () => {

@@ -22,6 +22,12 @@ export function* environment(world: World, scenario: Scenario): Generator<Transi
     };
     yield canHappen("every token is revoked", next);
   }
+  for (const [index, process] of world.processes.entries()) {
+    if (left.sicknesses === 0 || process.sick || !process.alive) continue;
+    const processes = world.processes.with(index, { ...process, sick: true });
+    const next = { ...world, left: { ...left, sicknesses: left.sicknesses - 1 }, processes };
+    yield canHappen(`${index} becomes sick`, next);
+  }
   const excused = world.excused || stateful;
   if (left.losses > 0 && store !== undefined) {
     const lost = { left: { ...left, losses: left.losses - 1 }, store: undefined, replica: undefined };

@@ -33,6 +33,8 @@ interface Known {
   /** The records whose last mint failed here, and since when; and since when all answers of the server are failures. */
   readonly failing: Map<string, number>;
   failingSince: number;
+  /** When a mint of it failed last. */
+  failedAt: number;
   /** Whether any mint of it has failed. */
   hasFailed: boolean;
   /** It was held up, cut off or killed: then no times are promised. */
@@ -41,6 +43,8 @@ interface Known {
   readonly seen: Map<string, { readonly version: string | undefined; readonly at: number }>;
   /** The records for which a mint of it is in progress. */
   readonly minting: Set<string>;
+  /** By record: how many calls are in progress. */
+  readonly calls: Map<string, number>;
   /** By record: when it sent the claim for its next mint. */
   readonly claimedAt: Map<string, number>;
   /** By record: when its last mint failed, and how many failed in a row. */
@@ -95,9 +99,11 @@ export class FleetJudge {
     this.#known.set(process, {
       failing: new Map(),
       failingSince: Infinity,
+      failedAt: -Infinity,
       hasFailed: false,
       isDisturbed: false,
       seen: new Map(),
+      calls: new Map(),
       claimedAt: new Map(),
       failures: new Map(),
       minting: new Set(),
@@ -185,14 +191,19 @@ export class FleetJudge {
   called(process: object, key: string): (outcome: number | string) => number {
     const startedAt = this.#now;
     const known = this.#of(process);
-    // A mint of the process is in progress already: the call waits for that.
-    const isFailing = this.#wasFailing(known, key, startedAt) || known.minting.has(key);
+    const callsBefore = known.calls.get(key) ?? 0;
+    known.calls.set(key, callsBefore + 1);
+    // What an earlier call of the process has begun, a mint or a look at the record, is in progress already: this call waits for it.
+    const isJoining = known.minting.has(key) || callsBefore > 0;
+    const isFailing = this.#wasFailing(known, key, startedAt);
     const before = this.#stored.get(key);
     const isWanted = before?.by !== process && before?.record?.phase === "L";
     return (outcome) => {
       const waited = this.#now - startedAt;
       const isWantedSince = this.#writtenByOthers(process, key) >= startedAt;
-      const isAlone = !isFailing && !isWanted && !isWantedSince;
+      known.calls.set(key, known.calls.get(key)! - 1);
+      const hasFailed = isFailing || known.failedAt >= startedAt;
+      const isAlone = !hasFailed && !isJoining && !isWanted && !isWantedSince;
       if (outcome === 200 && isAlone && !known.isDisturbed && !this.isUnsettled) {
         this.#count("a caller is served at once");
         if (waited > this.#options.promptly) this.#violated("prompt", `after ${waited} ms`);
@@ -284,6 +295,7 @@ export class FleetJudge {
       return;
     }
     known.hasFailed = true;
+    known.failedAt = this.#now;
     known.failing.set(key, Math.min(this.#now, known.failing.get(key) ?? Infinity));
     if (outcome.isOfServer) known.failingSince = Math.min(this.#now, known.failingSince);
     known.failures.set(key, { at: this.#now, count: (known.failures.get(key)?.count ?? 0) + 1 });

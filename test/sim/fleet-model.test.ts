@@ -31,10 +31,18 @@ const HELD: Cases = [
   ["pauses at an expiry", { processes: 2, requests: 1, misfortunes: { revocations: 1, pauses: 1, expiries: 1 } }],
   ["store faults", { processes: 2, requests: 2, misfortunes: { revocations: 1, storeFaults: 2 } }],
   ["store faults, crash", { processes: 2, requests: 2, misfortunes: { revocations: 1, storeFaults: 1, crashes: 1 } }],
+  ["one sick process of three", { processes: 3, requests: 2, misfortunes: { revocations: 1, sicknesses: 1 } }],
+  ["two sick processes of three", { processes: 3, requests: 1, misfortunes: { revocations: 1, sicknesses: 2 } }],
+  ["a sick process, expiry", { processes: 2, requests: 2, misfortunes: { expiries: 1, sicknesses: 1 } }],
+  ["no answer to one of three", { processes: 3, requests: 2, misfortunes: { revocations: 1, silences: 1 } }],
+  ["no answer, expiry", { processes: 2, requests: 2, misfortunes: { expiries: 1, silences: 1 } }],
+  ["a sick process, no answer", { processes: 3, requests: 1, misfortunes: { sicknesses: 1, silences: 1 } }],
   ["failovers", { processes: 2, requests: 2, misfortunes: { revocations: 1, failovers: 2 } }],
 ];
 
 const HELD_STATEFUL: Cases = [
+  ["one sick process of three", { processes: 3, requests: 2, misfortunes: { revocations: 1, sicknesses: 1 } }],
+  ["a sick process, pause", { processes: 2, requests: 2, misfortunes: { revocations: 1, sicknesses: 1, pauses: 1 } }],
   ["crash, pause", { processes: 3, requests: 2, misfortunes: { revocations: 1, crashes: 1, pauses: 1 } }],
   ["refreshing ahead", { processes: 2, requests: 2, misfortunes: { revocations: 1, crashes: 1, expiries: 1 } }],
   ["failing mints", { processes: 2, requests: 1, misfortunes: { revocations: 1, mintFailures: 1, expiries: 1 } }],
@@ -129,6 +137,9 @@ const MUTANTS: Mutants = [
   ["overwriteFresh", INVARIANTS.order, two({ pauses: 1, expiries: 1 })],
   ["dropRefreshing", INVARIANTS.alive, two({ mintFailures: 1, expiries: 1 })],
   ["blindUndo", INVARIANTS.alive, two({ storeFaults: 1, pauses: 1 })],
+  ["shareOneFailure", INVARIANTS.isolation, two({ sicknesses: 1 })],
+  ["keepSilentLease", LIVENESS, two({ silences: 1 })],
+  ["blindGiveAway", INVARIANTS.alive, two({ silences: 1, pauses: 1 })],
   ["staleState", INVARIANTS.presentedOnce, twoStateful({ expiries: 1 })],
   ["forgetState", INVARIANTS.presentedOnce, twoStateful({ revocations: 1, crashes: 1 })],
 ];
@@ -156,6 +167,10 @@ const EVERYTHING = [
   "fails, L->F",
   "fails, R->T",
   "fails, release lost",
+  "gives away, L->T",
+  "gives away, R->T",
+  "gives up",
+  "is answered after all",
   "keeps its own, store fault",
   "late swap done",
   "late swap refused",
@@ -169,12 +184,15 @@ const EVERYTHING = [
   "lease over token",
   "leaves it to another",
   "mint fails",
+  "mint fails, sick",
   "mints n",
   "mints n for itself",
   "mints, answer lost",
+  "n becomes sick",
   "n expires",
   "n will expire soon",
   "needs a token",
+  "no answer",
   "nothing to undo",
   "presents n, refused",
   "publishes late",
@@ -245,7 +263,11 @@ describe("the search", () => {
   });
 
   test("states with equal keys have the same future", () => {
-    for (const scenario of [two({ revocations: 2, losses: 1 }), twoStateful({ revocations: 1, storeFaults: 1 })]) {
+    for (const scenario of [
+      two({ revocations: 2, losses: 1 }),
+      two({ sicknesses: 1, silences: 1 }),
+      twoStateful({ revocations: 1, storeFaults: 1 }),
+    ]) {
       expect(distinguished(new FleetModel(scenario))).toEqual([]);
     }
   });
@@ -257,6 +279,8 @@ describe("the search", () => {
       two({ storeFaults: 1, pauses: 1 }),
       two({ mintFailures: 1, storeFaults: 1 }),
       { ...two({ storeFaults: 1, mintFailures: 1, expiries: 1 }), requests: 1 },
+      two({ silences: 2, expiries: 1 }),
+      two({ sicknesses: 2 }),
       two({ revocations: 1, failovers: 1, crashes: 1 }),
       twoStateful({ revocations: 1, storeFaults: 1 }),
       twoStateful({ revocations: 1, crashes: 1, lostAnswers: 1, losses: 1 }),

@@ -17,6 +17,7 @@ const SEED = 1;
 
 const IDLE: Process = {
   alive: true,
+  sick: false,
   requests: 0,
   sent: 0,
   waits: false,
@@ -39,6 +40,7 @@ const RECORD: StoreRecord = {
   renewal: false,
   lapsed: false,
   expired: false,
+  failed: 0,
 };
 
 /** A step that a process can make. */
@@ -71,6 +73,7 @@ export class FleetModel implements Model<World> {
       refreshToken: SEED,
       familyLost: false,
       excused: false,
+      isNamed: (scenario.misfortunes.sicknesses ?? 0) + (scenario.misfortunes.silences ?? 0) > 0,
     };
   }
 
@@ -79,17 +82,19 @@ export class FleetModel implements Model<World> {
   }
 
   isDone({ processes }: World): boolean {
-    return processes.every(({ alive, requests, waits, sent }) => !alive || (requests === 0 && !waits && sent === 0));
+    return processes.every(
+      ({ alive, requests, waits, sent, flight }) =>
+        !alive || flight?.step === "silent" || (requests === 0 && !waits && sent === 0),
+    );
   }
 
   *transitions(world: World): Generator<Transition<World>> {
     const isOver = world.processes.every(({ flight, late }) => flight === undefined && late === undefined);
     if (isOver && this.isDone(world)) return;
-    const everyRevocation = this.#scenario.misfortunes.revocations ?? 0;
     for (const [index, process] of world.processes.entries()) {
       if (!process.alive) continue;
       for (const step of this.#steps(world, index, process)) {
-        const breaks = brokenBy(world, index, step, everyRevocation);
+        const breaks = brokenBy(world, index, step, this.#scenario);
         yield { label: `${index}: ${step.label}`, next: step.next, optional: step.optional ?? false, breaks };
       }
     }
@@ -132,6 +137,7 @@ export class FleetModel implements Model<World> {
     const { store, soft } = world;
     if (world.familyLost) return; // the refusal is terminal (C9)
     if (process.token === 0 || process.token !== soft || store === undefined || store.expired) return;
+    if (hasFailed(act, store)) return; // its callers are served by the token at hand (C9)
     const isRefreshable = store.phase === "token" || (store.phase === "refreshing" && store.lapsed);
     if (store.token === soft && isRefreshable) {
       const flight: Flight = { ...FLIGHT, ahead: true, held: soft, expected: store };
@@ -150,6 +156,9 @@ export class FleetModel implements Model<World> {
         break;
       case "leased":
         yield* this.#mint(act, flight);
+        break;
+      case "silent":
+        yield* this.#silent(act, flight);
         break;
       case "local":
         yield this.#mintLocally(act);
@@ -193,9 +202,10 @@ export class FleetModel implements Model<World> {
   /** Returns the record with which a flight takes the lease in place of `replaced`. */
   #leaseRecord(flight: Flight, replaced: Stored, lease: number): StoreRecord {
     const state = this.#mutant === "forgetState" ? 0 : (replaced?.state ?? 0);
-    if (!flight.ahead) return { ...RECORD, phase: "lease", lease, state };
+    const failed = replaced?.failed ?? 0;
+    if (!flight.ahead) return { ...RECORD, phase: "lease", lease, state, failed };
     const { renewal, expired } = replaced!;
-    return { ...RECORD, phase: "refreshing", token: flight.held, lease, state, renewal, expired };
+    return { ...RECORD, phase: "refreshing", token: flight.held, lease, state, renewal, expired, failed };
   }
 
   *#swapRefused(act: Actor, flight: Flight, store: Stored): Generator<Step> {
@@ -203,7 +213,7 @@ export class FleetModel implements Model<World> {
       yield this.#land(act, {}, store.token, { adopted: true, label: "adopts" });
     } else if (flight.ahead) {
       yield { label: "leaves it to another", next: act.with({}, withFlight({ ...act.process, flight: undefined })) };
-    } else if (store?.phase === "failure" && !store.lapsed) {
+    } else if (store?.phase === "failure" && !store.lapsed && this.#isBound(act, store)) {
       yield { ...this.#fail(act, {}), label: "shares the failure" };
     } else if (isLeased(store)) {
       // The process polls: its next swap expects an absent record, and so reads the current one.
@@ -213,6 +223,12 @@ export class FleetModel implements Model<World> {
     } else {
       yield { label: "sees what it may replace", next: act.with({}, { flight: { ...flight, expected: store } }) };
     }
+  }
+
+  /** Returns whether a failure binds a process: its own does, and from the second process on that of the others (C9). */
+  #isBound(act: Actor, store: StoreRecord): boolean {
+    if (this.#mutant === "shareOneFailure") return true;
+    return hasFailed(act, store) || countOf(store.failed) >= 2;
   }
 
   /**
@@ -254,6 +270,16 @@ export class FleetModel implements Model<World> {
     const { world, process } = act;
     const failed: Partial<Process> = { flight: { ...flight, step: "failed" } };
     const spare = world.spare - 1;
+    if (process.sick) {
+      yield { label: "mint fails, sick", next: act.with({}, failed) };
+      return;
+    }
+    if (world.left.silences > 0 && !this.#stateful) {
+      // It may be answered after all, when others have minted.
+      const left = { ...world.left, silences: world.left.silences - 1 };
+      const next = act.with({ left, spare: world.spare + 1 }, { flight: { ...flight, step: "silent" } });
+      yield { label: "no answer", next, optional: true };
+    }
     if (this.#stateful) {
       const state = this.#mutant === "staleState" ? process.memory : flight.state;
       const presented = state === 0 ? SEED : state;
@@ -282,6 +308,32 @@ export class FleetModel implements Model<World> {
       const label = "mints, answer lost";
       yield { label, next: act.with({ left, refreshToken, minted: token, excused: true }, failed), optional: true };
     }
+  }
+
+  /**
+   * The server does not answer. The first that is not answered gives its lease away. The answer may come after all, or never; what
+   * becomes of its callers does not concern the others.
+   */
+  *#silent(act: Actor, flight: Flight): Generator<Step> {
+    const { world, index } = act;
+    const { store } = world;
+    const isOwn = store?.lease === flight.lease;
+    const isGivenAway = isOwn && countOf(store.failed & ~(1 << index)) === 0 && this.#mutant !== "keepSilentLease";
+    const isBlind = this.#mutant === "blindGiveAway" && store !== undefined;
+    if (isGivenAway || isBlind) {
+      const failed = store.failed | (1 << index);
+      const put: StoreRecord = flight.ahead
+        ? { ...store, phase: "token", token: flight.held, lease: 0, lapsed: false, failed }
+        : { ...RECORD, failed };
+      yield { label: flight.ahead ? "gives away, R->T" : "gives away, L->T", next: act.with({ store: put }, {}) };
+    } else if (isOwn && this.#mutant !== "keepSilentLease") {
+      // Whoever has the lease after another one keeps it until its time limit: the server may be slow for all.
+      yield { label: "gives up", next: act.with({}, { flight: { ...flight, step: "failed" } }) };
+    }
+    const token = world.minted + 1;
+    const answered: Partial<Process> = { flight: { ...flight, step: "minted", token, state: 0 } };
+    const next = act.with({ minted: token, spare: world.spare - 1 }, answered);
+    yield { label: "is answered after all", next, optional: true, minted: true };
   }
 
   /** Mints without the store, for this process alone. The token is never published. */
@@ -332,10 +384,11 @@ export class FleetModel implements Model<World> {
   /** After a failed mint, shares the failure, or puts the token back that was being refreshed. */
   #release(act: Actor, { lease, state, ahead, held }: Flight): Step {
     const { store } = act.world;
+    const failed = (store?.failed ?? 0) | (1 << act.index);
     if (store?.lease !== lease || this.#mutant === "leaveLease") return { ...this.#fail(act, {}), label: "fails" };
     const put: StoreRecord = ahead
-      ? { ...RECORD, phase: "token", token: held, state, renewal: store.renewal, expired: store.expired }
-      : { ...RECORD, phase: "failure", state };
+      ? { ...RECORD, phase: "token", token: held, state, renewal: store.renewal, expired: store.expired, failed }
+      : { ...RECORD, phase: "failure", state, failed };
     const dropped = ahead && this.#mutant === "dropRefreshing";
     return { ...this.#fail(act, { store: dropped ? undefined : put }), label: ahead ? "fails, R->T" : "fails, L->F" };
   }
@@ -363,9 +416,9 @@ export class FleetModel implements Model<World> {
   }
 
   #undone(store: StoreRecord): Stored {
-    const { token, state, renewal, expired } = store;
-    if (store.phase === "refreshing") return { ...RECORD, phase: "token", token, state, renewal, expired };
-    return this.#stateful ? { ...RECORD, state } : undefined;
+    const { token, state, renewal, expired, failed } = store;
+    if (store.phase === "refreshing") return { ...RECORD, phase: "token", token, state, renewal, expired, failed };
+    return this.#stateful ? { ...RECORD, state, failed } : undefined;
   }
 
   /** The flight ends with a token. */
@@ -446,6 +499,16 @@ function publishedRecord({ process }: Actor, { ahead, token, state }: Flight): S
 
 function fault({ world }: Actor): Partial<World> {
   return { left: { ...world.left, storeFaults: world.left.storeFaults - 1 } };
+}
+
+/** Returns whether a record tells that the mints of a process have failed. */
+function hasFailed({ index }: Actor, { failed }: StoreRecord): boolean {
+  return (failed & (1 << index)) !== 0;
+}
+
+/** The number of processes in a mask. */
+function countOf(mask: number): number {
+  return mask === 0 ? 0 : (mask & 1) + countOf(mask >> 1);
 }
 
 /** Returns whether a record has a token that has not expired. */

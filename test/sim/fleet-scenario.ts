@@ -23,6 +23,12 @@ export type Mutant =
   | "dropRefreshing"
   /** Undoes a late swap without comparing. */
   | "blindUndo"
+  /** The failure of one process binds all. */
+  | "shareOneFailure"
+  /** The holder of a lease keeps it while the server does not answer. */
+  | "keepSilentLease"
+  /** Gives the lease away without comparing it. */
+  | "blindGiveAway"
   /** Sends the refresh token that the process remembers, not the one in the record. */
   | "staleState"
   /** Writes a lease without the refresh token. */
@@ -46,6 +52,8 @@ export const NO_MISFORTUNES: Misfortunes = {
   failovers: 0,
   storeFaults: 0,
   mintFailures: 0,
+  sicknesses: 0,
+  silences: 0,
   lostAnswers: 0,
   expiries: 0,
 };

@@ -22,6 +22,8 @@ export interface StoreRecord {
   readonly lapsed: boolean;
   /** The token has expired. */
   readonly expired: boolean;
+  /** The processes whose mints have failed since the last one that succeeded: bit 0 is that of process 0. */
+  readonly failed: number;
 }
 
 /** The content of the store. `undefined` means that the key is absent. */
@@ -29,7 +31,8 @@ export type Stored = StoreRecord | undefined;
 
 /** The flight of a process. */
 export interface Flight {
-  readonly step: "swap" | "leased" | "minted" | "failed" | "local";
+  /** `silent`: the server does not answer this process. */
+  readonly step: "swap" | "leased" | "silent" | "minted" | "failed" | "local";
   /** The flight refreshes a token in its soft window; no request waits for it. */
   readonly ahead: boolean;
   /** The token that is refreshed; 0 for a flight that is not ahead. */
@@ -56,6 +59,8 @@ export interface LateSwap {
 /** A process that makes one request after the other. */
 export interface Process {
   readonly alive: boolean;
+  /** Its mints fail from now on, and those of the others do not. */
+  readonly sick: boolean;
   /** The number of requests that are left. */
   readonly requests: number;
   /** The token of the request in flight; 0 for none. */
@@ -88,6 +93,10 @@ export interface Misfortunes {
   /** A swap fails for its process. The store may carry it out nevertheless, then or later. */
   readonly storeFaults: number;
   readonly mintFailures: number;
+  /** A process becomes sick. */
+  readonly sicknesses: number;
+  /** The server does not answer a token request, or only when others have minted. */
+  readonly silences: number;
   /** The server rotates the refresh token, and its answer does not arrive. */
   readonly lostAnswers: number;
   readonly expiries: number;
@@ -117,6 +126,8 @@ export interface World {
   readonly familyLost: boolean;
   /** A misfortune has happened after which no protocol can protect the session. */
   readonly excused: boolean;
+  /** A record may tell which processes have failed. */
+  readonly isNamed: boolean;
 }
 
 /** Returns whether two records are the same bytes. */
@@ -124,13 +135,18 @@ export function isSame(one: Stored, other: Stored): boolean {
   if (one === other) return true;
   if (one === undefined || other === undefined) return false;
   return (
-    one.phase === other.phase && one.token === other.token && one.lease === other.lease && one.state === other.state
+    one.phase === other.phase &&
+    one.token === other.token &&
+    one.lease === other.lease &&
+    one.state === other.state &&
+    one.failed === other.failed
   );
 }
 
 /**
- * Returns a text that is equal for worlds with the same future. Processes are interchangeable. Of tokens only their order and
- * their revocation matter; of leases, which are equal; of refresh tokens, which one is the newest.
+ * Returns a text that is equal for worlds with the same future. Processes are interchangeable, unless a record tells which have
+ * failed. Of tokens only their order and their revocation matter; of leases, which are equal; of refresh tokens, which one is
+ * the newest.
  */
 export function keyOf(world: World): string {
   const { rank, softMatters } = ranks(world);
@@ -143,13 +159,15 @@ export function keyOf(world: World): string {
   const record = (stored: Stored): string =>
     stored === undefined
       ? "0"
-      : `${stored.phase[0]}${rank[stored.token]}${lease(stored.lease)}${state(stored.state)}${flag(stored.renewal)}${flag(stored.lapsed)}${flag(stored.expired)}`;
-  const processes = world.processes
-    .map((process) => ({ process, text: processKey(process, rank, lease, state, record) }))
-    .toSorted((one, other) => (one.text < other.text ? -1 : one.text > other.text ? 1 : 0));
-  const { revocations, crashes, pauses, losses, failovers, storeFaults, mintFailures, lostAnswers, expiries } =
-    world.left;
-  const left = `${revocations}${crashes}${pauses}${losses}${failovers}${storeFaults}${mintFailures}${lostAnswers}${expiries}`;
+      : `${stored.phase[0]}${rank[stored.token]}${lease(stored.lease)}${state(stored.state)}${flag(stored.renewal)}${flag(stored.lapsed)}${flag(stored.expired)}${stored.failed}`;
+  const inOrder = world.processes.map((process) => ({
+    process,
+    text: processKey(process, rank, lease, state, record),
+  }));
+  const processes = world.isNamed
+    ? inOrder
+    : inOrder.toSorted((one, other) => (one.text < other.text ? -1 : one.text > other.text ? 1 : 0));
+  const left = Object.values(world.left).join("");
   const numbers = `${rank[world.dead]}.${softMatters ? rank[world.soft] : "-"}.${rank[world.published]}.${world.spare}`;
   const flags = flag(world.refreshToken > 1) + flag(world.familyLost) + flag(world.excused);
   const texts = processes.map(({ text }) => text).join("|");
@@ -170,7 +188,7 @@ function processKey(
   if (!process.alive) return "x";
   const { flight, late } = process;
   const request = `${process.requests}${rank[process.sent]}${flag(process.waits)}${process.rejected.map((token) => rank[token]).join("")}.${flag(process.older)}`;
-  const text = `${request}${rank[process.token]}${state(process.memory)}`;
+  const text = `${request}${rank[process.token]}${state(process.memory)}${flag(process.sick)}`;
   const flightText =
     flight === undefined
       ? ""

@@ -70,8 +70,19 @@ const flush: SessionEvent = { what: "flush" };
 /** The mint of process 0 lands in the record before its sign-out is stored. */
 const LANDS_BEFORE_THE_END = plan(
   [
-    ...[callOther(0), { what: "die", who: 1, steps: 6 } as const, failRevocation, call(0), revoke, call(0), call(1)],
-    ...[9000, call(0), signOut(0), call(1), { what: "wait", for: 15_000 } as const, call(0)],
+    callOther(0),
+    { what: "die", who: 1, steps: 6 },
+    failRevocation,
+    call(0),
+    revoke,
+    call(0),
+    call(1),
+    9000,
+    call(0),
+    signOut(0),
+    call(1),
+    { what: "wait", for: 15_000 },
+    call(0),
   ],
   { storeDelays: [0, 40, 0], tableDelays: [50], ...SHORT },
 );
@@ -134,8 +145,20 @@ const LOST_BETWEEN_CLAIMS = plan(
 /** The record of a sign-in is lost, a process that knows only the session before it begins it anew and dies at once. */
 const NAMED_ANEW = plan(
   [
-    ...[call(0), 1000, call(2), 9000, signIn(1), 2000, flush, call(0), 300, { what: "kill", who: 0 } as const],
-    ...[10, call(0), { what: "wait", for: 15_000 } as const, call(2)],
+    call(0),
+    1000,
+    call(2),
+    9000,
+    signIn(1),
+    2000,
+    flush,
+    call(0),
+    300,
+    { what: "kill", who: 0 },
+    10,
+    call(0),
+    { what: "wait", for: 15_000 },
+    call(2),
   ],
   { processes: 3, tableDelays: [700], ...SHORT },
 );

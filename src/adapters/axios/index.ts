@@ -6,8 +6,9 @@
  *
  * @module
  */
-import { assertFunction, assertOptions, assertStatuses, optionError } from "../../base/options.ts";
+import { assertOptions } from "../../base/options.ts";
 import { assertTokenSource, isTokenCache } from "../../policy/choose-cache.ts";
+import { assertSeamOptions } from "../../policy/client-seam.ts";
 import { Interceptor } from "./interceptors.ts";
 import type { InternalAxiosRequestConfig } from "axios";
 import type { RejectionRule } from "../../core/types.ts";
@@ -92,12 +93,7 @@ export function createAuthInterceptor(
   }
   assertTokenSource(where, source);
   assertOptions(where, options, ["axios", "isRejected", "inspectStatuses", "failedRenewal"]);
-  const { isRejected, inspectStatuses, failedRenewal } = options;
-  assertFunction("isRejected", isRejected);
-  assertStatuses("inspectStatuses", inspectStatuses);
-  if (failedRenewal !== undefined && failedRenewal !== "throw" && failedRenewal !== "response") {
-    throw optionError("failedRenewal", failedRenewal, '"throw" or "response"');
-  }
+  assertSeamOptions(options);
   const interceptor = new Interceptor(source, options);
   return function authInterceptor<Config extends RequestConfig>(given: Config): Config {
     const config = given as { adapter?: unknown; remint?: RequestOverride; config?: unknown };

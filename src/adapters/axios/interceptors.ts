@@ -23,9 +23,9 @@ import { AxiosSeam } from "./seam.ts";
 import type { InternalAxiosRequestConfig } from "axios";
 import type { TokenCache } from "../../core/types.ts";
 import type { RequestOverride, TokenSource } from "../../policy/choose-cache.ts";
+import type { SeamOptions } from "../../policy/client-seam.ts";
 import type { AxiosCallConfig, ResolvedAdapter } from "./call.ts";
 import type { Copy } from "./copies.ts";
-import type { SeamOptions } from "./seam.ts";
 
 /** Where the token of a request comes from: a cache, several caches, or a function of axios' config. */
 export type Source = TokenSource<[config: InternalAxiosRequestConfig]>;

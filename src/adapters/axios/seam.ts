@@ -8,15 +8,8 @@
 import { DRAIN_BYTES, drained, isNodeStream } from "../body.ts";
 import { hideSecrets } from "./secrets.ts";
 import type { RejectionRule } from "../../core/types.ts";
-import type { ClientSeam, FailedRenewal, TokenHeaders } from "../../policy/client-seam.ts";
+import type { ClientSeam, FailedRenewal, SeamOptions, TokenHeaders } from "../../policy/client-seam.ts";
 import type { AxiosCall, AxiosCallConfig } from "./call.ts";
-
-/** The options of an interceptor that the seam has. */
-export interface SeamOptions {
-  readonly isRejected?: RejectionRule | undefined;
-  readonly inspectStatuses?: readonly number[] | undefined;
-  readonly failedRenewal?: FailedRenewal | undefined;
-}
 
 /** An answer, as an adapter of axios returns it: `data` is not transformed yet. */
 interface Answer {

@@ -46,7 +46,7 @@ describe.skipIf(!redisAvailable())("a busy process", () => {
       onEvent: ({ name }) => void events.push(name),
     });
     await tokens.get();
-    expect(events).toEqual(["minted"]);
+    expect(events).toEqual(["mint-started", "minted"]);
     expect(await server.command("DBSIZE")).toBe(1);
   });
 });
