@@ -2,8 +2,13 @@
  * The demo: five things that go wrong with access tokens in production, with and without remint, on a real
  * authorization server and a real API. Exits with 0 only if every number is right.
  *
+ * Option: `--record FILE` also writes the numbers to a file. `scripts/two-lanes.ts` draws them.
+ *
  * @module
  */
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { recordingOf } from "./recording.ts";
 import { announce, complaint, conclude, tabulate } from "./report.ts";
 import type { Result, Scenario } from "./scenario.ts";
 import { always401 } from "./scenarios/always-401.ts";
@@ -19,6 +24,9 @@ const SETTING =
   "Real requests to a certified authorization server (oidc-provider) and to an API that accepts only its live tokens.";
 /** Milliseconds. Far more than a scenario needs: it ends a run that hangs. */
 const SCENARIO_LIMIT = 60_000;
+
+// It always runs once: `--once` is for those who know `npm start -- --once`.
+const { values: options } = parseArgs({ options: { record: { type: "string" }, once: { type: "boolean" } } });
 
 class Interrupted extends Error {}
 
@@ -62,10 +70,9 @@ async function play(on: Stage): Promise<number> {
       if (!check.passed) complaints.push(`${scenario.title}: ${complaint(check)}`);
     }
   }
-  tabulate(
-    terminal,
-    results.flatMap(({ rows }) => rows),
-  );
+  const rows = results.flatMap((result) => result.rows);
+  tabulate(terminal, rows);
+  if (options.record !== undefined) writeFileSync(options.record, `${JSON.stringify(recordingOf(rows), null, 2)}\n`);
   if (complaints.length > 0) {
     terminal.print(...complaints.map((line) => `  ${terminal.red("✗")} ${line}`), "");
     return 1;

@@ -22,10 +22,10 @@ const REPOSITORY_ONLY = [
 
 const files = packedFiles();
 
-test("the package holds the README, the licence and every page of the guide, and no generated one", () => {
+test("the package holds the README, the licence and every page of the guide, and the picture, and no generated page", () => {
   const pages = files.filter((file) => !/^(dist|examples)\//.test(file)).toSorted();
   const guide = [...GUIDES, ...OTHER_PAGES];
-  const beside = ["CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "package.json"];
+  const beside = ["CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "docs/two-lanes.svg", "package.json"];
   expect(pages).toEqual([...beside, ...guide].toSorted());
 });
 
