@@ -22,7 +22,7 @@ describe.skipIf(!redisAvailable())("a fleet of real processes", () => {
     await stage.open({ fleet });
     stage.endpoint.delay = 100;
     expect(await stage.burst()).toMatchObject({ served: ALL, errors: [], mints: 1 });
-    expect(await stage.fleet.events()).toEqual({ minted: 1, adopted: SIZE - 1 });
+    expect(await stage.fleet.events()).toEqual({ "mint-started": 1, minted: 1, adopted: SIZE - 1 });
   });
 
   it("C1: a valid token: no command to Redis", async () => {
