@@ -43,7 +43,7 @@ export async function setup(project: TestProject): Promise<void> {
   const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
   const tarball = join(base, filename);
   const alone = await install("alone", [tarball]);
-  const clients = ["axios", "dpop", "jose", "ofetch", "ky", "openapi-fetch", "oauth4webapi", "@types/node"];
+  const clients = ["axios", "dpop", "jose", "ofetch", "undici", "ky", "openapi-fetch", "oauth4webapi", "@types/node"];
   const withClients = await install("with-clients", [tarball, ...(await pinned(clients)), ...JEST]);
   const withOldRedis = {
     redis: await install("redis-4", [tarball, "redis@4.7.1"]),
