@@ -1,3 +1,4 @@
+import type { Clock } from "remint";
 import type { Answer } from "remint/testing";
 
 export type Client = "axios" | "ofetch" | "fetch";
@@ -10,4 +11,7 @@ export type FailureName = "unavailable" | "refused" | "ended" | "unreachable";
 export declare const CLIENTS: readonly Client[];
 export declare const ANSWERS: Readonly<Record<string, Answer>>;
 export declare const SECRETS: readonly string[];
-export declare function createCalls(tokenServer: string): (client: Client, failure: FailureName) => Promise<unknown>;
+export declare function createCalls(
+  tokenServer: string,
+  clock?: Clock,
+): (client: Client, failure: FailureName) => Promise<unknown>;

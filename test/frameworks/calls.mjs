@@ -34,12 +34,13 @@ const API = "http://127.0.0.1:9";
  * the same failure share one cache, so that the second one is told of a failure that is remembered.
  *
  * @param tokenServer The origin of the token endpoint.
+ * @param clock The clock of the caches. @defaultValue the machine's
  */
-export function createCalls(tokenServer) {
+export function createCalls(tokenServer, clock) {
   const ways = new Map();
   return (client, failure) => {
     const key = `${client} ${failure}`;
-    if (!ways.has(key)) ways.set(key, WAYS[client](cacheThatFails(failure, tokenServer)));
+    if (!ways.has(key)) ways.set(key, WAYS[client](cacheThatFails(failure, tokenServer, clock)));
     return ways.get(key)();
   };
 }
@@ -60,12 +61,12 @@ const WAYS = {
   },
 };
 
-function cacheThatFails(failure, tokenServer) {
+function cacheThatFails(failure, tokenServer, clock) {
   const client = { tokenEndpoint: `${tokenServer}/${failure}`, clientId: "client-7", clientSecret: "s3cret-7" };
   const grant =
     failure === "ended"
       ? refreshTokenGrant({ ...client, refreshToken: "refresh-7", onRotate() {} })
       : clientCredentialsGrant(client);
   // Retries would only take time: 7 s, if the endpoint says so.
-  return createTokenCache({ grant, origins: [API], mintRetries: 0 });
+  return createTokenCache({ grant, origins: [API], mintRetries: 0, clock });
 }

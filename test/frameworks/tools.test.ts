@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { Writable } from "node:stream";
 import { Worker } from "node:worker_threads";
 import { findRemintError, isRemintError, RemintError } from "remint";
-import { startAuthServer, type AuthServer } from "remint/testing";
+import { manualClock, startAuthServer, type AuthServer } from "remint/testing";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ANSWERS, CLIENTS, createCalls, SECRETS, type Client, type FailureName } from "./calls.mjs";
 import { EXPECTED } from "./contract.ts";
@@ -213,6 +213,8 @@ describe.each(CLIENTS)("an error of %s", (client) => {
   test.each(FAILURES)(
     "C9: %s: 1,000 callers of one failed mint get 1,000 errors, and write into their own only",
     async (failure) => {
+      // However long a thousand errors take, the failure is remembered.
+      call = createCalls(auth.origin, manualClock());
       const before = auth.requests.length;
       const goOn = auth.holdAnswers();
       const waiting = Promise.all(Array.from({ length: 1000 }, () => errorOf(client, failure)));
