@@ -10,6 +10,7 @@ import { inspect } from "node:util";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createTokenCache, isRemintError, refreshTokenGrant } from "../../src/index.ts";
+import { randomOf } from "../sim/random.ts";
 
 const RUNS = Number(process.env["REMINT_RUNS"] ?? 200);
 const SEED = Number(process.env["REMINT_SEED"] ?? 20_261);
@@ -17,17 +18,6 @@ const SECRET = "hush-client-secret-77";
 const REFRESH = "hush-refresh-token-41";
 const ACCESS = "hush-access-token-93";
 const NEXT = "hush-next-refresh-token-58";
-
-/** A generator of numbers from 0 to 1 (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 interface Answer {
   readonly kind: string;
@@ -179,7 +169,7 @@ function stateIn({ status, head, body, cutAt }: Answer): string | undefined {
 
 test(`S5, C14: ${RUNS} answers of any form: a token or an error of ours, nothing secret, and the state is kept`, async () => {
   const { port } = server.address() as AddressInfo;
-  const next = random(SEED);
+  const next = randomOf(SEED);
   const kinds = new Map<string, number>();
   const outcomes = new Map<string, number>();
   let longest = 0;

@@ -8,6 +8,7 @@
  * seed. The whole run, some minutes: `REMINT_RUNS=100 npx vitest run test/fleet/redis/kills.test.ts`.
  */
 import { expect, test } from "vitest";
+import { randomOf } from "../../sim/random.ts";
 import { runKills, type KillsReport } from "./kills.ts";
 import { redisAvailable } from "./redis-server.ts";
 
@@ -15,17 +16,6 @@ const KILLS = Number(process.env["REMINT_RUNS"] ?? 10);
 const SEED = Number(process.env["REMINT_SEED"] ?? 20_261);
 const USERS = Math.min(50, Math.max(8, KILLS / 2));
 const PROCESSES = KILLS > 20 ? 4 : 3;
-
-/** A small generator of random numbers (mulberry32), so that a seed chooses the same moments again. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 function print({ kills, rotations, lost, failures }: KillsReport): void {
   const killed = lost.filter(({ wasKilled }) => wasKilled);

@@ -1,5 +1,5 @@
 /** A random search for scenarios in which the storm guard does badly. */
-import { randomOf } from "./virtual-time.ts";
+import { randomOf } from "../random.ts";
 import type { Load, Outcome, Scenario } from "./world.ts";
 
 const UNTIL = 40_000;

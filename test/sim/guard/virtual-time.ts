@@ -1,5 +1,6 @@
 /** Virtual time for ten thousand caches: whole milliseconds, and all timers of one millisecond at a time. */
 import { setImmediate } from "node:timers";
+import { randomOf } from "../random.ts";
 import type { Clock, Timer } from "../../../src/base/clock.ts";
 
 interface Pending {
@@ -96,18 +97,6 @@ export class VirtualTime implements Clock {
 /** Lets promise chains of any depth run. */
 function turn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
-}
-
-/** A generator of numbers in [0, 1): mulberry32. */
-export function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 function push(heap: number[], value: number): void {

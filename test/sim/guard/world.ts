@@ -8,7 +8,8 @@ import { retrying } from "../../../src/grants/retry.ts";
 import { createTokenCache, createTokenPool, TokenEndpointError, type TokenCache } from "../../../src/index.ts";
 import { withToken } from "../../../src/policy/request-policy.ts";
 import type { ClientSeam } from "../../../src/policy/client-seam.ts";
-import { randomOf, VirtualTime } from "./virtual-time.ts";
+import { randomOf } from "../random.ts";
+import { VirtualTime } from "./virtual-time.ts";
 
 /** A span of virtual time: from, until. */
 export type Span = readonly [from: number, until: number];
