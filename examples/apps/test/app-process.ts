@@ -6,6 +6,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import type { Api } from "remint/testing";
+import { expect } from "vitest";
 
 /** An app that listens. */
 export interface AppProcess {
@@ -51,4 +53,24 @@ export async function startApp(file: string, env: Readonly<Record<string, string
       return app.exitCode;
     },
   };
+}
+
+/**
+ * Stops an app while a request waits for an API: the app takes no further one, and answers this one.
+ *
+ * @returns The answer, and the exit code of the app.
+ */
+export async function stopDuring(
+  app: AppProcess,
+  api: Api,
+  ask: () => Promise<Response>,
+): Promise<{ readonly answer: Response; readonly code: number | null }> {
+  const release = api.holdAnswers();
+  const asked = api.requests.length;
+  const answer = ask();
+  await api.waitFor(asked + 1);
+  const stopped = app.stop();
+  await expect.poll(() => fetch(app.url).catch(() => "refused"), { timeout: 20_000 }).toBe("refused");
+  release();
+  return { answer: await answer, code: await stopped };
 }

@@ -1,6 +1,6 @@
 import { type Api, type AuthServer, startApi, startAuthServer } from "remint/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { type AppProcess, startApp } from "./app-process.ts";
+import { type AppProcess, startApp, stopDuring } from "./app-process.ts";
 
 let auth: AuthServer;
 let orders: Api;
@@ -78,14 +78,7 @@ test("an API fails: 502; it does not know the order: 404", async () => {
 });
 
 test("SIGTERM: the request under way is answered, and the process ends without having printed a token", async () => {
-  const release = billing.holdAnswers();
-  const asked = billing.requests.length;
-  const answer = order();
-  await billing.waitFor(asked + 1);
-  const stopped = app.stop();
-  await expect.poll(() => fetch(app.url).catch(() => "refused"), { timeout: 20_000 }).toBe("refused");
-  release();
-  expect((await answer).status).toBe(200);
-  expect(await stopped).toBe(0);
+  const { answer, code } = await stopDuring(app, billing, order);
+  expect([answer.status, code]).toEqual([200, 0]);
   for (const token of auth.issued) expect(app.output()).not.toContain(token);
 });

@@ -1,6 +1,6 @@
 import { type Api, type AuthServer, startApi, startAuthServer } from "remint/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { type AppProcess, startApp } from "./app-process.ts";
+import { type AppProcess, startApp, stopDuring } from "./app-process.ts";
 
 let auth: AuthServer;
 let api: Api;
@@ -69,14 +69,7 @@ test("the API fails: 502; it does not know the order: 404", async () => {
 });
 
 test("SIGTERM: the request under way is answered, and the process ends without having printed a token", async () => {
-  const release = api.holdAnswers();
-  const asked = api.requests.length;
-  const answer = order();
-  await api.waitFor(asked + 1);
-  const stopped = app.stop();
-  await expect.poll(() => fetch(app.url).catch(() => "refused"), { timeout: 20_000 }).toBe("refused");
-  release();
-  expect((await answer).status).toBe(200);
-  await stopped;
+  const { answer } = await stopDuring(app, api, order);
+  expect(answer.status).toBe(200);
   for (const token of auth.issued) expect(app.output()).not.toContain(token);
 });
