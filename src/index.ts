@@ -31,6 +31,7 @@ export type {
   CloseReport,
   EventListener,
   FailureOwner,
+  GetOptions,
   GrantHeaders,
   InitialToken,
   JudgedAnswer,

@@ -573,6 +573,13 @@ export class Rejections {
     return this.#budget >= 1;
   }
 
+  /** Takes one of the cache's renewal mints for a caller who asks for another token. @returns Whether there was one. */
+  spend(): boolean {
+    if (!this.affords(this.#clock.monotonic())) return false;
+    this.#budget--;
+    return true;
+  }
+
   /** A mint begins. */
   begun(): void {
     if (this.#charged !== undefined) this.#charged.hasBegun = true;

@@ -10,7 +10,7 @@
 import { abortReason } from "../base/abort.ts";
 import { isRemintError, RemintError } from "../base/errors.ts";
 import { LruMap } from "../base/lru.ts";
-import { assertOptions, duration as durationOf, optionError } from "../base/options.ts";
+import { assertOptions, duration as durationOf, flag, optionError } from "../base/options.ts";
 import { printableUrl, targetOf as siteOf } from "../base/url.ts";
 import { warn } from "../base/warn.ts";
 import { AccessTokenRecord } from "./access-token.ts";
@@ -36,6 +36,7 @@ import type {
   CloseOptions,
   CloseReport,
   EndedMint,
+  GetOptions,
   KeyDescription,
   MintCause,
   Origins,
@@ -176,15 +177,17 @@ export class CacheState implements PolicyHalf, SupplyMember {
     return now < entry.softAt ? entry.token : this.#peekInWindow(entry, now);
   }
 
-  get(options?: { readonly signal?: AbortSignal | undefined }): Promise<AccessToken> {
+  get(options?: GetOptions): Promise<AccessToken> {
     // Not async: a token that is there costs one promise.
     try {
-      if (options !== undefined) assertOptions("get", options, ["signal"]);
+      if (options !== undefined) assertOptions("get", options, ["signal", "forceRefresh"]);
       const signal = options?.signal ?? undefined;
       if (signal !== undefined && typeof signal.addEventListener !== "function") {
         throw optionError("signal", signal, "an AbortSignal, such as that of an AbortController");
       }
       if (signal?.aborted) throw abortReason(signal);
+      const forced = flag("forceRefresh", options?.forceRefresh) ? this.#forcedFlight() : undefined;
+      if (forced !== undefined) return forced.wait(signal);
       const token = this.peek();
       if (token !== undefined) return Promise.resolve(token);
       if (isRunning(this.#settings.grant)) throw ownWaitError();
@@ -271,6 +274,8 @@ export class CacheState implements PolicyHalf, SupplyMember {
   sessionOver(how: "replaced" | "ended" | "nobody"): void {
     this.#entry = undefined;
     this.#lastToken = undefined;
+    // It is a token of the session before.
+    this.#seed = undefined;
     this.#forgotten = undefined;
     this.#charged = undefined;
     this.#rejectedAt = undefined;
@@ -687,6 +692,24 @@ export class CacheState implements PolicyHalf, SupplyMember {
     this.#settings.notify?.({ name: "invalidated" });
   }
 
+  /**
+   * The flight that replaces a valid token because a caller has asked for another one. The token serves the others until the
+   * new one has come: they must not pay when that fails.
+   *
+   * @returns `undefined` when there is no token to replace, or when the token may not be replaced yet.
+   * @throws {RemintError} When a mint would only fail again.
+   */
+  #forcedFlight(): Flight<AccessTokenRecord> | undefined {
+    const value = this.#validEntry()?.token.value;
+    if (value === undefined) return undefined;
+    if (isRunning(this.#settings.grant)) throw ownWaitError();
+    if (this.#flight !== undefined) return this.#flight;
+    const failure = this.#activeFailure();
+    if (failure !== undefined) throw failure.toError();
+    if (this.#supply.refuses?.(value) === true || !this.#rejections.spend()) return undefined;
+    return this.#startFlight("forced", [value]);
+  }
+
   /** Asks for a mint that replaces a rejected token, once for all requests that were rejected with it (C8). */
   #ask(token: AccessTokenRecord, { origin, path }: RequestTarget): Answer {
     if (isSameToken(this.#charged, token)) return "granted";
@@ -808,7 +831,7 @@ class SharedTokenCache implements TokenCache {
   peek(): AccessToken | undefined {
     return this.#state.peek();
   }
-  get(options?: { readonly signal?: AbortSignal | undefined }): Promise<AccessToken> {
+  get(options?: GetOptions): Promise<AccessToken> {
     return this.#state.get(options);
   }
   invalidate(value: string): Promise<void> {

@@ -165,8 +165,11 @@ export interface ProofKey {
   readonly prove: Prove;
 }
 
-/** Why a mint was started: there was no token, the token is about to expire, or an API rejected it. */
-export type MintCause = "cold" | "expiring" | "rejected";
+/**
+ * Why a mint was started: there was no token, the token is about to expire, an API rejected it, or a caller asked for another
+ * one (`forceRefresh`).
+ */
+export type MintCause = "cold" | "expiring" | "rejected" | "forced";
 
 /**
  * Why a request was sent without a token: it had an `Authorization` header, its origin is not allowed, its URL is relative
@@ -286,6 +289,22 @@ export interface CloseOptions {
   readonly within?: number | undefined;
 }
 
+/** Which token a caller gets, and how long the caller waits. */
+export interface GetOptions {
+  /** Ends the wait of this caller. The mint goes on for the others. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Replaces the current token and gets the new one: after a change of what the user may do, for example. The others get the
+   * current token until the new one is there, also when the mint fails; {@link TokenCache.invalidate} takes it from them.
+   *
+   * It is charged like a renewal after a 401: ten in a row, then one a second. Callers in between get the token of the last
+   * one. While a failed mint is remembered, the caller gets its error.
+   *
+   * @defaultValue false
+   */
+  readonly forceRefresh?: boolean | undefined;
+}
+
 /** How a session is signed out. */
 export interface SignOutOptions {
   /**
@@ -349,7 +368,7 @@ export interface TokenCache extends AsyncDisposable {
    *   for which the caller was waiting, or when it was signed out; `ERR_NO_SESSION` when nobody is signed in. When `signal`
    *   aborts, the promise rejects with its reason.
    */
-  get(options?: { readonly signal?: AbortSignal | undefined }): Promise<AccessToken>;
+  get(options?: GetOptions): Promise<AccessToken>;
   /** Forgets the token if it is still `value`. A newer token stays. The token is forgotten when the call returns. */
   invalidate(value: string): Promise<void>;
   /**

@@ -1,5 +1,5 @@
 /** C16: a sign-in is said and not guessed: signIn, signOut, what they take, and what they do to everything in progress. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import {
   clientCredentialsGrant,
   createTokenCache,
@@ -368,6 +368,39 @@ describe("C16: signIn", () => {
 });
 
 describe("C16: what signIn ends", () => {
+  test("the user's `initial` function, when it was not asked before: it has a token of the session before", async () => {
+    const initial = vi.fn(async () => ({ access_token: "alice", expires_in: 3600 }));
+    const { cache, clock } = sessionUnderTest({ initial });
+    await cache.signIn({ ...BOB, expires_in: 60 });
+    expect((await cache.get()).value).toBe("bob");
+    await clock.advance(60_000);
+    expect((await cache.get()).value).toBe("fake-1");
+    expect(initial).not.toHaveBeenCalled();
+  });
+
+  test("the user's `initial` function, after a sign-out and a sign-in without an access token that is valid", async () => {
+    const initial = vi.fn(async () => ({ access_token: "alice", expires_in: 3600 }));
+    const { cache } = sessionUnderTest({ initial });
+    await cache.signOut();
+    await cache.signIn(BOB_EXPIRED);
+    expect((await cache.get()).value).toBe("fake-1");
+    expect(initial).not.toHaveBeenCalled();
+  });
+
+  test("the user's `initial` function, which is being asked: what it answers later is not served", async () => {
+    let answer!: (token: { access_token: string; expires_in: number }) => void;
+    const initial = (): Promise<{ access_token: string; expires_in: number }> =>
+      new Promise((resolve) => (answer = resolve));
+    const { cache } = sessionUnderTest({ initial });
+    const before = watch(cache.get());
+    await settle();
+    await cache.signIn(BOB_EXPIRED);
+    answer({ access_token: "alice", expires_in: 3600 });
+    await settle();
+    expect(before.reason).toMatchObject(REPLACED);
+    expect((await cache.get()).value).toBe("fake-1");
+  });
+
   test("C16: a refusal of the server: the next mint presents the new refresh token", async () => {
     const { grant, sent } = refreshing([{ error: "invalid_grant" }]);
     const { cache, clock, eventsNamed } = cacheUnderTest({ grant: grant as never, warnings: false });

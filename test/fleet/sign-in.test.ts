@@ -3,11 +3,11 @@ import { describe, expect, test } from "vitest";
 import { policyHalf } from "../../src/core/types.ts";
 import { fleetStore, memoryStore } from "../../src/fleet/index.ts";
 import { createTokenCache, refreshTokenGrant } from "../../src/index.ts";
-import { rejectionOf } from "../core/cache-under-test.ts";
+import { rejectionOf, watch } from "../core/cache-under-test.ts";
 import { FIRST, startRotatingServer } from "../grants/rotating-server.ts";
 import { ORIGIN, TARGET } from "./fleet-under-test.ts";
 import { shelfOf, writesTo } from "./records.ts";
-import { sessionFleet, type SessionFleet, type SessionProcess } from "./session-server.ts";
+import { sessionFleet, type ProcessOptions, type SessionFleet, type SessionProcess } from "./session-server.ts";
 
 const LIFE = 300_000;
 const REFUSED = { code: "ERR_TOKEN_ENDPOINT", error: "invalid_grant", terminal: true };
@@ -93,6 +93,52 @@ describe("a process that starts", () => {
 });
 
 describe("a sign-in", () => {
+  const alice = { access_token: "alice", expires_in: 3600 };
+
+  test.each<[string, ProcessOptions["initial"]]>([
+    ["token", alice],
+    ["function", async () => alice],
+  ])(
+    "in place of which the process has an initial %s of the session before: that is not served",
+    async (_, initial) => {
+      const { server, clock, during, join } = sessionFleet(0);
+      const { cache } = join({ initial });
+      await during(cache.signIn({ access_token: "bob", refresh_token: server.signIn(), expires_in: 60 }));
+      expect((await during(cache.get())).value).toBe("bob");
+      await clock.advance(60_000);
+      expect((await during(cache.get())).value).toBe("at-2-1");
+    },
+  );
+
+  test("while the process asks its `initial` function: what it answers is not served to the new session", async () => {
+    const { server, clock, during, join } = sessionFleet(0);
+    let answer!: (token: typeof alice) => void;
+    const { cache } = join({ initial: () => new Promise((resolve) => (answer = resolve)) });
+    const before = watch(cache.get());
+    await clock.advance(100);
+    await during(cache.signIn({ access_token: "bob", refresh_token: server.signIn(), expires_in: 60 }));
+    answer(alice);
+    await clock.advance(1000);
+    expect(before.value?.value).not.toBe("alice");
+    expect((await during(cache.get())).value).toBe("bob");
+    await clock.advance(60_000);
+    expect((await during(cache.get())).value).toBe("at-2-1");
+  });
+
+  test("in another process, while this one asks its `initial` function", async () => {
+    const { server, clock, during, join } = sessionFleet(0);
+    let answer!: (token: typeof alice) => void;
+    const { cache } = join({ initial: () => new Promise((resolve) => (answer = resolve)) });
+    const other = join();
+    const before = watch(cache.get());
+    await clock.advance(100);
+    await during(other.cache.signIn({ access_token: "bob", refresh_token: server.signIn(), expires_in: 300 }));
+    answer(alice);
+    await clock.advance(3000);
+    expect(before.value?.value).not.toBe("alice");
+    expect((await during(cache.get())).value).toBe("bob");
+  });
+
   test("C16: in one process: that one uses the new session at once, the others when they look", async () => {
     const { clock, server, join, a, b, during } = await signedIn();
     const fresh = join();
