@@ -9,7 +9,7 @@ import type { FleetStore } from "../../../src/core/supply.ts";
 import type { EvalFunction } from "../../../src/fleet/redis.ts";
 import type { RemintEvent } from "../../../src/index.ts";
 
-const CALL_TIMEOUT = 100;
+const CALL_TIMEOUT = 400;
 const BUSY = 3 * CALL_TIMEOUT;
 
 /** Creates a store over a client whose process is blocked after each call. The answer arrives long before it is read. */
@@ -30,6 +30,8 @@ describe.skipIf(!redisAvailable())("a busy process", () => {
   beforeAll(async () => {
     server = await RedisServer.start();
     client = new Redis({ port: server.port });
+    // A client that still connects sends nothing before the process is blocked: no answer would be waiting then.
+    await client.ping();
   });
 
   afterAll(async () => {
