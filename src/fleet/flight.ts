@@ -184,7 +184,9 @@ class FleetFlight {
     }
     this.#session.accept(record);
     try {
-      return { token: await lead(this.#leader(), lease) };
+      // Where there is a record, the user's own token may be of a session before the record's.
+      const need = expected === undefined ? this.#need : { ...this.#need, seed: undefined };
+      return { token: await lead(this.#leader(need), lease) };
     } catch (error) {
       if (error === PREEMPTED) return {};
       if (!(error instanceof Unsent)) throw error;
@@ -336,14 +338,14 @@ class FleetFlight {
     // A session may have been signed out, and how long this process may go on without a look is limited.
     if (this.#session.isStateful || this.#session.hasToLook) throw failure;
     this.#session.noteMintWithoutStore(this.#need.unwanted.at(-1));
-    return mintAlone(this.#leader());
+    return mintAlone(this.#leader(this.#need));
   }
 
-  #leader(): Leader {
+  #leader(need: TokenNeed): Leader {
     const { settings } = this.#session;
     return {
       session: this.#session,
-      need: this.#need,
+      need,
       fingerprint: this.#fingerprint,
       waits: this.#waits,
       mintTimeout: Math.max(1, Math.min(settings.mintTimeout, this.#until - this.#now())),

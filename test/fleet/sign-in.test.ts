@@ -125,6 +125,21 @@ describe("a sign-in", () => {
     expect((await during(cache.get())).value).toBe("at-2-1");
   });
 
+  test.each<[string, ProcessOptions["initial"]]>([
+    ["token", alice],
+    ["function", async () => alice],
+  ])(
+    "in another process, whose token has expired: this one, with an initial %s, mints for the new session",
+    async (_, initial) => {
+      const { server, clock, during, join } = sessionFleet(0);
+      await during(join().cache.signIn({ access_token: "bob", refresh_token: server.signIn(), expires_in: 60 }));
+      await clock.advance(60_000);
+      const late = join({ initial });
+      expect((await during(late.cache.get())).value).toBe("at-2-1");
+      expect((await during(join().cache.get())).value).toBe("at-2-1");
+    },
+  );
+
   test("in another process, while this one asks its `initial` function", async () => {
     const { server, clock, during, join } = sessionFleet(0);
     let answer!: (token: typeof alice) => void;
