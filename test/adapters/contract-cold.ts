@@ -121,7 +121,8 @@ export const coldCases: readonly Case[] = [
     async run(world) {
       const cold = fakeGrant();
       const coldHold = cold.hold();
-      const own = { timeout: 60, ...world.client.once };
+      // Long enough for a 401 and the beginning of its renewal on a busy machine.
+      const own = { timeout: 400, ...world.client.once };
       const waiting = world.connect(world.tokens({ grant: cold, origins: [world.api.origin] }));
       expectTimeout(world, await failureOf(waiting(`${world.api.origin}/cold`, { own })));
       expect([coldHold.waiting, world.api.requests]).toEqual([1, []]);
