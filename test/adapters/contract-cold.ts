@@ -166,5 +166,5 @@ async function heldRenewal(world: World) {
 function expectTimeout(world: World, failure: unknown): void {
   const { code, message, cause } = failure as RemintError;
   if (world.client.name === "ofetch") expect((cause as Error).name).toBe("TimeoutError");
-  else expect([["ECONNABORTED", "ETIMEDOUT"].includes(code), message]).toEqual([true, "timeout of 60ms exceeded"]);
+  else expect([["ECONNABORTED", "ETIMEDOUT"].includes(code), message]).toEqual([true, "timeout of 400ms exceeded"]);
 }
