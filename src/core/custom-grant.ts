@@ -9,6 +9,7 @@
  */
 import { type RemintError, tokenResponseError } from "../base/errors.ts";
 import { assertFunction, assertStatuses, assertString, duration, kindOf } from "../base/options.ts";
+import { tryEach } from "../base/try-each.ts";
 import { GRANT_TRAITS, isGrant } from "./grant.ts";
 import type { GrantDefinition, GrantTraits, MintContext, MintStep, RevokeContext, SaveContext } from "./grant.ts";
 import type { AccessToken, SignInResponse, TokenResponse } from "./types.ts";
@@ -159,8 +160,8 @@ async function revokeEach(
   [first, ...others]: readonly AccessToken[],
   { signal, state }: RevokeContext,
 ): Promise<void> {
-  await revoke(first, { signal, state });
-  for (const token of others) await revoke(token, { signal });
+  // The state goes with the first token, or alone.
+  await tryEach([first, ...others], (token) => revoke(token, token === first ? { signal, state } : { signal }));
 }
 
 function stepOf(minted: unknown, isStateful: boolean, name: string): MintStep {

@@ -325,10 +325,16 @@ class OwnSupply implements TokenSupply {
   }
 
   async #revokeEach(): Promise<void> {
-    for (const left of this.#unrevoked.filter(({ isDue }) => isDue)) {
-      await runRevocation(this.#settings, left.tokens, await left.state);
-      this.#unrevoked.splice(this.#unrevoked.indexOf(left), 1);
-    }
+    const due = this.#unrevoked.filter(({ isDue }) => isDue);
+    // At once: what is left of one session must not hold up the end of another.
+    const revoked = await Promise.allSettled(
+      due.map(async (left) => {
+        await runRevocation(this.#settings, left.tokens, await left.state);
+        this.#unrevoked.splice(this.#unrevoked.indexOf(left), 1);
+      }),
+    );
+    const unsuccessful = revoked.find((each) => each.status === "rejected");
+    if (unsuccessful !== undefined) throw unsuccessful.reason;
   }
 
   /** The state of the session as the user's function knows it, or the one in memory. Never rejects. */

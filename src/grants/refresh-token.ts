@@ -8,12 +8,13 @@
  */
 import { TokenEndpointError } from "../base/errors.ts";
 import { assertFunction, assertOptions, assertString, kindOf, optionError } from "../base/options.ts";
+import { tryEach } from "../base/try-each.ts";
 import { grantOf } from "../core/grant.ts";
 import { tokenClient } from "../oauth/client.ts";
 import { GRANT_OPTIONS, grantForm, tokenServer, withTarget } from "../oauth/parameters.ts";
 import { redactedCause, redactor } from "../oauth/redaction.ts";
 import { boundToken, proofMember, requestToken } from "../oauth/request.ts";
-import { revokeToken } from "../oauth/revocation.ts";
+import { revokeToken, type RevocationRequest } from "../oauth/revocation.ts";
 import { assertSendable } from "../oauth/sendable.ts";
 import { endsSession, isDeadToken, isRefusal, terminalRefusal, transientRefusal } from "./refusals.ts";
 import { retrying } from "./retry.ts";
@@ -199,19 +200,15 @@ async function revokeAll(
   tokens: readonly AccessToken[],
   signal: AbortSignal,
 ): Promise<void> {
-  const failureOf = (token: string, tokenTypeHint: "refresh_token" | "access_token"): Promise<unknown> =>
-    revokeToken(client, { token, tokenTypeHint, signal }).then(
-      () => undefined,
-      (error: unknown) => error,
-    );
-  const failures: unknown[] = [];
-  if (refreshToken !== undefined) failures.push(await failureOf(refreshToken, "refresh_token"));
-  for (const { value } of tokens) {
-    const failure = await failureOf(value, "access_token");
-    if (!isUnsupportedTokenType(failure)) failures.push(failure);
-  }
-  const first = failures.find((failure) => failure !== undefined);
-  if (first !== undefined) throw first;
+  const all: RevocationRequest[] = tokens.map(({ value }) => ({ token: value, tokenTypeHint: "access_token", signal }));
+  if (refreshToken !== undefined) all.unshift({ token: refreshToken, tokenTypeHint: "refresh_token", signal });
+  await tryEach(all, async (request) => {
+    try {
+      await revokeToken(client, request);
+    } catch (error) {
+      if (request.tokenTypeHint === "refresh_token" || !isUnsupportedTokenType(error)) throw error;
+    }
+  });
 }
 
 function isUnsupportedTokenType(error: unknown): boolean {

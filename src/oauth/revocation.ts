@@ -6,6 +6,7 @@
  * @module
  */
 import { tokenResponseError } from "../base/errors.ts";
+import { tryEach } from "../base/try-each.ts";
 import { isSuccess, refusal } from "./answer.ts";
 import { authenticatedRequest } from "./request.ts";
 import type { GrantDefinition } from "../core/grant.ts";
@@ -13,7 +14,7 @@ import type { EndpointRole } from "./answer.ts";
 import type { TokenClient } from "./client.ts";
 
 /** One revocation. */
-interface RevocationRequest {
+export interface RevocationRequest {
   readonly token: string;
   /** The kind of the token. It helps the server to find the token. */
   readonly tokenTypeHint?: "access_token" | "refresh_token" | undefined;
@@ -61,8 +62,9 @@ export function revocationMember(client: TokenClient): Pick<GrantDefinition, "re
   if (!client.mayRevoke) return {};
   return {
     async revoke(tokens, { signal }) {
-      for (const { value } of tokens)
-        await revokeToken(client, { token: value, tokenTypeHint: "access_token", signal });
+      await tryEach(tokens, ({ value }) =>
+        revokeToken(client, { token: value, tokenTypeHint: "access_token", signal }),
+      );
     },
   };
 }

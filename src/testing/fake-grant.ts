@@ -6,6 +6,7 @@
  * @module
  */
 import { assertObject, assertOptions, count, optionError } from "../base/options.ts";
+import { tryEach } from "../base/try-each.ts";
 import { GRANT_TRAITS, grantOf } from "../core/grant.ts";
 import { retrying } from "../grants/retry.ts";
 import { Holds } from "./hold.ts";
@@ -93,8 +94,7 @@ async function revokeEach(
   [first, ...more]: readonly AccessToken[],
   context: RevokeContext,
 ): Promise<void> {
-  await revoke(first, context);
-  for (const token of more) await revoke(token, { signal: context.signal });
+  await tryEach([first, ...more], (token) => revoke(token, token === first ? context : { signal: context.signal }));
 }
 
 /** Options of {@link fakeGrant}: what a grant may declare, and what the token responses contain. */

@@ -118,6 +118,40 @@ describe("RFC 7009: signOut({ revoke })", () => {
     expect(revoked).toEqual([["fake-1", "rt-1"]]);
   });
 
+  test("C16: what is left of one session cannot be revoked: the next session's tokens are revoked all the same, and the error says so", async () => {
+    const revoked: unknown[] = [];
+    const grant = fakeGrant({
+      state: "alice",
+      onState: () => {},
+      revoke: (_, { state }) => (state === "alice" ? refuse() : void revoked.push(state)),
+    });
+    const tokens = createTokenCache({ grant, origins });
+    await tokens.get();
+    await expect(tokens.signOut()).rejects.toMatchObject({ code: "ERR_GRANT" });
+    await tokens.signIn({ access_token: "b", refresh_token: "bob" });
+    await expect(tokens.signOut()).rejects.toMatchObject({ code: "ERR_GRANT" });
+    expect(revoked).toEqual(["bob"]);
+    await expect(tokens.signOut()).rejects.toMatchObject({ code: "ERR_GRANT" });
+    expect(revoked).toEqual(["bob"]);
+  });
+
+  test.each<[string, (revoke: (token: AccessToken | undefined) => unknown) => Grant]>([
+    ["a custom grant", (revoke) => customGrant({ mint: ({ target }) => `at-${String(target?.scope)}`, revoke })],
+    ["a fake grant", (revoke) => fakeGrant({ revoke })],
+  ])("C16: of %s, the first of three tokens cannot be revoked: the others are", async (_, grantOf) => {
+    const revoked: unknown[] = [];
+    const grant = grantOf((token) => {
+      revoked.push(token?.value);
+      if (revoked.length === 1) throw new Error("first");
+    });
+    const tokens = createTokenCache({ grant, origins });
+    const values = [];
+    for (const cache of [tokens, tokens.for({ scope: "a" }), tokens.for({ scope: "b" })])
+      values.push((await cache.get()).value);
+    await expect(tokens.signOut()).rejects.toMatchObject({ code: "ERR_GRANT" });
+    expect(revoked).toEqual(values);
+  });
+
   test("C16: two calls of signOut() at once revoke once, and both end when that is done", async () => {
     let revocations = 0;
     let end!: () => void;
