@@ -132,7 +132,7 @@ export function createTokenPool(options: TokenPoolOptions): TokenPool {
 interface Entry {
   readonly state: PooledCache;
   /** Monotonic milliseconds. */
-  usedAt: number;
+  readonly usedAt: number;
 }
 
 class LruTokenPool implements TokenPool {
@@ -175,15 +175,15 @@ class LruTokenPool implements TokenPool {
     if (this.#closed) throw new RemintError("ERR_CLOSED", "this token pool was closed; create a new one to go on");
     if (typeof key !== "string" || key === "") throw optionError("key", key, "a non-empty string");
     const now = this.#clock.monotonic();
-    const found = this.#entries.get(key);
-    const entry = found ?? { state: this.#evicted.get(key)?.deref() ?? this.#createCache(key), usedAt: now };
-    entry.usedAt = now;
+    const found = this.#entries.get(key)?.state ?? this.#evicted.get(key)?.deref();
+    // Whoever holds the cache of a key may have closed it: the pool then lets go of it too.
+    const state = found === undefined || found.isClosed ? this.#createCache(key) : found;
     this.#evicted.delete(key);
     // Deleting the key first moves it to the end of the order.
     this.#entries.delete(key);
-    this.#entries.set(key, entry);
+    this.#entries.set(key, { state, usedAt: now });
     this.#evict(now, key);
-    return entry.state.handle;
+    return state.handle;
   }
 
   async signIn(key: string, response: SignInResponse): Promise<void> {

@@ -86,7 +86,7 @@ export interface PoolShare {
 /**
  * What a pool needs of a cache. Two copies of this package may meet here: a pool takes the caches of the other copy too.
  */
-export type PooledCache = Pick<CacheState, "handle" | "isBusy" | "close" | "joinPool" | "describe">;
+export type PooledCache = Pick<CacheState, "handle" | "isBusy" | "isClosed" | "close" | "joinPool" | "describe">;
 
 /** @throws {TypeError} When an option of a close is wrong. `where` is the public function, for the message. */
 export function assertCloseOptions(where: string, options: CloseOptions): void {
@@ -258,6 +258,10 @@ export class CacheState implements PolicyHalf, SupplyMember {
     if (supply.describe !== undefined) return supply.describe();
     const entry = this.#validEntry();
     return entry === undefined ? { phase: "absent" } : { phase: "token", expiresIn: entry.expiresAt - entry.now() };
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
   }
 
   /** Holds no token any more and begins no flight. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { createTokenPool, RemintError } from "../../src/index.ts";
-import { cacheUnderTest, settle, watch } from "./cache-under-test.ts";
+import { createTokenPool, RemintError, type TokenCache } from "../../src/index.ts";
+import { cacheUnderTest, rejectionOf, settle, watch } from "./cache-under-test.ts";
 import { poolUnderTest } from "./pool-under-test.ts";
 
 describe("C13: one cache per key", () => {
@@ -167,6 +167,30 @@ describe("C13: release and close", () => {
     expect(await pool.release("a")).toEqual({ inFlight: false, unsaved: false });
     await expect(a.get()).rejects.toMatchObject({ code: "ERR_CLOSED" });
     expect(pool.get("a")).not.toBe(a);
+  });
+
+  test.each([
+    ["close()", async (cache: TokenCache) => void (await cache.close())],
+    ["await using", async (cache: TokenCache) => cache[Symbol.asyncDispose]()],
+    ["close() of another target", async (cache: TokenCache) => void (await cache.for({ scope: "x" }).close())],
+  ])("C13: the holder of a key's cache closes it, by %s: the key gets a new one", async (_, close) => {
+    const { pool, created } = poolUnderTest();
+    const held = pool.get("a");
+    await held.get();
+    await close(held);
+    expect(await rejectionOf(held.get())).toMatchObject({ code: "ERR_CLOSED" });
+    const anew = pool.get("a");
+    expect(anew).not.toBe(held);
+    expect((await anew.get()).scope).toBe("a");
+    expect([created, pool.size, pool.get("a")]).toEqual([["a", "a"], 1, anew]);
+  });
+
+  test("C13: the holder of an evicted cache closes it: the key gets a new one", async () => {
+    const { pool } = poolUnderTest({ maxSize: 1 });
+    const held = pool.get("a");
+    pool.get("b");
+    await held.close();
+    expect((await pool.get("a").get()).scope).toBe("a");
   });
 
   test("C13: release ends a mint in progress", async () => {
