@@ -105,8 +105,7 @@ export interface TokenPool {
  * used one is removed. As long as the application still uses a removed cache, its key gets that same cache again.
  *
  * The caches share what they learn about servers. A failure of a token endpoint is remembered for all keys that use the
- * endpoint. When an origin has rejected tokens of three keys and accepted none since, the pool renews one token a
- * second for it.
+ * endpoint. When an API rejects the tokens of many keys, their renewals take turns until the API has accepted a new one.
  *
  * @throws {TypeError} When an option is wrong. The message names the option and says what is expected.
  * @example
