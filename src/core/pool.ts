@@ -179,7 +179,7 @@ class LruTokenPool implements TokenPool {
     const now = this.#clock.monotonic();
     const found = this.#entries.get(key)?.state ?? this.#evicted.get(key)?.deref();
     // Whoever holds the cache of a key may have closed it: the pool then lets go of it too.
-    if (found?.isClosed === true) this.#letGo(key, found);
+    if (found?.isClosed === true) void this.#letGo(key, found);
     const state = found === undefined || found.isClosed ? this.#createCache(key) : found;
     this.#evicted.delete(key);
     // Deleting the key first moves it to the end of the order.
