@@ -46,56 +46,37 @@ export class MintQueue {
   }
 }
 
-/** Work that waits for its turn in a lane. @param pass Gives the turn to the next. */
+/** Work that waits for its turn. @param pass Gives the turn to the next. */
 function queued(lane: Lane, begin: () => Obtaining, pass: () => void): Obtaining {
-  let turn!: () => void;
-  const turned = new Promise<void>((resolve) => (turn = resolve));
-  lane.waiting.push(turn);
-  let isAbandoned = false;
-  const onTurn = turned.then(() => {
-    // Whoever has left after the turn came hands it on.
-    if (isAbandoned) pass();
-  });
-  return deferred(onTurn, begin, () => {
-    isAbandoned = true;
-    const at = lane.waiting.indexOf(turn);
-    if (at >= 0) lane.waiting.splice(at, 1);
-  });
-}
-
-/**
- * Work that begins when a promise resolves, and fails when it rejects.
- *
- * @param onLeave Called when the callers leave before.
- */
-export function deferred(turn: Promise<unknown>, begin: () => Obtaining, onLeave: () => void = () => {}): Obtaining {
   let work: Obtaining | undefined;
   let isHeld = false;
   let isAbandoned = false;
+  let turn!: () => void;
   let settle!: (promise: Promise<Obtained | undefined>) => void;
-  let fail!: (reason: Failure) => void;
-  const promise = new Promise<Obtained | undefined>((resolve, reject) => {
-    settle = resolve;
-    fail = reject;
-  });
+  const promise = new Promise<Obtained | undefined>((resolve) => (settle = resolve));
   // By `then`, because that keeps the context in which it was called.
-  turn.then(() => {
-    if (isAbandoned) return;
+  void new Promise<void>((resolve) => (turn = resolve)).then(() => {
+    if (isAbandoned) return pass();
     work = begin();
     work.hold(isHeld);
     settle(work.promise);
-  }, fail);
+  });
+  lane.waiting.push(turn);
   return {
     promise,
     hold(awaited) {
       isHeld = awaited;
       work?.hold(awaited);
     },
-    abandon(reason) {
-      if (work !== undefined) return work.abandon(reason);
+    abandon(reason: Failure) {
+      if (work !== undefined) {
+        work.abandon(reason);
+        return;
+      }
       isAbandoned = true;
-      onLeave();
-      fail(reason);
+      const at = lane.waiting.indexOf(turn);
+      if (at >= 0) lane.waiting.splice(at, 1);
+      settle(Promise.reject(reason));
     },
   };
 }

@@ -89,8 +89,7 @@ export interface TokenPool {
    */
   describe(key: string): Promise<KeyDescription>;
   /**
-   * Closes every cache, including those that were removed from the pool and are still in use, and waits for those that were
-   * released.
+   * Closes every cache, including those that were removed from the pool and are still in use.
    *
    * @returns The keys for which something was unfinished when the time was up.
    * @throws {TypeError} When an option is wrong. Nothing is closed then.
@@ -148,8 +147,6 @@ class LruTokenPool implements TokenPool {
    * refresh token would invalidate each other's.
    */
   readonly #evicted = new Map<string, WeakRef<PooledCache>>();
-  /** The closed caches of a key that still use the state of its session. `left` resolves when that is over. */
-  readonly #leaving = new Map<string, readonly { readonly state: PooledCache; readonly left: Promise<unknown> }[]>();
   /** Forgets evicted caches that were garbage-collected. */
   readonly #collected = new FinalizationRegistry<string>((key) => {
     if (this.#evicted.get(key)?.deref() === undefined) this.#evicted.delete(key);
@@ -179,7 +176,6 @@ class LruTokenPool implements TokenPool {
     const now = this.#clock.monotonic();
     const found = this.#entries.get(key)?.state ?? this.#evicted.get(key)?.deref();
     // Whoever holds the cache of a key may have closed it: the pool then lets go of it too.
-    if (found?.isClosed === true) void this.#letGo(key, found);
     const state = found === undefined || found.isClosed ? this.#createCache(key) : found;
     this.#evicted.delete(key);
     // Deleting the key first moves it to the end of the order.
@@ -202,20 +198,7 @@ class LruTokenPool implements TokenPool {
     const state = this.#entries.get(key)?.state ?? this.#evicted.get(key)?.deref();
     this.#entries.delete(key);
     this.#evicted.delete(key);
-    return state && this.#letGo(key, state, options);
-  }
-
-  /** Closes a cache. The next one of the key waits until this one uses the state of the session no more. */
-  #letGo(key: string, state: PooledCache, options: CloseOptions = {}): Promise<CloseReport> {
-    const closed = state.close(options);
-    const leaving = { state, left: state.leave(closed) };
-    this.#leaving.set(key, [...(this.#leaving.get(key) ?? []), leaving]);
-    void leaving.left.then(() => {
-      const others = this.#leaving.get(key)!.filter((each) => each !== leaving);
-      if (others.length > 0) this.#leaving.set(key, others);
-      else this.#leaving.delete(key);
-    });
-    return closed;
+    return state?.close(options);
   }
 
   async describe(key: string): Promise<KeyDescription> {
@@ -228,16 +211,15 @@ class LruTokenPool implements TokenPool {
     this.#closed = true;
     const states = [...this.#entries].map(([key, entry]) => ({ key, state: entry.state as PooledCache | undefined }));
     for (const [key, reference] of this.#evicted) states.push({ key, state: reference.deref() });
-    for (const [key, leaving] of this.#leaving) for (const { state } of leaving) states.push({ key, state });
     this.#entries.clear();
     this.#evicted.clear();
     const reports = await Promise.all(
       states.map(async ({ key, state }) => ({ key, ...(await state?.close(options)) })),
     );
-    const keysOf = (unfinished: "inFlight" | "unsaved"): string[] => [
-      ...new Set(reports.filter((report) => report[unfinished] === true).map((report) => report.key)),
-    ];
-    return { inFlight: keysOf("inFlight"), unsaved: keysOf("unsaved") };
+    return {
+      inFlight: reports.filter((report) => report.inFlight === true).map((report) => report.key),
+      unsaved: reports.filter((report) => report.unsaved === true).map((report) => report.key),
+    };
   }
 
   #createCache(key: string): PooledCache {
@@ -248,8 +230,7 @@ class LruTokenPool implements TokenPool {
       if (cache instanceof Promise) cache.catch(() => {});
       throw optionError("create", cache, "a function that returns createTokenCache({ ... })");
     }
-    const leaving = this.#leaving.get(key)?.map(({ left }) => left);
-    state.joinPool(this.#share, key, leaving && Promise.all(leaving));
+    state.joinPool(this.#share, key);
     return state;
   }
 

@@ -49,11 +49,6 @@ export interface TokenSupply {
   close(options: { readonly within: number }): Promise<CloseReport>;
   /** What the store has, for an operator. Absent: there is no store. @throws {RemintError} When the store fails. */
   describe?(): Promise<KeyDescription>;
-  /**
-   * Resolves when no mint is in progress any more that uses the state. Absent: the store lets the mints of the session wait for
-   * each other.
-   */
-  landed?(): Promise<unknown>;
   /** A mint, a save or a revocation is outstanding. */
   readonly isBusy: boolean;
   /** The supply for a target. A supply without a state may have another one for each. */
@@ -247,10 +242,6 @@ class OwnSupply implements TokenSupply {
     return !this.#isEnded && session === this.#session;
   }
 
-  landed(): Promise<unknown> {
-    return Promise.all(this.#landing.map((mint) => mint.done));
-  }
-
   get isBusy(): boolean {
     return this.#landing.length > 0 || this.#owned?.state.isUnsaved === true || this.#revocation !== undefined;
   }
@@ -383,7 +374,7 @@ class OwnSupply implements TokenSupply {
       if (owned.user?.deref() === this) owned.user = undefined;
     };
     // Another cache must not present the state while a mint with it is in progress.
-    if (inFlight) void this.landed().then(release);
+    if (inFlight) void Promise.all(this.#landing.map((mint) => mint.done)).then(release);
     else release();
     return { inFlight, unsaved: owned.state.isUnsaved };
   }

@@ -8,7 +8,6 @@
  * @module
  */
 import { abortReason } from "../base/abort.ts";
-import { settledWithin } from "../base/clock.ts";
 import { isRemintError, RemintError } from "../base/errors.ts";
 import { LruMap } from "../base/lru.ts";
 import { assertOptions, duration as durationOf, flag, optionError } from "../base/options.ts";
@@ -17,7 +16,6 @@ import { warn } from "../base/warn.ts";
 import { AccessTokenRecord } from "./access-token.ts";
 import { CachedToken } from "./expiry.ts";
 import { Failure, FailureMemory } from "./failures.ts";
-import { deferred } from "./mint-queue.ts";
 import { isRunning, mintedBefore, NOBODY } from "./mint.ts";
 import { cacheSettings } from "./options.ts";
 import { TokenRenewal } from "./renewal.ts";
@@ -88,10 +86,7 @@ export interface PoolShare {
 /**
  * What a pool needs of a cache. Two copies of this package may meet here: a pool takes the caches of the other copy too.
  */
-export type PooledCache = Pick<
-  CacheState,
-  "handle" | "isBusy" | "isClosed" | "close" | "leave" | "joinPool" | "describe"
->;
+export type PooledCache = Pick<CacheState, "handle" | "isBusy" | "isClosed" | "close" | "joinPool" | "describe">;
 
 /** @throws {TypeError} When an option of a close is wrong. `where` is the public function, for the message. */
 export function assertCloseOptions(where: string, options: CloseOptions): void {
@@ -128,8 +123,6 @@ export class CacheState implements PolicyHalf, SupplyMember {
   #targets: LruMap<string, CacheState> | undefined;
   #share: PoolShare | undefined;
   #poolKey = "";
-  /** The cache before this one, of the same key, is still using the state of the session. */
-  #predecessor: Promise<unknown> | undefined;
   #failures: FailureMemory;
   #rejections: Rejections;
   #entry: CachedToken | undefined;
@@ -215,8 +208,6 @@ export class CacheState implements PolicyHalf, SupplyMember {
     // Not async: the session before is over when the call returns.
     try {
       if (this.#closed) throw CLOSED.toError();
-      const left = this.#predecessorLeft();
-      if (left !== undefined) return left.then(() => this.#settings.supply.signIn(response));
       return this.#settings.supply.signIn(response);
     } catch (error) {
       return Promise.reject(error);
@@ -232,7 +223,6 @@ export class CacheState implements PolicyHalf, SupplyMember {
     if (revoke && grant.revoke === undefined) {
       throw new TypeError(`"revoke: true" needs a grant that can revoke: give it a revocationEndpoint or an issuer`);
     }
-    await this.#predecessorLeft();
     await supply.signOut({ revoke, tokens: this.#root.#lastTokens() });
   }
 
@@ -272,11 +262,6 @@ export class CacheState implements PolicyHalf, SupplyMember {
 
   get isClosed(): boolean {
     return this.#closed;
-  }
-
-  /** Resolves when nothing that this closed cache had begun uses the state of its session any more. Never rejects. */
-  leave(closed: Promise<unknown>): Promise<unknown> {
-    return Promise.allSettled([closed, this.#settings.supply.landed?.()]);
   }
 
   /** Holds no token any more and begins no flight. */
@@ -387,24 +372,10 @@ export class CacheState implements PolicyHalf, SupplyMember {
   }
 
   /**
-   * Waits until the cache before this one, of the same key of a pool, uses the state of the session no more.
-   *
-   * @returns `undefined` when there is nothing to wait for; `false` when it takes longer than callers wait.
-   */
-  #predecessorLeft(): Promise<boolean> | undefined {
-    const predecessor = this.#root.#predecessor;
-    return predecessor && settledWithin(this.#settings.clock, predecessor, this.#settings.mintTimeout);
-  }
-
-  /**
    * Makes this cache one of a pool's. Failures of its server and rejections at an origin then count for the pool (C13).
    */
-  joinPool(share: PoolShare, key: string, predecessor?: Promise<unknown>): void {
-    const { clock, grant, supply } = this.#settings;
-    // Two mints may use the same state up.
-    if (predecessor !== undefined && !grant.isRepeatable && supply.landed !== undefined) {
-      this.#predecessor = predecessor.then(() => (this.#predecessor = undefined));
-    }
+  joinPool(share: PoolShare, key: string): void {
+    const { clock, grant } = this.#settings;
     this.#share = share;
     this.#poolKey = key;
     const server = grant.server && {
@@ -514,13 +485,6 @@ export class CacheState implements PolicyHalf, SupplyMember {
 
   /** In a pool, mints at one endpoint take turns. */
   #obtain(need: TokenNeed): Obtaining {
-    const left = this.#predecessorLeft();
-    if (left !== undefined) {
-      const turn = left.then((hasLeft) => {
-        if (!hasLeft) throw PREDECESSOR;
-      });
-      return deferred(turn, () => this.#obtain(need));
-    }
     const { server } = this.#settings.grant;
     if (server === undefined || this.#share === undefined) return this.#supply.obtain(need);
     return this.#share.mints.run(server, (hasWaited) => {
@@ -801,14 +765,6 @@ export class CacheState implements PolicyHalf, SupplyMember {
     };
   }
 }
-
-/** A mint that a released cache of the same key has begun takes too long. */
-const PREDECESSOR = new Failure("key", {
-  code: "ERR_TOKEN_TIMEOUT",
-  message: "no token is available: a refresh that was in progress when this session was released has not ended yet",
-  hint: "the pool has let go of the cache of this key (release or close) while the cache was refreshing its token",
-  retryable: true,
-});
 
 /** How many caches of other targets a cache remembers. More may be in use. */
 const MOST_TARGETS = 256;

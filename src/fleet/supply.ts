@@ -29,7 +29,6 @@ export class FleetSupply implements TokenSupply {
   /** A grant without sessions has a record for each target. */
   readonly #others: WeakRef<FleetSupply>[] = [];
   readonly #flights = new Set<Obtaining>();
-  isClosed = false;
 
   /** @throws {TypeError} When nothing says whose token it is, or when the record has a supply in this process already. */
   constructor(fleet: Fleet, settings: FleetCache, open: OpenSupplies, target?: Target) {
@@ -38,8 +37,7 @@ export class FleetSupply implements TokenSupply {
     this.#open = open;
     const key = storeKey(fleet.prefix, recordName(settings, target));
     if (hasSessions(settings.grant)) {
-      // One that was closed may still be landing: the lease makes the two wait for each other.
-      if (open.get(key)?.deref()?.isClosed === false) {
+      if (open.get(key)?.deref() !== undefined) {
         throw new TypeError(
           `"store" has a cache of this session in this process already: close that one first, or give one of the two stores ` +
             `another "prefix" if they are meant to have sessions of their own`,
@@ -132,7 +130,6 @@ export class FleetSupply implements TokenSupply {
 
   async close({ within }: { readonly within: number }): Promise<CloseReport> {
     const { clock } = this.#fleet;
-    this.isClosed = true;
     const until = clock.monotonic() + within;
     const others = this.#others.flatMap((reference) => reference.deref() ?? []);
     this.#known.tell((member) => member.shut());
