@@ -37,6 +37,7 @@ export type {
   KeyDescription,
   MintCause,
   Origins,
+  PoolEventListener,
   RejectionRule,
   RemintEvent,
   SignInResponse,
