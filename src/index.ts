@@ -38,6 +38,7 @@ export type {
   KeyDescription,
   MintCause,
   Origins,
+  PoolEventListener,
   RejectionRule,
   RemintEvent,
   SignInResponse,

@@ -6,9 +6,10 @@
  * @module
  */
 import { systemClock } from "../base/clock.ts";
-import { assertClock, assertFunction, assertOptions, count, duration, flag, optionError } from "../base/options.ts";
+import { assertClock, assertOptions, count, duration, flag, optionError } from "../base/options.ts";
 import { copiedOrigins } from "../base/url.ts";
 import { schemeOf, usableValue } from "./access-token.ts";
+import { CacheListeners } from "./events.ts";
 import { receivedAtOf } from "./expiry.ts";
 import { mintedBefore } from "./mint.ts";
 import { grantDefinition } from "./custom-grant.ts";
@@ -55,8 +56,11 @@ export interface TokenCacheOptions {
   readonly store?: FleetStore | undefined;
   /** Where the cache reads the time and sets timers. @defaultValue the machine's clocks */
   readonly clock?: Clock | undefined;
-  /** Receives every event of the cache, synchronously. An error it throws is ignored. */
-  readonly onEvent?: EventListener | undefined;
+  /**
+   * Receives every event of the cache, synchronously: a function, or a list of them. The list is copied, and a function that
+   * is in it twice is called once. A function that fails keeps no other from being called.
+   */
+  readonly onEvent?: EventListener | readonly EventListener[] | undefined;
   /**
    * Milliseconds before expiry from which the token is refreshed in the background. At most half of the lifetime.
    *
@@ -151,7 +155,6 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
   ]);
   const { initial, onEvent, clock = systemClock } = options;
   const grant = grantDefinition(options.grant);
-  assertFunction("onEvent", onEvent);
   assertClock(clock);
   assertKeeper(grant.source, options.store);
   const mintTimeout = duration("mintTimeout", options.mintTimeout, 10_000);
@@ -166,7 +169,7 @@ export function cacheSettings(options: TokenCacheOptions): CacheSettings {
     defaultTtl: duration("defaultTtl", options.defaultTtl ?? grant.defaultTtl, 30 * 60_000),
     maxTtl: options.maxTtl === undefined ? Infinity : duration("maxTtl", options.maxTtl, 0),
     retries: count("mintRetries", options.mintRetries, 2),
-    notify: safeListener(onEvent),
+    listeners: new CacheListeners(onEvent),
     warns: flag("warnings", options.warnings, true),
   };
   const allowHttp = flag("allowHttp", options.allowHttp);
@@ -231,28 +234,6 @@ function checkedInitial(initial: InitialToken | undefined): InitialToken | undef
   receivedAtOf(initial);
   return { ...initial };
 }
-
-/** Returns a listener that neither throws nor leaves an unhandled rejection. For the same function it is the same one. */
-export function safeListener(listener: EventListener | undefined): EventListener | undefined {
-  if (listener === undefined) return undefined;
-  let safe = safeListeners.get(listener);
-  if (safe === undefined) {
-    safe = (event) => {
-      try {
-        // The type says `void`, which an async function fits too.
-        Promise.resolve(listener(event)).catch(drop);
-      } catch (error) {
-        drop(error);
-      }
-    };
-    safeListeners.set(listener, safe);
-  }
-  return safe;
-}
-const safeListeners = new WeakMap<EventListener, EventListener>();
-
-/** The listener is the only place where the library reports errors, so an error of its own is dropped. */
-function drop(_error: unknown): void {}
 
 /**
  * Where the key is for which a pool is creating a cache at the moment. A store needs it, because it tells whose token it is.

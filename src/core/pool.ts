@@ -8,6 +8,7 @@
 import { systemClock } from "../base/clock.ts";
 import { RemintError } from "../base/errors.ts";
 import { assertClock, assertFunction, assertOptions, count, duration, optionError } from "../base/options.ts";
+import { listenersOf } from "./events.ts";
 import { PoolFailures } from "./failures.ts";
 import { withPoolKey } from "./options.ts";
 import { MintQueue } from "./mint-queue.ts";
@@ -15,8 +16,17 @@ import { EvidenceAccounts } from "./rejections.ts";
 import { assertCloseOptions, isPooledCache } from "./token-cache.ts";
 import { policyHalf } from "./types.ts";
 import type { Clock } from "../base/clock.ts";
+import type { Listeners } from "./events.ts";
 import type { PooledCache, PoolShare } from "./token-cache.ts";
-import type { CloseOptions, CloseReport, KeyDescription, SignInResponse, SignOutOptions, TokenCache } from "./types.ts";
+import type {
+  CloseOptions,
+  CloseReport,
+  KeyDescription,
+  PoolEventListener,
+  SignInResponse,
+  SignOutOptions,
+  TokenCache,
+} from "./types.ts";
 
 /** The options of `createTokenPool`. */
 export interface TokenPoolOptions {
@@ -35,6 +45,12 @@ export interface TokenPoolOptions {
   readonly idleTtl?: number | undefined;
   /** Where the pool reads the time. @defaultValue the machine's clocks */
   readonly clock?: Clock | undefined;
+  /**
+   * Receives every event of every cache from the moment `create` has returned it, and the cache's key: a function
+   * `(event, key) => ...`, or a list of them. It is called after the cache's own listeners. A function that the cache has too
+   * is called once, with the key. See {@link TokenCacheOptions.onEvent}.
+   */
+  readonly onEvent?: PoolEventListener | readonly PoolEventListener[] | undefined;
 }
 
 /** What the close of a pool found unfinished, by key. */
@@ -114,7 +130,7 @@ export interface TokenPool {
  * ```
  */
 export function createTokenPool(options: TokenPoolOptions): TokenPool {
-  assertOptions("createTokenPool", options, ["create", "maxSize", "idleTtl", "clock"]);
+  assertOptions("createTokenPool", options, ["create", "maxSize", "idleTtl", "clock", "onEvent"]);
   if (options.create === undefined)
     throw optionError("create", options.create, "a function that returns a token cache");
   assertFunction("create", options.create);
@@ -125,6 +141,7 @@ export function createTokenPool(options: TokenPoolOptions): TokenPool {
     count("maxSize", options.maxSize, 10_000, 1),
     duration("idleTtl", options.idleTtl, 3_600_000),
     clock,
+    listenersOf(options.onEvent),
   );
 }
 
@@ -153,7 +170,13 @@ class LruTokenPool implements TokenPool {
   });
   #closed = false;
 
-  constructor(create: (key: string) => TokenCache, maxSize: number, idleTtl: number, clock: Clock) {
+  constructor(
+    create: (key: string) => TokenCache,
+    maxSize: number,
+    idleTtl: number,
+    clock: Clock,
+    listeners: Listeners<PoolEventListener>,
+  ) {
     this.#create = create;
     this.#maxSize = maxSize;
     this.#idleTtl = idleTtl;
@@ -163,6 +186,7 @@ class LruTokenPool implements TokenPool {
       failures: new PoolFailures(clock),
       mints: new MintQueue(),
       toldReasons: new Set(),
+      listeners,
     };
   }
 

@@ -18,9 +18,9 @@ import { warn } from "../base/warn.ts";
 import { runsFor } from "./mint.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { RemintError } from "../base/errors.ts";
+import type { CacheListeners } from "./events.ts";
 import type { SaveContext, StateSource } from "./grant.ts";
 import type { LoadedState } from "./mint.ts";
-import type { EventListener } from "./types.ts";
 
 /** How many states that were used up are remembered. */
 const REMEMBERED = 8;
@@ -48,7 +48,7 @@ export interface StateSettings {
   readonly clock: Clock;
   /** Milliseconds. Half of it is the longest that callers wait for a save. */
   readonly mintTimeout: number;
-  readonly notify: EventListener | undefined;
+  readonly listeners: CacheListeners;
   /** A store keeps the state too. */
   readonly hasStore: boolean;
   readonly warns: boolean;
@@ -234,7 +234,7 @@ export class SessionState {
       if (error !== undefined) {
         // A state that is newer than this one is saved by the next turn.
         if (this.#unsaved !== rotated) continue;
-        this.#settings.notify?.({ name: "state-unsaved", error });
+        this.#settings.listeners.tell?.({ name: "state-unsaved", error });
         this.#repeatLater();
         return;
       }

@@ -14,13 +14,13 @@ import { Failure } from "./failures.ts";
 import { checkResponse, minted, NOBODY, runRevocation, startMint } from "./mint.ts";
 import { digestOf, SessionState } from "./state.ts";
 import type { Freshness } from "./access-token.ts";
+import type { CacheListeners } from "./events.ts";
 import type { StateSource, Target } from "./grant.ts";
 import type { Minted, MintInput, MintResult, MintSettings, RunningMint } from "./mint.ts";
 import type { StateSettings } from "./state.ts";
 import type {
   AccessToken,
   CloseReport,
-  EventListener,
   KeyDescription,
   MintCause,
   Opaque,
@@ -115,7 +115,7 @@ export interface Obtained extends Minted {
 
 /** What a supply has to know of its cache. */
 export interface SupplySettings extends MintSettings {
-  readonly notify: EventListener | undefined;
+  readonly listeners: CacheListeners;
   /** Whether warnings are printed. */
   readonly warns: boolean;
 }
@@ -184,8 +184,8 @@ export function ownSupply(settings: SupplySettings): TokenSupply {
 
 /** Makes the settings of a state. */
 export function stateSettings(settings: SupplySettings, hasStore: boolean): StateSettings {
-  const { clock, mintTimeout, notify, warns } = settings;
-  return { clock, mintTimeout, notify, warns, hasStore };
+  const { clock, mintTimeout, listeners, warns } = settings;
+  return { clock, mintTimeout, listeners, warns, hasStore };
 }
 
 /** The error for a second cache on one grant. */
@@ -261,7 +261,7 @@ class OwnSupply implements TokenSupply {
   }
 
   async signIn(response: SignInResponse): Promise<void> {
-    const { grant, clock, notify, defaultTtl, maxTtl } = this.#settings;
+    const { grant, clock, listeners, defaultTtl, maxTtl } = this.#settings;
     const given = readSignIn(grant, response);
     const now = clock.now();
     const token = minted(given.response, {
@@ -286,7 +286,7 @@ class OwnSupply implements TokenSupply {
         if (member.target === undefined) member.landed({ ...token, session, seeded: true });
       });
     }
-    notify?.({ name: "signed-in" });
+    listeners.tell?.({ name: "signed-in" });
     await owned?.state.save();
   }
 
@@ -297,7 +297,7 @@ class OwnSupply implements TokenSupply {
     readonly revoke: boolean;
     readonly tokens: readonly AccessToken[];
   }): Promise<void> {
-    const { notify, grant, mintTimeout } = this.#settings;
+    const { listeners, grant, mintTimeout } = this.#settings;
     const owned = this.#owned;
     const revokes = revoke && grant.revoke !== undefined;
     if (!this.#isEnded) {
@@ -309,7 +309,7 @@ class OwnSupply implements TokenSupply {
       this.#unrevoked.push({ state, tokens, isDue: revokes });
       if (owned !== undefined) owned.isEnded = true;
       this.#tell((member) => member.sessionOver("ended"));
-      notify?.({ name: "signed-out" });
+      listeners.tell?.({ name: "signed-out" });
     }
     // What a mint in progress brings is revoked with the rest.
     await this.#landed(mintTimeout);
@@ -518,7 +518,7 @@ class OwnSupply implements TokenSupply {
 
   /** Keeps what a mint has brought. @returns The token, once the new state is saved. */
   #settle(result: MintResult, session: Session, mint: RunningMint, isLeft: boolean): Promise<Obtained | undefined> {
-    const { notify } = this.#settings;
+    const { listeners } = this.#settings;
     const owned = this.#owned;
     const { minted: token, next, presented } = result;
     if (!this.serves(session) && !this.#isOfSession(result)) {
@@ -536,7 +536,7 @@ class OwnSupply implements TokenSupply {
         const failure = result.refusedWith ?? result.failure!;
         owned.refusal = { digest: digestOf(before), failure, askedAt: this.#settings.clock.monotonic() };
       }
-      if (result.isInDoubt === true && presented !== undefined) notify?.({ name: "state-in-doubt" });
+      if (result.isInDoubt === true && presented !== undefined) listeners.tell?.({ name: "state-in-doubt" });
     } else if (result.isRefused === true) this.#refusal = result.failure;
     return this.#afterSave(result, isLeft ? Infinity : mint.timeLeft());
   }

@@ -24,6 +24,7 @@ import { EvidenceAccounts, isSameToken, Rejections } from "./rejections.ts";
 import { CLOSED, ENDED, noSessionError, REPLACED } from "./supply.ts";
 import { targetOf } from "./target.ts";
 import { policyKey } from "./types.ts";
+import type { Listeners } from "./events.ts";
 import type { FailurePhase, PoolFailures } from "./failures.ts";
 import type { Target } from "./grant.ts";
 import type { CacheSettings, TokenCacheOptions } from "./options.ts";
@@ -41,6 +42,7 @@ import type {
   MintCause,
   Origins,
   PolicyHalf,
+  PoolEventListener,
   Renewal,
   RequestRules,
   RequestTarget,
@@ -81,6 +83,8 @@ export interface PoolShare {
   readonly mints: MintQueue;
   /** Why requests went out without a token, for each reason that was told. */
   readonly toldReasons: Set<SkipReason>;
+  /** They hear the events of every cache. */
+  readonly listeners: Listeners<PoolEventListener>;
 }
 
 /**
@@ -306,9 +310,17 @@ export class CacheState implements PolicyHalf, SupplyMember {
     const sinceRejection = this.#renewedAfter();
     const { expiresAt } = token;
     if (late === undefined) return;
-    const { notify, grant } = this.#settings;
+    const { listeners, grant } = this.#settings;
     const name = "minted";
-    notify?.({ name, ...late, server: serverOf(grant), expiresAt, repeated: false, waiters: 0, sinceRejection });
+    listeners.tell?.({
+      name,
+      ...late,
+      server: serverOf(grant),
+      expiresAt,
+      repeated: false,
+      waiters: 0,
+      sinceRejection,
+    });
   }
 
   get session(): Session | undefined {
@@ -353,7 +365,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
   }
 
   skipped(reason: SkipReason, url: string): void {
-    this.#settings.notify?.({ name: "skipped", reason, url: printableUrl(url) });
+    this.#settings.listeners.tell?.({ name: "skipped", reason, url: printableUrl(url) });
   }
 
   rejectedBare(reason: SkipReason, url: string): void {
@@ -378,6 +390,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     const { clock, grant } = this.#settings;
     this.#share = share;
     this.#poolKey = key;
+    this.#settings.listeners.joinPool(share.listeners, key);
     const server = grant.server && {
       ...grant.server,
       target: [grant.server.target, this.target?.fingerprint ?? ""].join(" "),
@@ -499,7 +512,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     const { id, unwanted, mustBeFresh } = begin;
     const entry = this.#validEntry();
     const forgotten = this.#forgotten;
-    const { notify, grant } = this.#settings;
+    const { listeners, grant } = this.#settings;
     return {
       id,
       cause,
@@ -516,9 +529,9 @@ export class CacheState implements PolicyHalf, SupplyMember {
         // A fleet may try again what could not be sent: that is the same mint.
         if (begin.hasStarted) return;
         begin.hasStarted = true;
-        notify?.({ name: "mint-started", id, cause, server: serverOf(grant) });
+        listeners.tell?.({ name: "mint-started", id, cause, server: serverOf(grant) });
       },
-      onRetry: (attempt, error) => notify?.({ name: "mint-retried", id, attempt, error }),
+      onRetry: (attempt, error) => listeners.tell?.({ name: "mint-retried", id, attempt, error }),
     };
   }
 
@@ -555,16 +568,16 @@ export class CacheState implements PolicyHalf, SupplyMember {
     this.#failures.clear(obtained.adopted !== true && obtained.seeded !== true);
     const { expiresAt } = token;
     const sinceRejection = this.#renewedAfter();
-    const { notify } = this.#settings;
+    const { listeners } = this.#settings;
     if (obtained.adopted) this.#rejections.uncharge(false);
     this.#rejections.landed(token);
     if (obtained.adopted) {
       // The same one again was only looked up.
       if (last === token.value) this.#tellAbandoned(flight, begin);
-      else notify?.({ name: "adopted", ...this.#mintOf(flight, begin), expiresAt, sinceRejection });
+      else listeners.tell?.({ name: "adopted", ...this.#mintOf(flight, begin), expiresAt, sinceRejection });
     } else {
       const repeated = last === token.value;
-      notify?.({ name: "minted", ...this.#mintOf(flight, begin), expiresAt, repeated, sinceRejection });
+      listeners.tell?.({ name: "minted", ...this.#mintOf(flight, begin), expiresAt, repeated, sinceRejection });
     }
     // The callers have waited under another session than that of the token.
     if (flight.session !== undefined && flight.session !== token.session) throw REPLACED;
@@ -593,7 +606,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
       this.#tellAbandoned(flight, begin, failure);
       throw failure;
     }
-    this.#settings.notify?.({
+    this.#settings.listeners.tell?.({
       name: "mint-failed",
       ...this.#mintOf(flight, begin),
       error: failure.toEventError(),
@@ -608,7 +621,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
   /** Tells that a mint has brought nothing, if one had started. */
   #tellAbandoned(flight: Flight<AccessTokenRecord>, begin: FlightBegin, failure?: Failure): void {
     if (!begin.hasStarted) return;
-    this.#settings.notify?.({ name: "mint-abandoned", ...this.#mintOf(flight, begin), code: failure?.code });
+    this.#settings.listeners.tell?.({ name: "mint-abandoned", ...this.#mintOf(flight, begin), code: failure?.code });
   }
 
   /** What the event that a mint has ended says of it, whatever came of it. */
@@ -693,7 +706,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     if (this.#entry?.token.value !== value) return;
     this.#forgotten = value;
     this.#entry = undefined;
-    this.#settings.notify?.({ name: "invalidated" });
+    this.#settings.listeners.tell?.({ name: "invalidated" });
   }
 
   /**
@@ -719,7 +732,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     if (isSameToken(this.#charged, token)) return "granted";
     const isQuiet = this.#supply.refuses?.(token.value) === true;
     const answer = isQuiet ? "refused" : this.#rejections.ask(token, { origin, path });
-    if (answer === "refused") this.#settings.notify?.({ name: "renewal-refused", origin, path });
+    if (answer === "refused") this.#settings.listeners.tell?.({ name: "renewal-refused", origin, path });
     if (answer === "granted") this.#granted(token, { origin, path });
     return answer;
   }
@@ -728,7 +741,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
   #granted(token: TokenIdentity, { origin, path }: RequestTarget): void {
     this.#charged = { value: token.value, flight: token.flight };
     this.#rejectedAt ??= this.#settings.clock.monotonic();
-    this.#settings.notify?.({ name: "rejected", origin, path });
+    this.#settings.listeners.tell?.({ name: "rejected", origin, path });
     this.#setAside(token, { origin, path }, true);
   }
 

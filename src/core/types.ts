@@ -243,7 +243,10 @@ export type RemintEvent =
   | { readonly name: "state-unsaved"; readonly error: RemintError }
   /** A state was sent and no answer came. If the server has used it up, the session is lost. */
   | { readonly name: "state-in-doubt" }
-  /** The store fails. This process works without it, or not at all, until `store-recovered`. Told once. */
+  /**
+   * The store fails. This process works without it, or not at all, until `store-recovered`. Both are told to each listener
+   * once for an outage, also when it listens to many caches: by the cache that was the first to notice.
+   */
   | { readonly name: "store-failed"; readonly error: RemintError }
   /** The store works again. */
   | { readonly name: "store-recovered" }
@@ -272,8 +275,14 @@ export type RemintEvent =
   /** A request was sent without a token. The URL has no query. */
   | { readonly name: "skipped"; readonly reason: SkipReason; readonly url: string };
 
-/** Receives every event of a cache, synchronously. An error it throws is ignored. */
+/** Receives every event of a cache, synchronously. Its own failure, or that of a promise it returns, is ignored. */
 export type EventListener = (event: RemintEvent) => void;
+
+/**
+ * Receives every event of the caches of a pool, as an {@link EventListener} does, and the key of the cache. An
+ * {@link EventListener} is one too.
+ */
+export type PoolEventListener = (event: RemintEvent, key: string) => void;
 
 /** What a close found unfinished. */
 export interface CloseReport {

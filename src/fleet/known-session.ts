@@ -366,7 +366,7 @@ export class KnownSession {
         this.#identity = session;
       } else {
         this.begin(session);
-        this.settings.notify?.({ name: "session-replaced", isEnded: false });
+        this.settings.listeners.tell?.({ name: "session-replaced", isEnded: false });
       }
     }
     // A copy of before, which somebody has put back: what it holds is used up, and its tokens were replaced.
@@ -469,7 +469,7 @@ export class KnownSession {
     this.state?.forget();
     this.#known = undefined;
     this.tell((member) => member.sessionOver("ended"));
-    if (isNews) this.settings.notify?.({ name: "session-replaced", isEnded: true });
+    if (isNews) this.settings.listeners.tell?.({ name: "session-replaced", isEnded: true });
   }
 
   /** The grant has said that nobody is signed in: the tokens of before are served no more. */
@@ -541,7 +541,7 @@ export class KnownSession {
           // Not older than the sign-in that this process knows of: it is in the table, whichever it is.
           this.begin(newSession(this.generation));
           this.#rotated = 0;
-          this.settings.notify?.({ name: "session-replaced", isEnded: false });
+          this.settings.listeners.tell?.({ name: "session-replaced", isEnded: false });
           throw REPLACED;
         }
         return { state: asked };
@@ -591,7 +591,9 @@ export class KnownSession {
 
   /** Makes a lease of this process on a record. */
   lease(record: FleetRecord): Lease {
-    return new Lease(this.fleet, this.key, this.holder, record, () => this.settings.notify?.({ name: "lease-lost" }));
+    return new Lease(this.fleet, this.key, this.holder, record, () =>
+      this.settings.listeners.tell?.({ name: "lease-lost" }),
+    );
   }
 
   /** Whether mints of this process fail: of this record, or at the same server with the same client. */
@@ -645,8 +647,8 @@ export class KnownSession {
     const text = "no token is available: the store through which processes share tokens failed";
     const facts = { code: "ERR_STORE", message: text, hint: `${message}, ${consequence}`, retryable: true } as const;
     const failure = Failure.of(new RemintError(facts.code, text, { ...facts, cause: safeCause(cause) }), "key");
-    const { notify, warns } = this.settings;
-    this.fleet.link.tellFailure(failure.toError(), notify, warns);
+    const { listeners, warns } = this.settings;
+    this.fleet.link.tellFailure(failure.toError(), listeners, warns);
     return failure;
   }
 

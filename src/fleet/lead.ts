@@ -200,7 +200,8 @@ class Landing {
       await this.#lease.release().catch(() => {});
       throw new Unsent(failure!);
     }
-    if (isInDoubt === true && presented?.state !== undefined) session.settings.notify?.({ name: "state-in-doubt" });
+    if (isInDoubt === true && presented?.state !== undefined)
+      session.settings.listeners.tell?.({ name: "state-in-doubt" });
     const rotate = (): void => {
       session.state?.rotate({ state: next!.state, replaced: presented?.state, response: minted?.response ?? {} });
     };

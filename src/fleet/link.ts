@@ -15,7 +15,8 @@ import { LruMap } from "../base/lru.ts";
 import { warn } from "../base/warn.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { RemintError } from "../base/errors.ts";
-import type { EventListener } from "../core/types.ts";
+import type { SupplySettings } from "../core/supply.ts";
+import type { EventListener, PoolEventListener } from "../core/types.ts";
 import type { RecordTtls, Written } from "./record.ts";
 import type { Seal } from "./seal.ts";
 import type { Store, SwapResult } from "./store.ts";
@@ -100,8 +101,8 @@ export class StoreLink {
   #answeredAt = -Infinity;
   /** Calls in progress while the store is down. */
   #probes = 0;
-  /** The listeners that were told that the store fails, and not yet that it works again. */
-  readonly #told = new Set<EventListener | undefined>();
+  /** The listeners that were told that the store fails, and not yet that it works again, with what calls them. */
+  readonly #told = new Map<PoolEventListener, EventListener>();
   #toldOnConsole = false;
   #failures = 0;
 
@@ -146,12 +147,13 @@ export class StoreLink {
   }
 
   /**
-   * Tells a listener that the store fails, once until it works again; and the console, once, of a store that never worked.
+   * Tells each listener that the store fails, once until it works again; and the console, once, of a store that never worked.
    */
-  tellFailure(error: RemintError, listener: EventListener | undefined, warns: boolean): void {
-    if (!this.#told.has(listener)) {
-      this.#told.add(listener);
-      listener?.({ name: "store-failed", error });
+  tellFailure(error: RemintError, listeners: SupplySettings["listeners"], warns: boolean): void {
+    for (const [listener, tell] of listeners.all()) {
+      if (this.#told.has(listener)) continue;
+      this.#told.set(listener, tell);
+      tell({ name: "store-failed", error });
     }
     if (this.#hasWorked || this.#toldOnConsole || !warns || this.#failures < NEVER_WORKED) return;
     this.#toldOnConsole = true;
@@ -184,9 +186,9 @@ export class StoreLink {
     if (!this.#failed.has(key)) return;
     // What made this key fail is over. The others that failed with it are tried at once.
     this.#failed = new LruMap(MOST_FAILED);
-    const listeners = [...this.#told];
+    const told = [...this.#told.values()];
     this.#told.clear();
-    for (const listener of listeners) listener?.({ name: "store-recovered" });
+    for (const tell of told) tell({ name: "store-recovered" });
   }
 
   #noteFailure(key: string, sentAt: number): void {

@@ -33,7 +33,7 @@ const MOST_TURNS = 16;
  */
 export async function signIn(session: KnownSession, response: SignInResponse, fingerprint: string): Promise<void> {
   const { settings, fleet } = session;
-  const { grant, defaultTtl, maxTtl, notify } = settings;
+  const { grant, defaultTtl, maxTtl, listeners } = settings;
   const { clock } = fleet;
   const given = readSignIn(grant, response);
   const token = mintedToken(given.response, { sentAt: clock.now(), defaultTtl, maxTtl, seeded: true, isOwn: true });
@@ -81,7 +81,7 @@ export async function signIn(session: KnownSession, response: SignInResponse, fi
     session.state?.begin({ state: given.next.state, replaced, response: given.response });
   }
   if (isUsable) session.landed(undefined, { ...token, session: session.served, seeded: true });
-  notify?.({ name: "signed-in" });
+  listeners.tell?.({ name: "signed-in" });
   await session.state?.save();
 }
 
@@ -101,7 +101,7 @@ export async function signOut(
   session.isRevoking = revoke;
   let identity = nextSession(session.generation, clock.now());
   session.end(false, identity);
-  if (!wasEnded) settings.notify?.({ name: "signed-out" });
+  if (!wasEnded) settings.listeners.tell?.({ name: "signed-out" });
   let left: FleetRecord | undefined;
   const compose = (seen: FleetRecord | undefined): FleetRecord => {
     left = seen;

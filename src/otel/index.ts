@@ -74,11 +74,11 @@ export interface OpenTelemetryOptions {
 }
 
 /**
- * Returns a listener for the option `onEvent` of token caches that records metrics, and a span for each mint.
+ * Returns a listener for the option `onEvent` of token caches and pools that records metrics, and a span for each mint.
  *
  * A span is a child of the span that was active in the call that began the mint, and has no links. Durations are seconds. One
- * listener serves any number of caches: create it once, and not for each cache, because an outage of a store is told once to
- * each listener.
+ * listener serves any number of caches and pools: create it once, and not for each cache, because an outage of a store is told
+ * once to each listener. The key that a pool tells it is not recorded.
  *
  * @throws {TypeError} When an option is wrong, or when there is neither a meter nor a tracer.
  * @see [Semantic conventions of OpenTelemetry](https://opentelemetry.io/docs/specs/semconv/)

@@ -127,7 +127,7 @@ const LISTS = {
     "allowHttp",
     "warnings",
   ],
-  pool: ["create", "maxSize", "idleTtl", "clock"],
+  pool: ["create", "maxSize", "idleTtl", "clock", "onEvent"],
   grant: [
     "tokenEndpoint",
     "issuer",
@@ -182,6 +182,7 @@ describe("Q17: the advice of the message", () => {
     ["cache", "allowHTTP", "allowHttp"],
     ["cache", "defaultTTL", "defaultTtl"],
     ["pool", "maxsize", "maxSize"],
+    ["pool", "on_event", "onEvent"],
     ["grant", "client_id", "clientId"],
     ["grant", "clientID", "clientId"],
     ["grant", "client_secret", "clientSecret"],

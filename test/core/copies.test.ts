@@ -11,9 +11,10 @@ import {
   RemintError,
   TokenEndpointError,
   type Grant,
+  type RemintEvent,
   type TokenCache,
 } from "../../src/index.ts";
-import { manualClock, startApi, startAuthServer } from "../../src/testing/index.ts";
+import { fakeGrant, manualClock, startApi, startAuthServer } from "../../src/testing/index.ts";
 import { cacheUnderTest, fakeServerGrant, ORIGIN, rejectionOf } from "./cache-under-test.ts";
 
 vi.resetModules();
@@ -165,6 +166,61 @@ describe("C13: a pool and caches of two copies", () => {
       await clock.advance(7000);
       expect(await pool.get("other 2").get()).toMatchObject({ value: "fake-3" });
       expect(await pool.get("one 2").get()).toMatchObject({ value: "fake-4" });
+    },
+  );
+
+  test.each(PAIRS)(
+    "C20: a listener of a pool of $pools, and of its caches of $caches with a store, hears every event once, with the key",
+    async ({ poolCopy, cacheCopy }) => {
+      const clock = manualClock();
+      const told: string[] = [];
+      const hear = ({ name }: RemintEvent, key?: string): void => void told.push(`${key} ${name}`);
+      const own = ({ name }: RemintEvent): void => void told.push(`own ${name}`);
+      const engine = memoryStore();
+      let isDown = true;
+      const store = cacheCopy.fleetStore(
+        { swap: async (...call) => (isDown ? Promise.reject(new Error("down")) : engine.swap(...call)) },
+        { encryptionKey: "none" },
+      );
+      const pool = poolCopy.createTokenPool({
+        clock,
+        onEvent: [hear],
+        create: () =>
+          cacheCopy.createTokenCache({
+            grant: fakeGrant(),
+            store,
+            clock,
+            origins: [ORIGIN],
+            onEvent: [own, hear],
+            warnings: false,
+          }),
+      });
+      const got = pool.get("a").get();
+      await clock.advance(5000);
+      await got;
+      isDown = false;
+      await clock.advance(60_000);
+      const target = pool.get("b").for({ scope: "b" }).get();
+      await clock.advance(5000);
+      await target;
+      await pool.get("a").invalidate("fake-1");
+      const again = pool.get("a").get();
+      await clock.advance(5000);
+      await again;
+      const events = [
+        "a store-failed",
+        "a mint-started",
+        "a minted",
+        "b mint-started",
+        "b minted",
+        "a invalidated",
+        "a store-recovered",
+        "a mint-started",
+        "a minted",
+      ];
+      expect(told.filter((line) => !line.startsWith("own"))).toEqual(events);
+      expect(told.filter((line) => line.startsWith("own"))).toEqual(events.map((line) => line.replace(/^./, "own")));
+      await pool.close();
     },
   );
 

@@ -2,10 +2,16 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { policyHalf } from "../../src/core/types.ts";
-import { safeListener } from "../../src/core/options.ts";
-import { TokenEndpointError } from "../../src/index.ts";
+import { TokenEndpointError, type EventListener, type TokenCache } from "../../src/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
-import { cacheUnderTest, fakeServerGrant, rejectionOf, settle, TARGET } from "./cache-under-test.ts";
+import {
+  cacheUnderTest,
+  fakeServerGrant,
+  rejectionOf,
+  settle,
+  TARGET,
+  type CacheUnderTest,
+} from "./cache-under-test.ts";
 import type { RemintEvent } from "../../src/index.ts";
 
 const HOUR = 3_600_000;
@@ -93,7 +99,6 @@ describe("events", () => {
     await cache.invalidate(token.value);
     grant.fail(new Error("down"));
     expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_GRANT" });
-    expect(safeListener(undefined)).toBeUndefined();
   });
 
   test("a listener may call the cache that emits the event", async () => {
@@ -327,12 +332,15 @@ describe("C20: a mint tells that it begins and how it ends", () => {
     expect(eventsNamed("minted").map(({ sinceRejection }) => sinceRejection)).toEqual([undefined, 2500, undefined]);
   });
 
-  test("C20: without a listener nothing is made for one", async () => {
+  test.each([
+    ["without a listener", undefined],
+    ["with an empty list", []],
+  ])("C20: %s no event is made", async (_, onEvent) => {
     let reads = 0;
     const grant = fakeServerGrant();
     const { server } = grant as unknown as { readonly server: object };
     Object.defineProperty(server, "endpoint", { get: () => (reads++, "https://auth.example/token") });
-    const { cache } = cacheUnderTest({ grant, onEvent: undefined });
+    const { cache } = cacheUnderTest({ grant, onEvent });
     const before = reads;
     await cache.get();
     await cache.invalidate("fake-1");
@@ -340,4 +348,126 @@ describe("C20: a mint tells that it begins and how it ends", () => {
     await rejectionOf(cache.get());
     expect(reads - before).toBe(0);
   });
+});
+
+/** A listener that writes its own name before that of each event. */
+const named =
+  (name: string, into: string[]): EventListener =>
+  (event) =>
+    void into.push(`${name} ${event.name}`);
+
+describe("C20: a list of listeners", () => {
+  test("C20: each hears every event, in the order of the list, and gets nothing beside it", async () => {
+    const told: unknown[][] = [];
+    const listener =
+      (name: string) =>
+      (...all: unknown[]): void =>
+        void told.push([name, (all[0] as RemintEvent).name, all.length]);
+    const { cache } = cacheUnderTest({ onEvent: [listener("first"), listener("second")] });
+    await cache.get();
+    expect(told).toEqual([
+      ["first", "mint-started", 1],
+      ["second", "mint-started", 1],
+      ["first", "minted", 1],
+      ["second", "minted", 1],
+    ]);
+  });
+
+  const hostile: [string, () => unknown][] = [
+    [
+      "throws",
+      () => {
+        throw new Error("telemetry is broken");
+      },
+    ],
+    ["rejects", () => Promise.reject(new Error("telemetry is broken"))],
+    ["rejects after a while", async () => (await settle(), Promise.reject(new Error("telemetry is broken")))],
+    [
+      "returns an object whose then throws",
+      () => ({
+        // oxlint-disable-next-line unicorn/no-thenable -- that is what is tested
+        then: () => {
+          throw new Error("telemetry is broken");
+        },
+      }),
+    ],
+    [
+      "returns an object that cannot be read",
+      () =>
+        new Proxy(
+          {},
+          {
+            get: () => {
+              throw new Error("telemetry is broken");
+            },
+          },
+        ),
+    ],
+  ];
+  test.each(hostile)(
+    "C12, C20: one in the middle %s: the others hear everything, and calls go on",
+    async (_, broken) => {
+      const told: string[] = [];
+      const onEvent = [named("first", told), broken as EventListener, named("last", told)];
+      const { cache, grant } = cacheUnderTest({ onEvent });
+      grant.fail(new Error("down"));
+      expect(await rejectionOf(cache.get())).toMatchObject({ code: "ERR_GRANT" });
+      await settle();
+      expect(told).toEqual(["first mint-started", "last mint-started", "first mint-failed", "last mint-failed"]);
+    },
+  );
+
+  test("C20: a function that is in the list twice hears every event once", async () => {
+    const told: string[] = [];
+    const [first, second] = [named("first", told), named("second", told)];
+    await cacheUnderTest({ onEvent: [first, second, first] }).cache.get();
+    expect(told).toEqual(["first mint-started", "second mint-started", "first minted", "second minted"]);
+  });
+
+  test("C20: a list that is frozen, and one that grows, shrinks and is emptied afterwards: it is as it was given", async () => {
+    const told: string[] = [];
+    const list = [named("kept", told)];
+    const { cache } = cacheUnderTest({ onEvent: list });
+    const frozen = cacheUnderTest({ onEvent: Object.freeze([...list]) });
+    list.push(named("added", told));
+    list.shift();
+    await cache.get();
+    list.length = 0;
+    await frozen.cache.get();
+    expect(told).toEqual(["kept mint-started", "kept minted", "kept mint-started", "kept minted"]);
+  });
+
+  test("C20: a mint begins, and all hear of it in the asynchronous context of its caller", async () => {
+    const caller = new AsyncLocalStorage<string>();
+    const seen: (string | undefined)[] = [];
+    const listener = (): EventListener => () => void seen.push(caller.getStore());
+    const { cache } = cacheUnderTest({ onEvent: [listener(), listener()] });
+    const got = caller.run("caller", () => cache.get());
+    expect(seen).toEqual(["caller", "caller"]);
+    await got;
+  });
+
+  const reactions: [string, (cache: TokenCache) => unknown, string[]][] = [
+    ["asks for a token", (cache) => cache.get(), ["mint-failed"]],
+    ["forgets the token", (cache) => cache.invalidate("fake-1"), ["mint-failed"]],
+    ["signs out", (cache) => cache.signOut({ revoke: false }), ["signed-out", "mint-failed"]],
+    ["signs in", (cache) => cache.signIn({ access_token: "next" }), ["signed-in", "mint-failed"]],
+    ["closes the cache", (cache) => cache.close(), ["mint-failed"]],
+  ];
+  test.each(reactions)(
+    "C20: one that %s when a mint has failed: the others hear of both, each once",
+    async (_, act, all) => {
+      const told: string[] = [];
+      const done: unknown[] = [];
+      const under: CacheUnderTest = cacheUnderTest({
+        grant: fakeGrant({ state: "s", onState: () => {} }),
+        onEvent: [({ name }) => name === "mint-failed" && done.push(act(under.cache)), named("other", told)],
+      });
+      under.grant.fail(new Error("down"));
+      await rejectionOf(under.cache.get());
+      await Promise.allSettled(done);
+      expect(told).toEqual(["mint-started", ...all].map((name) => `other ${name}`));
+      expect(done).toHaveLength(1);
+    },
+  );
 });

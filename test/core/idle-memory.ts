@@ -55,7 +55,7 @@ const rest = (): Promise<void> => new Promise((resolve) => void setTimeout(resol
 
 const users = pool();
 // Whatever is loaded or compiled once is no user's.
-for (let user = 0; user < 100; user++) await users.get(`warm-up ${user}`).get();
+for (let user = 0; user < 100; user++) await users.get(`warmup${user}`).get();
 await rest();
 const before = heapUsed();
 for (let user = 0; user < USERS; user++) await users.get(`user${user}`).get();

@@ -40,6 +40,12 @@ describe("createTokenPool: wrong options", () => {
       { create, idleTtl: Number.NaN },
       /^"idleTtl" must be a non-negative number of milliseconds, got NaN$/,
     ],
+    ["onEvent true", { create, onEvent: true }, /^"onEvent" must be a function or a list of them, got a boolean$/],
+    [
+      "onEvent a list with a name in it",
+      { create, onEvent: [() => {}, () => {}, "log"] },
+      /^"onEvent\[2\]" must be a function, got a string$/,
+    ],
     [
       "clock without its methods",
       { create, clock: {} },

@@ -51,7 +51,21 @@ describe("createTokenCache: wrong options", () => {
       { mintRetries: Infinity },
       /^"mintRetries" must be an integer of at least 0, got Infinity$/,
     ],
-    ["onEvent a string", { onEvent: "log" }, /^"onEvent" must be a function, got a string$/],
+    ["onEvent a string", { onEvent: "log" }, /^"onEvent" must be a function or a list of them, got a string$/],
+    ["onEvent null", { onEvent: null }, /^"onEvent" must be a function or a list of them, got null$/],
+    ["onEvent a set", { onEvent: new Set([() => {}]) }, /^"onEvent" must be .* a list of them, got an object$/],
+    ["onEvent an object", { onEvent: { minted() {} } }, /^"onEvent" must be .* a list of them, got an object$/],
+    [
+      "onEvent a list with a condition in it",
+      { onEvent: [() => {}, false] },
+      /^"onEvent\[1\]" must be a function, got a boolean$/,
+    ],
+    [
+      "onEvent a list with a gap",
+      { onEvent: Object.assign(Array(2), { 1: () => {} }) },
+      /^"onEvent\[0\]" must be a function, got undefined$/,
+    ],
+    ["onEvent a list of a list", { onEvent: [[() => {}]] }, /^"onEvent\[0\]" must be a function, got an array$/],
     [
       "clock without its methods",
       { clock: {} },

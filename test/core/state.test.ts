@@ -1,6 +1,7 @@
 /** C14: the state of a session has one owner: which one is presented, when it is saved, and what a landing mint brings. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createTokenCache, customGrant, refreshTokenGrant, type Grant } from "../../src/index.ts";
+import { CacheListeners } from "../../src/core/events.ts";
 import { definitionOf } from "../../src/core/grant.ts";
 import { digestOf, remembered, SessionState } from "../../src/core/state.ts";
 import { fakeGrant, manualClock } from "../../src/testing/index.ts";
@@ -843,7 +844,13 @@ describe("C14: digests", () => {
 
   test("C14: memory of a session that has rotated 10,000 times: eight digests, whatever the size of the states", () => {
     const { source } = definitionOf(fakeGrant({ state: "s", onState: () => {} }));
-    const settings = { clock: manualClock(), mintTimeout: 10_000, notify: undefined, hasStore: false, warns: false };
+    const settings = {
+      clock: manualClock(),
+      mintTimeout: 10_000,
+      listeners: new CacheListeners(undefined),
+      hasStore: false,
+      warns: false,
+    };
     const state = new SessionState(source!, settings);
     for (let rotation = 0; rotation < 10_000; rotation++) {
       const next = `${rotation}-${"x".repeat(1000)}`;

@@ -37,6 +37,7 @@ test("mints of a pool that wait for their turn are children of their own request
   const auth = await startAuthServer();
   const telemetry = startTelemetry();
   const pool = createTokenPool({
+    onEvent: telemetry.onEvent,
     create: (user) =>
       createTokenCache({
         grant: refreshTokenGrant({
@@ -47,7 +48,6 @@ test("mints of a pool that wait for their turn are children of their own request
           onRotate: () => {},
         }),
         origins: ORIGINS,
-        onEvent: telemetry.onEvent,
       }),
   });
   const release = auth.holdAnswers();
@@ -68,6 +68,7 @@ test("nothing of a user is exported: no key, token, refresh token, query, path o
   const telemetry = startTelemetry();
   const issued: string[] = [];
   const pool = createTokenPool({
+    onEvent: [telemetry.onEvent, () => {}],
     create: (user) => {
       const { refresh_token } = auth.signIn(user);
       issued.push(refresh_token);
@@ -80,8 +81,6 @@ test("nothing of a user is exported: no key, token, refresh token, query, path o
           onRotate: (next) => void issued.push(next),
         }),
         origins: [api.origin],
-        // A listener that is given more than the event, such as the key.
-        onEvent: (event) => (telemetry.onEvent as (...all: unknown[]) => void)(event, user),
         mintRetries: 0,
         warnings: false,
       });

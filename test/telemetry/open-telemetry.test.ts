@@ -1,6 +1,13 @@
 /** What remint/otel does with single events. What the real SDK exports is in test/otel. */
 import { describe, expect, test } from "vitest";
-import { createTokenCache, RemintError, TokenEndpointError, type RemintEvent } from "../../src/index.ts";
+import {
+  createTokenCache,
+  createTokenPool,
+  RemintError,
+  TokenEndpointError,
+  type EventListener,
+  type RemintEvent,
+} from "../../src/index.ts";
 import { openTelemetry, type AttributesLike, type MeterLike, type TracerLike } from "../../src/otel/index.ts";
 import { fakeGrant } from "../../src/testing/index.ts";
 
@@ -257,10 +264,25 @@ describe("C12, C20: telemetry that fails harms nobody", () => {
   });
 });
 
-test("what is given beside the event, such as the key of a pool, is not recorded", () => {
+test.each<[string, (telemetry: EventListener) => EventListener | EventListener[]]>([
+  ["alone", (telemetry) => telemetry],
+  ["in a list, and in the option of each cache too", (telemetry) => [telemetry, () => {}, telemetry]],
+])("C20: it listens to a pool, %s: each mint is counted once, and no attribute is a key", async (how, listenersOf) => {
   const { meter, tracer, metrics, spans } = fake();
-  const onEvent = openTelemetry({ meter, tracer }) as (event: RemintEvent, key: string) => void;
-  onEvent({ name: "mint-started", id: 1, cause: "cold" }, "alice");
-  onEvent(failed(FAILED), "alice");
-  expect([metrics, spans].flat().join()).not.toContain("alice");
+  const telemetry = openTelemetry({ meter, tracer });
+  const pool = createTokenPool({
+    onEvent: listenersOf(telemetry),
+    create: () =>
+      createTokenCache({
+        grant: fakeGrant(),
+        origins: ["https://api.example"],
+        onEvent: how === "alone" ? undefined : telemetry,
+      }),
+  });
+  await pool.get("alice").get();
+  await pool.get("bob").get();
+  await pool.close();
+  expect(metrics.filter((line) => line.startsWith("remint.mint.duration"))).toHaveLength(2);
+  expect(spans.filter((line) => line === "end")).toHaveLength(2);
+  expect([metrics, spans].flat().join()).not.toMatch(/alice|bob/);
 });

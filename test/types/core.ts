@@ -10,6 +10,7 @@ import {
   RemintError,
   TokenEndpointError,
 } from "remint";
+import type { openTelemetry } from "remint/otel";
 import type {
   AccessToken,
   Clock,
@@ -21,6 +22,7 @@ import type {
   MintContext,
   Origins,
   PoolCloseReport,
+  PoolEventListener,
   RemintErrorCode,
   RemintEvent,
   StatefulCustomGrantOptions,
@@ -67,6 +69,7 @@ declare const maybe: {
   readonly initial: InitialToken | undefined;
   readonly clock: Clock | undefined;
   readonly listener: EventListener | undefined;
+  readonly listeners: readonly EventListener[] | undefined;
   readonly pool: Clock | undefined;
 };
 createTokenCache({
@@ -96,7 +99,13 @@ createTokenCache({
   mintRetries: maybe.number,
   allowHttp: maybe.flag,
 });
-createTokenPool({ create: () => bare, maxSize: maybe.number, idleTtl: maybe.number, clock: maybe.clock });
+createTokenPool({
+  create: () => bare,
+  maxSize: maybe.number,
+  idleTtl: maybe.number,
+  clock: maybe.clock,
+  onEvent: maybe.listeners,
+});
 
 // @ts-expect-error the grant is not optional
 createTokenCache({ origins });
@@ -268,6 +277,27 @@ export const count: EventListener = (event) => {
   if (event.name === "nonsense") return;
 };
 same<Extract<RemintEvent, { name: "skipped" }>["url"], string>(true);
+
+// One listener or a list of them, also a readonly one, sync or async. That of a pool is told the key too, and need not take it.
+declare const grant: Grant;
+declare const poolListener: PoolEventListener;
+declare const telemetry: ReturnType<typeof openTelemetry>;
+const log = async ({ name }: RemintEvent): Promise<void> => void name;
+createTokenCache({ grant, onEvent: (event) => same<typeof event, RemintEvent>(true) });
+createTokenCache({ grant, onEvent: [telemetry, log, (event) => same<typeof event, RemintEvent>(true)] });
+createTokenCache({ grant, onEvent: [telemetry, log] as const });
+// @ts-expect-error a cache has no key
+createTokenCache({ grant, onEvent: poolListener });
+// @ts-expect-error a condition is no listener
+createTokenCache({ grant, onEvent: [telemetry, false] });
+// @ts-expect-error a set is no list
+createTokenCache({ grant, onEvent: new Set([telemetry]) });
+const create = (): TokenCache => bare;
+createTokenPool({ create, onEvent: telemetry });
+createTokenPool({ create, onEvent: (event, key) => same<[typeof event, typeof key], [RemintEvent, string]>(true) });
+createTokenPool({ create, onEvent: [telemetry, log, poolListener, (_, key) => same<typeof key, string>(true)] });
+// @ts-expect-error the key of a pool is a string
+createTokenPool({ create, onEvent: (_event, key: number) => void key });
 
 // A pool gives caches by key.
 const pool: TokenPool = createTokenPool({ create: (key) => (same<typeof key, string>(true), bare) });
