@@ -686,7 +686,7 @@ function failed(failure: Failure): Obtaining {
   return { promise: Promise.reject(failure), hold: () => {}, abandon: () => {} };
 }
 
-/** Where a fleet shares tokens: what `redisStore(...)` and `fleetStore(...)` return. Opaque. */
+/** Where a fleet shares tokens: what `redisStore(...)`, `fleetStore(...)` and `memoryStore()` return. Opaque. */
 export type FleetStore = Opaque<"store">;
 
 /** A store as the library sees it. */
@@ -721,5 +721,5 @@ export function storeOf(definition: FleetStoreDefinition): FleetStore {
  */
 export function storeDefinitionOf(store: unknown): FleetStoreDefinition {
   if (typeof (Object(store) as FleetStoreDefinition).supply === "function") return store as FleetStoreDefinition;
-  throw optionError("store", store, "what redisStore(client, { encryptionKey }) or fleetStore(...) returns");
+  throw optionError("store", store, "what redisStore(client, { encryptionKey }), fleetStore(...) or memoryStore() returns");
 }
