@@ -346,7 +346,7 @@ class FleetFlight {
       need: this.#need,
       fingerprint: this.#fingerprint,
       waits: this.#waits,
-      mintTimeout: Math.max(1, Math.min(settings.mintTimeout, this.#until - this.#now())),
+      waited: Math.max(0, settings.mintTimeout - this.#until + this.#now()),
       refuses: (value) => this.#isUnwanted(value),
       retries: retriesOf(settings) - this.#unsent,
     };

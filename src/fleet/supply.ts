@@ -131,15 +131,16 @@ export class FleetSupply implements TokenSupply {
   async close({ within }: { readonly within: number }): Promise<CloseReport> {
     const { clock } = this.#fleet;
     const until = clock.monotonic() + within;
+    // What is in progress goes on as in a process of its own: whoever opens the session again here waits for its lease.
+    if (this.#open.get(this.#known.key)?.deref() === this) this.#open.delete(this.#known.key);
     const others = this.#others.flatMap((reference) => reference.deref() ?? []);
     this.#known.tell((member) => member.shut());
     for (const flight of this.#flights) flight.abandon(CLOSED);
     const reports = await Promise.all(others.map((other) => other.close({ within })));
     const isSettled = await this.#known.settled(within);
-    const { state, key } = this.#known;
+    const { state } = this.#known;
     await state?.save(until - clock.monotonic());
     state?.stop();
-    if (this.#open.get(key)?.deref() === this) this.#open.delete(key);
     const unsaved = this.#known.isUnpublished || state?.isUnsaved === true;
     return {
       inFlight: (!isSettled && !this.#known.isUnpublished) || reports.some((report) => report.inFlight),
