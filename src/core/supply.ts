@@ -57,11 +57,12 @@ export interface TokenSupply {
   join(member: SupplyMember): void;
   /**
    * Another cache of the session goes on with this supply, which was closed: with what is in progress, what is not saved, and what
-   * is to be revoked. Absent: there is a store, so it goes on as another process would.
+   * is to be revoked.
    *
-   * @returns This supply, or `undefined` when the grant of the other cache is of another kind.
+   * @param other The supply of the other cache, which is not used then.
+   * @returns This supply, or `undefined` when they have nothing in common.
    */
-  continueWith?(settings: SupplySettings): TokenSupply | undefined;
+  continueWith(other: TokenSupply): TokenSupply | undefined;
 }
 
 /** A cache, as its supply sees it. */
@@ -191,7 +192,7 @@ export function ownSupply(settings: SupplySettings): TokenSupply {
   const { source } = settings.grant;
   const before = source && owners.get(source)?.user?.deref();
   if (before?.isClosed === false) throw sharedGrantError();
-  return before?.continueWith(settings) ?? new OwnSupply(settings);
+  return before?.goOnWith(settings) ?? new OwnSupply(settings);
 }
 
 /** Makes the settings of a state. */
@@ -276,7 +277,11 @@ class OwnSupply implements TokenSupply {
     return this.#isClosed;
   }
 
-  continueWith(settings: SupplySettings): TokenSupply | undefined {
+  continueWith(other: TokenSupply): TokenSupply | undefined {
+    return #owned in other ? this.goOnWith(other.#settings) : undefined;
+  }
+
+  goOnWith(settings: SupplySettings): TokenSupply | undefined {
     const { source, isRepeatable } = settings.grant;
     const owned = this.#owned;
     if (isRepeatable !== this.#settings.grant.isRepeatable || (owned === undefined) !== (source === undefined))

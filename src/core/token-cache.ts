@@ -398,7 +398,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
 
   /** Two caches must not present one state (C14). A token of the user's is a hint, and not for this session. */
   #goOnWith(before: TokenSupply | undefined): void {
-    const supply = this.#supply.continueWith && before?.continueWith?.(this.#settings);
+    const supply = before?.continueWith(this.#supply);
     if (supply === undefined) return;
     this.#settings = { ...this.#settings, supply };
     this.#supply = supply;

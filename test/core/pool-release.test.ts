@@ -120,15 +120,31 @@ describe("C13: a refresh is in progress when its key is released", () => {
     expect(await during(clock, pool.get("alice").get())).toMatchObject({ value: "other" });
   });
 
-  test("C13, C14: with a store: the key gets another cache at once, which waits for the lease of the one before", async () => {
-    const store = fleetStore(memoryStore(), { encryptionKey: "none" });
-    pool = createTokenPool({ clock, create: () => open({ store }) });
-    const before = watch(pool.get("alice").get());
-    await clock.advance(100);
-    void pool.release("alice");
-    expect(await during(clock, pool.get("alice").get())).toMatchObject({ value: "at-1-1" });
-    expect(before.reason).toMatchObject({ code: "ERR_CLOSED" });
-    expect(server.presented).toEqual(["rt-1-0"]);
+  describe.each(["fleetStore", "memoryStore"])("with a store: %s", (kind) => {
+    beforeEach(() => {
+      const engine = memoryStore();
+      const store = kind === "memoryStore" ? engine : fleetStore(engine, { encryptionKey: "none" });
+      pool = createTokenPool({ clock, create: () => open({ store }) });
+    });
+
+    test("C13, C14: the key is asked for again: the refresh lands, and its token serves the next cache", async () => {
+      const before = watch(pool.get("alice").get());
+      await clock.advance(100);
+      void pool.release("alice");
+      expect(await during(clock, pool.get("alice").get())).toMatchObject({ value: "at-1-1" });
+      expect(before.reason).toMatchObject({ code: "ERR_CLOSED" });
+      expect(server.presented).toEqual(["rt-1-0"]);
+    });
+
+    test("C13, C16: another user is signing in when it is released: the next cache has that one's token", async () => {
+      await during(clock, pool.get("alice").get());
+      const signedIn = pool.signIn("alice", server.signInResponse());
+      void pool.release("alice");
+      const got = pool.get("alice").get();
+      await during(clock, signedIn);
+      expect(await during(clock, got)).toMatchObject({ value: "at-2-0" });
+      expect(pool.get("alice").peek()).toMatchObject({ value: "at-2-0" });
+    });
   });
 });
 
