@@ -9,7 +9,7 @@
 import { systemClock } from "../base/clock.ts";
 import { warn } from "../base/warn.ts";
 import { newSession } from "../core/supply.ts";
-import { memoryStore } from "../fleet/memory.ts";
+import { MemoryEngine } from "../fleet/memory.ts";
 import type { Store, StoreEntry, SwapResult } from "../fleet/store.ts";
 import type { TabChannel } from "./tab-channel.ts";
 
@@ -77,7 +77,7 @@ export class TabEngine implements Store {
 
   #goAlone(error: unknown): Store {
     if (this.#alone === undefined) {
-      this.#alone = memoryStore();
+      this.#alone = new MemoryEngine();
       warn(
         `This tab does not share its session with the other tabs: the browser has no IndexedDB for the page ` +
           `(${(error as Error | undefined)?.name ?? "unknown"})`,

@@ -10,7 +10,7 @@
 import { assertOptions, assertString, optionError } from "../base/options.ts";
 import { systemClock } from "../base/clock.ts";
 import { sharedStore } from "../fleet/fleet-store.ts";
-import { sealsOf } from "../fleet/seal.ts";
+import { plain } from "../fleet/seal.ts";
 import { TabChannel } from "./tab-channel.ts";
 import { TabEngine } from "./tab-engine.ts";
 import { TabSeal } from "./tab-seal.ts";
@@ -60,9 +60,8 @@ export function tabStore(options: TabStoreOptions = {}): FleetStore {
   const channel = new TabChannel(name);
   const secrets = new TabSecrets(name, channel);
   const apart = new TabSeal(secrets);
-  const [together] = sealsOf("none");
   // Another version of the page, in another tab, may keep them in the other way.
-  const seals = persist === "session" ? [apart, together!] : [together!, apart];
+  const seals = persist === "session" ? [apart, plain] : [plain, apart];
   const shared = sharedStore(new TabEngine(name, channel), seals, {
     prefix: name,
     defaultKey: "browser",

@@ -62,6 +62,8 @@ export interface MintInput {
   readonly mayStart?: (() => boolean) | undefined;
   /** A request that could not be sent ends the mint: another process may be able to send it. */
   readonly endsUnsent?: boolean | undefined;
+  /** Milliseconds that its callers have waited already, for other mints of the session. They are a part of `mintTimeout`. */
+  readonly waited?: number | undefined;
   /** Called when the mint starts, before anything is asked or sent. */
   readonly onStart: () => void;
   /** Called when an attempt failed and another one follows. */
@@ -118,7 +120,7 @@ export interface Minted {
 /** Starts a mint. Never throws. */
 export function startMint(settings: MintSettings, input: MintInput): RunningMint {
   input.onStart();
-  const deadline = new Deadline(settings);
+  const deadline = new Deadline(settings, input.waited ?? 0);
   const result = run(settings, input, deadline).finally(() => deadline.end());
   return {
     result,
@@ -148,14 +150,19 @@ class Deadline {
   #dueWall = 0;
   #dueMonotonic = 0;
   #wasFrozen = false;
+  /** Milliseconds that callers have waited before. */
+  readonly #waited: number;
   /** An attempt has been made, and no answer was read since. */
   isAsking = false;
 
-  constructor(settings: MintSettings) {
+  constructor(settings: MintSettings, waited: number) {
+    const { mintTimeout } = settings;
     this.#settings = settings;
+    // Nobody waits for longer than that, unless the process was frozen.
+    this.#waited = waited > mintTimeout + LATE ? 0 : Math.min(waited, mintTimeout - 1);
     this.signal = this.#controller.signal;
     this.left = new Promise((resolve) => (this.#leave = resolve));
-    this.#timer = this.#start(settings.mintTimeout);
+    this.#timer = this.#start(mintTimeout - this.#waited);
   }
 
   /** Milliseconds that callers may still wait. After a thaw that the timer has not noticed yet: what it will grant. */
@@ -225,7 +232,7 @@ class Deadline {
       this.#restart(this.#timeAfterThaw);
       return;
     }
-    const failure = timeoutFailure(mintTimeout, this.signal);
+    const failure = timeoutFailure(mintTimeout, this.signal, this.#waited > 0);
     // After a thaw the connection is dead: the answer would have come by now. Before an attempt nothing was presented.
     if (grant.isRepeatable || this.#isLeft || this.#wasFrozen || !this.isAsking) {
       this.abort(failure);
@@ -234,7 +241,7 @@ class Deadline {
     this.#isLeft = true;
     this.#isHeld = false;
     this.#leave(failure);
-    this.#restart(Math.max(1, landingTimeout - mintTimeout));
+    this.#restart(Math.max(1, landingTimeout - mintTimeout + this.#waited));
   }
 
   #isLate(): boolean {
@@ -514,8 +521,12 @@ export const MAY_NOT_START: Failure = new Failure("nobody", {
   retryable: true,
 });
 
-/** Says what has not answered in time, as far as that is known. */
-function timeoutFailure(limit: number, signal: AbortSignal): Failure {
+/**
+ * Says what has not answered in time, as far as that is known.
+ *
+ * @param hasWaited The mint had only a part of the time: it says nothing about the server.
+ */
+function timeoutFailure(limit: number, signal: AbortSignal, hasWaited: boolean): Failure {
   const pending = pendingUnder(signal);
   const isServer = pending?.isServer === true;
   const hint = isServer
@@ -523,7 +534,12 @@ function timeoutFailure(limit: number, signal: AbortSignal): Failure {
     : `${pending?.what ?? "the grant"} did not settle. A function that sends a request through a client of this very ` +
       `token cache waits for itself: give it a client without tokens`;
   const message = `no token is available: the grant took longer than ${limit} ms`;
-  return new Failure(isServer ? "server" : "key", { code: "ERR_TOKEN_TIMEOUT", message, hint, retryable: true });
+  return new Failure(isServer && !hasWaited ? "server" : "key", {
+    code: "ERR_TOKEN_TIMEOUT",
+    message,
+    hint,
+    retryable: true,
+  });
 }
 
 function revocationTimeoutError(limit: number): RemintError {

@@ -145,6 +145,9 @@ export function createTokenPool(options: TokenPoolOptions): TokenPool {
   );
 }
 
+/** The first number of released caches at which it is looked which of them are needed. */
+const FIRST_SWEEP = 64;
+
 interface Entry {
   readonly state: PooledCache;
   /** Monotonic milliseconds. */
@@ -164,6 +167,10 @@ class LruTokenPool implements TokenPool {
    * refresh token would invalidate each other's.
    */
   readonly #evicted = new Map<string, WeakRef<PooledCache>>();
+  /** The released caches in which something was in progress: the next cache of the key goes on with it. */
+  readonly #released = new Map<string, PooledCache>();
+  /** How many of them there are when those are looked for in which nothing is in progress any more. */
+  #sweepAt = FIRST_SWEEP;
   /** Forgets evicted caches that were garbage-collected. */
   readonly #collected = new FinalizationRegistry<string>((key) => {
     if (this.#evicted.get(key)?.deref() === undefined) this.#evicted.delete(key);
@@ -200,6 +207,7 @@ class LruTokenPool implements TokenPool {
     const now = this.#clock.monotonic();
     const found = this.#entries.get(key)?.state ?? this.#evicted.get(key)?.deref();
     // Whoever holds the cache of a key may have closed it: the pool then lets go of it too.
+    if (found?.isClosed === true) this.#keepReleased(key, found);
     const state = found === undefined || found.isClosed ? this.#createCache(key) : found;
     this.#evicted.delete(key);
     // Deleting the key first moves it to the end of the order.
@@ -222,7 +230,9 @@ class LruTokenPool implements TokenPool {
     const state = this.#entries.get(key)?.state ?? this.#evicted.get(key)?.deref();
     this.#entries.delete(key);
     this.#evicted.delete(key);
-    return state?.close(options);
+    const closed = state?.close(options);
+    if (state !== undefined) this.#keepReleased(key, state);
+    return closed;
   }
 
   async describe(key: string): Promise<KeyDescription> {
@@ -235,8 +245,10 @@ class LruTokenPool implements TokenPool {
     this.#closed = true;
     const states = [...this.#entries].map(([key, entry]) => ({ key, state: entry.state as PooledCache | undefined }));
     for (const [key, reference] of this.#evicted) states.push({ key, state: reference.deref() });
+    for (const [key, state] of this.#released) states.push({ key, state });
     this.#entries.clear();
     this.#evicted.clear();
+    this.#released.clear();
     const reports = await Promise.all(
       states.map(async ({ key, state }) => ({ key, ...(await state?.close(options)) })),
     );
@@ -244,6 +256,16 @@ class LruTokenPool implements TokenPool {
       inFlight: reports.filter((report) => report.inFlight === true).map((report) => report.key),
       unsaved: reports.filter((report) => report.unsaved === true).map((report) => report.key),
     };
+  }
+
+  /** Remembers a closed cache in which something is in progress. */
+  #keepReleased(key: string, state: PooledCache): void {
+    if (!state.supply.isBusy) return;
+    if (this.#released.size >= this.#sweepAt) {
+      for (const [other, { supply }] of this.#released) if (!supply.isBusy) this.#released.delete(other);
+      this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.#released.size);
+    }
+    this.#released.set(key, state);
   }
 
   #createCache(key: string): PooledCache {
@@ -254,7 +276,9 @@ class LruTokenPool implements TokenPool {
       if (cache instanceof Promise) cache.catch(() => {});
       throw optionError("create", cache, "a function that returns createTokenCache({ ... })");
     }
-    state.joinPool(this.#share, key);
+    const before = this.#released.get(key)?.supply;
+    this.#released.delete(key);
+    state.joinPool(this.#share, key, before?.isBusy === true ? before : undefined);
     return state;
   }
 

@@ -16,8 +16,8 @@ export class Flight<T> {
   /** The number of the flight within its cache. Flights are ordered by this counter and never by a clock (C7). */
   readonly number: number;
   readonly cause: MintCause;
-  /** The session under which its callers wait; `undefined` when it was not known. */
-  readonly session: Session | undefined;
+  /** The session under which its callers wait; `undefined` while it is not known. */
+  session: Session | undefined;
   /** Rejects with a {@link Failure} that many callers share: see {@link Flight.wait}. */
   readonly promise: Promise<T>;
   /**

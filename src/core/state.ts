@@ -63,7 +63,7 @@ interface Rotated {
 
 /** The state of one session in this process. */
 export class SessionState {
-  readonly source: StateSource;
+  #source: StateSource;
   #settings: StateSettings;
   #current: unknown;
   /** Digests of states that this process has used up, oldest first. */
@@ -82,15 +82,20 @@ export class SessionState {
   #isStopped = false;
 
   constructor(source: StateSource, settings: StateSettings) {
-    this.source = source;
+    this.#source = source;
     this.#settings = settings;
     this.#current = source.initial?.();
   }
 
   /** Another cache goes on with this state. */
-  continueWith(settings: StateSettings): void {
+  continueWith(source: StateSource, settings: StateSettings): void {
+    this.#source = source;
     this.#settings = settings;
     this.#isStopped = false;
+  }
+
+  get source(): StateSource {
+    return this.#source;
   }
 
   /** The state that this process knows, whether it was saved or not. */

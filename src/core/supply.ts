@@ -55,6 +55,14 @@ export interface TokenSupply {
   for(target: Target): TokenSupply;
   /** A cache of this supply is told of changes. */
   join(member: SupplyMember): void;
+  /**
+   * Another cache of the session goes on with this supply, which was closed: with what is in progress, what is not saved, and what
+   * is to be revoked.
+   *
+   * @param other The supply of the other cache, which is not used then.
+   * @returns This supply, or `undefined` when they have nothing in common.
+   */
+  continueWith(other: TokenSupply): TokenSupply | undefined;
 }
 
 /** A cache, as its supply sees it. */
@@ -64,6 +72,8 @@ export interface SupplyMember {
   sessionOver(how: "replaced" | "ended" | "nobody"): void;
   /** The supply is closed. */
   shut(): void;
+  /** Another cache goes on with the supply. */
+  left(): void;
   /** A token has arrived for which no flight waits. */
   landed(token: Obtained): void;
 }
@@ -179,7 +189,10 @@ const owners = new WeakMap<StateSource, Owned>();
  * @throws {TypeError} When another cache that is open uses the same grant with a state, or when nothing would save the state.
  */
 export function ownSupply(settings: SupplySettings): TokenSupply {
-  return new OwnSupply(settings);
+  const { source } = settings.grant;
+  const before = source && owners.get(source)?.user?.deref();
+  if (before?.isClosed === false) throw sharedGrantError();
+  return before?.goOnWith(settings) ?? new OwnSupply(settings);
 }
 
 /** Makes the settings of a state. */
@@ -204,7 +217,7 @@ function without<T>(list: readonly T[], item: T): readonly T[] {
 }
 
 class OwnSupply implements TokenSupply {
-  readonly #settings: SupplySettings;
+  #settings: SupplySettings;
   #members: WeakRef<SupplyMember>[] = [];
   readonly #owned: Owned | undefined;
   #session: Session;
@@ -227,7 +240,17 @@ class OwnSupply implements TokenSupply {
   constructor(settings: SupplySettings) {
     this.#settings = settings;
     const { source } = settings.grant;
-    if (source !== undefined) this.#owned = this.#own(source);
+    if (source !== undefined) {
+      const state = (): SessionState => new SessionState(source, stateSettings(settings, false));
+      this.#owned = owners.get(source) ?? {
+        state: state(),
+        session: newSession(0),
+        refusal: undefined,
+        isEnded: false,
+        user: undefined,
+      };
+      this.#use(this.#owned, source);
+    }
     this.#session = this.#owned?.session ?? newSession(0);
     this.#isEnded = this.#owned?.isEnded ?? false;
   }
@@ -247,6 +270,27 @@ class OwnSupply implements TokenSupply {
   }
 
   for(): TokenSupply {
+    return this;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  continueWith(other: TokenSupply): TokenSupply | undefined {
+    return #owned in other ? this.goOnWith(other.#settings) : undefined;
+  }
+
+  goOnWith(settings: SupplySettings): TokenSupply | undefined {
+    const { source, isRepeatable } = settings.grant;
+    const owned = this.#owned;
+    if (isRepeatable !== this.#settings.grant.isRepeatable || (owned === undefined) !== (source === undefined))
+      return undefined;
+    this.#settings = settings;
+    this.#isClosed = false;
+    this.#tell((member) => member.left());
+    this.#members = [];
+    if (owned !== undefined) this.#use(owned, source!);
     return this;
   }
 
@@ -369,13 +413,8 @@ class OwnSupply implements TokenSupply {
     const left = until - this.#settings.clock.monotonic();
     const saved = owned.state.save(left);
     if (left > 0) await saved;
-    owned.state.stop();
-    const release = (): void => {
-      if (owned.user?.deref() === this) owned.user = undefined;
-    };
-    // Another cache must not present the state while a mint with it is in progress.
-    if (inFlight) void Promise.all(this.#landing.map((mint) => mint.done)).then(release);
-    else release();
+    // Unless another cache goes on with it.
+    if (this.#isClosed) owned.state.stop();
     return { inFlight, unsaved: owned.state.isUnsaved };
   }
 
@@ -385,17 +424,10 @@ class OwnSupply implements TokenSupply {
     return !landed.includes(false);
   }
 
-  #own(source: StateSource): Owned {
-    const settings = stateSettings(this.#settings, false);
-    let owned = owners.get(source);
-    if (owned === undefined) {
-      const state = new SessionState(source, settings);
-      owned = { state, session: newSession(0), refusal: undefined, isEnded: false, user: undefined };
-      owners.set(source, owned);
-    } else if (owned.user?.deref() !== undefined) throw sharedGrantError();
+  #use(owned: Owned, source: StateSource): void {
+    owners.set(source, owned);
     owned.user = new WeakRef(this);
-    owned.state.continueWith(settings);
-    return owned;
+    owned.state.continueWith(source, stateSettings(this.#settings, false));
   }
 
   #tell(what: (member: SupplyMember) => void): void {
@@ -435,6 +467,8 @@ class OwnSupply implements TokenSupply {
     const abandoned = new Promise<never>((_, reject) => (abandon = reject));
     abandoned.catch(() => {});
     const session = this.#session;
+    const { clock } = this.#settings;
+    const askedAt = clock.monotonic();
     const work = async (): Promise<Obtained> => {
       while (this.#running !== undefined) {
         const before = this.#running;
@@ -447,7 +481,7 @@ class OwnSupply implements TokenSupply {
       if (this.#session !== session) throw REPLACED;
       if (this.#isEnded) throw ENDED;
       if (this.#isClosed) throw CLOSED;
-      const running = this.#start(need, session);
+      const running = this.#start(need, session, clock.monotonic() - askedAt);
       waitsFor = running;
       if (isHeld) running.hold(waiter, true);
       return running.promise;
@@ -462,12 +496,13 @@ class OwnSupply implements TokenSupply {
     };
   }
 
-  #start(need: TokenNeed, session: Session): SerialMint {
+  #start(need: TokenNeed, session: Session, waited: number): SerialMint {
     const owned = this.#owned;
     const refusal = owned?.refusal;
     const { clock } = this.#settings;
     const mint = startMint(this.#settings, {
       ...need,
+      waited,
       ...(owned && {
         load: (signal) => {
           // A sign-in has come between: its state is not for this mint.
@@ -692,7 +727,7 @@ function failed(failure: Failure): Obtaining {
   return { promise: Promise.reject(failure), hold: () => {}, abandon: () => {} };
 }
 
-/** Where a fleet shares tokens: what `redisStore(...)` and `fleetStore(...)` return. Opaque. */
+/** Where a fleet shares tokens: what `redisStore(...)`, `fleetStore(...)` and `memoryStore()` return. Opaque. */
 export type FleetStore = Opaque<"store">;
 
 /** A store as the library sees it. */
@@ -727,5 +762,9 @@ export function storeOf(definition: FleetStoreDefinition): FleetStore {
  */
 export function storeDefinitionOf(store: unknown): FleetStoreDefinition {
   if (typeof (Object(store) as FleetStoreDefinition).supply === "function") return store as FleetStoreDefinition;
-  throw optionError("store", store, "what redisStore(client, { encryptionKey }) or fleetStore(...) returns");
+  throw optionError(
+    "store",
+    store,
+    "what redisStore(client, { encryptionKey }), fleetStore(...) or memoryStore() returns",
+  );
 }

@@ -90,7 +90,10 @@ export interface PoolShare {
 /**
  * What a pool needs of a cache. Two copies of this package may meet here: a pool takes the caches of the other copy too.
  */
-export type PooledCache = Pick<CacheState, "handle" | "isBusy" | "isClosed" | "close" | "joinPool" | "describe">;
+export type PooledCache = Pick<
+  CacheState,
+  "handle" | "isBusy" | "isClosed" | "supply" | "close" | "joinPool" | "describe"
+>;
 
 /** @throws {TypeError} When an option of a close is wrong. `where` is the public function, for the message. */
 export function assertCloseOptions(where: string, options: CloseOptions): void {
@@ -119,8 +122,8 @@ export class CacheState implements PolicyHalf, SupplyMember {
   readonly handle: TokenCache = new SharedTokenCache(this);
   readonly rules: RequestRules;
   readonly target: Target | undefined;
-  readonly #settings: CacheSettings;
-  readonly #supply: TokenSupply;
+  #settings: CacheSettings;
+  #supply: TokenSupply;
   /** The cache of which {@link TokenCache.for} made this one; otherwise this cache itself. */
   readonly #root: CacheState;
   /** The caches of other targets, by target and origins. */
@@ -152,6 +155,8 @@ export class CacheState implements PolicyHalf, SupplyMember {
   /** The user's `initial` function, until it was called. */
   #seed: CacheSettings["seed"];
   #closed = false;
+  /** Another cache goes on with the supply. */
+  #isLeft = false;
   /** Why requests went out without a token, for each reason that was told. */
   #toldReasons: Set<SkipReason> | undefined;
 
@@ -252,6 +257,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
   async close(options: CloseOptions = {}): Promise<CloseReport> {
     assertCloseOptions("close", options);
     const { within = this.#settings.mintTimeout } = options;
+    if (this.#root.#isLeft) return { inFlight: false, unsaved: false };
     // The supply shuts every cache that is joined to it.
     return this.#settings.supply.close({ within });
   }
@@ -278,6 +284,10 @@ export class CacheState implements PolicyHalf, SupplyMember {
     this.#abandon?.(CLOSED);
   }
 
+  left(): void {
+    this.#isLeft = true;
+  }
+
   /** The session whose token this cache holds is over, or another has begun. */
   sessionOver(how: "replaced" | "ended" | "nobody"): void {
     this.#entry = undefined;
@@ -290,8 +300,12 @@ export class CacheState implements PolicyHalf, SupplyMember {
     this.#failures.clear(false);
     this.#overWith = how === "ended" ? ENDED : how === "nobody" ? NOBODY : REPLACED;
     if (this.#flight === undefined || this.#flight.session !== undefined) this.#rejections.uncharge(false);
-    // Callers that wait under no known session belong to the one that now is.
-    if (this.#flight?.session === undefined) return;
+    if (this.#flight === undefined) return;
+    // Callers that wait under no known session belong to the one that now is, and those who join them too.
+    if (this.#flight.session === undefined) {
+      if (how === "replaced") this.#flight.session = this.#supply.session;
+      return;
+    }
     const abandon = this.#abandon;
     this.#endFlight(this.#flight);
     abandon?.(this.#overWith);
@@ -383,10 +397,18 @@ export class CacheState implements PolicyHalf, SupplyMember {
     return this.#targets !== undefined && [...this.#targets].some(([, cache]) => cache.#flight !== undefined);
   }
 
+  /** Where the tokens of the session come from. */
+  get supply(): TokenSupply {
+    return this.#settings.supply;
+  }
+
   /**
    * Makes this cache one of a pool's. Failures of its server and rejections at an origin then count for the pool (C13).
+   *
+   * @param before The supply of a cache that had this key and was closed, where something is in progress in it.
    */
-  joinPool(share: PoolShare, key: string): void {
+  joinPool(share: PoolShare, key: string, before?: TokenSupply): void {
+    this.#goOnWith(before);
     const { clock, grant } = this.#settings;
     this.#share = share;
     this.#poolKey = key;
@@ -397,6 +419,17 @@ export class CacheState implements PolicyHalf, SupplyMember {
     };
     this.#failures = new FailureMemory(clock, server && share.failures.viewOf(server, key));
     this.#rejections = this.#newRejections(share.accounts);
+  }
+
+  /** Two caches must not present one state (C14). A token of the user's is a hint, and not for this session. */
+  #goOnWith(before: TokenSupply | undefined): void {
+    const supply = before?.continueWith(this.#supply);
+    if (supply === undefined) return;
+    this.#settings = { ...this.#settings, supply };
+    this.#supply = supply;
+    this.#supply.join(this);
+    this.#entry = undefined;
+    this.#lastToken = undefined;
   }
 
   #newRejections(accounts: EvidenceAccounts): Rejections {
@@ -475,13 +508,21 @@ export class CacheState implements PolicyHalf, SupplyMember {
     // What others know of the server does not concern the user's `initial` function, which may have a token.
     if (failure !== undefined && this.#seed === undefined) throw failure.toError();
     const at = this.#settings.clock.monotonic();
-    const begin: FlightBegin = { id: ++mintCount, at, phase: this.#phase(), unwanted, mustBeFresh, hasStarted: false };
+    const { session } = this.#supply;
+    const begin: FlightBegin = {
+      id: ++mintCount,
+      at,
+      phase: this.#phase(),
+      session,
+      unwanted,
+      mustBeFresh,
+      hasStarted: false,
+    };
     const rejected = new Set<string>();
     const need = this.#need(cause, begin, rejected);
     this.#seed = undefined;
     this.#charged = undefined;
     this.#rejections.begun();
-    const { session } = this.#supply;
     const obtaining = this.#obtain(need);
     const promise: Promise<AccessTokenRecord> = obtaining.promise.then(
       (obtained) =>
@@ -590,7 +631,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     const isOver = isOfSession ? this.#supply.session !== undefined : this.#flight !== flight;
     this.#endFlight(flight);
     // Callers that waited under no known session belong to the one that has begun.
-    if (failure === REPLACED && flight.session === undefined) {
+    if (failure === REPLACED && begin.session === undefined) {
       this.#tellAbandoned(flight, begin);
       return this.#startNextFlight(flight, begin);
     }
@@ -640,14 +681,14 @@ export class CacheState implements PolicyHalf, SupplyMember {
   /** The next flight for callers that wait for one that yielded nothing. */
   #startNextFlight(
     flight: Flight<AccessTokenRecord>,
-    { unwanted, mustBeFresh }: FlightBegin,
+    { session, unwanted, mustBeFresh }: FlightBegin,
   ): Promise<AccessTokenRecord> {
     if (this.#closed) return Promise.reject(CLOSED);
     const failure = this.#activeFailure();
     if (failure !== undefined) return Promise.reject(failure);
     if (flight.session !== undefined && flight.session !== this.#supply.session) return Promise.reject(REPLACED);
     const entry = this.#validEntry();
-    if (entry !== undefined && !unwanted.includes(entry.token.value) && !mustBeFresh && flight.session === undefined) {
+    if (entry !== undefined && !unwanted.includes(entry.token.value) && !mustBeFresh && session === undefined) {
       return Promise.resolve(entry.token);
     }
     return flight.continueWith(this.#flight ?? this.#startFlight(flight.cause, unwanted, mustBeFresh));
@@ -815,6 +856,8 @@ interface FlightBegin {
   readonly at: number;
   /** What a failure cost callers then. The token may expire before the flight fails: that is worth a flight of its own. */
   readonly phase: FailurePhase;
+  /** The session that was known then. */
+  readonly session: Session | undefined;
   /** Token values that must not be the outcome. */
   readonly unwanted: readonly string[];
   /** See {@link TokenNeed.mustBeFresh}. */

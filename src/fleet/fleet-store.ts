@@ -64,6 +64,8 @@ export interface SharedOptions extends Omit<FleetOptions, "encryptionKey"> {
   /** Names a record whose grant and cache say nothing of whose token it is. */
   readonly defaultKey?: string | undefined;
   readonly loadedAt?: number | undefined;
+  /** Every cache counts as a process: two of one session may be open. */
+  readonly isFleetOfCaches?: boolean | undefined;
 }
 
 /** A store, and a way to make its caches look at what others have written. */
@@ -75,7 +77,7 @@ interface SharedStore {
 
 /** Makes a store of an engine and of what writes its records. */
 export function sharedStore(engine: Store, seals: readonly Seal[], options: SharedOptions): SharedStore {
-  const { prefix, defaultKey, loadedAt } = options;
+  const { prefix, defaultKey, loadedAt, isFleetOfCaches = false } = options;
   const callTimeout =
     options.callTimeout === undefined ? undefined : positiveDuration("callTimeout", options.callTimeout, CALL);
   const maxStaleness =
@@ -104,7 +106,8 @@ export function sharedStore(engine: Store, seals: readonly Seal[], options: Shar
       let known = fleets.get(clock);
       if (known === undefined) fleets.set(clock, (known = fleetsOn(clock)));
       const named = grant.key === undefined && poolKey === undefined ? { ...cache, poolKey: defaultKey } : cache;
-      return new FleetSupply(grant.isRepeatable ? known.repeatable : known.stateful, named, open);
+      const fleet = grant.isRepeatable ? known.repeatable : known.stateful;
+      return new FleetSupply(fleet, named, isFleetOfCaches ? new Map() : open);
     },
   });
   const look = (key?: string): void => {

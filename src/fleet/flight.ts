@@ -74,6 +74,8 @@ class FleetFlight {
   readonly #until: number;
   /** The version of the record that could be claimed when it was read last, and since when. */
   #claimable: { readonly version: string | undefined; readonly since: number } | undefined;
+  /** Until when another process may be presenting what this one would, though the store has lost its lease since. */
+  #heldUntil = -Infinity;
   /** How often a request of this flight could not be sent. */
   #unsent = 0;
 
@@ -132,7 +134,10 @@ class FleetFlight {
       if (seen === undefined || met === undefined || met.relation === "older") {
         claim = await this.#claimOver(seen?.version);
         // Whoever has begun the record anew, because it was lost, may be presenting what this process would.
-        if (met !== undefined && isHeld(met.record, this.#demand(undefined))) {
+        const isHeldHere = met !== undefined && isHeld(met.record, this.#demand(undefined));
+        if (isHeldHere) this.#noteHeld(met.record);
+        // The holder whose lease was lost with the record writes what it has got: until then nobody presents the same.
+        if (isHeldHere || (met === undefined && this.#now() < this.#heldUntil)) {
           claim = { ...claim, expected: undefined };
           isHeldByOther = true;
         }
@@ -144,12 +149,15 @@ class FleetFlight {
         else if (decision === "wait") {
           claim = { expected: undefined, record: this.#claimed(record) };
           isHeldByOther = true;
+          this.#noteHeld(record);
         } else if (decision === "refused") claim = await this.#claimAfterRefusal(seen.version, record);
         else return this.#outcomeOf(decision, record, seen, demand);
       }
       // The lease may end without a trace before the next look: who has failed does not claim with that one.
       if (isHeldByOther) this.#claimable = undefined;
-      const yields = isHeldByOther ? this.#session.hasFailed : this.#mustYield(seen?.version);
+      const yields = isHeldByOther
+        ? this.#session.hasFailed || this.#now() < this.#heldUntil
+        : this.#mustYield(seen?.version);
       if (yields) claim = { ...claim, yields };
       waits ||= isHeldByOther || claim.yields === true;
       if (!waits) continue;
@@ -193,6 +201,11 @@ class FleetFlight {
       this.#need.onRetry(++this.#unsent, error.failure.toEventError());
       return {};
     }
+  }
+
+  /** A state is presented by one process only, whatever the store loses meanwhile. */
+  #noteHeld({ leaseUntil, state }: FleetRecord): void {
+    if (this.#session.isStateful && state !== undefined) this.#heldUntil = leaseUntil;
   }
 
   /**
@@ -348,7 +361,7 @@ class FleetFlight {
       need,
       fingerprint: this.#fingerprint,
       waits: this.#waits,
-      mintTimeout: Math.max(1, Math.min(settings.mintTimeout, this.#until - this.#now())),
+      waited: Math.max(0, settings.mintTimeout - this.#until + this.#now()),
       refuses: (value) => this.#isUnwanted(value),
       retries: retriesOf(settings) - this.#unsent,
     };

@@ -1,7 +1,7 @@
 /**
  * Shares tokens between processes through any engine that has compare-and-swap.
  *
- * `fleetStore` makes a fleet's store of such an engine, `memoryStore` is one for tests, and `storeContract` tests a
+ * `fleetStore` makes a fleet's store of such an engine, `memoryStore` is one in the memory of one process, and `storeContract` tests a
  * {@link Store} of your own. For Redis and Valkey see `remint/redis`.
  *
  * @module

@@ -49,7 +49,7 @@ export type Relation =
 /** What this process knows of one record. */
 export class KnownSession {
   readonly fleet: Fleet;
-  readonly settings: FleetCache;
+  settings: FleetCache;
   /** The key of the record in the store. */
   readonly key: string;
   /** Identifies this process among the holders of leases. */
@@ -130,6 +130,15 @@ export class KnownSession {
 
   join(member: SupplyMember): void {
     this.#members = [...this.#members.filter((reference) => reference.deref() !== undefined), new WeakRef(member)];
+  }
+
+  /** Another cache goes on with what is known and in progress. */
+  continueWith(settings: FleetCache): void {
+    const { source } = settings.grant;
+    this.settings = settings;
+    if (source !== undefined) this.state?.continueWith(source, stateSettings(settings, true));
+    this.tell((member) => member.left());
+    this.#members = [];
   }
 
   tell(what: (member: SupplyMember) => void): void {

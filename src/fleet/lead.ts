@@ -36,8 +36,8 @@ export interface Leader {
   readonly need: TokenNeed;
   readonly fingerprint: string;
   readonly waits: Waits;
-  /** Milliseconds that callers wait for the mint. */
-  readonly mintTimeout: number;
+  /** Milliseconds of the time for a mint that callers have waited already. */
+  readonly waited: number;
   /** Whether a token was rejected, so that it must not be adopted. */
   readonly refuses: (value: string) => boolean;
   /** How often a request that could not be sent is repeated. */
@@ -153,10 +153,9 @@ export async function mintAlone(leader: Leader): Promise<Obtained> {
   return { ...minted, session: session.served };
 }
 
-function start({ session, need, mintTimeout }: Leader, more: object): RunningMint {
+function start({ session, need, waited }: Leader, more: object): RunningMint {
   const { previous, seed, failureOfOthers, target, onStart, onRetry } = need;
-  const settings = { ...session.settings, mintTimeout };
-  return startMint(settings, { previous, seed, failureOfOthers, target, onStart, onRetry, ...more });
+  return startMint(session.settings, { previous, seed, failureOfOthers, target, waited, onStart, onRetry, ...more });
 }
 
 /**

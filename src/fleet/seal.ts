@@ -174,7 +174,7 @@ function gcm(iv: Uint8Array<ArrayBuffer>, context: string): AesGcmParams {
 }
 
 /** The seal of `encryptionKey: "none"`: records are readable in the store, and are not bound to a context. */
-const plain: Seal = {
+export const plain: Seal = {
   id: async () => "plain",
   seal: async (record) => toBase64url(utf8(JSON.stringify(record))),
   async open(text) {

@@ -23,12 +23,13 @@ export type OpenSupplies = Map<string, WeakRef<FleetSupply>>;
 /** {@link TokenSupply} over the record that a fleet shares. */
 export class FleetSupply implements TokenSupply {
   readonly #fleet: Fleet;
-  readonly #settings: FleetCache;
+  #settings: FleetCache;
   readonly #open: OpenSupplies;
   readonly #known: KnownSession;
   /** A grant without sessions has a record for each target. */
   readonly #others: WeakRef<FleetSupply>[] = [];
   readonly #flights = new Set<Obtaining>();
+  #isClosed = false;
 
   /** @throws {TypeError} When nothing says whose token it is, or when the record has a supply in this process already. */
   constructor(fleet: Fleet, settings: FleetCache, open: OpenSupplies, target?: Target) {
@@ -131,20 +132,34 @@ export class FleetSupply implements TokenSupply {
   async close({ within }: { readonly within: number }): Promise<CloseReport> {
     const { clock } = this.#fleet;
     const until = clock.monotonic() + within;
+    // What is in progress goes on as in a process of its own: whoever opens the session again here waits for its lease.
+    if (this.#open.get(this.#known.key)?.deref() === this) this.#open.delete(this.#known.key);
+    this.#isClosed = true;
     const others = this.#others.flatMap((reference) => reference.deref() ?? []);
     this.#known.tell((member) => member.shut());
     for (const flight of this.#flights) flight.abandon(CLOSED);
     const reports = await Promise.all(others.map((other) => other.close({ within })));
     const isSettled = await this.#known.settled(within);
-    const { state, key } = this.#known;
+    const { state } = this.#known;
     await state?.save(until - clock.monotonic());
-    state?.stop();
-    if (this.#open.get(key)?.deref() === this) this.#open.delete(key);
+    // Unless another cache goes on with it.
+    if (this.#isClosed) state?.stop();
+
     const unsaved = this.#known.isUnpublished || state?.isUnsaved === true;
     return {
       inFlight: (!isSettled && !this.#known.isUnpublished) || reports.some((report) => report.inFlight),
       unsaved,
     };
+  }
+
+  continueWith(other: TokenSupply): TokenSupply | undefined {
+    if (!(#known in other) || !this.#known.hasSessions) return undefined;
+    if (other.#fleet !== this.#fleet || other.#known.key !== this.#known.key) return undefined;
+    this.#settings = other.#settings;
+    this.#isClosed = false;
+    this.#known.continueWith(this.#settings);
+    this.#open.set(this.#known.key, new WeakRef(this));
+    return this;
   }
 
   for(target: Target): TokenSupply {

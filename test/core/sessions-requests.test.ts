@@ -527,3 +527,55 @@ describe("C15: sources", () => {
     }
   });
 });
+
+describe("C15: a call waits while nobody is known to be signed in, Alice signs in, and her token is rejected", () => {
+  const ALICE = { ...BOB, access_token: "alice", refresh_token: "alice-2" };
+
+  test("C15: whoever calls then waits as Alice: Bob signs in before there is another token, and neither call gets his", async () => {
+    let answer!: (state: string | null) => void;
+    let isAsked = false;
+    const { cache, clock } = sessionUnderTest({
+      state: () => (isAsked ? new Promise<string | null>((resolve) => (answer = resolve)) : null),
+    });
+    await expect(cache.get()).rejects.toMatchObject({ code: "ERR_NO_SESSION" });
+    await clock.advance(1000);
+    isAsked = true;
+    const before = watch(cache.get());
+    await settle();
+    await cache.signIn(ALICE);
+    await cache.invalidate("alice");
+    const after = watch(cache.get());
+    await settle();
+    await cache.signIn(BOB);
+    answer(null);
+    await clock.advance(1000);
+    expect([before.reason, after.reason]).toEqual([
+      expect.objectContaining({ code: "ERR_SESSION", status: 503 }),
+      expect.objectContaining({ code: "ERR_SESSION", status: 503 }),
+    ]);
+    expect(cache.peek()).toMatchObject({ value: "bob" });
+  });
+
+  test("C15: nobody else signs in: both get a token of hers", async () => {
+    let answer!: (state: string | null) => void;
+    let isAsked = false;
+    const { cache, clock, grant } = sessionUnderTest({
+      state: () => (isAsked ? new Promise<string | null>((resolve) => (answer = resolve)) : null),
+    });
+    await expect(cache.get()).rejects.toMatchObject({ code: "ERR_NO_SESSION" });
+    await clock.advance(1000);
+    isAsked = true;
+    const before = watch(cache.get());
+    await settle();
+    await cache.signIn(ALICE);
+    await cache.invalidate("alice");
+    const after = watch(cache.get());
+    await settle();
+    answer(null);
+    await settle();
+    answer("alice-2");
+    await clock.advance(1000);
+    expect([before.value?.value, after.value?.value]).toEqual(["fake-1", "fake-1"]);
+    expect(grant.contexts.map(({ state }) => state)).toEqual(["alice-2"]);
+  });
+});

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { rejectionOf, watch } from "../core/cache-under-test.ts";
 import { deferred } from "../grants/rotating-server.ts";
-import { shelfOf } from "./records.ts";
+import { plainRecord, shelfOf } from "./records.ts";
 import { countEvents, sessionFleet, type SessionFleet, type SessionProcess } from "./session-server.ts";
 import type { Store } from "../../src/fleet/index.ts";
 
@@ -177,6 +177,71 @@ test("C14: everything is lost while a process mints for one API: its own mint fo
   expect([first.state, second.state]).toEqual(["fulfilled", "fulfilled"]);
   expect(server.presented).toEqual(["rt-1-0", "rt-1-1"]);
   expect(await shelf.record()).toMatchObject({ phase: "T", state: "rt-1-2" });
+});
+
+describe("the record is lost while one process refreshes, and another waits for it", () => {
+  const LOSSES: [string, string | undefined][] = [
+    ["deleted", undefined],
+    ["replaced by text of others", "hello"],
+  ];
+
+  test.each(LOSSES)(
+    "C14: %s: the other waits for what the first has got, and does not present the same",
+    async (_, text) => {
+      const fleet = sessionFleet(2);
+      const shelf = shelfOf(fleet);
+      const { clock, server, processes } = fleet;
+      const [a, b] = processes as [SessionProcess, SessionProcess];
+      const gate = deferred();
+      a.grant.beforeAnswering = () => gate.promise;
+      const first = watch(a.cache.get());
+      await clock.advance(100);
+      const other = watch(b.cache.get());
+      await clock.advance(200);
+      await shelf.put(text);
+      await clock.advance(5000);
+      expect([server.presented, other.state]).toEqual([["rt-1-0"], "pending"]);
+      gate.resolve();
+      await clock.advance(1000);
+      expect([first.value, other.value]).toEqual([
+        expect.objectContaining({ value: "at-1-1" }),
+        expect.objectContaining({ value: "at-1-1" }),
+      ]);
+      expect(server.presented).toEqual(["rt-1-0"]);
+    },
+  );
+
+  test.each(LOSSES)(
+    "C14: %s, and the first is dead: the other presents what it knows when the lease would have ended",
+    async (_, text) => {
+      const fleet = sessionFleet(1);
+      const shelf = shelfOf(fleet);
+      const { clock, server, processes, during } = fleet;
+      const [{ cache }] = processes as [SessionProcess];
+      await during(cache.get());
+      const { gen, sid } = (await shelf.record())!;
+      await clock.advance(LIFE);
+      const lease = {
+        lease: 10_000,
+        ttl: 10_000,
+        at: clock.now(),
+        gen,
+        sid,
+        state: "rt-1-1",
+        holder: "dead",
+        tokens: {},
+      };
+      await shelf.put(plainRecord("L", lease), 10_000);
+      const got = watch(cache.get());
+      await clock.advance(200);
+      await shelf.put(text);
+      await clock.advance(9000);
+      expect(got.state).toBe("pending");
+      await clock.advance(1500);
+      expect(got).toMatchObject({ state: "fulfilled", value: { value: "at-1-2" } });
+      expect(server.presented).toEqual(["rt-1-0", "rt-1-1"]);
+    },
+  );
 });
 
 describe("the lease is lost", () => {
