@@ -114,7 +114,7 @@ describe.each(LETS_GO)("C14: a cache is let go by %s", (_, letGo) => {
     expect(next.reason).toMatchObject({ code: "ERR_TOKEN_TIMEOUT", retryable: true, status: 503 });
     answer.open();
     await clock.advance(5000);
-    expect((await during(clock, pool.get("alice").get())).value).toBe("at-1-2");
+    expect((await during(clock, pool.get("alice").get())).value).toBe("at-1-1");
     expect(server.reused).toEqual([]);
   });
 
