@@ -70,12 +70,12 @@ const WITHOUT_BODY = new Set([204, 205, 304]);
 export function passedOn(answer: Response, route: Route, url: string, timing: string): Response {
   const { status } = answer;
   const headers = copiedHeaders(answer.headers, route.responseHeaders);
-  headers.set("cache-control", route.isKept ? "private, no-cache" : "no-store");
-  headers.set("server-timing", timing);
+  headers["cache-control"] = route.isKept ? "private, no-cache" : "no-store";
+  headers["server-timing"] = timing;
   // What an API sends is data. A browser must not take it for something else.
-  headers.set("x-content-type-options", "nosniff");
+  headers["x-content-type-options"] = "nosniff";
   const location = answer.headers.get("location");
   const to = location === null ? undefined : redirectOf(route, location, url);
-  if (to !== undefined) headers.set("location", to);
+  if (to !== undefined) headers["location"] = to;
   return new Response(WITHOUT_BODY.has(status) ? null : answer.body, { status, headers });
 }

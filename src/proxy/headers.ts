@@ -78,12 +78,15 @@ export function headerNames(option: string, more: unknown, direction: keyof type
   return [...new Set([...usual, ...names])];
 }
 
-/** Copies the headers of these names. */
-export function copiedHeaders(from: Headers, names: readonly string[]): Headers {
-  const copy = new Headers();
+/**
+ * Copies the headers of these names. A plain object, because `fetch` and `Response` copy what they are given into headers of
+ * their own.
+ */
+export function copiedHeaders(from: Headers, names: readonly string[]): Record<string, string> {
+  const copy: Record<string, string> = {};
   for (const name of names) {
     const value = from.get(name);
-    if (value !== null) copy.set(name, value);
+    if (value !== null) copy[name] = value;
   }
   return copy;
 }
