@@ -8,7 +8,7 @@
  * @module
  */
 import { copiedHeaders } from "./headers.ts";
-import { redirectOf } from "./routes.ts";
+import { linksOf, redirectOf } from "./routes.ts";
 import type { Route } from "./routes.ts";
 
 /** What a problem is called, in the member `code` of its details. */
@@ -77,5 +77,8 @@ export function passedOn(answer: Response, route: Route, url: string, timing: st
   const location = answer.headers.get("location");
   const to = location === null ? undefined : redirectOf(route, location, url);
   if (to !== undefined) headers["location"] = to;
+  const links = headers["link"] === undefined ? "" : linksOf(route, headers["link"], url);
+  if (links === "") delete headers["link"];
+  else headers["link"] = links;
   return new Response(WITHOUT_BODY.has(status) ? null : answer.body, { status, headers });
 }

@@ -22,7 +22,7 @@ import { passedOn, problem } from "./answers.ts";
 import { crossSiteRule } from "./cross-site.ts";
 import { copiedHeaders } from "./headers.ts";
 import { BodyBroken, BodyTooLong, passedBody } from "./request-body.ts";
-import { checkedRoutes, isUnsafePath, matchOf } from "./routes.ts";
+import { checkedRoutes, matchOf } from "./routes.ts";
 import type { Timer } from "../base/clock.ts";
 import type { TokenCache } from "../core/types.ts";
 import type { ClientSeam, PolicyRequest, TokenHeaders, TokenObtained } from "../policy/client-seam.ts";
@@ -134,9 +134,8 @@ function sourceError(source: unknown): TypeError {
 /** Returns the route of a request, or the answer for one that may not pass. */
 function routeOf(request: Request, routes: readonly Route[], isCrossSite: CrossSiteRule): RouteMatch | Response {
   const url = new URL(request.url);
-  if (isUnsafePath(url.pathname)) return problem("path");
   const match = matchOf(routes, url);
-  if (match === undefined) return problem("route");
+  if (typeof match === "string") return problem(match);
   const { route } = match;
   if (isCrossSite(request, url, route)) return problem("csrf");
   if (!route.methods.has(request.method)) return problem("method", { allow: [...route.methods].join(", ") });
@@ -268,7 +267,9 @@ class ProxiedCall implements PolicyRequest {
     for (const name in headers) sent[name.toLowerCase()] = headers[name]!;
     const limit = new AbortController();
     this.#whenGone((reason) => limit.abort(reason));
-    const timer = this.#limitTime(() => limit.abort());
+    const timer = this.#limitTime(() => {
+      limit.abort(new Error(`the API did not begin to answer within ${this.#route.timeout} ms`));
+    });
     const { body } = this.#passed;
     const init: RequestInit & { duplex?: "half" } = {
       method: this.method,
@@ -332,7 +333,9 @@ class ProxiedCall implements PolicyRequest {
     // The policy has reported the token. What comes of that is the answer: a new token for the next request, or none.
     const { value } = await this.#cache.get({ signal: this.signal });
     const isSame = Object.values(this.#tokenHeaders).some((header) => header.includes(value));
-    throw isSame ? new Rejected("the API answered 401, and another token is not minted for it now") : new MustRepeat();
+    throw isSame
+      ? new Rejected("the API answered 401, and another token is not minted for it now")
+      : new MustRepeat("the API answered 401, and the body of the request was too long to be sent again");
   }
 }
 

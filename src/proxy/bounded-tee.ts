@@ -61,7 +61,9 @@ class Branches {
         branch.close();
       } else if (branch.desiredSize! < -this.#kept) {
         this.open.delete(branch);
-        branch.error(new Error("this half of the body was not read while the other one was, and is not kept any longer"));
+        branch.error(
+          new Error("this half of the body was not read while the other one was, and is not kept any longer"),
+        );
       } else {
         branch.enqueue(chunk);
       }

@@ -17,6 +17,8 @@ const TO_API = [
   "accept-language",
   "content-type",
   "content-language",
+  // The body passes as it is. Without this an API would take a compressed one for something else.
+  "content-encoding",
   "if-match",
   "if-none-match",
   "if-modified-since",
@@ -53,7 +55,7 @@ const TO_BROWSER = [
 /** What the proxy sets itself, what belongs to one connection, and what would give one side power over the other. */
 const NEVER: Readonly<Record<"request" | "response", RegExp>> = {
   request:
-    /^(?:authorization|cookie2?|dpop|host|connection|content-(?:length|encoding)|keep-alive|te|trailer|transfer-encoding|upgrade|expect|proxy-.*|origin|sec-.*|access-control-.*)$/,
+    /^(?:authorization|cookie2?|dpop|host|connection|content-length|keep-alive|te|trailer|transfer-encoding|upgrade|expect|proxy-.*|origin|sec-.*|access-control-.*)$/,
   response:
     /^(?:set-cookie2?|clear-site-data|access-control-.*|content-(?:length|encoding|security-policy.*)|strict-transport-security|www-authenticate|location|cache-control|server-timing|connection|keep-alive|trailer|transfer-encoding|upgrade|proxy-.*)$/,
 };
@@ -88,5 +90,7 @@ export function copiedHeaders(from: Headers, names: readonly string[]): Record<s
     const value = from.get(name);
     if (value !== null) copy[name] = value;
   }
+  // What is named there belongs to one connection (RFC 9110 section 7.6.1).
+  for (const name of from.get("connection")?.split(",") ?? []) delete copy[name.trim().toLowerCase()];
   return copy;
 }
