@@ -91,7 +91,7 @@ function handWritten(api, authorization) {
     if (!pathname.startsWith("/hand/")) return new Response(null, { status: 404 });
     if (request.headers.get("x-bff") !== "1") return new Response(null, { status: 403 });
     const headers = copiedHeaders(request.headers, requestHeaders);
-    headers.set("authorization", authorization);
+    headers.authorization = authorization;
     const isShort = Number(request.headers.get("content-length")) <= KEPT_BYTES;
     const body = request.body && isShort ? new Uint8Array(await request.arrayBuffer()) : request.body;
     const limit = new AbortController();
@@ -107,7 +107,7 @@ function handWritten(api, authorization) {
     });
     clearTimeout(timer);
     const sent = copiedHeaders(answer.headers, responseHeaders);
-    sent.set("cache-control", "no-store");
+    sent["cache-control"] = "no-store";
     return new Response(answer.body, { status: answer.status, headers: sent });
   };
 }

@@ -99,7 +99,7 @@ export const SUBPATHS = [
     source: "proxy/index.ts",
     packages: [],
     without: ["grants/", "oauth/", "testing/", "dpop/", "adapters/auth-fetch.ts", "core/token-cache.ts"],
-    size: "10.3 kB",
+    size: "10.7 kB",
   },
   {
     subpath: "./redis",

@@ -8,7 +8,7 @@
  * @module
  */
 import { copiedHeaders } from "./headers.ts";
-import { redirectOf } from "./routes.ts";
+import { linksOf, redirectOf } from "./routes.ts";
 import type { Route } from "./routes.ts";
 
 /** What a problem is called, in the member `code` of its details. */
@@ -70,12 +70,15 @@ const WITHOUT_BODY = new Set([204, 205, 304]);
 export function passedOn(answer: Response, route: Route, url: string, timing: string): Response {
   const { status } = answer;
   const headers = copiedHeaders(answer.headers, route.responseHeaders);
-  headers.set("cache-control", route.isKept ? "private, no-cache" : "no-store");
-  headers.set("server-timing", timing);
+  headers["cache-control"] = route.isKept ? "private, no-cache" : "no-store";
+  headers["server-timing"] = timing;
   // What an API sends is data. A browser must not take it for something else.
-  headers.set("x-content-type-options", "nosniff");
+  headers["x-content-type-options"] = "nosniff";
   const location = answer.headers.get("location");
   const to = location === null ? undefined : redirectOf(route, location, url);
-  if (to !== undefined) headers.set("location", to);
+  if (to !== undefined) headers["location"] = to;
+  const links = headers["link"] === undefined ? "" : linksOf(route, headers["link"], url);
+  if (links === "") delete headers["link"];
+  else headers["link"] = links;
   return new Response(WITHOUT_BODY.has(status) ? null : answer.body, { status, headers });
 }

@@ -22,7 +22,7 @@ import { passedOn, problem } from "./answers.ts";
 import { crossSiteRule } from "./cross-site.ts";
 import { copiedHeaders } from "./headers.ts";
 import { BodyBroken, BodyTooLong, passedBody } from "./request-body.ts";
-import { checkedRoutes, isUnsafePath, matchOf } from "./routes.ts";
+import { checkedRoutes, matchOf } from "./routes.ts";
 import type { Timer } from "../base/clock.ts";
 import type { TokenCache } from "../core/types.ts";
 import type { ClientSeam, PolicyRequest, TokenHeaders, TokenObtained } from "../policy/client-seam.ts";
@@ -134,9 +134,8 @@ function sourceError(source: unknown): TypeError {
 /** Returns the route of a request, or the answer for one that may not pass. */
 function routeOf(request: Request, routes: readonly Route[], isCrossSite: CrossSiteRule): RouteMatch | Response {
   const url = new URL(request.url);
-  if (isUnsafePath(url.pathname)) return problem("path");
   const match = matchOf(routes, url);
-  if (match === undefined) return problem("route");
+  if (typeof match === "string") return problem(match);
   const { route } = match;
   if (isCrossSite(request, url, route)) return problem("csrf");
   if (!route.methods.has(request.method)) return problem("method", { allow: [...route.methods].join(", ") });
@@ -186,10 +185,11 @@ function answerFor(error: unknown, { signal }: Request): Response | undefined {
 }
 
 /**
- * The requests whose answers are being read, by the body. In Node, the signal of a `Request` aborts only as long as somebody
- * holds the `Request`: without this, a stream would outlive the session that it was opened in.
+ * The request whose answer is being read, as a member of the body. In Node, the signal of a `Request` aborts only as long as
+ * somebody holds the `Request`: without this, a stream would outlive the session that it was opened in. No `WeakMap`: it
+ * takes more time than all the checks of a request.
  */
-const requests = new WeakMap<ReadableStream, Request>();
+const heldRequest = Symbol("request");
 
 /** One request that is passed on, as the request policy sees it. */
 class ProxiedCall implements PolicyRequest {
@@ -201,6 +201,8 @@ class ProxiedCall implements PolicyRequest {
   readonly #fetch: NonNullable<AuthProxyOptions["fetch"]>;
   #cache!: TokenCache;
   #passed!: PassedBody;
+  /** Ends what the request waits for at the moment. */
+  #leave: (reason: unknown) => void = () => {};
   #how: TokenObtained = "cached";
   /** The headers with the token of the last send. */
   #tokenHeaders: TokenHeaders = {};
@@ -213,6 +215,8 @@ class ProxiedCall implements PolicyRequest {
     this.url = url;
     this.method = request.method;
     this.signal = request.signal;
+    // One listener for all that a request waits for here: each costs more than the checks of the request.
+    this.signal.addEventListener("abort", () => this.#leave(this.signal.reason), { once: true });
     this.#route = route;
     this.#fetch = fetch;
   }
@@ -222,13 +226,27 @@ class ProxiedCall implements PolicyRequest {
     const chosen = await chooseCache(source, this, [this.request, route.prefix]);
     if (chosen === undefined) throw noSession();
     this.#cache = route.target === undefined ? chosen : chosen.for(route.target);
-    this.#passed = await passedBody(this.request, route.maxBody);
+    const passed = passedBody(this.request, route.maxBody);
+    this.#passed = passed instanceof Promise ? await this.#untilGone(passed) : passed;
     const answer = await withToken(this.#cache, this, SEAM);
     if (answer.status === 401) return this.#answerTo401(answer);
-    const timing = `token;desc=${this.#how}, api;dur=${this.#duration.toFixed(1)}`;
-    const passed = passedOn(answer, route, this.url, timing);
-    if (passed.body !== null) requests.set(passed.body, this.request);
-    return passed;
+    const body: (ReadableStream & { [heldRequest]?: Request }) | null = answer.body;
+    if (body !== null) body[heldRequest] = this.request;
+    return passedOn(answer, route, this.url, `token;desc=${this.#how}, api;dur=${this.#duration.toFixed(1)}`);
+  }
+
+  /** Settles as the promise does, or rejects when the browser goes away. */
+  #untilGone<T>(pending: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#whenGone(reject);
+      pending.then(resolve, reject);
+    });
+  }
+
+  /** Says what is to happen when the browser goes away from now on. */
+  #whenGone(leave: (reason: unknown) => void): void {
+    this.#leave = leave;
+    if (this.signal.aborted) leave(this.signal.reason);
   }
 
   get canResend(): boolean {
@@ -246,12 +264,11 @@ class ProxiedCall implements PolicyRequest {
     this.#how = how ?? this.#how;
     this.#tokenHeaders = headers;
     const sent = copiedHeaders(this.request.headers, this.#route.requestHeaders);
-    for (const [name, value] of Object.entries(headers)) sent.set(name, value);
-    const limit = endedBy(this.signal);
-    let isLate = false;
+    for (const name in headers) sent[name.toLowerCase()] = headers[name]!;
+    const limit = new AbortController();
+    this.#whenGone((reason) => limit.abort(reason));
     const timer = this.#limitTime(() => {
-      isLate = true;
-      limit.abort();
+      limit.abort(new Error(`the API did not begin to answer within ${this.#route.timeout} ms`));
     });
     const { body } = this.#passed;
     const init: RequestInit & { duplex?: "half" } = {
@@ -268,7 +285,7 @@ class ProxiedCall implements PolicyRequest {
       if (answer.status >= 200 && answer.status < 600) return answer;
       throw new Error(`the API answered with the status ${answer.status}, which no answer can have`);
     } catch (error) {
-      throw new NoAnswer(error, isLate);
+      throw new NoAnswer(error, limit.signal.aborted);
     } finally {
       this.#duration = performance.now() - this.#sentAt;
       timer.cancel();
@@ -316,20 +333,10 @@ class ProxiedCall implements PolicyRequest {
     // The policy has reported the token. What comes of that is the answer: a new token for the next request, or none.
     const { value } = await this.#cache.get({ signal: this.signal });
     const isSame = Object.values(this.#tokenHeaders).some((header) => header.includes(value));
-    throw isSame ? new Rejected("the API answered 401, and another token is not minted for it now") : new MustRepeat();
+    throw isSame
+      ? new Rejected("the API answered 401, and another token is not minted for it now")
+      : new MustRepeat("the API answered 401, and the body of the request was too long to be sent again");
   }
-}
-
-/**
- * Makes a controller that aborts when the signal does. `AbortSignal.any` does the same, and takes more time than all else
- * that is done for a request.
- */
-function endedBy(signal: AbortSignal): AbortController {
-  const controller = new AbortController();
-  const end = (): void => controller.abort(signal.reason);
-  if (signal.aborted) end();
-  else signal.addEventListener("abort", end, { once: true });
-  return controller;
 }
 
 function noSession(): RemintError {

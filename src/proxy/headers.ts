@@ -17,6 +17,8 @@ const TO_API = [
   "accept-language",
   "content-type",
   "content-language",
+  // The body passes as it is. Without this an API would take a compressed one for something else.
+  "content-encoding",
   "if-match",
   "if-none-match",
   "if-modified-since",
@@ -53,7 +55,7 @@ const TO_BROWSER = [
 /** What the proxy sets itself, what belongs to one connection, and what would give one side power over the other. */
 const NEVER: Readonly<Record<"request" | "response", RegExp>> = {
   request:
-    /^(?:authorization|cookie2?|dpop|host|connection|content-(?:length|encoding)|keep-alive|te|trailer|transfer-encoding|upgrade|expect|proxy-.*|origin|sec-.*|access-control-.*)$/,
+    /^(?:authorization|cookie2?|dpop|host|connection|content-length|keep-alive|te|trailer|transfer-encoding|upgrade|expect|proxy-.*|origin|sec-.*|access-control-.*)$/,
   response:
     /^(?:set-cookie2?|clear-site-data|access-control-.*|content-(?:length|encoding|security-policy.*)|strict-transport-security|www-authenticate|location|cache-control|server-timing|connection|keep-alive|trailer|transfer-encoding|upgrade|proxy-.*)$/,
 };
@@ -78,12 +80,17 @@ export function headerNames(option: string, more: unknown, direction: keyof type
   return [...new Set([...usual, ...names])];
 }
 
-/** Copies the headers of these names. */
-export function copiedHeaders(from: Headers, names: readonly string[]): Headers {
-  const copy = new Headers();
+/**
+ * Copies the headers of these names. A plain object, because `fetch` and `Response` copy what they are given into headers of
+ * their own.
+ */
+export function copiedHeaders(from: Headers, names: readonly string[]): Record<string, string> {
+  const copy: Record<string, string> = {};
   for (const name of names) {
     const value = from.get(name);
-    if (value !== null) copy.set(name, value);
+    if (value !== null) copy[name] = value;
   }
+  // What is named there belongs to one connection (RFC 9110 section 7.6.1).
+  for (const name of from.get("connection")?.split(",") ?? []) delete copy[name.trim().toLowerCase()];
   return copy;
 }

@@ -5,7 +5,8 @@
  * @module
  */
 import { joined } from "../adapters/body.ts";
-import { leaveOnAbort } from "../base/abort.ts";
+import { streamOf } from "./bounded-tee.ts";
+import type { ChunkSource } from "./bounded-tee.ts";
 
 /** The longest body that is kept, in bytes. */
 const KEPT_BYTES = 64 * 1024;
@@ -30,15 +31,18 @@ export class BodyBroken extends Error {}
  * @throws {BodyBroken} When it fails, in the same way.
  * @throws {TypeError} When somebody has read the body before.
  */
-export async function passedBody(request: Request, maxBody: number): Promise<PassedBody> {
+export function passedBody(request: Request, maxBody: number): PassedBody | Promise<PassedBody> {
   const length = request.headers.get("content-length");
   if (Number(length) > maxBody) throw new BodyTooLong();
   // A server holds a body to its stated length. Read at once, it costs half the time.
-  if (length !== null && Number(length) <= KEPT_BYTES) return leaveOnAbort(wholeOf(request, maxBody), request.signal);
-  if (request.bodyUsed || request.body?.locked) throw wasReadBefore();
-  if (request.body === null || request.body === undefined) return { body: undefined };
-  return leaveOnAbort(startOf(new LimitedReader(request.body, maxBody)), request.signal);
+  if (length !== null && Number(length) <= KEPT_BYTES) return wholeOf(request, maxBody);
+  const { body, bodyUsed } = request;
+  if (bodyUsed || body?.locked) throw wasReadBefore();
+  if (body === null || body === undefined) return NO_BODY;
+  return startOf(new LimitedReader(body, maxBody));
 }
+
+const NO_BODY: PassedBody = { body: undefined };
 
 async function wholeOf(request: Request, maxBody: number): Promise<PassedBody> {
   if (request.bodyUsed) throw wasReadBefore();
@@ -62,60 +66,54 @@ async function startOf(reader: LimitedReader): Promise<PassedBody> {
     if (chunk === undefined) return { body: joined(chunks) };
     chunks.push(chunk);
   }
-  return streamOf(chunks, reader);
+  reader.putBack(chunks);
+  return { body: streamOf(reader, KEPT_BYTES), sent: reader.ended };
 }
 
 /** Reads a stream, and fails it when it is too long. */
-class LimitedReader {
+class LimitedReader implements ChunkSource {
   /** The bytes that were read. */
   read = 0;
+  /** Resolves when there is nothing more to read, whatever the reason is. */
+  readonly ended: Promise<void>;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #most: number;
+  readonly #waiting: Uint8Array[] = [];
+  #end!: () => void;
 
   constructor(body: ReadableStream<Uint8Array>, most: number) {
+    this.ended = new Promise((resolve) => (this.#end = resolve));
     this.#reader = body.getReader();
     this.#most = most;
   }
 
-  async next(): Promise<Uint8Array | undefined> {
-    const { value } = await this.#reader.read().catch((cause: unknown) => {
-      throw new BodyBroken("the body of the request broke off", { cause });
-    });
+  next(): Promise<Uint8Array | undefined> {
+    const chunk = this.#waiting.shift();
+    return chunk === undefined ? this.#reader.read().then(this.#counted, this.#broken) : Promise.resolve(chunk);
+  }
+
+  /** Gives chunks back, which come next once more. */
+  putBack(chunks: readonly Uint8Array[]): void {
+    this.#waiting.push(...chunks);
+  }
+
+  cancel(reason: unknown): Promise<void> {
+    this.#end();
+    // Whoever cancels has an error of their own.
+    return this.#reader.cancel(reason).catch(() => {});
+  }
+
+  readonly #counted = ({ value }: { readonly value?: Uint8Array | undefined }): Uint8Array | undefined => {
+    if (value === undefined) this.#end();
     this.read += value?.byteLength ?? 0;
     if (this.read <= this.#most) return value;
     const error = new BodyTooLong();
     void this.cancel(error);
     throw error;
-  }
+  };
 
-  cancel(reason: unknown): Promise<void> {
-    // Whoever cancels has an error of their own.
-    return this.#reader.cancel(reason).catch(() => {});
-  }
-}
-
-function streamOf(chunks: readonly Uint8Array[], reader: LimitedReader): PassedBody {
-  let settle!: () => void;
-  const sent = new Promise<void>((resolve) => (settle = resolve));
-  const waiting = [...chunks];
-  const body = new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const chunk = waiting.shift() ?? (await reader.next());
-          if (chunk !== undefined) return controller.enqueue(chunk);
-          controller.close();
-        } catch (error) {
-          controller.error(error);
-        }
-        settle();
-      },
-      cancel(reason) {
-        settle();
-        return reader.cancel(reason);
-      },
-    },
-    { highWaterMark: 0 },
-  );
-  return { body, sent };
+  readonly #broken = (cause: unknown): never => {
+    this.#end();
+    throw new BodyBroken("the body of the request broke off", { cause });
+  };
 }

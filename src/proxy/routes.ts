@@ -161,11 +161,24 @@ function targetUrl(where: string, value: unknown): URL {
   return url;
 }
 
-/** Returns the route of a path, and the URL at its API. The prefix ends where a segment ends. */
-export function matchOf(routes: readonly Route[], { pathname, search }: URL): RouteMatch | undefined {
-  const route = routes.find(({ prefix }) => pathname === prefix || pathname.startsWith(`${prefix}/`));
-  if (route === undefined) return undefined;
+/**
+ * Returns the route of a path, and the URL at its API; otherwise what is wrong. The prefix ends where a segment ends.
+ *
+ * A path that an API could read as one of another route is refused: what the other route does not allow must not be had by
+ * writing its path differently.
+ */
+export function matchOf(routes: readonly Route[], { pathname, search }: URL): RouteMatch | "path" | "route" {
+  const read = asRead(pathname);
+  if (read === undefined) return "path";
+  const route = routes.find(({ prefix }) => isBelow(pathname, prefix));
+  if (route === undefined) return "route";
+  const other = routes.find(({ prefix }) => isBelow(read, prefix.toLowerCase()));
+  if (other?.prefix.toLowerCase() !== route.prefix.toLowerCase()) return "path";
   return { route, url: route.origin + route.basePath + pathname.slice(route.prefix.length) + search };
+}
+
+function isBelow(path: string, base: string): boolean {
+  return path === base || path.startsWith(`${base}/`);
 }
 
 /**
@@ -174,12 +187,34 @@ export function matchOf(routes: readonly Route[], { pathname, search }: URL): Ro
  *
  * @param url What the answer came from.
  */
-export function redirectOf({ origin, basePath, prefix }: Route, location: string, url: string): string | undefined {
+export function redirectOf(route: Route, location: string, url: string): string | undefined {
   const to = parse(location, url);
-  if (to === undefined) return undefined;
-  const isWithin = to.pathname === basePath || to.pathname.startsWith(`${basePath}/`);
-  if (to.origin !== origin || !isWithin || isUnsafePath(to.pathname)) return undefined;
-  return prefix + to.pathname.slice(basePath.length) + to.search + to.hash;
+  return to?.origin === route.origin ? pathOf(route, to) : undefined;
+}
+
+/** A link of the header `Link` (RFC 8288 section 3): what stands in angle brackets, then parameters, which may be quoted. */
+const LINK = /\s*<([^>]*)>((?:"(?:[^"\\]|\\.)*"|[^",<>])*)(?:,|$)/gy;
+
+/**
+ * Returns the links of an API, those to itself as URLs of the proxy: the page cannot follow others. One that leads out of the
+ * base path is left out. Links to other servers stay as they are.
+ *
+ * @param url What the answer came from.
+ */
+export function linksOf(route: Route, links: string, url: string): string {
+  const kept: string[] = [];
+  for (const [, target, parameters] of links.matchAll(LINK)) {
+    const to = parse(target!, url);
+    const own = to?.origin === route.origin ? pathOf(route, to) : target;
+    if (own !== undefined) kept.push(`<${own}>${parameters}`);
+  }
+  return kept.join(", ");
+}
+
+/** Returns the path at the proxy of a URL of the API. `undefined` when it is not below the base path. */
+function pathOf({ basePath, prefix }: Route, { pathname, search, hash }: URL): string | undefined {
+  if (!isBelow(pathname, basePath) || isUnsafePath(pathname)) return undefined;
+  return prefix + pathname.slice(basePath.length) + search + hash;
 }
 
 /** How often a path is decoded: servers and their gateways may each do it once. */
@@ -190,18 +225,25 @@ const DECODINGS = 3;
  * dot segments and no backslashes any more. What it may still have is empty segments, encoded slashes and backslashes, dots
  * beside an encoded slash, a `;` at the beginning of a segment or after dots, from which some servers cut a segment off, control characters, and all that encoded once more.
  */
-export function isUnsafePath(pathname: string): boolean {
-  if (!canBeDecoded(pathname)) return true;
+function isUnsafePath(pathname: string): boolean {
+  return asRead(pathname) === undefined;
+}
+
+/**
+ * Returns a path as the most trusting server reads it: decoded until nothing is left to decode, without what follows a `;` in
+ * a segment, in lower case. `undefined` when servers could read other segments.
+ */
+function asRead(pathname: string): string | undefined {
+  if (ODD.test(pathname) || !canBeDecoded(pathname)) return undefined;
   let path = pathname;
   for (let times = 0; times < DECODINGS; times++) {
-    if (hasOddSegments(path)) return true;
     const decoded = path.replace(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
-    if (decoded === path) return false;
-    if (segmentsIn(decoded) !== segmentsIn(path)) return true;
+    if (decoded === path) return path.replace(/;[^/]*/g, "").toLowerCase();
+    if (ODD.test(decoded) || segmentsIn(decoded) !== segmentsIn(path)) return undefined;
     path = decoded;
   }
   // Whoever encodes so often hides something.
-  return true;
+  return undefined;
 }
 
 /** Not every server reads an escape that stands for nothing in the same way. */
@@ -214,14 +256,9 @@ function canBeDecoded(path: string): boolean {
   }
 }
 
+/** Matches what {@link asRead} refuses: no slash at the beginning, an odd segment, a control character, a backslash. */
 // oxlint-disable-next-line no-control-regex -- they are what is looked for
-const CONTROL_OR_BACKSLASH = /[\u0000-\u001f\u007f\\]/;
-
-function hasOddSegments(path: string): boolean {
-  if (!path.startsWith("/") && path !== "") return true;
-  if (path.includes("//") || CONTROL_OR_BACKSLASH.test(path)) return true;
-  return path.split("/").some((segment) => /^(?:\.{1,2}$|\.{0,2};)/.test(segment));
-}
+const ODD = /^[^/]|\/\/|\/\.{0,2};|\/\.{1,2}(?:\/|$)|[\u0000-\u001f\u007f\\]/;
 
 function segmentsIn(path: string): number {
   return path.split("/").length;

@@ -214,10 +214,11 @@ describe("Q18: the token is rejected", () => {
   const long = "x".repeat(64 * 1024 + 1);
 
   test("Q18: the body is too long to be sent again: 503 retry with Retry-After 0, and the next request has a new token", async () => {
-    const { api, page, cache, revoked } = await stage();
+    const { api, page, cache, revoked, errors } = await stage();
     await cache.get();
     revoked.add("fake-1");
     const answer = await page("/api/upload", { method: "POST", body: long });
+    expect(errors).toMatchObject([{ message: expect.stringContaining("too long to be sent again") as string }]);
     expect([answer.status, answer.headers.get("retry-after"), (await problemOf(answer))["code"]]).toEqual([
       503,
       "0",
@@ -350,10 +351,11 @@ describe("Q18: the API is away", () => {
   });
 
   test("Q18: it does not begin to answer in time: 504 timeout, and its request is ended", async () => {
-    const { page, api } = await stage({ route: { timeout: 50 } });
+    const { page, api, errors } = await stage({ route: { timeout: 50 } });
     api.respond({ hang: true });
     const answer = await page("/api/items");
     expect([answer.status, (await problemOf(answer))["code"]]).toEqual([504, "timeout"]);
+    expect(errors).toMatchObject([{ message: "the API did not begin to answer within 50 ms" }]);
   });
 
   test("Q18: an answer that began in time may take as long as it wants", async () => {

@@ -1,5 +1,5 @@
 /** S12: only listed headers pass. The API gets no cookie, and the browser nothing that gives the API power over it. */
-import { gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { APP, stage } from "./stage.ts";
 
@@ -60,6 +60,24 @@ describe("S12: request headers", () => {
     expect(JSON.stringify(headers)).not.toMatch(/secret|evil|1\.2\.3\.4|theirs|proof|"page"/);
   });
 
+  test("S12: a compressed body passes as it is, and says so", async () => {
+    const { page, api } = await stage();
+    const body = gzipSync("the text");
+    await page("/api/x", { method: "POST", body, headers: { "content-encoding": "gzip" } });
+    const [{ headers, body: got }] = api.requests as [(typeof api.requests)[0]];
+    expect([headers["content-encoding"], gunzipSync(got).toString()]).toEqual(["gzip", "the text"]);
+  });
+
+  test.each(["range, X-Tenant", "close,Range ,x-tenant,", "RANGE,x-tenant"])(
+    "S12: what Connection names (%s) belongs to one connection, and does not pass, though it is listed",
+    async (connection) => {
+      const { page, api } = await stage({ route: { requestHeaders: ["x-tenant"] } });
+      await page("/api/x", { headers: { connection, range: "bytes=0-1", "x-tenant": "acme", prefer: "a" } });
+      const { headers } = api.requests[0]!;
+      expect([headers["range"], headers["x-tenant"], headers["prefer"]]).toEqual([undefined, undefined, "a"]);
+    },
+  );
+
   test("S12: a route can add names, in any case", async () => {
     const { page, api } = await stage({ route: { requestHeaders: ["X-Tenant"] } });
     await page("/api/x", { headers: { "x-tenant": "acme", "x-other": "no" } });
@@ -85,7 +103,7 @@ const FROM_API = {
   "content-disposition": 'attachment; filename="a.txt"',
   etag: '"a"',
   "last-modified": "Wed, 21 Oct 2015 07:28:00 GMT",
-  link: '</x>; rel="next"',
+  link: '</v1/x>; rel="next"',
   "retry-after": "3",
   deprecation: "@1",
   sunset: "Wed, 21 Oct 2026 07:28:00 GMT",
@@ -105,7 +123,7 @@ describe("S12: response headers", () => {
       deprecation: "@1",
       etag: '"a"',
       "last-modified": "Wed, 21 Oct 2015 07:28:00 GMT",
-      link: '</x>; rel="next"',
+      link: '</api/x>; rel="next"',
       ratelimit: '"a";r=1',
       "ratelimit-remaining": "1",
       "retry-after": "3",
@@ -129,5 +147,50 @@ describe("S12: response headers", () => {
     expect([await answer.text(), answer.headers.get("content-encoding"), answer.headers.get("content-length")]).toEqual(
       ["the text", null, null],
     );
+  });
+
+  test("S12: what the Connection of the API names does not pass", async () => {
+    const { page, api } = await stage();
+    api.respond({ headers: { connection: "close, ETag", etag: '"hop"', "retry-after": "1" }, body: "x" });
+    const { headers } = await page("/api/x");
+    expect([headers.get("etag"), headers.get("retry-after")]).toEqual([null, "1"]);
+  });
+});
+
+describe("S12: links of the API", () => {
+  test.each([
+    ["an absolute one in the base", '<API/v1/x?page=2#a>; rel="next"', '</api/x?page=2#a>; rel="next"'],
+    ["a relative one", '<?page=2>; rel="next"', '</api/list?page=2>; rel="next"'],
+    [
+      "one out of the base, between others",
+      "</v1/a>; rel=a, </admin>; rel=b, <b>; rel=c",
+      "</api/a>; rel=a, </api/b>; rel=c",
+    ],
+    ["one out of the base alone", '<API/internal>; rel="next"', ""],
+    ["an encoded slash", "</v1/..%2fadmin>; rel=next", ""],
+    [
+      "one to another server",
+      "<https://docs.example/errors>; rel=describedby",
+      "<https://docs.example/errors>; rel=describedby",
+    ],
+    [
+      "commas and brackets in a title",
+      '</v1/a>; title="x, <API/y>; \\"z", <b>; rel=c',
+      '</api/a>; title="x, <API/y>; \\"z", </api/b>; rel=c',
+    ],
+    ["what is no link", "next page, please", ""],
+    ["two addresses in one link", "</v1/a> <http://10.0.0.1/b>; rel=a", ""],
+    ["a title that does not end", '</v1/a>; rel=a, </v1/b>; title="x', "</api/a>; rel=a"],
+  ])("S12: %s", async (_, link, expected) => {
+    const { page, api } = await stage();
+    api.respond({ headers: { link: link.replace("API", api.origin) }, body: "x" });
+    const { headers } = await page("/api/list");
+    expect(headers.get("link")).toBe(expected === "" ? null : expected.replace("API", api.origin));
+  });
+
+  test("S12: a link of 12,000 brackets and quotes takes no time to speak of", async () => {
+    const { page, api } = await stage();
+    api.respond({ headers: { link: `</v1/a>${'<"'.repeat(6000)}` }, body: "x" });
+    expect((await page("/api/list")).headers.get("link")).toBeNull();
   });
 });

@@ -161,6 +161,46 @@ describe("S11: the path of a request", () => {
   });
 });
 
+describe("S11: a path that an API could read as one of another route", () => {
+  const overlapping = createAuthProxy(() => cache, {
+    routes: {
+      "/api": "https://api.example/v1",
+      "/api/orders": { target: "https://api.example/v1/orders", methods: ["GET"] },
+    },
+    csrf: false,
+    fetch: async (url, { method }) => {
+      sent.push({ url, method: method! });
+      return new Response("ok");
+    },
+  });
+  const post = async (path: string): Promise<number> =>
+    (await overlapping(new Request(APP + path, { method: "POST" }))).status;
+
+  test.each([
+    "/api/order%73/1",
+    "/api/%6frders",
+    "/api/order%2573/1",
+    "/api/orders;v=1/1",
+    "/api/orders;/1",
+    "/api/orders%3b/1",
+    "/api/Orders/1",
+    "/api/%4frders/1",
+    "/api/ORDERS;a/1",
+  ])("S11: POST %s, where the route of orders has GET only: 400, and nothing is sent", async (path) => {
+    expect([await post(path), sent]).toEqual([400, []]);
+  });
+
+  test.each([
+    ["/api/orders/1", 405],
+    ["/api/orders", 405],
+    ["/api/ordersx;orders/1", 200],
+    ["/api/x/orders", 200],
+    ["/api/Items/%6frders;a", 200],
+  ])("S11: POST %s belongs to one route, however it is read: %i", async (path, status) => {
+    expect(await post(path)).toBe(status);
+  });
+});
+
 function decodedTwice(path: string): string {
   const once = path.replace(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
   return once.replace(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
