@@ -2,7 +2,7 @@
 import { formOf, webStream } from "./cases-requests.ts";
 import type { Case, Io } from "./run.ts";
 
-const families = ["fetch"] as const;
+const families = ["fetch", "undici/fetch"] as const;
 const text = { "content-type": "text/plain" };
 
 /** A case in which fetch is called as a user calls it. */
