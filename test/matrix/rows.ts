@@ -49,6 +49,8 @@ function undiciRows(version: string, load: () => Promise<Module>, installed?: tr
       async load() {
         if (!isNode) return NO_NODE;
         if (way === "Node's fetch" && !fetchTakesDispatchers) return "its own fetch takes no dispatcher";
+        if (version === "8" && way === "Node's fetch") return "undici 8 refuses the option dispatcher of Node's fetch";
+        if (version === "8" && Number.parseInt(process.versions.node, 10) < 22) return "undici 8 needs Node 22";
         const module = await load();
         if (
           typeof (module["Agent"] as { prototype?: { compose?: unknown } } | undefined)?.prototype?.compose !==
@@ -112,6 +114,7 @@ export const rows: readonly Row[] = [
   ),
   ...undiciRows("7", () => import("undici")),
   ...undiciRows("6", () => import("undici-6"), true),
+  ...undiciRows("8", () => import("undici-8"), true),
   ofetchRow("1.4.0", () => import("ofetch-1.4.0")),
   ofetchRow("1.5.1", () => import("ofetch")),
   ofetchRow("2.0.0-alpha.3", () => import("ofetch-2")),
