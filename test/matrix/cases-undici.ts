@@ -1,13 +1,10 @@
 /** What only undici has: `stream`, `pipeline` and `upgrade`, options of a request, limits of time, and the forms of headers. */
 import type { Dispatcher } from "undici";
-import type { UndiciModule } from "./clients.ts";
 import { describe } from "./describe.ts";
 import type { Case, Io } from "./run.ts";
 
 const families = ["undici/request"] as const;
 const text = { "content-type": "text/plain" };
-
-type RequestOptions = Parameters<UndiciModule["request"]>[1];
 
 /** A case of one `request` with options that only undici has. */
 function requests(what: string, options: (io: Io) => object, more: Partial<Case> = {}, route = "/echo"): Case {
@@ -21,8 +18,12 @@ function requests(what: string, options: (io: Io) => object, more: Partial<Case>
 
 async function requested(io: Io, url: string, options: object): Promise<object> {
   const { dispatcher, module } = io.open().undici!;
-  const { body, ...head } = await module.request(url, { dispatcher, ...options } as RequestOptions);
+  const { body, ...head } = await module.request(url, { dispatcher, ...options });
   return { head, text: await body.text() };
+}
+
+function refuse(): never {
+  throw new Error("not today");
 }
 
 const needsNode: Case["unfit"] = (_client, { node }) => (node === undefined ? "no Node streams" : undefined);
@@ -144,7 +145,7 @@ export const undiciCases: readonly Case[] = [
       const answer = await io.outcome(
         module.stream(
           io.url(route),
-          { dispatcher, method: "GET", opaque: "mine" } as never,
+          { dispatcher, method: "GET", opaque: "mine" },
           ({ statusCode, headers, opaque }) => {
             heads.push(describe([statusCode, headers, opaque]));
             return sink(io, chunks);
@@ -159,10 +160,7 @@ export const undiciCases: readonly Case[] = [
     families,
     run(io) {
       const { dispatcher, module } = io.open().undici!;
-      const factory = (): never => {
-        throw new Error("not today");
-      };
-      return io.outcome(module.stream(io.url("/body/json"), { dispatcher, method: "GET" } as never, factory));
+      return io.outcome(module.stream(io.url("/body/json"), { dispatcher, method: "GET" }, refuse));
     },
   },
   {
@@ -175,7 +173,7 @@ export const undiciCases: readonly Case[] = [
       const heads: number[] = [];
       const duplex = module.pipeline(
         io.url("/body/json"),
-        { dispatcher, method: "POST", headers: text } as never,
+        { dispatcher, method: "POST", headers: text },
         ({ statusCode, body }) => {
           heads.push(statusCode);
           return body;
@@ -211,7 +209,7 @@ export const undiciCases: readonly Case[] = [
           onResponseData: (_controller: unknown, chunk: Uint8Array) => (length += chunk.byteLength),
           onResponseEnd: () => (seen.push("end", length), resolve()),
           onResponseError: (_controller: unknown, error: unknown) => (seen.push(describe(error)), resolve()),
-        } as Dispatcher.DispatchHandler);
+        });
       });
       return seen;
     },

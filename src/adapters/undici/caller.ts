@@ -96,8 +96,8 @@ export function isHandler(handler: unknown): handler is object {
  * Whether a handler has only the form of undici 7. One that has both is a handler of the old form inside of another of undici
  * 7, which would make one header of several with the same name, such as two cookies.
  */
-function isNewForm({ onRequestStart, onHeaders }: NewHandler & OldHandler): boolean {
-  return typeof onRequestStart === "function" && typeof onHeaders !== "function";
+function isNewForm(handler: NewHandler & OldHandler): boolean {
+  return typeof handler.onRequestStart === "function" && typeof handler.onHeaders !== "function";
 }
 
 /** The caller of one request. Every event is handed on in the form of the caller's handler. */

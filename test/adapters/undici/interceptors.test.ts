@@ -154,14 +154,14 @@ test.each([
     await using stage = await Stage.open();
     const origin = stage.api.origin.replace("127.0.0.1", "localhost");
     const users = [0, 1].map(() => createTokenCache({ grant: fakeGrant(), origins: [origin] }));
-    users[1]!.invalidate((await users[1]!.get()).value);
+    await users[1]!.invalidate((await users[1]!.get()).value);
     for (const each of users) await each.get();
     let user = 0;
     const ours = createAuthInterceptor(() => users[user++]);
     const agent = new undici.Agent();
     const dispatcher = agent.compose(isBeneath ? [make(), ours] : [ours, make()]);
     await Promise.all(users.map(() => request(undici, dispatcher, `${origin}/orders`).catch(() => undefined)));
-    expect([isBeneath, stage.sends.toSorted()]).toEqual([isBeneath, isBeneath ? ["fake-1", "fake-2"] : above]);
+    expect([isBeneath, new Set(stage.sends)]).toEqual([isBeneath, new Set(isBeneath ? ["fake-1", "fake-2"] : above)]);
     await agent.destroy();
     await Promise.all(users.map((each) => each.close()));
   }
