@@ -67,7 +67,8 @@ export function authFetchOf(where: string, source: FetchTokenSource, options: Au
   return function authFetch(input, init) {
     let call: FetchCall | undefined;
     try {
-      if (init !== undefined && typeof init !== "object") return client.sendAsGiven(input, init);
+      if (init !== undefined && typeof init !== "object" && typeof init !== "function")
+        return client.sendAsGiven(input, init);
       call = new FetchCall(input, init);
       if (call.override === false) {
         if (onlyCache === undefined) return sendBare(call, client);

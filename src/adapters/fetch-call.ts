@@ -6,6 +6,7 @@
  * @module
  */
 import { leaveOnAbort } from "../base/abort.ts";
+import { leftOrigin } from "../base/url.ts";
 import { isThenable, signalOf } from "../policy/bounded-wait.ts";
 import { checkedOverride, createdBody } from "../policy/choose-cache.ts";
 import { classOf, endUnsent, isOneShot, isWebStream } from "./body.ts";
@@ -27,6 +28,9 @@ export type AuthRequestInit = RequestInit & {
 
 /** A fetch, as it is called here. */
 export type SendFetch = (input: FetchInput, init?: RequestInit) => Promise<Response>;
+
+/** The URL of a request when it is not known where fetch sends it. No cache allows it. */
+const NOWHERE = "data:,";
 
 /** One call of fetch, as the request policy sees it. */
 export class FetchCall implements PolicyRequest {
@@ -53,7 +57,7 @@ export class FetchCall implements PolicyRequest {
     if (typeof input === "string") {
       this.url = input;
     } else if (isRequest(input)) {
-      this.url = input.url;
+      this.url = urlOf(input);
       this.#request = input;
     } else {
       // oxlint-disable-next-line typescript/no-unnecessary-template-expression, typescript/no-unnecessary-type-conversion -- a URL, or what fetch itself makes a text of
@@ -179,6 +183,21 @@ type CreatedBody = Pick<RequestInit, "body"> & { duplex?: "half" };
 /** Whether the input is a `Request`. No `instanceof`: undici and test tools have classes of their own. */
 function isRequest(input: unknown): input is Request {
   return typeof input === "object" && input !== null && "bodyUsed" in input && "url" in input;
+}
+
+/**
+ * Returns the URL of a `Request`. A class derived from it may say another one than that to which fetch sends the request: if
+ * they have two origins, it gets no token.
+ */
+function urlOf(request: Request): string {
+  const { url } = request;
+  const members: PropertyDescriptor[] = [];
+  for (let holder: unknown = request; holder !== null; holder = Object.getPrototypeOf(holder)) {
+    const member = Object.getOwnPropertyDescriptor(holder, "url");
+    if (member !== undefined) members.push(member);
+  }
+  const own: unknown = members.length > 1 ? members.at(-1)?.get?.call(request) : url;
+  return leftOrigin(url, own as string | undefined) ? NOWHERE : url;
 }
 
 /** Whether a `Request` has a body that one send uses up, and a clone keeps it. Firefox does not tell whether there is one. */

@@ -53,25 +53,30 @@ function frozenCopy(value: unknown, depth: number): unknown {
 /** Deeper data is left out: a recursion must end, also where the data has a circle. */
 export const DEEPEST = 16;
 
-/** The method that `util.inspect` and `console.log` of Node call. The symbol is registered, so nothing is imported. */
+/**
+ * The methods that `util.inspect` and `console.log` of Node call, and those of Deno, which prints a `Request` of its own in
+ * full unless it has the second one. The symbols are registered, so nothing is imported.
+ */
 const inspectHook = Symbol.for("nodejs.util.inspect.custom");
+const denoHook = Symbol.for("Deno.customInspect");
 
 /**
  * Makes an object print as `<name> [redacted]`, and as `[redacted]` in JSON. Returns the object itself.
  *
- * The two methods it adds are enumerable, so that a copy made by spreading (`{ ...object }`) has them too.
+ * The methods it adds are enumerable, so that a copy made by spreading (`{ ...object }`) has them too.
  */
 export function redacted<T extends object>(object: T, name: string): T {
   return Object.assign(object, hooksOf(name));
 }
 
-/** By name: objects of one kind share the two methods. */
+/** By name: objects of one kind share the methods. */
 const hooks = new Map<string, object>();
 
 function hooksOf(name: string): object {
   let found = hooks.get(name);
   if (found === undefined) {
-    hooks.set(name, (found = { [inspectHook]: () => `${name} [redacted]`, toJSON: () => "[redacted]" }));
+    const print = (): string => `${name} [redacted]`;
+    hooks.set(name, (found = { [inspectHook]: print, [denoHook]: print, toJSON: () => "[redacted]" }));
   }
   return found;
 }

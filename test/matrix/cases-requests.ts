@@ -3,7 +3,8 @@ import type { Family, Sent } from "./clients.ts";
 import type { Case, Io } from "./run.ts";
 
 const http = ["axios/http"] as const;
-const fetches: readonly Family[] = ["fetch", "ofetch", "axios/fetch"];
+const fetches: readonly Family[] = ["fetch", "ofetch", "axios/fetch", "undici/fetch"];
+const undici = ["undici/request"] as const;
 
 const text = { "content-type": "text/plain" };
 export const BYTES: Uint8Array<ArrayBuffer> = new Uint8Array(Array.from({ length: 300 }, (_, index) => index % 256));
@@ -98,21 +99,21 @@ const asIs = { transformRequest: (data: unknown) => data };
 
 const oneShots: readonly Case[] = [
   sends("a ReadableStream as a body", () => ({ method: "POST", body: webStream(), headers: text }), {
-    families: fetches,
+    families: [...fetches, ...undici],
     oneShot: true,
   }),
   sends("a stream of a Blob as a body", () => ({ method: "POST", body: new Blob([BYTES]).stream(), headers: text }), {
-    families: fetches,
+    families: [...fetches, ...undici],
     oneShot: true,
   }),
   sends("an async generator as a body", () => ({ method: "POST", body: generated(), headers: text, own: asIs }), {
-    families: fetches,
+    families: [...fetches, ...undici],
     oneShot: true,
   }),
   sends(
     "a Node Readable as a body",
     ({ ground }) => ({ method: "POST", body: ground.node!.Readable.from(["first, ", "second"]), headers: text }),
-    { families: [...fetches, ...http], unfit: needsNode, oneShot: true },
+    { families: [...fetches, ...http, ...undici], unfit: needsNode, oneShot: true },
   ),
   sends(
     "a form-data with a stream as a body",
@@ -206,6 +207,7 @@ export const requestCases: readonly Case[] = [
   },
   {
     name: "Q2: a request with remint: false",
+    unfit: ({ family }) => (family === "undici/fetch" ? "fetch hands no option of its own to a dispatcher" : undefined),
     bare: "the caller wants no token",
     run: (io) => io.send("/echo", { remint: false, headers: { "x-mine": "1" } }),
   },

@@ -4,6 +4,14 @@ import { axiosCases } from "./cases-axios.ts";
 import { fetchCases } from "./cases-fetch.ts";
 import { ofetchCases } from "./cases-ofetch.ts";
 import { requestCases } from "./cases-requests.ts";
+import { undiciCases } from "./cases-undici.ts";
 import type { Case } from "./run.ts";
 
-export const cases: readonly Case[] = [...requestCases, ...answerCases, ...fetchCases, ...ofetchCases, ...axiosCases];
+export const cases: readonly Case[] = [
+  ...requestCases,
+  ...answerCases,
+  ...fetchCases,
+  ...ofetchCases,
+  ...axiosCases,
+  ...undiciCases,
+];

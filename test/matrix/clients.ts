@@ -26,7 +26,10 @@ export type Family =
   | "undici/fetch";
 
 /** The module of undici, in any version. */
-export type UndiciModule = Pick<typeof import("undici"), "Agent" | "FormData" | "request" | "interceptors">;
+export type UndiciModule = Pick<
+  typeof import("undici"),
+  "Agent" | "FormData" | "request" | "stream" | "pipeline" | "interceptors"
+>;
 type Dispatcher = import("undici").Dispatcher;
 
 /** A source in a form that fits every client. */

@@ -53,6 +53,16 @@ const KNOWN: readonly Known[] = [
     cells: /^workerd.*, axios 1\.(7|9|13)/,
     reason: "workerd puts the time that was left into a message of its own",
   },
+  {
+    cases: /^Q15, Q11: a body that breaks off/,
+    cells: /^Bun.*, ofetch/,
+    reason: "Bun gives the error of a body that breaks off a stack or none, by chance, also to ofetch alone",
+  },
+  {
+    cases: /^Q12: (?:an abort (?:while the answer|with)|one signal of two calls|a cancel token while)/,
+    cells: /^Deno.*, axios .*, http/,
+    reason: "Deno's node:http sends a request again that is aborted on a kept connection, also for axios alone",
+  },
 ];
 
 /** Why a difference is known; `undefined` when it is a fault. */

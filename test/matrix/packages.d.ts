@@ -3,3 +3,4 @@ declare module "cross-fetch";
 declare module "miniflare";
 declare module "node-fetch";
 declare module "undici-6";
+declare module "undici-8";

@@ -39,6 +39,8 @@ export interface Ground {
 
 export interface NodeParts {
   readonly Readable: typeof import("node:stream").Readable;
+  readonly PassThrough: typeof import("node:stream").PassThrough;
+  readonly EventEmitter: typeof import("node:events").EventEmitter;
   readonly Buffer: typeof import("node:buffer").Buffer;
   readonly Agent: typeof import("node:http").Agent;
   /** The `form-data` package. */

@@ -45,7 +45,7 @@ async function bundle(entry: string, options: BuildOptions): Promise<string> {
 }
 
 /** The packages that only Node's modules can serve. */
-const NODE_ONLY = ["undici", "undici-6", "node-fetch", "cross-fetch", "form-data", "node:*"];
+const NODE_ONLY = ["undici", "undici-6", "undici-8", "node-fetch", "cross-fetch", "form-data", "node:*"];
 
 let nodeBundle: Promise<string> | undefined;
 
@@ -176,7 +176,7 @@ interface MiniflareClass {
 
 /** Replaces the imports of packages that are never loaded there: workerd resolves every import when it starts. */
 function withoutNodeOnly(script: string): string {
-  return script.replaceAll(/import\("(?:undici|undici-6|node-fetch|cross-fetch)"\)/g, "Promise.reject()");
+  return script.replaceAll(/import\("(?:undici|undici-6|undici-8|node-fetch|cross-fetch)"\)/g, "Promise.reject()");
 }
 
 async function* linesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {

@@ -60,9 +60,9 @@ function compare([one]: readonly [string, string], [other]: readonly [string, st
 function withoutBoundary<Rest extends Pick<Arrival, "headers" | "body">>(arrival: Rest): Rest {
   // axios' fetch adapter sends some forms with a content type of another kind, also without remint.
   const named = arrival.headers.map(([, value]) => /\bboundary=([^;]+)/.exec(value)?.[1]);
-  const boundary = /^--(\S+)\r\n/.exec(arrival.body)?.[1] ?? named.find((each) => each !== undefined);
-  if (boundary === undefined) return arrival;
-  const replaced = (text: string): string => text.replaceAll(boundary, "BOUNDARY");
+  const boundaries = [/^--(\S+)\r\n/.exec(arrival.body)?.[1], ...named].filter((each) => each !== undefined);
+  const replaced = (text: string): string =>
+    boundaries.reduce((rest, boundary) => rest.replaceAll(boundary, "BOUNDARY"), text);
   const headers = arrival.headers.map(([name, value]) => [name, replaced(value)] as const);
   return { ...arrival, headers, body: replaced(arrival.body) };
 }

@@ -36,6 +36,14 @@ export interface UndiciRequestOptions {
   readonly remint?: RequestOverride | undefined;
 }
 
+/** What is known of where a dispatcher sends requests, beside what they state themselves. */
+export interface Origins {
+  /** Where it sends every request, whatever origin the request states: a `Client` and a `Pool` of undici 8 say so. */
+  readonly fixed: string | undefined;
+  /** Where it sends a request that states no origin, as the user says. */
+  readonly own: string | undefined;
+}
+
 /** The URL of a request when it is not known where undici sends it. No cache allows it. */
 const NOWHERE = "data:,";
 
@@ -73,7 +81,7 @@ export class UndiciCall implements PolicyRequest {
   #send: Send | undefined;
 
   /**
-   * @param origin The origin of a request that states none.
+   * @param origins The origin of every request, if the dispatcher has one, and that of a request which states none.
    * @throws {TypeError} When there is no origin, the option `remint` is wrong, or the header `Authorization` was made from a
    *   token as text.
    */
@@ -81,18 +89,18 @@ export class UndiciCall implements PolicyRequest {
     dispatch: (options: object, handler: object) => boolean,
     options: UndiciRequestOptions,
     caller: Caller,
-    origin: string | undefined,
+    origins: Origins,
   ) {
     this.#dispatch = dispatch;
     this.#caller = caller;
-    this.options = { ...options };
+    this.options = copyOfOptions(options);
     this.method = options.method;
     this.#headers = copyOfHeaders(options.headers);
     this.isAuthorized = hasAuthorization(this.#headers);
     this.override = options.remint === undefined ? undefined : checkedOverride(options.remint);
     this.#kept = keptBody(options.body, textOrNothing(valueOf(this.#headers, "content-length")));
     this.#body = this.#kept ?? copyOfBody(options.body);
-    this.url = urlOf(options, origin);
+    this.url = urlOf(this.options, origins);
   }
 
   get signal(): AbortSignal {
@@ -168,14 +176,32 @@ export class UndiciCall implements PolicyRequest {
   }
 }
 
+/** Copies the options, and of those that a caller may change after the call what undici reads of them at a send. */
+function copyOfOptions(options: UndiciRequestOptions): UndiciRequestOptions {
+  const { origin, query } = options as UndiciRequestOptions & { readonly query?: unknown };
+  return {
+    ...options,
+    ...(origin instanceof URL && { origin: new URL(origin) }),
+    ...(typeof query === "object" && query !== null && { query: copyOfQuery(query) }),
+  };
+}
+
+function copyOfQuery(query: object): object {
+  const members = Object.entries(query) as [string, unknown][];
+  return Object.fromEntries(
+    members.map(([name, value]) => [name, Array.isArray(value) ? [...(value as unknown[])] : value]),
+  );
+}
+
 /** The URL that undici sends a request to, without the members of `query`. */
-function urlOf({ origin, path }: UndiciRequestOptions, own: string | undefined): string {
+function urlOf({ origin: stated, path }: UndiciRequestOptions, { fixed, own }: Origins): string {
   // A path may be a whole URL, for a proxy. A token for the one would reach the other.
   if (typeof path !== "string" || !path.startsWith("/")) return NOWHERE;
+  const origin = fixed ?? stated;
   if (origin === undefined || origin === null || origin === "") {
     if (own !== undefined) return own + path;
     throw new TypeError(
-      "the request has no origin, and undici does not tell an interceptor where a Client or a Pool sends it. " +
+      "the request has no origin, and this undici does not tell an interceptor where its dispatcher sends it. " +
         'Write createAuthInterceptor(tokens, { origin: "https://api.example" }), or send it by request(url, { dispatcher })',
     );
   }

@@ -89,8 +89,15 @@ export interface CurrentSend {
 /** Whether a value is a handler that can be told of a failure. What is none is left to undici, which says what is wrong. */
 export function isHandler(handler: unknown): handler is object {
   const members = Object(handler) as Readonly<Record<string, unknown>>;
-  const name = typeof members["onRequestStart"] === "function" ? "onResponseError" : "onError";
-  return typeof members[name] === "function";
+  return typeof members[isNewForm(members) ? "onResponseError" : "onError"] === "function";
+}
+
+/**
+ * Whether a handler has only the form of undici 7. One that has both is a handler of the old form inside of another of undici
+ * 7, which would make one header of several with the same name, such as two cookies.
+ */
+function isNewForm(handler: NewHandler & OldHandler): boolean {
+  return typeof handler.onRequestStart === "function" && typeof handler.onHeaders !== "function";
 }
 
 /** The caller of one request. Every event is handed on in the form of the caller's handler. */
@@ -110,7 +117,7 @@ export class Caller {
   reason: unknown = null;
 
   constructor(handler: object) {
-    const isNew = typeof (handler as NewHandler).onRequestStart === "function";
+    const isNew = isNewForm(handler);
     this.#old = isNew ? undefined : handler;
     this.#new = isNew ? handler : undefined;
     // oxlint-disable-next-line typescript/no-this-alias, unicorn/no-this-assignment -- the getters of the controller are its own

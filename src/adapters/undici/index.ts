@@ -41,10 +41,10 @@ export type UndiciTokenSource = TokenSource<[url: string, options: UndiciRequest
 /** Options of {@link createAuthInterceptor}. */
 export interface UndiciInterceptorOptions {
   /**
-   * The origin of requests that do not state one, such as `client.request({ path })` of a `Client` or a `Pool`: undici does
-   * not tell an interceptor where they go.
+   * The origin of requests that do not state one, such as `client.request({ path })` of a `Client` or a `Pool`: undici before
+   * version 8 does not tell an interceptor where they go.
    *
-   * @defaultValue none: such a request fails with a TypeError
+   * @defaultValue what undici 8 says; otherwise none: such a request fails with a TypeError
    */
   readonly origin?: string | URL | undefined;
   /**
@@ -113,8 +113,13 @@ export function createAuthInterceptor(
     return sendWith(chooseCache(source, call, [call.url, given]), call, client);
   };
 
-  return function authInterceptor<Dispatch extends UndiciDispatch>(dispatch: Dispatch): Dispatch {
+  // undici 8 calls an interceptor with the origin of a Client or a Pool.
+  return function authInterceptor<Dispatch extends UndiciDispatch>(
+    dispatch: Dispatch,
+    fixedOrigin?: unknown,
+  ): Dispatch {
     if (typeof dispatch !== "function") throw new TypeError(MISUSE);
+    const origins = { fixed: typeof fixedOrigin === "string" ? fixedOrigin : undefined, own };
     const beneath = dispatch as unknown as (options: object, handler: object) => boolean;
     // undici 6 refuses an interceptor that returns a function of another number of parameters.
     const authDispatch = (given: UndiciRequestOptions, handler: object): boolean => {
@@ -123,7 +128,7 @@ export function createAuthInterceptor(
       let call: UndiciCall;
       let answer: Promise<Send>;
       try {
-        call = new UndiciCall(beneath, given, caller, own);
+        call = new UndiciCall(beneath, given, caller, origins);
         answer = answerTo(call);
       } catch (error) {
         caller.failed(error);

@@ -133,6 +133,13 @@ const inputs: readonly Input[] = [
       (init) => init,
     ),
   },
+  {
+    what: "a function as init, with members",
+    make: made(
+      () => Object.assign(() => {}, { method: "POST", body: "of a function", headers: { ...json } }),
+      (init) => init as object,
+    ),
+  },
   { what: "an init that is null", make: (origin) => ({ input: `${origin}/null`, init: null as never }) },
   {
     what: "a Request as init",
@@ -357,4 +364,33 @@ describe.each(Object.entries(ways))("%s", (name, way) => {
       expect(tokenOf(echo.arrived.at(-1)!)).toBe(token);
     });
   }
+});
+
+test.each(["a URL of the listed origin", "a URL of another origin"])(
+  "Q2: a Request of a derived class, which says %s and is sent to the other, gets no token",
+  async (said) => {
+    await using other = await Echo.start();
+    const tokens = cache(fakeGrant());
+    await tokens.get();
+    const isListed = said.includes("listed");
+    class Derived extends Request {
+      override get url(): string {
+        return `${isListed ? echo.origin : other.origin}/said`;
+      }
+    }
+    const sentTo = isListed ? other : echo;
+    expect((await createAuthFetch(tokens)(new Derived(`${sentTo.origin}/sent`))).status).toBe(200);
+    expect([sentTo.arrived.at(-1)!.url, tokenOf(sentTo.arrived.at(-1)!)]).toEqual(["/sent", undefined]);
+  },
+);
+
+test("Q2: a Request of a derived class, which says another URL of the same origin, gets the token", async () => {
+  const tokens = cache(fakeGrant());
+  class Derived extends Request {
+    override get url(): string {
+      return `${echo.origin}/without-the-base-path`;
+    }
+  }
+  await createAuthFetch(tokens)(new Derived(`${echo.origin}/base/path`));
+  expect([echo.arrived.at(-1)!.url, tokenOf(echo.arrived.at(-1)!)]).toEqual(["/base/path", "Bearer fake-1"]);
 });

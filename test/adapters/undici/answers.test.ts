@@ -87,6 +87,15 @@ describe.each(newest)("undici %s", (_version, undici) => {
     }
   });
 
+  test("Q10, Q15: Node's own fetch gets two cookies as two headers, and not as one", async () => {
+    await using world = await open(rejectsFirst);
+    const { headers } = await fetch(`${world.origin}/x`, { dispatcher: world.dispatcher } as unknown as RequestInit);
+    expect([headers.getSetCookie(), world.tokensSent]).toEqual([
+      ["a=1", "b=2"],
+      ["fake-1", "fake-2"],
+    ]);
+  });
+
   test("Q7: a 401 of a megabyte, one that never ends, and one to a HEAD free the only connection, and the request is sent again", async () => {
     for (const [method, reject] of [
       ["GET", (response: ServerResponse) => response.end(MEGABYTE)],

@@ -54,6 +54,27 @@ describe.each(newest)("undici %s", (_version, undici) => {
     },
   );
 
+  test("Q2: undici 8 tells where a Client sends every request, and that decides, whatever the request states", async () => {
+    await using stage = await Stage.open();
+    await using elsewhere = await Stage.open();
+    for (const { api } of [stage, elsewhere]) {
+      const own = new undici.Client(api.origin);
+      const interceptor = createAuthInterceptor(stage.tokens) as (
+        dispatch: Dispatcher["dispatch"],
+        origin: string,
+      ) => Dispatcher["dispatch"];
+      // As compose() of undici 8 calls it.
+      const dispatcher = own.compose((dispatch) => interceptor(dispatch, api.origin));
+      await send(dispatcher);
+      await request(undici, dispatcher, stage.url);
+      await own.destroy();
+    }
+    expect([stage.sends, elsewhere.sends]).toEqual([
+      ["fake-1", "fake-1"],
+      [undefined, undefined],
+    ]);
+  });
+
   test("Q2: a ProxyAgent: the API gets the token, and the proxy does not get it in its CONNECT", async () => {
     await using stage = await Stage.open();
     const seen: (string | undefined)[] = [];

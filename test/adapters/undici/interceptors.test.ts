@@ -143,3 +143,44 @@ test("Q2: the cache of undici 7 beneath ours stores an answer for its token only
   await users.close();
   await stage[Symbol.asyncDispose]();
 });
+
+test.each([
+  ["deduplicate", () => interceptors7.deduplicate(), ["fake-1"]],
+  ["dns", () => interceptors7.dns({ affinity: 4 }), [undefined, undefined]],
+  ["decompress", () => interceptors7.decompress(), ["fake-1", "fake-2"]],
+] as const)("Q2: %s of undici 7, for two users at once: beneath ours, and above it", async (_name, make, above) => {
+  const [, undici] = newest.at(-1)!;
+  for (const isBeneath of [true, false]) {
+    await using stage = await Stage.open();
+    const origin = stage.api.origin.replace("127.0.0.1", "localhost");
+    const users = [0, 1].map(() => createTokenCache({ grant: fakeGrant(), origins: [origin] }));
+    await users[1]!.invalidate((await users[1]!.get()).value);
+    for (const each of users) await each.get();
+    let user = 0;
+    const ours = createAuthInterceptor(() => users[user++]);
+    const agent = new undici.Agent();
+    const dispatcher = agent.compose(isBeneath ? [make(), ours] : [ours, make()]);
+    await Promise.all(users.map(() => request(undici, dispatcher, `${origin}/orders`).catch(() => undefined)));
+    expect([isBeneath, new Set(stage.sends)]).toEqual([isBeneath, new Set(isBeneath ? ["fake-1", "fake-2"] : above)]);
+    await agent.destroy();
+    await Promise.all(users.map((each) => each.close()));
+  }
+});
+
+test("Q5: responseError of undici 7 beneath ours makes an error of a 401, which is then not renewed; above ours it sees the last answer", async () => {
+  const [, undici] = newest.at(-1)!;
+  for (const [isBeneath, sends] of [
+    [true, ["fake-1"]],
+    [false, ["fake-1", "fake-2"]],
+  ] as const) {
+    await using stage = await Stage.open();
+    await stage.warmAndRevoke();
+    const agent = new undici.Agent();
+    const ours = createAuthInterceptor(stage.tokens);
+    const theirs = interceptors7.responseError();
+    const dispatcher = agent.compose(isBeneath ? [theirs, ours] : [ours, theirs]);
+    await request(undici, dispatcher, stage.url).catch(() => undefined);
+    expect(stage.sends).toEqual(sends);
+    await agent.destroy();
+  }
+});

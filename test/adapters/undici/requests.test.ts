@@ -195,6 +195,22 @@ describe.each(newest)("undici %s", (_version, undici) => {
     expect([world.stage.bodies, world.stage.api.requests[0]!.headers["x-mine"]]).toEqual([["before"], "1"]);
   });
 
+  test("Q14, Q2: a URL object as the origin, and a query, that the caller changes while the request waits", async () => {
+    await using world = await open();
+    await using elsewhere = await Stage.open();
+    const hold = world.stage.grant.hold();
+    const origin = new URL(world.stage.api.origin);
+    const query = { page: 1, tags: ["a"] };
+    const call = world.dispatcher.request({ origin, path: "/orders", method: "GET", query });
+    await expect.poll(() => hold.waiting).toBe(1);
+    origin.port = new URL(elsewhere.api.origin).port;
+    query.page = 2;
+    query.tags.push("b");
+    hold.release();
+    await (await call).body.dump();
+    expect([world.stage.api.requests.map(({ url }) => url), elsewhere.sends]).toEqual([["/orders?page=1&tags=a"], []]);
+  });
+
   test("Q15: what undici refuses is refused with undici's own error", async () => {
     await using world = await open();
     await world.stage.tokens.get();
