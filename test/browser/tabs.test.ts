@@ -228,6 +228,28 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(server.refreshes).toEqual(["401", "401"]);
   });
 
+  test.each(["nobody has signed in", "the user has signed out"])(
+    "C18, C16: %s, and another tab is opened and reloaded: a tab on the sign-in page is told of the next sign-in, and of nothing before",
+    async (what) => {
+      const [one, two] = (await tabs(2)) as [Page, Page];
+      if (what === "nobody has signed in") await call(one);
+      else {
+        await signIn(one, "alice");
+        await one.evaluate(() => tab.signOut());
+      }
+      const before = await events(one);
+      // Each page that is loaded asks whether somebody is signed in.
+      for (let times = 1; times <= 2; times++) {
+        await two.reload();
+        expect(await call(two)).toBe("401 ");
+      }
+      await signIn(two, "bob");
+      await one.waitForFunction(() => tab.events.at(-1) === "session-replaced", undefined, soon);
+      expect((await events(one)).slice(before.length)).toEqual(["session-replaced"]);
+      expect(await call(one)).toBe("200 bob");
+    },
+  );
+
   test("C18, C16: the user signs in by leaving the page, and comes back with another cookie: the page that is loaded then has the session", async () => {
     const [one, two] = (await tabs(2)) as [Page, Page];
     await signIn(one, "alice");
