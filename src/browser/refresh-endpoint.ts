@@ -105,7 +105,8 @@ export function refreshEndpoint<State = string>(url: string | URL, options: Refr
   const hasState = typeof headers === "function" || typeof body === "function";
   const definition = customDefinition(members as CustomGrantMembers<never>, "", "read", hasState);
   let own: readonly string[] | undefined;
-  return grantOf({ ...definition, endpoints: () => (own ??= ownEndpoints(text)) });
+  const isCookie = definition.source === undefined;
+  return grantOf({ ...definition, isCookie, endpoints: () => (own ??= ownEndpoints(text)) });
 }
 
 /** @throws {TypeError} When it is no URL of http or https. */

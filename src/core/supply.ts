@@ -135,6 +135,17 @@ export const REPLACED: Failure = new Failure("nobody", {
   retryable: true,
 });
 
+/** A refresh of the session before was answered after the sign-in: the next one would be that session's. */
+export const OTHER_COOKIE: Failure = new Failure("key", {
+  code: "ERR_NO_SESSION",
+  message: "no token is available: nobody is signed in",
+  hint:
+    "a refresh of the session before was answered after this sign-in, and has set the cookie of that session. " +
+    "Await signOut() before another user signs in",
+  retryable: false,
+  terminal: true,
+});
+
 /** The cache was closed. */
 export const CLOSED: Failure = new Failure("nobody", {
   code: "ERR_CLOSED",
@@ -256,7 +267,11 @@ class OwnSupply implements TokenSupply {
 
   obtain(need: TokenNeed): Obtaining {
     if (this.#isEnded) return failed(ENDED);
-    if (this.#refusal !== undefined) return failed(this.#refusal.asKnown());
+    if (this.#refusal !== undefined) {
+      const refusal = this.#refusal;
+      this.#refusal = refusal.asKnown();
+      return failed(refusal);
+    }
     return this.#settings.grant.isRepeatable ? this.#obtainFreely(need) : this.#obtainInTurn(need);
   }
 
@@ -413,7 +428,7 @@ class OwnSupply implements TokenSupply {
       const { minted: token, failure, isRefused } = result;
       if (failure === NOBODY && !this.#isNobody) this.#beginSession(true);
       else if (token !== undefined && this.#isNobody) this.#beginSession();
-      if (isRefused === true) this.#refusal = failure;
+      if (isRefused === true) this.#refusal = failure?.asKnown();
       if (token === undefined) throw failure!;
       return { ...token, session: this.#session };
     });
@@ -512,11 +527,12 @@ class OwnSupply implements TokenSupply {
 
   /** Keeps what a mint has brought. @returns The token, once the new state is saved. */
   #settle(result: MintResult, session: Session, mint: RunningMint, isLeft: boolean): Promise<Obtained | undefined> {
-    const { notify } = this.#settings;
+    const { notify, grant } = this.#settings;
     const owned = this.#owned;
     const { minted: token, next, presented } = result;
     if (!this.serves(session) && !this.#isOfSession(result)) {
       this.#revokeLanded(result);
+      if (grant.isCookie === true && token !== undefined) this.#refusal = OTHER_COOKIE;
       return Promise.reject(this.#isEnded ? ENDED : REPLACED);
     }
     if (result.failure === NOBODY && !this.#isNobody) this.#beginSession(true);
@@ -531,7 +547,7 @@ class OwnSupply implements TokenSupply {
         owned.refusal = { digest: digestOf(before), failure, askedAt: this.#settings.clock.monotonic() };
       }
       if (result.isInDoubt === true && presented !== undefined) notify?.({ name: "state-in-doubt" });
-    } else if (result.isRefused === true) this.#refusal = result.failure;
+    } else if (result.isRefused === true) this.#refusal = result.failure?.asKnown();
     return this.#afterSave(result, isLeft ? Infinity : mint.timeLeft());
   }
 

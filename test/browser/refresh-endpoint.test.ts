@@ -1,4 +1,5 @@
 /** `refreshEndpoint` against a real server: what each of its answers means, and what is asked how often. */
+import { setImmediate } from "node:timers/promises";
 import { createTokenCache, findRemintError, isRemintError } from "remint";
 import { refreshEndpoint } from "remint/browser";
 import { createAuthFetch } from "remint/fetch";
@@ -147,6 +148,53 @@ describe("C19, Q8: nobody is signed in", () => {
     server.respond({ status: 401, body: "theirs", path: "/api" }, { status: 401, path: "/auth/refresh" });
     const answer = await authFetch(`${server.origin}/api`);
     expect([answer.status, await answer.text()]).toEqual([401, "theirs"]);
+  });
+});
+
+describe("C19, C15: a refresh is under way when another user signs in", () => {
+  test("C19, C15: its answer sets the first user's cookie: the other's token is used as long as it lives, and then nobody is signed in", async () => {
+    const isRead = vi.fn();
+    const { cache, events, authFetch } = cacheOf({ read: (response) => readToken(response).finally(isRead) });
+    server.respond({ ...token(), path: "/auth/refresh" });
+    const first = await cache.get();
+    const release = server.holdAnswers();
+    server.respond({ ...token(), path: "/auth/refresh" });
+    await cache.invalidate(first.value);
+    const waiting = failureOf(cache.get());
+    await server.waitFor(2);
+    await cache.signIn({ access_token: "access-bob", expires_in: 600 });
+    expect((await waiting).code).toBe("ERR_SESSION");
+    release();
+    await vi.waitUntil(() => isRead.mock.calls.length === 2, soon);
+    await setImmediate();
+    expect((await authFetch(`${server.origin}/api`)).status).toBe(200);
+    expect(server.requests.at(-1)!.token).toBe("access-bob");
+    await cache.invalidate("access-bob");
+    expect((await authFetch(`${server.origin}/api`)).status).toBe(401);
+    expect(refreshes().length).toBe(2);
+    const failures = events.flatMap((event) => (event.name === "mint-failed" ? event.error.code : []));
+    expect(failures, "told once").toEqual(["ERR_NO_SESSION"]);
+    await cache.signIn({ access_token: "access-carol", expires_in: 600 });
+    expect((await authFetch(`${server.origin}/api`)).status).toBe(200);
+  });
+
+  test("C19, C15: signOut waits for its answer, so that a sign-in after it has the last word", async () => {
+    const { cache } = cacheOf();
+    server.respond({ ...token(), path: "/auth/refresh" });
+    await cache.invalidate((await cache.get()).value);
+    const release = server.holdAnswers();
+    server.respond({ ...token(), path: "/auth/refresh" });
+    const waiting = failureOf(cache.get());
+    await server.waitFor(2);
+    const isOut = vi.fn();
+    const signingOut = cache.signOut().then(isOut);
+    expect([(await waiting).code, isOut.mock.calls.length]).toEqual(["ERR_SESSION", 0]);
+    release();
+    await signingOut;
+    await cache.signIn({ access_token: "access-bob", expires_in: 600 });
+    server.respond({ ...token(), path: "/auth/refresh" });
+    await cache.invalidate("access-bob");
+    expect((await cache.get()).value).toBe(`access-${count}`);
   });
 });
 

@@ -65,6 +65,17 @@ const stored = (page: Page): Promise<string> =>
     return texts.join() + JSON.stringify(Object.entries(localStorage));
   });
 
+/** What the records of the database are: at rest, leased, refused, ended. */
+const phases = (page: Page): Promise<string> =>
+  page.evaluate(async () => {
+    const request = indexedDB.open("remint");
+    await new Promise((resolve) => request.addEventListener("success", resolve));
+    const rows = request.result.transaction("records").objectStore("records").getAll();
+    await new Promise((resolve) => rows.addEventListener("success", resolve));
+    request.result.close();
+    return (rows.result as { value: string }[]).map(({ value }) => value[1]).join("");
+  });
+
 describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
   beforeAll(async () => {
     const { outputFiles } = await build({
@@ -190,6 +201,28 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(await pending).toBe("ERR_SESSION 503");
     expect(await call(one)).toBe("200 bob");
   });
+
+  test.each(["in the same tab", "in another tab"])(
+    "C18, C15: another user signs in %s while a refresh is under way, whose answer then sets the first one's cookie: nobody is given the first one's token",
+    async (where) => {
+      const [one, two] = (await tabs(2)) as [Page, Page];
+      await signIn(one, "alice");
+      await call(one);
+      const { pending, release } = await heldRefresh(one);
+      await signIn(where === "in another tab" ? two : one, "bob");
+      release();
+      expect(await pending).toBe("ERR_SESSION 503");
+      await vi.waitUntil(async () => (await phases(one)).includes("R"), soon);
+      expect(await callAll([one, two])).toEqual(["200 bob", "200 bob"]);
+      server.revokeAccess();
+      expect(await callAll([one, two])).toEqual(["401 ", "401 "]);
+      expect(server.refreshes, "no other one is sent").toEqual(["200"]);
+      const told = await Promise.all([one, two].map(events));
+      expect(told.map((names) => names.filter((name) => name === "mint-failed").length)).toEqual([1, 1]);
+      await signIn(two, "bob");
+      expect(await call(two)).toBe("200 bob");
+    },
+  );
 
   test("C18, C14: the tab that refreshes is closed meanwhile: another tab goes on, and the session lives", async () => {
     const [one, two] = (await tabs(2)) as [Page, Page];
