@@ -76,6 +76,27 @@ const phases = (page: Page): Promise<string> =>
     return (rows.result as { value: string }[]).map(({ value }) => value[1]).join("");
   });
 
+/** Whether the browser refuses to store anything more. */
+async function isFull(): Promise<boolean> {
+  const request = indexedDB.open("probe", 1);
+  request.addEventListener("upgradeneeded", () => request.result.createObjectStore("rows"));
+  try {
+    await new Promise((resolve, reject) => {
+      request.addEventListener("success", resolve);
+      request.addEventListener("error", () => reject(request.error!));
+    });
+    const transaction = request.result.transaction("rows", "readwrite");
+    transaction.objectStore("rows").put("x".repeat(1_000_000), Math.random());
+    await new Promise((resolve, reject) => {
+      transaction.addEventListener("complete", resolve);
+      transaction.addEventListener("abort", () => reject(transaction.error!));
+    });
+    return false;
+  } catch (error) {
+    return (error as DOMException).name === "QuotaExceededError";
+  }
+}
+
 describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
   beforeAll(async () => {
     const { outputFiles } = await build({
@@ -357,6 +378,10 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
       "the session storage is forbidden",
       "Object.defineProperty(globalThis, 'sessionStorage', { get() { throw new DOMException('no', 'SecurityError') } })",
     ],
+    [
+      "BroadcastChannel is forbidden",
+      "globalThis.BroadcastChannel = class { constructor() { throw new DOMException('no', 'SecurityError') } }",
+    ],
     ["there is no BroadcastChannel", "Object.defineProperty(globalThis, 'BroadcastChannel', { value: undefined })"],
     ["there are no Web Locks", "Object.defineProperty(navigator, 'locks', { value: undefined })"],
     ["there is no TextDecoder", "Object.defineProperty(globalThis, 'TextDecoder', { value: undefined })"],
@@ -369,6 +394,70 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     server.revokeAccess();
     expect(await call(page)).toBe("200 alice");
     expect(server.refreshes).toEqual(["200"]);
+  });
+
+  test("C18, C14: the disk is full from the first write on: a tab signs in, calls and refreshes", async () => {
+    const page = await context.newPage();
+    const devtools = await context.newCDPSession(page);
+    await devtools.send("Storage.overrideQuotaForOrigin", { origin: server.origin, quotaSize: 1 });
+    await page.goto(`${server.origin}/`);
+    await page.waitForFunction(() => "tab" in globalThis);
+    expect(await page.evaluate(isFull)).toBe(true);
+    await signIn(page, "alice");
+    server.revokeAccess();
+    expect(await call(page)).toBe("200 alice");
+    expect(server.refreshes).toEqual(["200"]);
+  });
+
+  test("C18, C14: the disk is full while a refresh is under way: its token is used, and the session goes on", async () => {
+    const page = await open("?json");
+    await signIn(page, "alice");
+    await call(page);
+    const { pending, release } = await heldRefresh(page);
+    await page.evaluate(() => {
+      IDBObjectStore.prototype.put = () => {
+        throw new DOMException("full", "QuotaExceededError");
+      };
+    });
+    release();
+    expect(await pending).toBe("200 alice");
+    for (let times = 0; times < 2; times++) {
+      server.revokeAccess();
+      expect(await call(page)).toBe("200 alice");
+    }
+    expect([server.refreshes, server.isAlive("alice")]).toEqual([["200", "200", "200"], true]);
+  });
+
+  test("C18, C14: all data of the site are cleared while a refresh is under way: its token is used, and the next sign-in counts", async () => {
+    const [one, two] = (await tabs(2)) as [Page, Page];
+    await signIn(one, "alice");
+    await callAll([one, two]);
+    const { pending, release } = await heldRefresh(one);
+    const devtools = await context.newCDPSession(one);
+    await devtools.send("Storage.clearDataForOrigin", { origin: server.origin, storageTypes: "all" });
+    release();
+    expect(await pending).toBe("200 alice");
+    expect(await call(two)).toBe("200 alice");
+    expect(server.isAlive("alice")).toBe(true);
+    await signIn(two, "bob");
+    expect(await call(two)).toBe("200 bob");
+    await one.waitForFunction(() => tab.events.at(-1) === "session-replaced", undefined, soon);
+    expect(await call(one)).toBe("200 bob");
+  });
+
+  test("C18, C14: the tab that refreshes crashes: another tab goes on, and the session lives", async () => {
+    const [one, two] = (await tabs(2)) as [Page, Page];
+    await signIn(one, "alice");
+    await callAll([one, two]);
+    const { pending, release } = await heldRefresh(one);
+    pending.catch(() => {});
+    const devtools = await context.newCDPSession(one);
+    const crashed = one.waitForEvent("crash");
+    void devtools.send("Page.crash").catch(() => {});
+    await crashed;
+    release();
+    expect(await call(two)).toBe("200 alice");
+    expect([server.refreshes, server.isAlive("alice")]).toEqual([["200", "200"], true]);
   });
 
   test("C18, C14: messages between tabs come late, twice, or are not ours: nothing changes", async () => {
