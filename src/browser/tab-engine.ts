@@ -42,7 +42,7 @@ export class TabEngine implements Store {
         database = await (this.#database ??= this.#open());
         const result = await swapIn(database, key, expected, next, ttl);
         // A heartbeat of a lease is no news.
-        if (result.ok && next?.[1] !== "L") this.#channel.post({ changed: key });
+        if (result.ok && !isLease(next)) this.#channel.post({ changed: key });
         return result;
       } catch (error) {
         // Nothing was changed. The data of the site may have been deleted, and the connection with it: another one serves. If
@@ -121,6 +121,12 @@ function swapIn(
 }
 
 function entryOf(row: Row | undefined, now: number): StoreEntry | undefined {
-  if (row === undefined || row.expiresAt <= now) return undefined;
-  return { value: row.value, version: row.version, ttl: row.expiresAt - now };
+  // The clock may have been set while a tab refreshes. Whether that tab is there is known to the seal, and not to the clock.
+  if (row === undefined || (row.expiresAt <= now && !isLease(row.value))) return undefined;
+  return { value: row.value, version: row.version, ttl: Math.max(0, row.expiresAt - now) };
+}
+
+/** Whether a record says that a tab refreshes: its phase is in clear (`fleet/record.ts`). */
+function isLease(value: string | undefined): boolean {
+  return value?.[1] === "L";
 }

@@ -5,12 +5,13 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Page, type Worker } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { SessionServer } from "./session-server.ts";
 import type { Tab } from "./tabs-page.ts";
 
 declare const tab: Tab;
+declare const first: Tab;
 
 const executablePath = process.env["CHROMIUM_PATH"] ?? "/usr/bin/chromium";
 const isThere = existsSync(executablePath);
@@ -75,6 +76,28 @@ const phases = (page: Page): Promise<string> =>
     request.result.close();
     return (rows.result as { value: string }[]).map(({ value }) => value[1]).join("");
   });
+
+/** Loads the page's script into a worker or a frame of the page too. */
+async function partOf(page: Page, what: string): Promise<Pick<Worker, "evaluate">> {
+  if (what === "a frame") {
+    const attached = page.waitForEvent("frameattached");
+    await page.evaluate(() => {
+      document.body.append(Object.assign(document.createElement("iframe"), { src: "/" }));
+    });
+    const frame = await attached;
+    await frame.waitForFunction(() => "tab" in globalThis);
+    return frame;
+  }
+  const isService = what === "a service worker";
+  const started = isService ? context.waitForEvent("serviceworker") : page.waitForEvent("worker");
+  await page.evaluate(async (service) => {
+    if (service) await navigator.serviceWorker.register("/page.js");
+    else Object.assign(globalThis, { worker: new Worker("/page.js", { type: "module" }) });
+  }, isService);
+  const worker = await started;
+  await vi.waitUntil(() => worker.evaluate(() => "tab" in globalThis), soon);
+  return worker;
+}
 
 /** Whether the browser refuses to store anything more. */
 async function isFull(): Promise<boolean> {
@@ -459,6 +482,64 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(await call(two)).toBe("200 alice");
     expect([server.refreshes, server.isAlive("alice")]).toEqual([["200", "200"], true]);
   });
+
+  test.each(["a worker", "a service worker", "a frame"])(
+    "C18, C14: %s of the page shares the session: one refresh for both, and a sign-out in the page holds in it",
+    async (what) => {
+      const page = await open();
+      const other = await partOf(page, what);
+      await signIn(page, "alice");
+      expect(await other.evaluate(() => tab.call())).toBe("200 alice");
+      server.revokeAccess();
+      const both = await Promise.all([call(page), other.evaluate(() => tab.call())]);
+      expect([both, server.refreshes]).toEqual([["200 alice", "200 alice"], ["200"]]);
+      await page.evaluate(() => tab.signOut());
+      await vi.waitUntil(() => other.evaluate(() => tab.events.includes("session-replaced (ended)")), soon);
+      expect(await other.evaluate(() => tab.call())).toBe("ERR_SESSION 401");
+    },
+  );
+
+  test("C18, C14: two caches of one page with stores of one name: one refresh for both", async () => {
+    const page = await open();
+    await page.evaluate(() => Object.assign(globalThis, { first: tab }));
+    await page.addScriptTag({ url: "/page.js?again", type: "module" });
+    await page.waitForFunction(() => tab !== first, undefined, soon);
+    await page.evaluate(() => first.signIn("alice"));
+    server.revokeAccess();
+    expect(await page.evaluate(() => Promise.all([first.call(), tab.call()]))).toEqual(["200 alice", "200 alice"]);
+    expect([server.refreshes, server.isAlive("alice")]).toEqual([["200"], true]);
+    await page.reload();
+    expect([await call(page), server.refreshes]).toEqual(["200 alice", ["200"]]);
+  });
+
+  test.each([
+    ["forward", 1_800_000],
+    ["back", -1_800_000],
+  ])(
+    "C18, C14: the clock is set half an hour %s while a tab refreshes: the other tab waits for the one refresh, and the session lives",
+    async (_, ms) => {
+      await context.addInitScript(`
+        const { now } = Date;
+        const { query } = LockManager.prototype;
+        Object.assign(globalThis, { step: 0, looks: 0 });
+        Date.now = () => now() + step;
+        LockManager.prototype.query = function () {
+          looks++;
+          return query.call(this);
+        };`);
+      const [one, two] = (await tabs(2)) as [Page, Page];
+      await signIn(one, "alice");
+      await callAll([one, two]);
+      const { pending, release } = await heldRefresh(one);
+      for (const page of [one, two]) await page.evaluate((step) => Object.assign(globalThis, { step, looks: 0 }), ms);
+      const other = call(two);
+      // It looks at the record, again and again, and whether the first tab is there.
+      await two.waitForFunction(() => (globalThis as unknown as { looks: number }).looks > 3, undefined, soon);
+      release();
+      expect([await pending, await other]).toEqual(["200 alice", "200 alice"]);
+      expect([server.refreshes, server.isAlive("alice")]).toEqual([["200"], true]);
+    },
+  );
 
   test("C18, C14: messages between tabs come late, twice, or are not ours: nothing changes", async () => {
     const pages = await tabs(2);
