@@ -247,7 +247,7 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
   });
 
   test.each(["in the same tab", "in another tab"])(
-    "C18, C15: another user signs in %s while a refresh is under way, whose answer then sets the first one's cookie: nobody is given the first one's token",
+    "C18, C19, C15: another user signs in %s while a refresh is under way, whose answer then sets the first one's cookie: nobody is given the first one's token",
     async (where) => {
       const [one, two] = (await tabs(2)) as [Page, Page];
       await signIn(one, "alice");

@@ -1,24 +1,13 @@
 /**
  * Each migration of this folder, before and after, in Chromium against one server: many callers, late 401s, failures of the
- * refresh endpoint, an API that always refuses. Where the code before is wrong, the name says so.
+ * refresh endpoint, an API that always refuses. The names have the numbers.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { isSkipped, launch, Pages } from "../test/pages.ts";
+import { COUNTER, NAMES, openSide } from "./opened.ts";
 import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Loaded, Name, Side } from "./opened.ts";
 
-type Side = "before" | "after";
-const NAMES = ["axios-auth-refresh", "failed-queue", "nuxt-ofetch"] as const;
-type Name = (typeof NAMES)[number];
-
-interface Module {
-  readonly api: ((path: string) => Promise<unknown>) & { get?: (path: string) => Promise<unknown> };
-  signIn(user: string): Promise<void>;
-}
-/** What a page has: the migration, and what was told of it. */
-interface Loaded {
-  readonly code: Module;
-  readonly seen: { redirects: number; refreshes: number };
-}
 declare const loaded: Loaded;
 declare const rejections: number;
 declare function callMany(count: number, path: string): Promise<number[]>;
@@ -35,22 +24,7 @@ const seen = (page: Page): Promise<Loaded["seen"]> => page.evaluate(() => loaded
 const calls = (page: Page, number: number, path = "/items"): Promise<number[]> =>
   page.evaluate(([times, url]) => callMany(times, url), [number, path] as const);
 
-async function open(name: Name, side: Side): Promise<Page> {
-  const page = await context.newPage();
-  const script = `
-    import * as code from "/migrations/${name}/${side}.ts";
-    import { seen } from "/migrations/page.ts";
-    const call = (path) => (code.api.get ?? code.api)(path).then(() => 200, (error) => error.response?.status ?? error.status ?? 0);
-    Object.assign(globalThis, {
-      loaded: { code, seen },
-      callMany: (times, path) => Promise.all(Array.from({ length: times }, () => call(path))),
-    });`;
-  const body = `<!doctype html><title>app</title><script type="module">${script}</script>`;
-  await page.route("**/blank", (route) => route.fulfill({ contentType: "text/html", body }));
-  await page.goto(`${pages.origin}/blank`);
-  await page.waitForFunction(() => "loaded" in globalThis);
-  return page;
-}
+const open = (name: Name, side: Side): Promise<Page> => openSide(context, pages, name, side);
 
 async function signedIn(name: Name, side: Side): Promise<Page> {
   const page = await open(name, side);
@@ -165,22 +139,6 @@ async function callAtOnce(page: Page, times: number, expected: Outcome): Promise
   rejected.resolve();
   return pending;
 }
-
-/** Counts the 401s that the code of the page has been given. */
-const COUNTER = `
-  globalThis.rejections = 0;
-  const count = (status) => void (status === 401 && setTimeout(() => rejections++));
-  const { send } = XMLHttpRequest.prototype;
-  XMLHttpRequest.prototype.send = function (...parts) {
-    this.addEventListener("loadend", () => count(this.status));
-    return send.apply(this, parts);
-  };
-  const { fetch: own } = globalThis;
-  globalThis.fetch = async (...parts) => {
-    const response = await own(...parts);
-    count(response.status);
-    return response;
-  };`;
 
 describe.skipIf(isSkipped).each(NAMES)("%s", (name) => {
   beforeAll(async () => {
