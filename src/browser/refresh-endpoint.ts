@@ -63,6 +63,9 @@ export interface RefreshEndpointOptions<State = string> extends Omit<
   readonly tokenHeaders?: GrantTraits["headers"];
 }
 
+const LATE_COOKIE =
+  "a refresh of the session before was answered after this sign-in, and has set its cookie: await signOut() first";
+
 /**
  * Creates a grant for a refresh endpoint of one's own server.
  *
@@ -105,9 +108,9 @@ export function refreshEndpoint<State = string>(url: string | URL, options: Refr
   const members = { mint, state, onState, key, headers: tokenHeaders };
   const hasState = usesState(headers) || usesState(body);
   const definition = customDefinition(members as CustomGrantMembers<never>, "", "read", hasState);
-  const isCookie = definition.source === undefined;
+  const lateCookie = definition.source === undefined ? LATE_COOKIE : undefined;
   let own: readonly string[] | undefined;
-  return grantOf({ ...definition, isCookie, endpoints: () => (own ??= ownEndpoints(text)) });
+  return grantOf({ ...definition, lateCookie, endpoints: () => (own ??= ownEndpoints(text)) });
 }
 
 /**
@@ -128,15 +131,11 @@ function endpointText(url: unknown): string {
 
 /** @throws {TypeError} When something is given that cannot hold for every request. */
 function assertSendable(options: object, body: unknown): void {
-  const { signal } = options as { readonly signal?: unknown };
-  if (signal !== undefined && signal !== null) {
-    throw new TypeError(
-      `refreshEndpoint takes no "signal": a refresh is not aborted, because it may use up the cookie`,
-    );
+  if ((options as { readonly signal?: unknown }).signal) {
+    throw new TypeError(`refreshEndpoint takes no "signal": an aborted refresh may use up the cookie`);
   }
-  const { getReader, [Symbol.asyncIterator]: iterate } = Object(body) as Record<PropertyKey, unknown>;
-  if (typeof getReader === "function" || typeof iterate === "function") {
-    throw new TypeError(`"body" must not be a stream, which can be sent once: give a function that returns one`);
+  if (typeof body === "object" && body !== null && ("getReader" in body || Symbol.asyncIterator in body)) {
+    throw new TypeError(`"body" must not be a stream, but may be a function that returns one`);
   }
 }
 
@@ -153,8 +152,7 @@ function definedIn(init: object): object {
 /** What is given may be changed later. */
 function copyOf<T>(headers: T): T {
   if (typeof headers !== "object" || headers === null) return headers;
-  const isList = Symbol.iterator in headers;
-  return (isList ? Array.from(headers as Iterable<readonly string[]>, (pair) => [...pair]) : { ...headers }) as T;
+  return (Symbol.iterator in headers ? [...(headers as Iterable<unknown> & T)] : { ...headers }) as T;
 }
 
 /** Outside of a page, a relative URL is the server's own until there is a page. */

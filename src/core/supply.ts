@@ -135,17 +135,6 @@ export const REPLACED: Failure = new Failure("nobody", {
   retryable: true,
 });
 
-/** A refresh of the session before was answered after the sign-in: the next one would be that session's. */
-export const OTHER_COOKIE: Failure = new Failure("key", {
-  code: "ERR_NO_SESSION",
-  message: "no token is available: nobody is signed in",
-  hint:
-    "a refresh of the session before was answered after this sign-in, and has set the cookie of that session. " +
-    "Await signOut() before another user signs in",
-  retryable: false,
-  terminal: true,
-});
-
 /** The cache was closed. */
 export const CLOSED: Failure = new Failure("nobody", {
   code: "ERR_CLOSED",
@@ -191,6 +180,17 @@ const owners = new WeakMap<StateSource, Owned>();
  */
 export function ownSupply(settings: SupplySettings): TokenSupply {
   return new OwnSupply(settings);
+}
+
+/** The answer to a mint of the session before has set the cookie of that session: the one of the sign-in is lost. */
+export function lateCookie({ lateCookie: hint }: MintSettings["grant"]): Failure {
+  return new Failure("key", {
+    code: "ERR_NO_SESSION",
+    message: NOBODY.message,
+    hint,
+    retryable: false,
+    terminal: true,
+  });
 }
 
 /** Makes the settings of a state. */
@@ -532,7 +532,7 @@ class OwnSupply implements TokenSupply {
     const { minted: token, next, presented } = result;
     if (!this.serves(session) && !this.#isOfSession(result)) {
       this.#revokeLanded(result);
-      if (grant.isCookie === true && token !== undefined) this.#refusal = OTHER_COOKIE;
+      if (grant.lateCookie !== undefined && token !== undefined) this.#refusal = lateCookie(grant);
       return Promise.reject(this.#isEnded ? ENDED : REPLACED);
     }
     if (result.failure === NOBODY && !this.#isNobody) this.#beginSession(true);

@@ -131,7 +131,7 @@ describe("the request", () => {
       const cache = createTokenCache({ grant, origins: [server.origin], warnings: false });
       url.pathname = "/elsewhere";
       if (headers instanceof Headers) headers.set("x-a", "2");
-      else if (Array.isArray(headers)) headers[0]![1] = "2";
+      else if (Array.isArray(headers)) headers[0] = ["x-a", "2"];
       else headers["x-a"] = "2";
       server.respond(token());
       await cache.get();

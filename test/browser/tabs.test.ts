@@ -11,7 +11,7 @@ import { SessionServer } from "./session-server.ts";
 import type { Tab } from "./tabs-page.ts";
 
 declare const tab: Tab;
-declare const first: Tab;
+declare const twin: Tab;
 
 const executablePath = process.env["CHROMIUM_PATH"] ?? "/usr/bin/chromium";
 const isThere = existsSync(executablePath);
@@ -501,12 +501,12 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
 
   test("C18, C14: two caches of one page with stores of one name: one refresh for both", async () => {
     const page = await open();
-    await page.evaluate(() => Object.assign(globalThis, { first: tab }));
+    await page.evaluate(() => Object.assign(globalThis, { twin: tab }));
     await page.addScriptTag({ url: "/page.js?again", type: "module" });
-    await page.waitForFunction(() => tab !== first, undefined, soon);
-    await page.evaluate(() => first.signIn("alice"));
+    await page.waitForFunction(() => tab !== twin, undefined, soon);
+    await page.evaluate(() => twin.signIn("alice"));
     server.revokeAccess();
-    expect(await page.evaluate(() => Promise.all([first.call(), tab.call()]))).toEqual(["200 alice", "200 alice"]);
+    expect(await page.evaluate(() => Promise.all([twin.call(), tab.call()]))).toEqual(["200 alice", "200 alice"]);
     expect([server.refreshes, server.isAlive("alice")]).toEqual([["200"], true]);
     await page.reload();
     expect([await call(page), server.refreshes]).toEqual(["200 alice", ["200"]]);

@@ -50,8 +50,8 @@ interface Outcome {
   readonly lives: boolean;
 }
 
-const said = ({ statuses, refreshes: count, redirects, told, lives }: Outcome): string =>
-  `${new Set(statuses).size === 1 ? `each ${statuses[0]}` : statuses.join()}, refreshes ${count}, redirects ${redirects}, ` +
+const said = ({ statuses, refreshes: asked, redirects, told, lives }: Outcome): string =>
+  `${new Set(statuses).size === 1 ? `each ${statuses[0]}` : statuses.join()}, refreshes ${asked}, redirects ${redirects}, ` +
   `told ${told}, the session ${lives ? "lives" : "is over"}`;
 
 async function outcome(page: Page, statuses: readonly number[]): Promise<Outcome> {
@@ -64,8 +64,8 @@ const each = (status: number, times: number): number[] => Array.from({ length: t
 const all = (
   status: number,
   times: number,
-  [count, redirects, told, lives]: readonly [number, number, number, boolean],
-): Outcome => ({ statuses: each(status, times), refreshes: count, redirects, told, lives });
+  [asked, redirects, told, lives]: readonly [number, number, number, boolean],
+): Outcome => ({ statuses: each(status, times), refreshes: asked, redirects, told, lives });
 
 type Case = "herd" | "late" | "failing" | "over" | "always";
 const RIGHT: Record<Case, Outcome> = {
@@ -134,7 +134,7 @@ async function callAtOnce(page: Page, times: number, expected: Outcome): Promise
     return undefined;
   };
   const pending = calls(page, times);
-  await page.waitForFunction((count) => rejections === count, times, soon);
+  await page.waitForFunction((number) => rejections === number, times, soon);
   await asked.promise;
   rejected.resolve();
   return pending;
