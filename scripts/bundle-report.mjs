@@ -32,12 +32,12 @@ const PAGES = [
   },
   {
     what: "refreshEndpoint, fetch",
-    limit: 30.3,
+    limit: 30.4,
     uses: { remint: "createTokenCache", "remint/browser": "refreshEndpoint", "remint/fetch": "createAuthFetch" },
   },
   {
     what: "refreshEndpoint, tabStore, fetch",
-    limit: 45.4,
+    limit: 45.7,
     uses: {
       remint: "createTokenCache",
       "remint/browser": "refreshEndpoint, tabStore",

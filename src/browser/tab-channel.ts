@@ -56,19 +56,22 @@ export class TabChannel {
 
   post(message: Message): void {
     try {
-      this.#open()?.postMessage(message);
+      this.#channel?.postMessage(message);
     } catch {
       // The page is going away, or a state cannot be copied. The record says what has to be known.
     }
   }
 
-  #open(): BroadcastChannel | undefined {
-    if (this.#channel !== undefined || typeof BroadcastChannel !== "function") return this.#channel;
-    this.#channel = new BroadcastChannel(this.#name);
+  #open(): void {
+    try {
+      this.#channel = new BroadcastChannel(this.#name);
+    } catch {
+      // There is none, or the browser forbids it, as to a frame of another site.
+      return;
+    }
     this.#channel.addEventListener("message", ({ data }) => this.#receive(data as never));
     // In Node, a channel would keep the process alive.
     (this.#channel as { unref?: () => void }).unref?.();
-    return this.#channel;
   }
 
   /** Other code of the page may use a channel of this name. */

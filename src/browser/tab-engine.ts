@@ -23,7 +23,7 @@ interface Row {
 
 const TABLE = "records";
 
-/** {@link Store} over IndexedDB. Where that is missing or forbidden, over the memory of this tab. */
+/** {@link Store} over IndexedDB. Where that is missing, forbidden or full, over the memory of this tab. */
 export class TabEngine implements Store {
   readonly #name: string;
   readonly #channel: TabChannel;
@@ -36,23 +36,23 @@ export class TabEngine implements Store {
   }
 
   async swap(key: string, expected: string | undefined, next: string | undefined, ttl: number): Promise<SwapResult> {
-    if (this.#alone !== undefined) return this.#alone.swap(key, expected, next, ttl);
-    let database: IDBDatabase;
-    try {
-      database = await (this.#database ??= this.#open());
-    } catch (error) {
-      return this.#goAlone(error).swap(key, expected, next, ttl);
+    for (let isFirst = true; this.#alone === undefined; isFirst = false) {
+      let database: IDBDatabase | undefined;
+      try {
+        database = await (this.#database ??= this.#open());
+        const result = await swapIn(database, key, expected, next, ttl);
+        // A heartbeat of a lease is no news.
+        if (result.ok && !isLease(next)) this.#channel.post({ changed: key });
+        return result;
+      } catch (error) {
+        // Nothing was changed. The data of the site may have been deleted, and the connection with it: another one serves. If
+        // that fails too, the database is forbidden or full.
+        this.#database = undefined;
+        database?.close();
+        if (database === undefined || !isFirst) this.#goAlone(error);
+      }
     }
-    try {
-      const result = await swapIn(database, key, expected, next, ttl);
-      // A heartbeat of a lease is no news.
-      if (result.ok && next?.[1] !== "L") this.#channel.post({ changed: key });
-      return result;
-    } catch (error) {
-      // The data of the site may have been deleted, and the connection with it. The next call opens another.
-      this.#database = undefined;
-      throw error;
-    }
+    return this.#alone.swap(key, expected, next, ttl);
   }
 
   #open(): Promise<IDBDatabase> {
@@ -75,15 +75,13 @@ export class TabEngine implements Store {
     });
   }
 
-  #goAlone(error: unknown): Store {
-    if (this.#alone === undefined) {
-      this.#alone = new MemoryEngine();
-      warn(
-        `This tab does not share its session with the other tabs: the browser has no IndexedDB for the page ` +
-          `(${(error as Error | undefined)?.name ?? "unknown"})`,
-      );
-    }
-    return this.#alone;
+  #goAlone(error: unknown): void {
+    if (this.#alone !== undefined) return;
+    this.#alone = new MemoryEngine();
+    warn(
+      `This tab does not share its session with the other tabs: the browser has no IndexedDB for the page, or no space in ` +
+        `it (${(error as Error | undefined)?.name ?? "unknown"})`,
+    );
   }
 }
 
@@ -123,6 +121,12 @@ function swapIn(
 }
 
 function entryOf(row: Row | undefined, now: number): StoreEntry | undefined {
-  if (row === undefined || row.expiresAt <= now) return undefined;
-  return { value: row.value, version: row.version, ttl: row.expiresAt - now };
+  // The clock may have been set while a tab refreshes. Whether that tab is there is known to the seal, and not to the clock.
+  if (row === undefined || (row.expiresAt <= now && !isLease(row.value))) return undefined;
+  return { value: row.value, version: row.version, ttl: Math.max(0, row.expiresAt - now) };
+}
+
+/** Whether a record says that a tab refreshes: its phase is in clear (`fleet/record.ts`). */
+function isLease(value: string | undefined): boolean {
+  return value?.[1] === "L";
 }

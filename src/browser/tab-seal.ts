@@ -12,6 +12,11 @@ import type { TabSecrets } from "./tab-secrets.ts";
 
 /** Milliseconds that remain of the lease of a tab that is gone: its last request may just be bringing the next cookie. */
 const AFTERMATH = 2000;
+/**
+ * Milliseconds of the lease of a tab that is there. The clock may have been set, or the machine may have slept: a lease that does
+ * not change any more is over all the same (`fleet/decision.ts`).
+ */
+const LONG = Number.MAX_SAFE_INTEGER;
 
 type Members = Record<string, unknown>;
 
@@ -47,7 +52,9 @@ export class TabSeal implements Seal {
     const { state: named, ...rest } = record;
     const state = isMembers(named) ? await this.#secrets.find(String(named["digest"])) : undefined;
     const opened: Members = { ...rest, tokens, ...(state !== undefined && { state }) };
-    if (await this.#isGone(record["holder"])) opened["lease"] = Math.min(Number(record["lease"]), AFTERMATH);
+    const isThere = await this.#isThere(record["holder"]);
+    if (isThere === true) opened["lease"] = LONG;
+    else if (isThere === false) opened["lease"] = Math.min(Number(record["lease"]), AFTERMATH);
     return opened;
   }
 
@@ -86,13 +93,14 @@ export class TabSeal implements Seal {
     });
   }
 
-  async #isGone(holder: unknown): Promise<boolean> {
-    if (holder === undefined || locks() === undefined) return false;
+  /** `undefined`: there is no lease, or the browser does not tell. */
+  async #isThere(holder: unknown): Promise<boolean | undefined> {
+    if (holder === undefined) return undefined;
     try {
       const { held = [], pending = [] } = await locks()!.query();
-      return ![...held, ...pending].some(({ name }) => name === lockOf(holder));
+      return [...held, ...pending].some(({ name }) => name === lockOf(holder));
     } catch {
-      return false;
+      return undefined;
     }
   }
 }

@@ -30,8 +30,8 @@ export interface TabStoreOptions {
    */
   readonly persist?: "session" | "local" | undefined;
   /**
-   * Milliseconds after which another tab takes over from one that refreshes and does not go on. A tab that was closed is
-   * noticed after two seconds, where the browser has Web Locks.
+   * Milliseconds after which another tab takes over from one that refreshes and does not go on. Where the browser has Web
+   * Locks, a tab that was closed is noticed after two seconds, and a tab that is there has twice as long.
    *
    * @defaultValue 10_000
    */

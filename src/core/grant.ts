@@ -183,6 +183,11 @@ export interface GrantDefinition<State = unknown> extends GrantTraits {
    * use up something of which this package does not know.
    */
   readonly isRepeatable: boolean;
+  /**
+   * Present where the state is a cookie, which the answer to a mint replaces, also when the session of the mint is over by then.
+   * What callers of the next session are told then, as a hint.
+   */
+  readonly lateCookie?: string | undefined;
   /** How failed attempts are repeated. Absent: they are not. */
   readonly retry?: Retry | undefined;
   /** How often; the option of the cache does not count. */

@@ -195,6 +195,17 @@ export function ownSupply(settings: SupplySettings): TokenSupply {
   return before?.goOnWith(settings) ?? new OwnSupply(settings);
 }
 
+/** The answer to a mint of the session before has set the cookie of that session: the one of the sign-in is lost. */
+export function lateCookie({ lateCookie: hint }: MintSettings["grant"]): Failure {
+  return new Failure("key", {
+    code: "ERR_NO_SESSION",
+    message: NOBODY.message,
+    hint,
+    retryable: false,
+    terminal: true,
+  });
+}
+
 /** Makes the settings of a state. */
 export function stateSettings(settings: SupplySettings, hasStore: boolean): StateSettings {
   const { clock, mintTimeout, listeners, warns } = settings;
@@ -300,7 +311,11 @@ class OwnSupply implements TokenSupply {
 
   obtain(need: TokenNeed): Obtaining {
     if (this.#isEnded) return failed(ENDED);
-    if (this.#refusal !== undefined) return failed(this.#refusal.asKnown());
+    if (this.#refusal !== undefined) {
+      const refusal = this.#refusal;
+      this.#refusal = refusal.asKnown();
+      return failed(refusal);
+    }
     return this.#settings.grant.isRepeatable ? this.#obtainFreely(need) : this.#obtainInTurn(need);
   }
 
@@ -451,7 +466,7 @@ class OwnSupply implements TokenSupply {
       const { minted: token, failure, isRefused } = result;
       if (failure === NOBODY && !this.#isNobody) this.#beginSession(true);
       else if (token !== undefined && this.#isNobody) this.#beginSession();
-      if (isRefused === true) this.#refusal = failure;
+      if (isRefused === true) this.#refusal = failure?.asKnown();
       if (token === undefined) throw failure!;
       return { ...token, session: this.#session };
     });
@@ -553,11 +568,12 @@ class OwnSupply implements TokenSupply {
 
   /** Keeps what a mint has brought. @returns The token, once the new state is saved. */
   #settle(result: MintResult, session: Session, mint: RunningMint, isLeft: boolean): Promise<Obtained | undefined> {
-    const { listeners } = this.#settings;
+    const { listeners, grant } = this.#settings;
     const owned = this.#owned;
     const { minted: token, next, presented } = result;
     if (!this.serves(session) && !this.#isOfSession(result)) {
       this.#revokeLanded(result);
+      if (grant.lateCookie !== undefined && token !== undefined) this.#refusal = lateCookie(grant);
       return Promise.reject(this.#isEnded ? ENDED : REPLACED);
     }
     if (result.failure === NOBODY && !this.#isNobody) this.#beginSession(true);
@@ -572,7 +588,7 @@ class OwnSupply implements TokenSupply {
         owned.refusal = { digest: digestOf(before), failure, askedAt: this.#settings.clock.monotonic() };
       }
       if (result.isInDoubt === true && presented !== undefined) listeners.tell?.({ name: "state-in-doubt" });
-    } else if (result.isRefused === true) this.#refusal = result.failure;
+    } else if (result.isRefused === true) this.#refusal = result.failure?.asKnown();
     return this.#afterSave(result, isLeft ? Infinity : mint.timeLeft());
   }
 

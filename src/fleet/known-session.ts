@@ -75,6 +75,8 @@ export class KnownSession {
   #isVoid = false;
   /** The grant has said that there is no user. */
   #isNobody = false;
+  /** The listener has not been told of the session yet: nobody was signed in before it, and it may come to nothing. */
+  #isUntold = false;
   /** The record that says that the server refuses the state. Kept here, because the store keeps it for a while only. */
   #refusal: FleetRecord | undefined;
   /** The session whose refusal the caches of this process have been told of. */
@@ -280,6 +282,7 @@ export class KnownSession {
     this.#known = { record, version };
     this.#isNobody = false;
     this.#noteRotated(record);
+    this.#tellIfThereIsOne(record);
     if (version !== undefined) this.#noteSeen();
     this.#rejectedInRecord = undefined;
   }
@@ -374,8 +377,10 @@ export class KnownSession {
       } else if (this.#isContinuedBy(record)) {
         this.#identity = session;
       } else {
+        const wasServed = this.session !== undefined;
         this.begin(session);
-        this.settings.listeners.tell?.({ name: "session-replaced", isEnded: false });
+        this.#isUntold = true;
+        if (wasServed) this.#tellReplaced();
       }
     }
     // A copy of before, which somebody has put back: what it holds is used up, and its tokens were replaced.
@@ -388,7 +393,22 @@ export class KnownSession {
     // The same one may have another id: the store had lost the record, and another process has begun it anew.
     if (isSame && own !== undefined) this.#identity = session;
     this.#noteRotated(record);
+    this.#tellIfThereIsOne(record);
     return { relation, record: this.#withLatestState(record) };
+  }
+
+  /**
+   * Tells of another session once the record holds something of it. Where nobody was signed in, another tab may only be
+   * asking whether somebody is.
+   */
+  #tellIfThereIsOne({ phase, state, tokens }: FleetRecord): void {
+    const isThere = state !== undefined || Object.values(tokens).some(({ token }) => token !== undefined);
+    if (this.#isUntold && isThere && phase !== "R") this.#tellReplaced();
+  }
+
+  #tellReplaced(): void {
+    this.#isUntold = false;
+    this.settings.listeners.tell?.({ name: "session-replaced", isEnded: false });
   }
 
   /**
@@ -443,6 +463,7 @@ export class KnownSession {
     this.#isEnded = false;
     this.#isVoid = false;
     this.#isNobody = false;
+    this.#isUntold = false;
     this.#refusal = undefined;
     this.#mint = undefined;
     this.state?.replace();
@@ -474,6 +495,7 @@ export class KnownSession {
     this.#identity = identity;
     this.#isEnded = true;
     this.#isVoid = false;
+    this.#isUntold = false;
     this.#refusal = undefined;
     this.state?.forget();
     this.#known = undefined;

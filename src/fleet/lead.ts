@@ -14,7 +14,7 @@
 import { delayAfter, Failure } from "../core/failures.ts";
 import { MAY_NOT_START, NOBODY, startMint } from "../core/mint.ts";
 import { pauseAfter } from "../core/rejections.ts";
-import { ENDED, REPLACED } from "../core/supply.ts";
+import { ENDED, lateCookie, REPLACED } from "../core/supply.ts";
 import { digestOf, remembered } from "../core/state.ts";
 import { StoreFault } from "./link.ts";
 import { adopted, storedToken, targetIn, withNextState, withTargetRecord } from "./record.ts";
@@ -349,7 +349,15 @@ class Landing {
             }
             this.#owed = { record: owing, version: result.version };
           }
-          session.meet(seen.record);
+          const refused = this.#withoutCookie(seen.record);
+          if (refused !== undefined) {
+            const result = await session.swap(seen.version, refused);
+            if (!result.ok) {
+              there = result.current;
+              continue;
+            }
+          }
+          session.meet(refused ?? seen.record);
           return "over";
         }
         // The state in the record is used up, or it was begun anew without one: only this process has the next one.
@@ -401,6 +409,18 @@ class Landing {
     if (minted === undefined) return record;
     const token = storedToken(minted, { now: clock.monotonic(), clock, renews: false, quiet: 0 });
     return withTargetRecord(record, fingerprint, { ...targetIn(ended, fingerprint), token });
+  }
+
+  /**
+   * The record of a session that was signed in before the answer to this mint came: the cookie is not that session's any more.
+   * Its tokens are good.
+   */
+  #withoutCookie(other: FleetRecord): FleetRecord | undefined {
+    const { grant } = this.#leader.session.settings;
+    if (grant.lateCookie === undefined || this.#result.minted === undefined) return undefined;
+    if (other.phase === "E" || other.phase === "R") return undefined;
+    const refused = { digest: digestOf(undefined), failure: storedFailure(lateCookie(grant)) };
+    return { ...other, phase: "R", refused };
   }
 
   /** A record, with the next state in place of the one that was presented. */

@@ -5,12 +5,13 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Page, type Worker } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { SessionServer } from "./session-server.ts";
 import type { Tab } from "./tabs-page.ts";
 
 declare const tab: Tab;
+declare const twin: Tab;
 
 const executablePath = process.env["CHROMIUM_PATH"] ?? "/usr/bin/chromium";
 const isThere = existsSync(executablePath);
@@ -64,6 +65,60 @@ const stored = (page: Page): Promise<string> =>
     );
     return texts.join() + JSON.stringify(Object.entries(localStorage));
   });
+
+/** What the records of the database are: at rest, leased, refused, ended. */
+const phases = (page: Page): Promise<string> =>
+  page.evaluate(async () => {
+    const request = indexedDB.open("remint");
+    await new Promise((resolve) => request.addEventListener("success", resolve));
+    const rows = request.result.transaction("records").objectStore("records").getAll();
+    await new Promise((resolve) => rows.addEventListener("success", resolve));
+    request.result.close();
+    return (rows.result as { value: string }[]).map(({ value }) => value[1]).join("");
+  });
+
+/** Loads the page's script into a worker or a frame of the page too. */
+async function partOf(page: Page, what: string): Promise<Pick<Worker, "evaluate">> {
+  if (what === "a frame") {
+    const attached = page.waitForEvent("frameattached");
+    await page.evaluate(() => {
+      document.body.append(Object.assign(document.createElement("iframe"), { src: "/" }));
+    });
+    const frame = await attached;
+    await frame.waitForFunction(() => "tab" in globalThis);
+    return frame;
+  }
+  const isService = what === "a service worker";
+  const started = isService ? context.waitForEvent("serviceworker") : page.waitForEvent("worker");
+  await page.evaluate(async (service) => {
+    if (service) await navigator.serviceWorker.register("/page.js");
+    else Object.assign(globalThis, { worker: new Worker("/page.js", { type: "module" }) });
+  }, isService);
+  const worker = await started;
+  await vi.waitUntil(() => worker.evaluate(() => "tab" in globalThis), soon);
+  return worker;
+}
+
+/** Whether the browser refuses to store anything more. */
+async function isFull(): Promise<boolean> {
+  const request = indexedDB.open("probe", 1);
+  request.addEventListener("upgradeneeded", () => request.result.createObjectStore("rows"));
+  try {
+    await new Promise((resolve, reject) => {
+      request.addEventListener("success", resolve);
+      request.addEventListener("error", () => reject(request.error!));
+    });
+    const transaction = request.result.transaction("rows", "readwrite");
+    transaction.objectStore("rows").put("x".repeat(1_000_000), Math.random());
+    await new Promise((resolve, reject) => {
+      transaction.addEventListener("complete", resolve);
+      transaction.addEventListener("abort", () => reject(transaction.error!));
+    });
+    return false;
+  } catch (error) {
+    return (error as DOMException).name === "QuotaExceededError";
+  }
+}
 
 describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
   beforeAll(async () => {
@@ -191,6 +246,28 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(await call(one)).toBe("200 bob");
   });
 
+  test.each(["in the same tab", "in another tab"])(
+    "C18, C19, C15: another user signs in %s while a refresh is under way, whose answer then sets the first one's cookie: nobody is given the first one's token",
+    async (where) => {
+      const [one, two] = (await tabs(2)) as [Page, Page];
+      await signIn(one, "alice");
+      await call(one);
+      const { pending, release } = await heldRefresh(one);
+      await signIn(where === "in another tab" ? two : one, "bob");
+      release();
+      expect(await pending).toBe("ERR_SESSION 503");
+      await vi.waitUntil(async () => (await phases(one)).includes("R"), soon);
+      expect(await callAll([one, two])).toEqual(["200 bob", "200 bob"]);
+      server.revokeAccess();
+      expect(await callAll([one, two])).toEqual(["401 ", "401 "]);
+      expect(server.refreshes, "no other one is sent").toEqual(["200"]);
+      const told = await Promise.all([one, two].map(events));
+      expect(told.map((names) => names.filter((name) => name === "mint-failed").length)).toEqual([1, 1]);
+      await signIn(two, "bob");
+      expect(await call(two)).toBe("200 bob");
+    },
+  );
+
   test("C18, C14: the tab that refreshes is closed meanwhile: another tab goes on, and the session lives", async () => {
     const [one, two] = (await tabs(2)) as [Page, Page];
     await signIn(one, "alice");
@@ -227,6 +304,28 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     await call(pages[0]!);
     expect(server.refreshes).toEqual(["401", "401"]);
   });
+
+  test.each(["nobody has signed in", "the user has signed out"])(
+    "C18, C16: %s, and another tab is opened and reloaded: a tab on the sign-in page is told of the next sign-in, and of nothing before",
+    async (what) => {
+      const [one, two] = (await tabs(2)) as [Page, Page];
+      if (what === "nobody has signed in") await call(one);
+      else {
+        await signIn(one, "alice");
+        await one.evaluate(() => tab.signOut());
+      }
+      const before = await events(one);
+      // Each page that is loaded asks whether somebody is signed in.
+      for (let times = 1; times <= 2; times++) {
+        await two.reload();
+        expect(await call(two)).toBe("401 ");
+      }
+      await signIn(two, "bob");
+      await one.waitForFunction(() => tab.events.at(-1) === "session-replaced", undefined, soon);
+      expect((await events(one)).slice(before.length)).toEqual(["session-replaced"]);
+      expect(await call(one)).toBe("200 bob");
+    },
+  );
 
   test("C18, C16: the user signs in by leaving the page, and comes back with another cookie: the page that is loaded then has the session", async () => {
     const [one, two] = (await tabs(2)) as [Page, Page];
@@ -302,6 +401,10 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
       "the session storage is forbidden",
       "Object.defineProperty(globalThis, 'sessionStorage', { get() { throw new DOMException('no', 'SecurityError') } })",
     ],
+    [
+      "BroadcastChannel is forbidden",
+      "globalThis.BroadcastChannel = class { constructor() { throw new DOMException('no', 'SecurityError') } }",
+    ],
     ["there is no BroadcastChannel", "Object.defineProperty(globalThis, 'BroadcastChannel', { value: undefined })"],
     ["there are no Web Locks", "Object.defineProperty(navigator, 'locks', { value: undefined })"],
     ["there is no TextDecoder", "Object.defineProperty(globalThis, 'TextDecoder', { value: undefined })"],
@@ -315,6 +418,128 @@ describe.skipIf(!isThere && !isCi)("tabs", { timeout: 60_000 }, () => {
     expect(await call(page)).toBe("200 alice");
     expect(server.refreshes).toEqual(["200"]);
   });
+
+  test("C18, C14: the disk is full from the first write on: a tab signs in, calls and refreshes", async () => {
+    const page = await context.newPage();
+    const devtools = await context.newCDPSession(page);
+    await devtools.send("Storage.overrideQuotaForOrigin", { origin: server.origin, quotaSize: 1 });
+    await page.goto(`${server.origin}/`);
+    await page.waitForFunction(() => "tab" in globalThis);
+    expect(await page.evaluate(isFull)).toBe(true);
+    await signIn(page, "alice");
+    server.revokeAccess();
+    expect(await call(page)).toBe("200 alice");
+    expect(server.refreshes).toEqual(["200"]);
+  });
+
+  test("C18, C14: the disk is full while a refresh is under way: its token is used, and the session goes on", async () => {
+    const page = await open("?json");
+    await signIn(page, "alice");
+    await call(page);
+    const { pending, release } = await heldRefresh(page);
+    await page.evaluate(() => {
+      IDBObjectStore.prototype.put = () => {
+        throw new DOMException("full", "QuotaExceededError");
+      };
+    });
+    release();
+    expect(await pending).toBe("200 alice");
+    for (let times = 0; times < 2; times++) {
+      server.revokeAccess();
+      expect(await call(page)).toBe("200 alice");
+    }
+    expect([server.refreshes, server.isAlive("alice")]).toEqual([["200", "200", "200"], true]);
+  });
+
+  test("C18, C14: all data of the site are cleared while a refresh is under way: its token is used, and the next sign-in counts", async () => {
+    const [one, two] = (await tabs(2)) as [Page, Page];
+    await signIn(one, "alice");
+    await callAll([one, two]);
+    const { pending, release } = await heldRefresh(one);
+    const devtools = await context.newCDPSession(one);
+    await devtools.send("Storage.clearDataForOrigin", { origin: server.origin, storageTypes: "all" });
+    release();
+    expect(await pending).toBe("200 alice");
+    expect(await call(two)).toBe("200 alice");
+    expect(server.isAlive("alice")).toBe(true);
+    await signIn(two, "bob");
+    expect(await call(two)).toBe("200 bob");
+    await one.waitForFunction(() => tab.events.at(-1) === "session-replaced", undefined, soon);
+    expect(await call(one)).toBe("200 bob");
+  });
+
+  test("C18, C14: the tab that refreshes crashes: another tab goes on, and the session lives", async () => {
+    const [one, two] = (await tabs(2)) as [Page, Page];
+    await signIn(one, "alice");
+    await callAll([one, two]);
+    const { pending, release } = await heldRefresh(one);
+    pending.catch(() => {});
+    const devtools = await context.newCDPSession(one);
+    const crashed = one.waitForEvent("crash");
+    void devtools.send("Page.crash").catch(() => {});
+    await crashed;
+    release();
+    expect(await call(two)).toBe("200 alice");
+    expect([server.refreshes, server.isAlive("alice")]).toEqual([["200", "200"], true]);
+  });
+
+  test.each(["a worker", "a service worker", "a frame"])(
+    "C18, C14: %s of the page shares the session: one refresh for both, and a sign-out in the page holds in it",
+    async (what) => {
+      const page = await open();
+      const other = await partOf(page, what);
+      await signIn(page, "alice");
+      expect(await other.evaluate(() => tab.call())).toBe("200 alice");
+      server.revokeAccess();
+      const both = await Promise.all([call(page), other.evaluate(() => tab.call())]);
+      expect([both, server.refreshes]).toEqual([["200 alice", "200 alice"], ["200"]]);
+      await page.evaluate(() => tab.signOut());
+      await vi.waitUntil(() => other.evaluate(() => tab.events.includes("session-replaced (ended)")), soon);
+      expect(await other.evaluate(() => tab.call())).toBe("ERR_SESSION 401");
+    },
+  );
+
+  test("C18, C14: two caches of one page with stores of one name: one refresh for both", async () => {
+    const page = await open();
+    await page.evaluate(() => Object.assign(globalThis, { twin: tab }));
+    await page.addScriptTag({ url: "/page.js?again", type: "module" });
+    await page.waitForFunction(() => tab !== twin, undefined, soon);
+    await page.evaluate(() => twin.signIn("alice"));
+    server.revokeAccess();
+    expect(await page.evaluate(() => Promise.all([twin.call(), tab.call()]))).toEqual(["200 alice", "200 alice"]);
+    expect([server.refreshes, server.isAlive("alice")]).toEqual([["200"], true]);
+    await page.reload();
+    expect([await call(page), server.refreshes]).toEqual(["200 alice", ["200"]]);
+  });
+
+  test.each([
+    ["forward", 1_800_000],
+    ["back", -1_800_000],
+  ])(
+    "C18, C14: the clock is set half an hour %s while a tab refreshes: the other tab waits for the one refresh, and the session lives",
+    async (_, ms) => {
+      await context.addInitScript(`
+        const { now } = Date;
+        const { query } = LockManager.prototype;
+        Object.assign(globalThis, { step: 0, looks: 0 });
+        Date.now = () => now() + step;
+        LockManager.prototype.query = function () {
+          looks++;
+          return query.call(this);
+        };`);
+      const [one, two] = (await tabs(2)) as [Page, Page];
+      await signIn(one, "alice");
+      await callAll([one, two]);
+      const { pending, release } = await heldRefresh(one);
+      for (const page of [one, two]) await page.evaluate((step) => Object.assign(globalThis, { step, looks: 0 }), ms);
+      const other = call(two);
+      // It looks at the record, again and again, and whether the first tab is there.
+      await two.waitForFunction(() => (globalThis as unknown as { looks: number }).looks > 3, undefined, soon);
+      release();
+      expect([await pending, await other]).toEqual(["200 alice", "200 alice"]);
+      expect([server.refreshes, server.isAlive("alice")]).toEqual([["200"], true]);
+    },
+  );
 
   test("C18, C14: messages between tabs come late, twice, or are not ours: nothing changes", async () => {
     const pages = await tabs(2);

@@ -1,27 +1,18 @@
 /**
  * Each migration of this folder, before and after, in Chromium against one server: many callers, late 401s, failures of the
- * refresh endpoint, an API that always refuses. Where the code before is wrong, the name says so.
+ * refresh endpoint, an API that always refuses. The names have the numbers.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { isSkipped, launch, Pages } from "../test/pages.ts";
+import { COUNTER, NAMES, openSide } from "./opened.ts";
 import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Loaded, Name, Side } from "./opened.ts";
 
-type Side = "before" | "after";
-const NAMES = ["axios-auth-refresh", "failed-queue", "nuxt-ofetch"] as const;
-type Name = (typeof NAMES)[number];
-
-interface Module {
-  readonly api: ((path: string) => Promise<unknown>) & { get?: (path: string) => Promise<unknown> };
-  signIn(user: string): Promise<void>;
-}
-/** What a page has: the migration, and what was told of it. */
-interface Loaded {
-  readonly code: Module;
-  readonly seen: { redirects: number; refreshes: number };
-}
 declare const loaded: Loaded;
+declare const rejections: number;
 declare function callMany(count: number, path: string): Promise<number[]>;
 
+const soon = { timeout: 20_000 };
 let browser: Browser;
 let pages: Pages;
 let context: BrowserContext;
@@ -33,22 +24,7 @@ const seen = (page: Page): Promise<Loaded["seen"]> => page.evaluate(() => loaded
 const calls = (page: Page, number: number, path = "/items"): Promise<number[]> =>
   page.evaluate(([times, url]) => callMany(times, url), [number, path] as const);
 
-async function open(name: Name, side: Side): Promise<Page> {
-  const page = await context.newPage();
-  const script = `
-    import * as code from "/migrations/${name}/${side}.ts";
-    import { seen } from "/migrations/page.ts";
-    const call = (path) => (code.api.get ?? code.api)(path).then(() => 200, (error) => error.response?.status ?? error.status ?? 0);
-    Object.assign(globalThis, {
-      loaded: { code, seen },
-      callMany: (times, path) => Promise.all(Array.from({ length: times }, () => call(path))),
-    });`;
-  const body = `<!doctype html><title>app</title><script type="module">${script}</script>`;
-  await page.route("**/blank", (route) => route.fulfill({ contentType: "text/html", body }));
-  await page.goto(`${pages.origin}/blank`);
-  await page.waitForFunction(() => "loaded" in globalThis);
-  return page;
-}
+const open = (name: Name, side: Side): Promise<Page> => openSide(context, pages, name, side);
 
 async function signedIn(name: Name, side: Side): Promise<Page> {
   const page = await open(name, side);
@@ -62,11 +38,107 @@ function deferred(): { readonly promise: Promise<undefined>; resolve(): void } {
   return { promise, resolve };
 }
 
-const all = (status: number, times = 10): number[] => Array.from({ length: times }, () => status);
+/** What comes of a test: for the callers, at the refresh endpoint, and in the application around. */
+interface Outcome {
+  readonly statuses: readonly number[];
+  /** Requests to the refresh endpoint. */
+  readonly refreshes: number;
+  /** How often the page was sent to the sign-in page. */
+  readonly redirects: number;
+  /** How often the application was told of a new token. */
+  readonly told: number;
+  readonly lives: boolean;
+}
 
-/** The test's name, with what the code before does in place of it. */
-const title = (side: Side, what: string, before: string): string =>
-  side === "before" ? `${what}: WRONG, ${before}` : what;
+const said = ({ statuses, refreshes: asked, redirects, told, lives }: Outcome): string =>
+  `${new Set(statuses).size === 1 ? `each ${statuses[0]}` : statuses.join()}, refreshes ${asked}, redirects ${redirects}, ` +
+  `told ${told}, the session ${lives ? "lives" : "is over"}`;
+
+async function outcome(page: Page, statuses: readonly number[]): Promise<Outcome> {
+  const { redirects, refreshes: told } = await seen(page);
+  const sorted = statuses.toSorted((one, other) => one - other);
+  return { statuses: sorted, refreshes: refreshes(), redirects, told, lives: pages.app.isSignedIn("alice") };
+}
+
+const each = (status: number, times: number): number[] => Array.from({ length: times }, () => status);
+const all = (
+  status: number,
+  times: number,
+  [asked, redirects, told, lives]: readonly [number, number, number, boolean],
+): Outcome => ({ statuses: each(status, times), refreshes: asked, redirects, told, lives });
+
+type Case = "herd" | "late" | "failing" | "over" | "always";
+const RIGHT: Record<Case, Outcome> = {
+  herd: all(200, 6, [1, 0, 1, true]),
+  late: all(200, 2, [1, 0, 1, true]),
+  failing: all(503, 6, [1, 0, 0, true]),
+  over: all(401, 6, [1, 1, 0, false]),
+  always: all(401, 15, [1, 0, 1, true]),
+};
+/** What each side does, in numbers. */
+const MEASURED: Record<Name, Record<Side, Record<Case, Outcome>>> = {
+  "axios-auth-refresh": {
+    before: {
+      // What is answered 401 during the refresh goes to its caller: the default `deduplicateRefresh: true`.
+      herd: { ...all(200, 6, [1, 0, 1, true]), statuses: [200, 401, 401, 401, 401, 401] },
+      late: all(200, 2, [2, 0, 2, true]),
+      failing: { ...all(500, 6, [1, 1, 0, true]), statuses: [401, 401, 401, 401, 401, 500] },
+      over: all(401, 6, [1, 1, 0, false]),
+      always: all(401, 15, [15, 0, 15, true]),
+    },
+    after: RIGHT,
+  },
+  "failed-queue": {
+    before: {
+      herd: all(200, 6, [1, 0, 1, true]),
+      late: all(200, 2, [2, 0, 2, true]),
+      failing: all(500, 6, [1, 1, 0, true]),
+      over: all(401, 6, [1, 1, 0, false]),
+      always: all(401, 15, [15, 0, 15, true]),
+    },
+    after: RIGHT,
+  },
+  "nuxt-ofetch": {
+    before: {
+      // Each caller refreshes by itself, with one cookie.
+      herd: { ...all(200, 6, [11, 10, 1, false]), statuses: [200, 401, 401, 401, 401, 401] },
+      late: all(200, 2, [2, 0, 2, true]),
+      failing: all(401, 6, [12, 12, 0, true]),
+      over: all(401, 6, [12, 12, 0, false]),
+      always: all(401, 15, [30, 0, 30, true]),
+    },
+    after: RIGHT,
+  },
+};
+
+/**
+ * Calls the API so often at once. Its 401s are given when all requests are there, the refreshes are answered when the page has
+ * had all those 401s, and the first of them last. So no number depends on which answer is faster.
+ */
+async function callAtOnce(page: Page, times: number, expected: Outcome): Promise<number[]> {
+  const asks = Math.min(times, expected.refreshes);
+  const [arrived, asked, rejected, others] = [deferred(), deferred(), deferred(), deferred()];
+  let [atApi, atRefresh] = [0, 0];
+  pages.app.before = async (path) => {
+    if (path !== "/auth/refresh") {
+      if (++atApi === times) arrived.resolve();
+      await arrived.promise;
+      return undefined;
+    }
+    const own = ++atRefresh;
+    if (own === asks) asked.resolve();
+    await rejected.promise;
+    if (own === 1 && asks > 1) await others.promise;
+    // Those who are refused call once more, and ask once more.
+    else if (refreshes() + 1 === 2 * (asks - 1)) others.resolve();
+    return undefined;
+  };
+  const pending = calls(page, times);
+  await page.waitForFunction((number) => rejections === number, times, soon);
+  await asked.promise;
+  rejected.resolve();
+  return pending;
+}
 
 describe.skipIf(isSkipped).each(NAMES)("%s", (name) => {
   beforeAll(async () => {
@@ -79,97 +151,83 @@ describe.skipIf(isSkipped).each(NAMES)("%s", (name) => {
   });
   beforeEach(async () => {
     pages.app.answered.length = 0;
-    pages.app.before = undefined;
+    Object.assign(pages.app, { before: undefined, failsWith: undefined });
     pages.app.endSessions("alice");
     context = await browser.newContext();
+    await context.addInitScript(COUNTER);
   });
   afterEach(() => context.close());
 
   describe.each(["before", "after"] as const)("%s", (side) => {
-    test("ten callers with a rejected token: one refresh, and each gets an answer, where the code before may do more", async () => {
+    const expected = MEASURED[name][side];
+
+    test(`six callers at once with a rejected token: ${said(expected.herd)}`, async () => {
       const page = await signedIn(name, side);
       pages.app.revokeTokens();
-      const statuses = await calls(page, 10);
-      if (side === "before") {
-        // How many depends on when the answers come: a browser sends six requests to a server at a time.
-        expect(refreshes()).toBeGreaterThanOrEqual(1);
-        return;
-      }
-      expect([statuses, refreshes(), pages.app.isSignedIn("alice")]).toEqual([all(200), 1, true]);
-      expect(await seen(page), "the application is told once").toEqual({ redirects: 0, refreshes: 1 });
+      expect(await outcome(page, await callAtOnce(page, 6, expected.herd))).toEqual(expected.herd);
     });
 
-    test(
-      title(
-        side,
-        "a 401 comes late, for a token that was replaced meanwhile: no other refresh",
-        "there is a second refresh",
-      ),
-      async () => {
-        const page = await signedIn(name, side);
-        pages.app.revokeTokens();
-        const [arrival, hold] = [deferred(), deferred()];
-        pages.app.before = (path) => {
-          if (path !== "/api/slow") return undefined;
-          arrival.resolve();
-          return hold.promise;
-        };
-        const late = calls(page, 1, "/slow");
-        await arrival.promise;
-        expect(await calls(page, 1)).toEqual([200]);
-        hold.resolve();
-        expect([await late, refreshes()]).toEqual([[200], side === "before" ? 2 : 1]);
-      },
-    );
+    test(`a 401 comes late, for a token that was replaced meanwhile: ${said(expected.late)}`, async () => {
+      const page = await signedIn(name, side);
+      pages.app.revokeTokens();
+      const [arrival, hold] = [deferred(), deferred()];
+      pages.app.before = (path) => {
+        if (path !== "/api/slow") return undefined;
+        arrival.resolve();
+        return hold.promise;
+      };
+      const late = calls(page, 1, "/slow");
+      await arrival.promise;
+      const quick = await calls(page, 1);
+      hold.resolve();
+      expect(await outcome(page, [...quick, ...(await late)])).toEqual(expected.late);
+    });
 
-    test(
-      title(
-        side,
-        "the refresh endpoint answers 500: the callers fail, and the user stays signed in",
-        "the user has to sign in again",
-      ),
-      async () => {
-        const page = await signedIn(name, side);
-        pages.app.revokeTokens();
-        pages.app.before = (path) => (path === "/auth/refresh" ? 500 : undefined);
-        const statuses = await calls(page, 10);
-        const { redirects } = await seen(page);
-        if (side === "before") expect(redirects).toBeGreaterThanOrEqual(1);
-        else expect([statuses, redirects]).toEqual([all(503), 0]);
-      },
-    );
+    test(`the refresh endpoint answers 500 to six callers at once: ${said(expected.failing)}`, async () => {
+      const page = await signedIn(name, side);
+      pages.app.revokeTokens();
+      pages.app.failsWith = 500;
+      expect(await outcome(page, await callAtOnce(page, 6, expected.failing))).toEqual(expected.failing);
+    });
 
-    test("the session is over: the callers get a 401, and after the migration the page goes to the sign-in page once", async () => {
+    test(`the session is over, and six callers find out: ${said(expected.over)}`, async () => {
       const page = await signedIn(name, side);
       pages.app.revokeTokens();
       pages.app.endSessions("alice");
-      expect(await calls(page, 10)).toEqual(all(401));
-      const { redirects } = await seen(page);
-      if (side === "before") expect(redirects).toBeGreaterThanOrEqual(1);
-      else expect([redirects, refreshes()]).toEqual([1, 1]);
+      expect(await outcome(page, await callAtOnce(page, 6, expected.over))).toEqual(expected.over);
     });
 
-    test(
-      title(
-        side,
-        "the API answers 401 to every token, fifteen calls one after the other: three refreshes at most",
-        "each call refreshes",
-      ),
-      async () => {
-        const page = await signedIn(name, side);
-        pages.app.before = (path) => (path === "/api/items" ? 401 : undefined);
-        for (let times = 0; times < 15; times++) expect(await calls(page, 1)).toEqual([401]);
-        if (side === "before") expect(refreshes()).toBeGreaterThanOrEqual(15);
-        else expect(refreshes()).toBeLessThanOrEqual(3);
-      },
-    );
-
-    // Of the code before, who gets what depends on which tab is first.
-    test.runIf(side === "after")("two tabs with a rejected token: one refresh, and the session lives", async () => {
-      const [one, two] = [await signedIn(name, side), await open(name, side)];
-      pages.app.revokeTokens();
-      const statuses = await Promise.all([calls(one, 3), calls(two, 3)]);
-      expect([statuses, pages.app.isSignedIn("alice")]).toEqual([[all(200, 3), all(200, 3)], true]);
+    test(`the API answers 401 to every token, fifteen calls one after the other in one moment: ${said(expected.always)}`, async () => {
+      // The limit counts by the clock, which stands here.
+      await context.addInitScript("const now = Date.now(); Date.now = () => now; performance.now = () => 1000;");
+      const page = await signedIn(name, side);
+      pages.app.before = (path) => (path === "/api/items" ? 401 : undefined);
+      const statuses: number[] = [];
+      for (let times = 0; times < 15; times++) statuses.push(...(await calls(page, 1)));
+      expect(await outcome(page, statuses)).toEqual(expected.always);
     });
+  });
+
+  // The code before does more than one refresh here, and how many depends on when the answers come: a browser sends six requests
+  // to a server at a time.
+  test("after: ten callers with a rejected token: one refresh, each gets an answer, and the application is told once", async () => {
+    const page = await signedIn(name, "after");
+    pages.app.revokeTokens();
+    expect(await outcome(page, await calls(page, 10))).toEqual(all(200, 10, [1, 0, 1, true]));
+  });
+
+  // Of the code before, who gets what depends on which tab is first.
+  test("after: two tabs with a rejected token: one refresh, and the session lives", async () => {
+    const [one, two] = [await signedIn(name, "after"), await open(name, "after")];
+    pages.app.revokeTokens();
+    const statuses = await Promise.all([calls(one, 3), calls(two, 3)]);
+    expect([statuses, refreshes(), pages.app.isSignedIn("alice")]).toEqual([
+      [
+        [200, 200, 200],
+        [200, 200, 200],
+      ],
+      1,
+      true,
+    ]);
   });
 });

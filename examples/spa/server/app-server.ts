@@ -30,6 +30,8 @@ export class AppServer {
   readonly answered: AnsweredRequest[] = [];
   /** Waits before it answers a request, or answers in the server's place. For tests. */
   before: ((path: string) => Promise<number | undefined> | number | undefined) | undefined;
+  /** The refresh endpoint fails with this status, and looks at no cookie. For tests. */
+  failsWith: number | undefined;
   readonly #sessions: Session[] = [];
   /** The access tokens that the API accepts, and whose they are. */
   readonly #live = new Map<string, string>();
@@ -86,6 +88,7 @@ export class AppServer {
 
   /** The refresh token comes in the cookie, or as JSON where an application keeps it itself. */
   #refresh(text: string, cookie: string | undefined): Reply {
+    if (this.failsWith !== undefined) return { status: this.failsWith };
     const isJson = text.startsWith("{");
     const given = isJson ? (JSON.parse(text) as { refreshToken?: string }).refreshToken : cookie;
     const session = this.#sessions.find(({ refreshToken }) => refreshToken === given);

@@ -37,8 +37,9 @@ export async function signIn(user: string): Promise<void> {
 }
 
 export async function signOut(): Promise<void> {
-  await tokens.signOut();
+  // First the server: a cookie that stays would bring the user back.
   await fetch("/auth/sign-out", { method: "POST" });
+  await tokens.signOut();
 }
 
 function follow(event: RemintEvent): void {

@@ -1,5 +1,5 @@
 /** The example in Chromium: sign-in, calls, sign-out, two tabs, strict mode and hot module replacement, on both pages. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { isSkipped, launch, Pages } from "./pages.ts";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 
@@ -11,6 +11,8 @@ interface Seen {
   /** Where the page went. */
   readonly places: string[];
   isSame: boolean;
+  /** How often the effect of a list has run. */
+  effects: number;
 }
 // oxlint-disable-next-line no-shadow-restricted-names -- what the page has there
 declare const globalThis: Seen & { readonly location: Location };
@@ -168,5 +170,68 @@ describe.skipIf(isSkipped).each(["index.html", "react.html"])("%s", (file) => {
     await page.click("#sign-out");
     await asksToSignIn(page);
     expect((await places(page)).slice(before.length)).toEqual(["#/sign-in"]);
+  });
+
+  const isReact = file === "react.html";
+  const EFFECT = "const leave = new AbortController();";
+  const counted = (code: string): string =>
+    code.replace(EFFECT, `globalThis.effects = (globalThis.effects ?? 0) + 1; ${EFFECT}`);
+
+  /** A page with so many lists, which is loaded with the cookie of a session and without a token. */
+  async function comeBack(lists: number): Promise<Page> {
+    const before = await open();
+    await signIn(before, "alice");
+    await before.close();
+    pages.app.answered.length = 0;
+    pages.change("src/react.tsx", (code) => code.replace("<App />", "<App />".repeat(lists)));
+    const page = await open();
+    await loaded(page, lists);
+    return page;
+  }
+  const loaded = (page: Page, lists: number): Promise<unknown> =>
+    page.waitForFunction(
+      (expected) =>
+        [...document.querySelectorAll("#user")].filter(({ textContent }) => textContent === "Items of alice").length ===
+        expected,
+      lists,
+      soon,
+    );
+
+  test.runIf(isReact).each([
+    ["one list", 1],
+    ["two lists, which are mounted at once", 2],
+  ])(
+    "strict mode with %s: each effect runs twice, and there is one interceptor, one refresh, and one request for each list",
+    async (_, lists) => {
+      pages.change("src/app.tsx", counted);
+      const page = await comeBack(lists);
+      expect(await page.evaluate(() => globalThis.effects)).toBe(2 * lists);
+      expect([await interceptors(page), count("/auth/refresh"), count("/api/items")]).toEqual([[1], 1, lists]);
+      // Once more, after the API has rejected the token.
+      pages.app.revokeTokens();
+      await page.evaluate(() => {
+        for (const button of document.querySelectorAll<HTMLButtonElement>("#load")) button.click();
+      });
+      await vi.waitUntil(() => count("/api/items") === 3 * lists, soon);
+      expect([await interceptors(page), count("/auth/refresh")]).toEqual([[1], 2]);
+    },
+  );
+
+  test.runIf(isReact).each([
+    ["takes it away in its cleanup: one", " api.interceptors.request.eject(id);", 1],
+    ["does not take it away: WRONG, one more for each run", "", 2],
+  ])("strict mode: an effect that adds the interceptor %s", async (_, cleanup, expected) => {
+    pages.change("src/api.ts", (code) => report(0)(code.replace(/^api\.interceptors.*$/m, "")));
+    pages.change(
+      "src/app.tsx",
+      (code) =>
+        `import { createAuthInterceptor } from "remint/axios"; import { api } from "./api.ts"; import { tokens } from "./session.ts";` +
+        counted(code)
+          .replace(EFFECT, `const id = api.interceptors.request.use(createAuthInterceptor(tokens)); ${EFFECT}`)
+          .replace("return () => leave.abort();", `return () => { leave.abort();${cleanup} };`),
+    );
+    const page = await comeBack(1);
+    expect([await page.evaluate(() => globalThis.effects), await interceptors(page)]).toEqual([2, [expected]]);
+    expect([count("/auth/refresh"), count("/api/items")]).toEqual([1, 1]);
   });
 });

@@ -40,6 +40,6 @@ export function createSessions(tokenEndpoint: string, api: string) {
       return { sid };
     },
     /** In a route or a server component: `call(url, await getToken({ req }))`. */
-    call: (url: string, { sid = "" }: Jwt) => createAuthFetch(pool.get(sid))(url),
+    call: (url: string, { sid }: Jwt) => (sid === undefined ? fetch(url) : createAuthFetch(pool.get(sid))(url)),
   };
 }
