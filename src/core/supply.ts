@@ -51,6 +51,9 @@ export interface TokenSupply {
   describe?(): Promise<KeyDescription>;
   /** A mint, a save or a revocation is outstanding. */
   readonly isBusy: boolean;
+  /** It was closed, and no other cache goes on with it. */
+  readonly isClosed: boolean;
+
   /** The supply for a target. A supply without a state may have another one for each. */
   for(target: Target): TokenSupply;
   /** A cache of this supply is told of changes. */
@@ -72,8 +75,7 @@ export interface SupplyMember {
   sessionOver(how: "replaced" | "ended" | "nobody"): void;
   /** The supply is closed. */
   shut(): void;
-  /** Another cache goes on with the supply. */
-  left(): void;
+
   /** A token has arrived for which no flight waits. */
   landed(token: Obtained): void;
 }
@@ -293,14 +295,11 @@ class OwnSupply implements TokenSupply {
   }
 
   goOnWith(settings: SupplySettings): TokenSupply | undefined {
-    const { source, isRepeatable } = settings.grant;
+    const { source } = settings.grant;
     const owned = this.#owned;
-    if (isRepeatable !== this.#settings.grant.isRepeatable || (owned === undefined) !== (source === undefined))
-      return undefined;
+    if ((owned === undefined) !== (source === undefined)) return undefined;
     this.#settings = settings;
     this.#isClosed = false;
-    this.#tell((member) => member.left());
-    this.#members = [];
     if (owned !== undefined) this.#use(owned, source!);
     return this;
   }

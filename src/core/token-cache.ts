@@ -155,8 +155,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
   /** The user's `initial` function, until it was called. */
   #seed: CacheSettings["seed"];
   #closed = false;
-  /** Another cache goes on with the supply. */
-  #isLeft = false;
+
   /** Why requests went out without a token, for each reason that was told. */
   #toldReasons: Set<SkipReason> | undefined;
 
@@ -257,7 +256,8 @@ export class CacheState implements PolicyHalf, SupplyMember {
   async close(options: CloseOptions = {}): Promise<CloseReport> {
     assertCloseOptions("close", options);
     const { within = this.#settings.mintTimeout } = options;
-    if (this.#root.#isLeft) return { inFlight: false, unsaved: false };
+    // Another cache goes on with what was in progress.
+    if (this.#closed && !this.#supply.isClosed) return { inFlight: false, unsaved: false };
     // The supply shuts every cache that is joined to it.
     return this.#settings.supply.close({ within });
   }
@@ -282,10 +282,6 @@ export class CacheState implements PolicyHalf, SupplyMember {
     // Its mint has no outcome any more. The other caches of the pool must not wait for it.
     this.#rejections.uncharge(false);
     this.#abandon?.(CLOSED);
-  }
-
-  left(): void {
-    this.#isLeft = true;
   }
 
   /** The session whose token this cache holds is over, or another has begun. */
@@ -428,8 +424,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     this.#settings = { ...this.#settings, supply };
     this.#supply = supply;
     this.#supply.join(this);
-    this.#entry = undefined;
-    this.#lastToken = undefined;
+    this.sessionOver("replaced");
   }
 
   #newRejections(accounts: EvidenceAccounts): Rejections {

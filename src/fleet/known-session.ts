@@ -139,8 +139,6 @@ export class KnownSession {
     const { source } = settings.grant;
     this.settings = settings;
     if (source !== undefined) this.state?.continueWith(source, stateSettings(settings, true));
-    this.tell((member) => member.left());
-    this.#members = [];
   }
 
   tell(what: (member: SupplyMember) => void): void {

@@ -37,13 +37,13 @@ export function memoryStore(options: MemoryStoreOptions = {}): FleetStore & Stor
   const { clock } = options;
   if (clock !== undefined) assertClock(clock);
   const engine = new MemoryEngine(clock);
-  const { supply } = storeDefinitionOf(sharedStore(engine, [plain], { prefix: "remint", isFleetOfCaches: true }).store);
+  const shared = storeDefinitionOf(sharedStore(engine, [plain], { prefix: "remint", isFleetOfCaches: true }).store);
   return Object.assign(
     engine,
     storeOf({
       supply(cache) {
         engine.follow(cache.clock);
-        return supply(cache);
+        return shared.supply(cache);
       },
     }),
   );

@@ -62,6 +62,10 @@ export class FleetSupply implements TokenSupply {
     return this.#known.isBusy;
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   obtain(need: TokenNeed): Obtaining {
     const { leftWith } = this.#known;
     // The callers of the mint in progress have left it: it would take these ones too long as well.

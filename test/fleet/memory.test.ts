@@ -82,22 +82,22 @@ describe("memoryStore", () => {
   });
 });
 
-describe("memoryStore as the store of caches", () => {
-  /** Two caches of one session, which have nothing in common but the store. */
-  function twins(store = memoryStore()): {
-    clock: ManualClock;
-    server: SessionServer;
-    one: TokenCache;
-    two: TokenCache;
-  } {
-    const clock = manualClock();
-    const server = new SessionServer();
-    const seed = server.signIn();
-    const open = (): TokenCache =>
-      createTokenCache({ grant: sessionGrant(server, seed, { key: "alice" }), clock, origins: [ORIGIN], store });
-    return { clock, server, one: open(), two: open() };
-  }
+/** Two caches of one session, which have nothing in common but the store. */
+function twins(store = memoryStore()): {
+  clock: ManualClock;
+  server: SessionServer;
+  one: TokenCache;
+  two: TokenCache;
+} {
+  const clock = manualClock();
+  const server = new SessionServer();
+  const seed = server.signIn();
+  const open = (): TokenCache =>
+    createTokenCache({ grant: sessionGrant(server, seed, { key: "alice" }), clock, origins: [ORIGIN], store });
+  return { clock, server, one: open(), two: open() };
+}
 
+describe("memoryStore as the store of caches", () => {
   it("two caches of one session are asked at the same moment: one refresh for both", async () => {
     const { clock, server, one, two } = twins();
     const tokens = await during(clock, Promise.all([one.get(), two.get()]));
