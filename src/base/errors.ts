@@ -279,7 +279,16 @@ export function findRemintError(value: unknown): RemintError | undefined {
  * Returns what may be kept of an error that is not of this package: name, message, code, stack and causes. The
  * properties in which HTTP clients keep configs, headers and bodies are left out.
  */
-export function safeCause(value: unknown, depth = 0): unknown {
+export function safeCause(value: unknown): unknown {
+  try {
+    return summaryOf(value, 0);
+  } catch {
+    // A getter of the error has thrown, and what it threw may be anything.
+    return new Error("an error was thrown that cannot be read");
+  }
+}
+
+function summaryOf(value: unknown, depth: number): unknown {
   if (isRemintError(value)) return value;
   if (!(value instanceof Error)) return value === undefined ? undefined : new Error(`a ${typeof value} was thrown`);
   const summary = new Error(redactCredentials(value.message));
@@ -288,7 +297,7 @@ export function safeCause(value: unknown, depth = 0): unknown {
   const { code } = value as { code?: unknown };
   if (typeof code === "string" || typeof code === "number") Object.assign(summary, { code });
   // The message of fetch is only "fetch failed"; what failed is in its cause, the socket's error.
-  const inner = depth < 4 ? safeCause(value.cause, depth + 1) : undefined;
+  const inner = depth < 4 ? summaryOf(value.cause, depth + 1) : undefined;
   if (inner !== undefined) hide(summary, { cause: inner });
   return summary;
 }

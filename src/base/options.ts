@@ -7,7 +7,6 @@
  * @module
  */
 import { isPlain } from "./bytes.ts";
-import { callUserFunction } from "./user-function.ts";
 
 /** Describes the kind of a value in words that are safe to print, for example `an empty string`. */
 export function kindOf(value: unknown): string {
@@ -69,6 +68,21 @@ export function assertOptions<Options, const Known extends readonly OptionName<O
   }
 }
 
+/**
+ * Does what {@link assertOptions} does, and takes the options: each is read once, be it a getter or a member of a class.
+ *
+ * @returns A plain copy.
+ */
+export function takenOptions<Options, const Known extends readonly OptionName<Options>[]>(
+  where: string,
+  options: Options,
+  known: Known & Complete<OptionName<Options>, Known[number]>,
+): Options & object {
+  assertOptions(where, options, known as never);
+  const names: readonly (keyof Options)[] = known;
+  return Object.fromEntries(names.map((name) => [name, options[name]])) as Options & object;
+}
+
 function hasOwnValue(object: object, name: string): boolean {
   return Object.hasOwn(object, name) && (object as Readonly<Record<string, unknown>>)[name] !== undefined;
 }
@@ -105,6 +119,19 @@ function alikeAtEnds(one: string, other: string): number {
 /** A name as one writes it in any style: `client_id`, `client-id` and `clientID` are `clientId`. */
 function lettersOf(name: string): string {
   return name.toLowerCase().replaceAll(/[_-]/g, "");
+}
+
+/**
+ * Returns the members of an option that is an object of named values.
+ *
+ * @throws {TypeError} When it is none. What has its values as entries (URLSearchParams, Headers, a Map) seems to have no member.
+ */
+export function membersOf(name: string, value: unknown): [name: string, value: unknown][] {
+  if (!isObject(value)) throw optionError(name, value, "an object of strings");
+  if (!(Symbol.iterator in value)) return Object.entries(value);
+  throw new TypeError(
+    `"${name}" must be an object of strings, got a list of entries: pass Object.fromEntries(${name})`,
+  );
 }
 
 /** @throws {TypeError} When `value` is not a non-empty string. */
@@ -187,29 +214,19 @@ export function assertStringSource(name: string, value: unknown): void {
   throw optionError(name, value, STRING_SOURCE);
 }
 
-/**
- * Returns the current string of a source, for a request of a grant.
- *
- * @param signal The signal of the mint.
- * @throws {RemintError} `ERR_GRANT` when the source is a function that fails, or that returns no non-empty string. When
- *   the signal has aborted: its reason.
- */
-export async function stringOf<Context extends readonly unknown[]>(
-  name: string,
-  source: StringSource<Context>,
-  signal: AbortSignal | undefined,
-  ...context: Context
-): Promise<string> {
-  if (typeof source !== "function") return source;
-  return callUserFunction(name, signal, async () => {
-    const value: unknown = await source(...context);
-    if (typeof value === "string" && value !== "") return value;
-    throw optionError(name, value, STRING_SOURCE);
-  });
-}
-
 /** RFC 3986 section 4.3: a URI with a scheme and without a fragment. */
 export const ABSOLUTE_URI: RegExp = /^[a-z][a-z\d+.-]*:[^\s#]+$/i;
+
+/**
+ * Returns the scopes in an option: a list, or one string with white space between them.
+ *
+ * @throws {TypeError} As {@link stringList} does.
+ */
+export function scopeList(value: unknown): string[] {
+  return stringList("scope", value)
+    .flatMap((part) => part.split(/\s+/))
+    .filter((part) => part !== "");
+}
 
 /**
  * Returns an option as a list of strings. An option that is not set is an empty list.

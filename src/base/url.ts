@@ -157,7 +157,7 @@ export function isLoopback(hostname: string): boolean {
  */
 export function endpointUrl(name: string, value: unknown, allowHttp: boolean): URL {
   flag("allowHttp", allowHttp);
-  const text = value instanceof URL ? value.href : value;
+  const text = urlText(value);
   assertString(name, text);
   const url = parse(text);
   if (url === undefined) throw new TypeError(`"${name}" must be an absolute URL, got a string that is not one`);
@@ -224,7 +224,12 @@ export function originUrl({ value, index, mayHavePath, unset }: OriginEntry): UR
 
 /** Copies a list of origins. URL objects become text, because they can be changed later as the list can. */
 export function copiedOrigins(list: readonly unknown[]): readonly unknown[] {
-  return Array.from(list, (entry) => (Object(entry) as { readonly href?: unknown }).href ?? entry);
+  return Array.from(list, urlText);
+}
+
+/** Returns the text of a URL object, also of another realm; any other value as it is. */
+export function urlText(value: unknown): unknown {
+  return (Object(value) as { readonly href?: unknown }).href ?? value;
 }
 
 /** Returns a text without the slashes at its end. */

@@ -119,8 +119,8 @@ export function customDefinition(
   functionName = "mint",
   hasState = false,
 ): GrantDefinition {
-  const { mint, state, onState, revoke } = members as AnyCustomGrant;
-  const traits = traitsOf(members);
+  const traits: GrantTraits = membersOf(members, GRANT_TRAITS);
+  const { mint, state, onState, revoke } = membersOf(members, OWN_MEMBERS) as Partial<AnyCustomGrant>;
   if (typeof mint !== "function") assertFunction(`${where}mint`, mint ?? null);
   assertFunction(`${where}onState`, onState);
   assertFunction(`${where}revoke`, revoke);
@@ -137,22 +137,30 @@ export function customDefinition(
     ...(isStateful && {
       source: {
         names: { load: "state", save: "onState" },
-        ...(load === undefined ? { initial: () => state } : { load }),
+        ...(load === undefined ? { initial: () => state ?? undefined } : { load }),
         ...(onState && { save: onState }),
         check: (value: unknown) => value,
       },
     }),
-    // As a method of the user's object, so that a class keeps its `this`.
-    mint: async (context) => stepOf(await mint.call(members, context), isStateful, functionName),
+    mint: async (context) => stepOf(await mint!(context), isStateful, functionName),
     signIn: (response) => signedIn(response, isStateful, functionName),
     ...(revoke && { revoke: (tokens, context) => revokeEach(revoke, tokens, context) }),
   };
 }
 
-/** The traits that an object of the user's own has. Its other members mean nothing here, whatever their names are. */
-function traitsOf(members: object): GrantTraits {
-  const names: readonly string[] = GRANT_TRAITS;
-  return Object.fromEntries(Object.entries(members).filter(([name]) => names.includes(name)));
+const OWN_MEMBERS = ["mint", "state", "onState", "revoke"] as const;
+
+/**
+ * Takes members of an object of the user's own, or of its class, whose methods keep their `this`. Its other members mean nothing
+ * here, whatever their names are.
+ */
+function membersOf(object: object, names: readonly string[]): Readonly<Record<string, unknown>> {
+  const taken: Record<string, unknown> = {};
+  for (const name of names) {
+    const value = (object as Readonly<Record<string, unknown>>)[name];
+    if (value !== undefined) taken[name] = typeof value === "function" ? (value.bind(object) as unknown) : value;
+  }
+  return taken;
 }
 
 async function revokeEach(

@@ -151,8 +151,11 @@ function serverClock(response: TokenResponse, claims: JwtTimes, { sentAt, seeded
   return fromTheFuture || expiredOnArrival ? issuedAt : sentAt;
 }
 
-/** Reads a date of a token response. Its numbers are epoch seconds to most servers and milliseconds to some. */
-function dateOf(value: unknown): number | undefined {
+/**
+ * Reads a date as epoch milliseconds: a `Date`, a date as text, or a number, which is epoch seconds to most servers and
+ * milliseconds to some. `undefined` for what says nothing.
+ */
+export function dateOf(value: unknown): number | undefined {
   if (!isNumeric(value)) return momentOf(value);
   const number = positiveNumber(value);
   return number === undefined || number >= MILLISECONDS_FROM ? number : number * 1000;

@@ -4,7 +4,7 @@
  * @module
  */
 import { digest } from "../base/digest.ts";
-import { ABSOLUTE_URI, stringList } from "../base/options.ts";
+import { ABSOLUTE_URI, scopeList, stringList } from "../base/options.ts";
 import type { Target } from "./grant.ts";
 import type { TargetParameters } from "./types.ts";
 
@@ -17,9 +17,7 @@ const DIGITS = 24;
  * @throws {TypeError} When a parameter is wrong, or when there is none.
  */
 export function targetOf(given: TargetParameters): Target {
-  const scope = stringList("scope", given.scope ?? undefined)
-    .flatMap((part) => part.split(" "))
-    .filter((part) => part !== "");
+  const scope = scopeList(given.scope ?? undefined);
   const resource = stringList("resource", given.resource ?? undefined);
   const audience = stringList("audience", given.audience ?? undefined);
   if (resource.some((uri) => !ABSOLUTE_URI.test(uri))) {

@@ -84,22 +84,23 @@ export class DpopKey implements ProofKey {
     const { token, url } = request;
     if (token?.scheme === "Bearer") return undefined;
     const nonces = token === undefined ? this.#authServerNonces : this.#apiNonces;
-    return this.#proof(request, nonces, originOf(url));
+    return this.#proof(request, nonces, targetOf(url));
   };
 
   async #proof(
     request: ProofRequest,
     nonces: LruMap<string, string>,
-    origin: string | undefined,
+    target: URL | undefined,
     given?: string,
   ): Promise<Proof> {
     const { method, url, token } = request;
-    if (origin === undefined) {
+    if (target === undefined) {
       const hint = `no DPoP proof can be made for ${url}: a proof needs an absolute URL, and this has no origin`;
       throw new RemintError("ERR_ORIGIN", "no DPoP proof can be made for this URL", { hint });
     }
+    const { origin, pathname } = target;
     const nonce = given ?? nonces.use(origin);
-    const jwt = await this.#signed(url, method, nonce, token?.value);
+    const jwt = await this.#signed(origin + pathname, method, nonce, token?.value);
     const answered = (answer: ProofAnswer): (() => Promise<Proof>) | undefined => {
       const next = answer.header("dpop-nonce");
       if (!isNonce(next)) return undefined;
@@ -108,16 +109,16 @@ export class DpopKey implements ProofKey {
       if (next === nonce || !wantsNonce(request, answer)) return undefined;
       // The nonce of this very answer, not the last one kept: another request may have stored its own meanwhile, and
       // some servers accept a nonce once only.
-      return () => this.#proof(request, nonces, origin, next);
+      return () => this.#proof(request, nonces, target, next);
     };
     return { headers: { DPoP: jwt }, answered };
   }
 
-  async #signed(url: string, method: string, nonce: string | undefined, token: string | undefined): Promise<string> {
+  async #signed(htu: string, htm: string, nonce: string | undefined, token: string | undefined): Promise<string> {
     try {
       const pair = await this.#source.load();
-      if ("signer" in pair) return await proofBySigner(pair, url, method, nonce, token);
-      return await generateProof(pair, url, method, nonce, token);
+      if ("signer" in pair) return await proofBySigner(pair, htu, htm, nonce, token);
+      return await generateProof(pair, htu, htm, nonce, token);
     } catch (error) {
       if (isRemintError(error)) throw error;
       const options = { hint: "no DPoP proof could be made; see the cause", cause: safeCause(error) };
@@ -133,25 +134,24 @@ export class DpopKey implements ProofKey {
 /** Makes a proof as `dpop` does, whose keys are WebCrypto keys (RFC 9449 section 4.2). */
 function proofBySigner(
   { signer, jwk }: SignerPair,
-  url: string,
+  htu: string,
   htm: string,
   nonce: string | undefined,
   token: string | undefined,
 ): Promise<string> {
-  const { origin, pathname } = new URL(url);
   const claims = {
     iat: Math.floor(systemClock.now() / 1000),
     jti: toBase64url(globalThis.crypto.getRandomValues(new Uint8Array(16))),
     htm,
-    htu: origin + pathname,
+    htu,
     ...(nonce !== undefined && { nonce }),
     ...(token !== undefined && { ath: toBase64url(digestBytes(token)) }),
   };
   return jwtBySigner("privateKey", signer, { header: { alg: signer.alg, typ: "dpop+jwt", jwk }, claims });
 }
 
-function originOf(url: string): string | undefined {
-  return /^https?:/i.test(url) ? new URL(url).origin : undefined;
+function targetOf(url: string): URL | undefined {
+  return /^https?:/i.test(url) ? new URL(url) : undefined;
 }
 
 /**

@@ -98,7 +98,8 @@ function fromPair(pair: DpopKeyPair, algorithm: DpopAlgorithm | undefined): KeyS
     const actual = fitting[0] ?? privateKey.algorithm.name;
     throw new TypeError(`"keyPair" must be a pair for ${expected}, got one for ${actual}`);
   }
-  return { thumbprint: undefined, load: async () => pair };
+  const taken = { privateKey, publicKey };
+  return { thumbprint: undefined, load: async () => taken };
 }
 
 function isKey(value: unknown, type: "private" | "public"): value is CryptoKey {

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { assertOptions, assertString } from "../base/options.ts";
+import { assertString, takenOptions } from "../base/options.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
 import { GRANT_OPTIONS, grantForm, grantKey } from "../oauth/parameters.ts";
 import { requestToken } from "../oauth/request.ts";
@@ -46,7 +46,7 @@ export interface ClientCredentialsGrantOptions extends GrantOptions {
  * ```
  */
 export function clientCredentialsGrant(options: ClientCredentialsGrantOptions): Grant {
-  assertOptions("clientCredentialsGrant", options, [...GRANT_OPTIONS, "audience"]);
+  options = takenOptions("clientCredentialsGrant", options, [...GRANT_OPTIONS, "audience"]);
   const client = tokenClient(options);
   const form = formOf(options);
   const { key } = options;

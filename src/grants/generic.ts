@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { assertFunction, assertObject, assertOptions, assertString, flag, stringList } from "../base/options.ts";
+import { assertFunction, assertString, flag, stringList, takenOptions } from "../base/options.ts";
 import { callUserFunction } from "../base/user-function.ts";
 import { isNameable, NO_CLIENT, tokenClient } from "../oauth/client.ts";
 import { addParameters, GRANT_OPTIONS, grantForm, grantKey } from "../oauth/parameters.ts";
@@ -71,7 +71,7 @@ export interface GenericGrantOptions extends Omit<GrantOptions, "clientId" | "pa
  * ```
  */
 export function genericGrant(options: GenericGrantOptions): Grant {
-  assertOptions("genericGrant", options, [
+  options = takenOptions("genericGrant", options, [
     ...GRANT_OPTIONS,
     "grantType",
     "audience",
@@ -125,8 +125,6 @@ function addMade(
   signal: AbortSignal,
 ): Promise<void> {
   return callUserFunction("parameters", signal, async () => {
-    const made: unknown = await make({ signal });
-    assertObject("parameters", made);
-    addParameters(form, made, ["audience"]);
+    addParameters(form, await make({ signal }), ["audience"]);
   });
 }

@@ -6,8 +6,9 @@
  *
  * @module
  */
+import { digest } from "../base/digest.ts";
 import { signingKey } from "../base/keys.ts";
-import { assertObject, assertOptions, assertString, duration, optionError, stringList } from "../base/options.ts";
+import { assertObject, assertString, duration, optionError, stringList, takenOptions } from "../base/options.ts";
 import { signedJwt } from "../oauth/client-authentication.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
 import { GRANT_OPTIONS, grantForm, grantKey } from "../oauth/parameters.ts";
@@ -59,7 +60,7 @@ const KEY_NAMES: KeyOptionNames = { key: "assertion.key", alg: "assertion.alg", 
  * ```
  */
 export function jwtBearerGrant(options: JwtBearerGrantOptions): Grant {
-  assertOptions("jwtBearerGrant", options, [...GRANT_OPTIONS, "assertion"]);
+  options = takenOptions("jwtBearerGrant", options, [...GRANT_OPTIONS, "assertion"]);
   return assertionGrant(options, KEY_NAMES);
 }
 
@@ -67,9 +68,10 @@ export function jwtBearerGrant(options: JwtBearerGrantOptions): Grant {
 export function assertionGrant(options: JwtBearerGrantOptions, names: KeyOptionNames): Grant {
   const client = tokenClient(options);
   const form = grantForm(options, ["assertion"]);
-  const makeAssertion = assertionMaker(options.assertion, names);
+  const assertion = takenAssertion(options.assertion);
+  const makeAssertion = assertionMaker(assertion, names);
   return endpointGrant(client, options, {
-    key: keyOf(client, form, options),
+    key: keyOf(client, form, options.key, assertion),
     form,
     async mint(wanted, { signal }) {
       // A new assertion for every send: a server that asks for a DPoP nonce may count the assertion as used already.
@@ -78,7 +80,7 @@ export function assertionGrant(options: JwtBearerGrantOptions, names: KeyOptionN
         complete.set("assertion", await makeAssertion(signal, skew));
         return complete;
       };
-      const isSigned = typeof options.assertion === "object";
+      const isSigned = typeof assertion === "object";
       return requestToken(client, { grantType: GRANT_TYPE, parameters, isSigned, signal });
     },
   });
@@ -86,6 +88,12 @@ export function assertionGrant(options: JwtBearerGrantOptions, names: KeyOptionN
 
 /** Gives the assertion for one token request. `skew`: milliseconds that the server's clock is ahead of this machine's. */
 type AssertionMaker = (signal: AbortSignal, skew: number) => Promise<string>;
+
+function takenAssertion(given: JwtBearerGrantOptions["assertion"]): JwtBearerGrantOptions["assertion"] {
+  if (typeof given !== "object" || given === null) return given;
+  const names = ["key", "alg", "kid", "header", "issuer", "subject", "audience", "claims", "lifetime"] as const;
+  return takenOptions("assertion", given, names);
+}
 
 /** Returns the function that gives the assertions. */
 function assertionMaker(given: JwtBearerGrantOptions["assertion"], names: KeyOptionNames): AssertionMaker {
@@ -103,17 +111,6 @@ const A_MINUTE = 60_000;
 
 /** Checks what an assertion is made of, and returns the function that signs one. */
 function signer(options: SignedAssertion, names: KeyOptionNames): AssertionMaker {
-  assertOptions("assertion", options, [
-    "key",
-    "alg",
-    "kid",
-    "header",
-    "issuer",
-    "subject",
-    "audience",
-    "claims",
-    "lifetime",
-  ]);
   const { issuer, subject, claims = {} } = options;
   const lifetime = duration("assertion.lifetime", options.lifetime, A_MINUTE);
   if (lifetime < 1000) throw optionError("assertion.lifetime", lifetime, "at least 1000 milliseconds");
@@ -136,14 +133,19 @@ function signer(options: SignedAssertion, names: KeyOptionNames): AssertionMaker
  * The grant's key. The assertion says whose token it is. If a function gives the assertion, only the user can say it,
  * with the option `key`.
  */
-function keyOf(client: TokenClient, form: URLSearchParams, options: JwtBearerGrantOptions): string | undefined {
-  const { key, assertion } = options;
+function keyOf(
+  client: TokenClient,
+  form: URLSearchParams,
+  key: string | undefined,
+  assertion: JwtBearerGrantOptions["assertion"],
+): string | undefined {
   if (key === undefined && (typeof assertion === "function" || !isNameable(client, form))) return undefined;
   const tokens = typeof assertion === "string" ? [assertion] : [];
   const parties = typeof assertion === "object" ? partiesOf(assertion) : [];
   return grantKey({ grantType: GRANT_TYPE, client, form, key: JSON.stringify([key, ...parties]), tokens });
 }
 
+/** Claims may be secrets, so they are a digest. */
 function partiesOf({ issuer, subject, audience, claims }: SignedAssertion): unknown[] {
-  return [issuer, subject, audience, claims];
+  return [issuer, subject, audience, claims && digest(JSON.stringify(claims))];
 }

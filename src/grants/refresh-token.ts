@@ -7,7 +7,7 @@
  * @module
  */
 import { TokenEndpointError } from "../base/errors.ts";
-import { assertFunction, assertOptions, assertString, kindOf, optionError } from "../base/options.ts";
+import { assertFunction, assertString, kindOf, optionError, takenOptions } from "../base/options.ts";
 import { tryEach } from "../base/try-each.ts";
 import { grantOf } from "../core/grant.ts";
 import { tokenClient } from "../oauth/client.ts";
@@ -88,7 +88,7 @@ export type RotatedToken = SaveContext<string>;
  * ```
  */
 export function refreshTokenGrant(options: RefreshTokenGrantOptions): Grant {
-  assertOptions("refreshTokenGrant", options, [...GRANT_OPTIONS, "refreshToken", "onRotate", "isTerminal"]);
+  options = takenOptions("refreshTokenGrant", options, [...GRANT_OPTIONS, "refreshToken", "onRotate", "isTerminal"]);
   return refreshGrant(options);
 }
 

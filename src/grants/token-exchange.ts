@@ -7,8 +7,9 @@
  */
 import { isRemintError, tokenResponseError } from "../base/errors.ts";
 import { jwtTimes } from "../base/jwt.ts";
-import { assertOptions, assertString, optionError, stringList } from "../base/options.ts";
+import { assertString, optionError, stringList, takenOptions } from "../base/options.ts";
 import { callUserFunction } from "../base/user-function.ts";
+import { dateOf } from "../core/expiry.ts";
 import { UNUSABLE_ANSWER } from "../oauth/answer.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
 import { GRANT_OPTIONS, grantForm, grantKey } from "../oauth/parameters.ts";
@@ -27,6 +28,9 @@ export type TokenInput = StringSource<[context: Pick<MintContext, "signal">]>;
 /** A token type of RFC 8693 section 3, by the last part of its URI; or any other URI. */
 export type TokenType = "access_token" | "refresh_token" | "id_token" | "saml1" | "saml2" | "jwt" | (string & {});
 
+/** A point in time. */
+type Moment = Date | number | string;
+
 /** Options of {@link tokenExchangeGrant}. */
 export interface TokenExchangeGrantOptions extends GrantOptions {
   /** The token of the party on whose behalf the new token is requested. */
@@ -34,10 +38,14 @@ export interface TokenExchangeGrantOptions extends GrantOptions {
   /** The type of the subject token. @defaultValue "access_token" */
   readonly subjectTokenType?: TokenType | undefined;
   /**
-   * When the subject token expires: epoch milliseconds or a `Date`. The new token is not used longer than that. Not
-   * needed for a JWT with an `exp` claim; if both are known, the earlier one counts.
+   * When the subject token expires: a `Date`, epoch milliseconds or seconds, or an ISO 8601 date; or a function that is called
+   * after every exchange. The new token is not used longer than that. Not needed for a JWT with an `exp` claim; if both are
+   * known, the earlier one counts.
    */
-  readonly subjectExpiresAt?: number | Date | (() => number | Date | undefined) | undefined;
+  readonly subjectExpiresAt?:
+    | Moment
+    | (() => Moment | null | undefined | Promise<Moment | null | undefined>)
+    | undefined;
   /** The token of the party that acts for the subject, if it is another party. */
   readonly actorToken?: TokenInput | undefined;
   /** The type of the actor token. Only with `actorToken`. @defaultValue "access_token" */
@@ -77,7 +85,7 @@ const OWN_PARAMETERS = [
  * ```
  */
 export function tokenExchangeGrant(options: TokenExchangeGrantOptions): Grant {
-  assertOptions("tokenExchangeGrant", options, [
+  options = takenOptions("tokenExchangeGrant", options, [
     ...GRANT_OPTIONS,
     "subjectToken",
     "subjectTokenType",
@@ -130,7 +138,7 @@ function exchangeForm(options: TokenExchangeGrantOptions): URLSearchParams {
     form.set("requested_token_type", typeUri("requestedTokenType", requestedTokenType));
   }
   for (const name of stringList("audience", options.audience)) form.append("audience", name);
-  if (subjectExpiresAt !== undefined && typeof subjectExpiresAt !== "function") epochMs(subjectExpiresAt);
+  if (subjectExpiresAt !== undefined && typeof subjectExpiresAt !== "function") endOf(subjectExpiresAt);
   return form;
 }
 
@@ -185,21 +193,20 @@ async function subjectEnd(
   signal: AbortSignal,
 ): Promise<number | undefined> {
   const stated = typeof given === "function" ? await endFrom(given, signal) : given;
-  const { exp } = jwtTimes(token);
-  const ends = [exp === undefined ? undefined : exp * 1000, stated === undefined ? undefined : epochMs(stated)];
+  const ends = [dateOf(jwtTimes(token).exp), stated === undefined ? undefined : endOf(stated)];
   const known = ends.filter((end) => end !== undefined);
   return known.length === 0 ? undefined : Math.min(...known);
 }
 
 function endFrom(source: () => unknown, signal: AbortSignal): Promise<number | undefined> {
   return callUserFunction("subjectExpiresAt", signal, async () => {
-    const end = await source();
-    return end === undefined ? undefined : epochMs(end);
+    const end = (await source()) ?? undefined;
+    return end === undefined ? undefined : endOf(end);
   });
 }
 
-function epochMs(value: unknown): number {
-  const time = value instanceof Date ? value.getTime() : value;
-  if (typeof time === "number" && Number.isFinite(time)) return time;
-  throw optionError("subjectExpiresAt", value, "epoch milliseconds, a Date, or a function that returns one");
+function endOf(value: unknown): number {
+  const time = dateOf(value);
+  if (time !== undefined) return time;
+  throw optionError("subjectExpiresAt", value, "a Date, epoch milliseconds or seconds, or a function that returns one");
 }

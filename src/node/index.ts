@@ -6,7 +6,8 @@
  * @module
  */
 import { createPrivateKey } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
+import { createReadStream, type BigIntStats } from "node:fs";
+import { stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { RemintError } from "../base/errors.ts";
 import { assertOptions, assertString, kindOf, optionError } from "../base/options.ts";
@@ -16,8 +17,8 @@ import { assertOptions, assertString, kindOf, optionError } from "../base/option
  * `privateKeyJwt`. A byte order mark at the beginning of the file, and line ends at its end, are not part of the secret.
  *
  * The file is read at the first call, and again after it has changed, so that a rotated secret is picked up without a
- * restart. When the file cannot be read or is empty, the function rejects with a {@link RemintError} (`ERR_GRANT`). Its
- * `hint` names the file. Nothing shows the file's content.
+ * restart. A pipe is read once. When the file cannot be read, is empty, longer than 1 MiB or not text in UTF-8, the function
+ * rejects with a {@link RemintError} (`ERR_GRANT`). Its `hint` names the file. Nothing shows the file's content.
  *
  * @throws {TypeError} When `path` is not a path.
  * @example
@@ -120,6 +121,15 @@ function pkcs8(pem: string, passphrase: string | undefined): string | undefined 
   }
 }
 
+/** What is read, and how. */
+interface File {
+  readonly path: string;
+  /** What it holds, for messages. */
+  readonly what: string;
+  /** Leaves out of the text what is no part of the secret. */
+  readonly clean: (text: string) => string;
+}
+
 /** The content of a file, and the version of the file it was read from. */
 interface Content {
   readonly version: string;
@@ -129,20 +139,60 @@ interface Content {
 function fileReader(given: string | URL, what: string, clean: (text: string) => string): () => Promise<string> {
   const path = pathOf(given);
   let last: Content | undefined;
+  let reading: Promise<Content> | undefined;
   return async () => {
-    try {
-      const version = await versionOf(path);
-      // Editors of Windows put a byte order mark before the text. It is no part of any secret.
-      const read = async (): Promise<string> => (await readFile(path, "utf8")).replace(/^\uFEFF/, "");
-      if (last?.version !== version) last = { version, text: clean(await read()) };
-    } catch (error) {
-      if (error instanceof RemintError) throw error;
-      const { code } = error as { code?: unknown };
-      throw unreadable(what, `${path} cannot be read${typeof code === "string" ? ` (${code})` : ""}`);
-    }
-    if (last.text === "") throw unreadable(what, `${path} is empty`);
+    // Shared by all callers: a read that hangs, as of a pipe into which nobody writes, holds a thread of the process.
+    reading ??= contentOf({ path, what, clean }, last).finally(() => (reading = undefined));
+    last = await reading;
     return last.text;
   };
+}
+
+/** How often a file is read that changes while it is read. */
+const MOST_READS = 3;
+
+/** Returns the content of a file, or `last` if the file has not changed since. */
+async function contentOf({ path, what, clean }: File, last: Content | undefined): Promise<Content> {
+  try {
+    for (let reads = 1; ; reads++) {
+      const stats = await stat(path, { bigint: true });
+      const version = versionOf(stats);
+      // What a pipe holds can be read once.
+      const isFile = stats.isFile();
+      if (last !== undefined && (last.version === version || !isFile)) return last;
+      const bytes = await bytesOf(path);
+      if (bytes.length > LONGEST) throw unreadable(what, `${path} is longer than 1 MiB`);
+      // If the file was written to meanwhile, a part of its content may be missing.
+      const isWhole = !isFile || reads === MOST_READS || versionOf(await stat(path, { bigint: true })) === version;
+      if (!isWhole) continue;
+      const text = clean(textOf(bytes, path, what));
+      if (text === "") throw unreadable(what, `${path} is empty`);
+      return { version, text };
+    }
+  } catch (error) {
+    if (error instanceof RemintError) throw error;
+    const { code } = error as { code?: unknown };
+    throw unreadable(what, `${path} cannot be read${typeof code === "string" ? ` (${code})` : ""}`);
+  }
+}
+
+/** In bytes. No server takes a longer secret, and what looks like a file may have no end. */
+const LONGEST = 1024 * 1024;
+
+/** Returns the bytes of a file: one more than {@link LONGEST} at most. */
+async function bytesOf(path: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of createReadStream(path, { end: LONGEST })) chunks.push(chunk as Uint8Array);
+  return Buffer.concat(chunks);
+}
+
+/** Editors of Windows put a byte order mark before the text. It is no part of any secret: the decoder leaves it out. */
+function textOf(bytes: Uint8Array, path: string, what: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw unreadable(what, `${path} is not text in UTF-8`);
+  }
 }
 
 /**
@@ -150,8 +200,7 @@ function fileReader(given: string | URL, what: string, clean: (text: string) => 
  * at the next call. Times alone are not enough, because they may be coarse: a replaced file has another inode, and
  * Kubernetes replaces files by swapping a link.
  */
-async function versionOf(path: string): Promise<string> {
-  const { mtimeNs, ctimeNs, ino, size } = await stat(path, { bigint: true });
+function versionOf({ mtimeNs, ctimeNs, ino, size }: BigIntStats): string {
   return [mtimeNs, ctimeNs, ino, size].join();
 }
 

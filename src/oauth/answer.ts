@@ -16,6 +16,7 @@ import {
   TokenEndpointError,
   tokenResponseError,
 } from "../base/errors.ts";
+import { optionError } from "../base/options.ts";
 import { awaitUnder } from "../base/pending.ts";
 import { DEEPEST } from "../base/redacted.ts";
 import { isCredentialName } from "../base/redacted.ts";
@@ -85,6 +86,7 @@ export async function postToken(context: PostContext, url: string, init: Request
     try {
       // Looked up at every request: msw, Next.js and APM agents replace the global fetch after this module was imported.
       const response = await (context.fetch ?? globalThis.fetch)(url, withoutCache(init));
+      if (!isResponse(response)) return { response, body: undefined };
       return { response, body: isRedirect(response) ? abandon(response.body) : await readBody(response) };
     } catch (error) {
       if (signal?.aborted === true) throw signal.reason;
@@ -100,8 +102,19 @@ export async function postToken(context: PostContext, url: string, init: Request
     }
   });
   const { response, body } = received;
+  // A mock, for example: that the server did not answer would be said of a server that was never asked.
+  if (!isResponse(response)) throw userFunctionError("fetch", optionError("fetch", response, A_FETCH));
   if (isRedirect(response)) throw redirectRefused(role, endpoint, response.status);
   return { endpoint, role, status: response.status, headers: response.headers, body, redact };
+}
+
+const A_FETCH = "a function that returns a Response, with status, headers, and body or text()";
+
+/** Whether a value has what is needed of a `Response`. */
+function isResponse(value: unknown): value is Response {
+  const { status, headers, body, text } = Object(value) as Partial<Response>;
+  const isReadable = body !== undefined || typeof text === "function";
+  return typeof status === "number" && typeof headers?.get === "function" && isReadable;
 }
 
 /**
@@ -190,21 +203,38 @@ export function tokenFromAnswer(answer: TokenAnswer, shape: TokenShape = {}): To
     const how = 'if its tokens are sent as Bearer tokens, name the type in the option "tokenType"';
     throw unusable(answer, `its "token_type" is neither Bearer nor DPoP; ${how}`);
   }
-  const members = Object.entries(cleaned(json)).map(([name, value]) => {
-    return [name, name === "refresh_token" ? value : withoutSecrets(value, answer.redact)] as const;
-  });
-  const rest: JsonObject = Object.fromEntries(members);
-  return { ...rest, access_token: token, token_type: type, serverTime: serverTime(answer.headers) };
+  const { refresh_token, ...rest } = cleaned(json);
+  return {
+    ...(withoutSecrets(rest, answer.redact) as JsonObject),
+    ...(refresh_token !== undefined && { refresh_token }),
+    access_token: token,
+    token_type: type,
+    serverTime: serverTime(answer.headers),
+  };
 }
 
-/** Takes out of the texts in a value what was sent: a server may repeat the request in an answer that brings a token. */
-function withoutSecrets(value: unknown, redact: Redact, depth = 0): unknown {
-  if (typeof value === "string") return redact(value);
-  if (typeof value !== "object" || value === null) return value;
-  if (depth > DEEPEST) return undefined;
-  if (Array.isArray(value)) return value.map((item) => withoutSecrets(item, redact, depth + 1));
-  const members = Object.entries(value).map(([name, item]) => [name, withoutSecrets(item, redact, depth + 1)] as const);
-  return Object.fromEntries(members);
+/** Takes out of a value what was sent: a server may repeat the request in an answer that brings a token. */
+function withoutSecrets(value: unknown, redact: Redact): unknown {
+  const clean = redact.data(textsIn(value));
+  const copyOf = (part: unknown, depth: number): unknown => {
+    if (typeof part === "string") return clean.get(part);
+    if (typeof part !== "object" || part === null) return part;
+    if (depth > DEEPEST) return undefined;
+    if (Array.isArray(part)) return part.map((item) => copyOf(item, depth + 1));
+    const members = Object.entries(part).map(([name, item]) => [clean.get(name)!, copyOf(item, depth + 1)] as const);
+    return Object.fromEntries(members);
+  };
+  return copyOf(value, 0);
+}
+
+/** Yields the texts in a value, and the names of its members. */
+function* textsIn(value: unknown, depth = 0): Generator<string> {
+  if (typeof value === "string") yield value;
+  if (typeof value !== "object" || value === null || depth > DEEPEST) return;
+  for (const [name, item] of Object.entries(value)) {
+    if (!Array.isArray(value)) yield name;
+    yield* textsIn(item, depth + 1);
+  }
 }
 
 /** Whether the status is one of success. Servers answer 201 and others where RFC 6749 says 200. */
@@ -225,10 +255,12 @@ function knownType(type: unknown, { tokenTypes = [] }: TokenShape): string | und
  * the {@link REMOVED_MEMBERS}.
  */
 function cleaned(json: JsonObject): JsonObject {
-  const seconds = json["expires_in"];
+  const { scope, expires_in: seconds } = json;
   const lifetime = typeof seconds === "number" || typeof seconds === "string" ? Number(seconds) : 0;
   const expires = lifetime > 0 && Number.isFinite(lifetime) ? { expires_in: lifetime } : {};
-  const kept = Object.entries(json).filter(([name, value]) => {
+  // Twitch answers with a list.
+  const scopes = Array.isArray(scope) && scope.every((each) => typeof each === "string") ? scope.join(" ") : scope;
+  const kept = Object.entries({ ...json, scope: scopes }).filter(([name, value]) => {
     if (name === "scope" || name === "refresh_token") return typeof value === "string" && value !== "";
     return name !== "expires_in" && !REMOVED_MEMBERS.has(name);
   });
@@ -268,10 +300,15 @@ export function refusal(answer: TokenAnswer): TokenEndpointError {
   return new TokenEndpointError(status, messageOf(role, what), {
     hint: toCheck === undefined ? answered : `${answered}: ${toCheck}${about}`,
     error,
-    errorDescription: shown(json["error_description"] ?? json["reason"] ?? json["message"], redact),
+    errorDescription: shown(descriptionIn(json), redact),
     retryAfter: retryAfterOf(headers),
     retryable,
   });
+}
+
+/** Some servers have the text in another member, or in an object `error`. */
+function descriptionIn({ error, error_description, reason, message }: JsonObject): unknown {
+  return error_description ?? reason ?? message ?? (Object(error) as JsonObject)["message"];
 }
 
 /** Codes by which some servers say with status 400 that they are down. They are meant for redirects, which have no status. */

@@ -7,12 +7,13 @@
  *
  * @module
  */
-import { assertFunction, assertString, optionError, stringList } from "../base/options.ts";
+import { assertFunction, membersOf, optionError, stringList } from "../base/options.ts";
 import { LruMap } from "../base/lru.ts";
 import { isCredentialName } from "../base/redacted.ts";
-import { endpointName, endpointUrl } from "../base/url.ts";
+import { endpointName, endpointUrl, urlText } from "../base/url.ts";
 import { authenticatorOf } from "./client-authentication.ts";
 import { discoveryOf, issuerUrl } from "./discovery.ts";
+import { assertText } from "./sendable.ts";
 import type { ProofKey } from "../core/types.ts";
 import type { TokenFetch, TokenShape } from "./answer.ts";
 import type {
@@ -128,10 +129,19 @@ interface Server {
  * @throws {TypeError} When one of them is wrong. The message names the option.
  */
 export function tokenClient(options: TokenEndpointOptions, more: UncommonOptions = {}): TokenClient {
-  const name = JSON.stringify([nameOf(options), more.tokenMember, more.json, more.isAnonymous]);
+  const { headers, tokenType, ...others } = options;
+  // Checked first: what is wrong with them must not have the name of what is right.
+  const taken = { ...others, headers: checkedHeaders(headers), tokenType: stringList("tokenType", tokenType) };
+  const name = JSON.stringify([nameOf(taken), taken.headers, taken.tokenType, more]);
   let client = clients.use(name);
-  if (client === undefined) clients.set(name, (client = newClient(options, more)));
+  if (client === undefined) clients.set(name, (client = newClient(taken, more)));
   return client;
+}
+
+/** Options whose headers and token types are checked. */
+interface TakenOptions extends TokenEndpointOptions {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly tokenType: readonly string[];
 }
 
 /** What only servers need that do not keep to RFC 6749. */
@@ -151,11 +161,11 @@ const clients = new LruMap<string, TokenClient>(64);
 const numbers = new WeakMap<object, number>();
 let lastNumber = 0;
 
-/** The same for two sets of options that say the same. */
-function nameOf(options: TokenEndpointOptions): string {
+/** The same for two sets of options that say the same, apart from what {@link TakenOptions} has. */
+function nameOf(options: TokenEndpointOptions): unknown[] {
   const { tokenEndpoint, issuer, revocationEndpoint, clientId, clientSecret, clientAuthentication } = options;
-  const { dpop, tokenType, headers, fetch, allowHttp } = options;
-  const parts: unknown[] = [
+  const { dpop, fetch, allowHttp } = options;
+  return [
     tokenEndpoint,
     issuer,
     revocationEndpoint,
@@ -165,14 +175,12 @@ function nameOf(options: TokenEndpointOptions): string {
     dpop,
     fetch,
     allowHttp,
-  ];
-  parts.push(...[tokenType].flat());
-  const pairs = headers === undefined || headers === null ? headers : Object.entries(headers);
-  return JSON.stringify([parts.map(partOf), pairs?.map((pair) => pair.map(partOf))]);
+  ].map(partOf);
 }
 
 function partOf(part: unknown): unknown {
-  if (part instanceof URL) return part.href;
+  const text = urlText(part);
+  if (text !== part) return text;
   if ((typeof part !== "object" || part === null) && typeof part !== "function")
     return `${typeof part} ${String(part)}`;
   let number = numbers.get(part);
@@ -181,16 +189,15 @@ function partOf(part: unknown): unknown {
 }
 
 function newClient(
-  options: TokenEndpointOptions,
+  options: TakenOptions,
   { tokenMember, json = false, isAnonymous = false }: UncommonOptions,
 ): TokenClient {
-  const { clientId, clientSecret, fetch } = options;
+  const { clientId, clientSecret, fetch, headers } = options;
   const address = addressOf(options);
-  if (!isAnonymous) assertString("clientId", clientId);
+  if (!isAnonymous) assertText("clientId", clientId);
   assertFunction("fetch", fetch);
-  const tokenTypes = stringList("tokenType", options.tokenType).map((type) => type.toLowerCase());
+  const tokenTypes = options.tokenType.map((type) => type.toLowerCase());
   const authenticator = authenticatorOf(options.clientAuthentication, { clientId, clientSecret });
-  const headers = checkedHeaders(options.headers);
   const server = serverOf(options, address, authenticator);
   return {
     ...address,
@@ -261,9 +268,8 @@ function serverOf(options: TokenEndpointOptions, { url }: Address, { certificate
 }
 
 function checkedHeaders(value: unknown = {}): Readonly<Record<string, string>> {
-  if (typeof value !== "object" || value === null) throw optionError("headers", value, "an object of strings");
   const headers: Record<string, string> = {};
-  for (const [name, text] of Object.entries(value) as [string, unknown][]) {
+  for (const [name, text] of membersOf("headers", value)) {
     if (typeof text !== "string") throw optionError(`headers.${name}`, text, "a string");
     try {
       new Headers().append(name, text);

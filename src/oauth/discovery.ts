@@ -15,11 +15,11 @@ import { jsonObject } from "../base/bytes.ts";
 import { systemClock } from "../base/clock.ts";
 import { isRemintError, isTransientStatus, RemintError, tokenResponseError } from "../base/errors.ts";
 import { LruMap } from "../base/lru.ts";
-import { optionError } from "../base/options.ts";
+import { assertString, optionError } from "../base/options.ts";
 import { awaitUnder } from "../base/pending.ts";
 import { endpointName, endpointUrl, isLoopback, withoutTrailingSlashes } from "../base/url.ts";
 import { postToken, UNUSABLE_ANSWER } from "./answer.ts";
-import { shown } from "./redaction.ts";
+import { redactor, shown } from "./redaction.ts";
 import type { JsonObject } from "../base/bytes.ts";
 import type { EndpointRole, TokenAnswer, TokenFetch } from "./answer.ts";
 
@@ -173,6 +173,8 @@ function documentUrls(issuer: string): string[] {
   return documents.map((document) => origin + document);
 }
 
+/** A look-up has no secrets. */
+const NOTHING_SENT = redactor([]);
 const DISCOVERY: EndpointRole = { name: "discovery endpoint", option: "issuer" };
 
 /** Why a document is not the issuer's metadata. The other document may be. */
@@ -210,18 +212,14 @@ async function documentAt(
 ): Promise<TokenAnswer | Miss> {
   const init = { headers: { accept: "application/json" }, method: "GET", redirect: "manual", signal } as const;
   try {
-    return await postToken({ endpoint: url, role: DISCOVERY, fetch, redact: (text) => text }, url, init);
+    return await postToken({ endpoint: url, role: DISCOVERY, fetch, redact: NOTHING_SENT }, url, init);
   } catch (error) {
     if (!isRemintError(error) || error.code !== "ERR_TOKEN_RESPONSE") throw error;
     return new Miss(error.hint ?? error.message, error.retryable);
   }
 }
 
-/**
- * Returns the metadata in an answer, or why there is none.
- *
- * @throws {RemintError} When the metadata is another issuer's, or its token endpoint cannot be used.
- */
+/** Returns the metadata in an answer, or why there is none: it may be another issuer's, or have no token endpoint to use. */
 function metadataIn(answer: TokenAnswer, settings: DiscoverySettings): JsonObject | Miss {
   const { endpoint, status, body } = answer;
   const { issuer } = settings;
@@ -230,13 +228,16 @@ function metadataIn(answer: TokenAnswer, settings: DiscoverySettings): JsonObjec
   if (typeof found?.["issuer"] !== "string" || !/^https?:/.test(found["issuer"]))
     return new Miss(`${endpoint} answered 200 without metadata`, false);
   if (found["issuer"] !== issuer) {
-    const named = shown(found["issuer"], (text) => text) ?? "none";
-    const hint = `${endpoint} is the metadata of another issuer, "${named}": check "issuer"; it must be identical to the metadata's`;
-    throw tokenResponseError(UNUSABLE_ANSWER, hint);
+    const named = shown(found["issuer"], NOTHING_SENT) ?? "none";
+    const what = `is the metadata of another issuer, "${named}"`;
+    return new Miss(`${endpoint} ${what}: check "issuer"; it must be identical to the metadata's`, false);
   }
-  // Metadata that cannot be used is not kept.
-  endpointsOf(settings, found, false);
-  return found;
+  try {
+    endpointsOf(settings, found, false);
+    return found;
+  } catch (error) {
+    return new Miss((error as RemintError).hint!, false);
+  }
 }
 
 function endpointsOf(settings: DiscoverySettings, metadata: JsonObject, certificate: boolean): Endpoints {
@@ -272,6 +273,7 @@ type EndpointMember = "token_endpoint" | "revocation_endpoint";
  * @throws {TypeError} When it cannot be used.
  */
 function discoveredUrl(name: EndpointMember, value: unknown, { issuer, allowHttp }: DiscoverySettings): URL {
+  assertString(name, value);
   const url = endpointUrl(name, value, allowHttp);
   if (url.protocol === "https:" || allowHttp || isLoopback(new URL(issuer).hostname)) return url;
   throw new TypeError(`"${name}" must be an https URL, as the issuer is, got http://${url.host}`);
@@ -282,7 +284,7 @@ function namesIn(metadata: JsonObject): string[] {
   return [metadata, aliasesIn(metadata)].flatMap((part) =>
     (["token_endpoint", "revocation_endpoint"] as const).flatMap((name) => {
       try {
-        return [endpointName(endpointUrl(name, part[name], true))];
+        return [endpointName(endpointUrl(name, String(part[name]), true))];
       } catch {
         return [];
       }

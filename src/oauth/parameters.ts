@@ -9,7 +9,7 @@
 import { digest } from "../base/digest.ts";
 import { LruMap } from "../base/lru.ts";
 import { isCredentialName } from "../base/redacted.ts";
-import { ABSOLUTE_URI, assertString, duration, optionError, stringList } from "../base/options.ts";
+import { ABSOLUTE_URI, assertString, duration, membersOf, scopeList, stringList } from "../base/options.ts";
 import type { TokenServer } from "../core/grant.ts";
 import type { Origins, TargetParameters } from "../core/types.ts";
 import type { TokenClient, TokenEndpointOptions } from "./client.ts";
@@ -75,9 +75,8 @@ export function grantForm(options: GrantOptions, own: readonly string[], anyReso
   if (options.defaultTtl !== undefined) duration("defaultTtl", options.defaultTtl, 0);
   if (options.key !== undefined) assertString("key", options.key);
   const form = new URLSearchParams();
-  const scopes = stringList("scope", scope).flatMap((part) => part.split(" "));
-  const named = scopes.filter((part) => part !== "");
-  if (named.length > 0) form.set("scope", named.join(" "));
+  const scopes = scopeList(scope);
+  if (scopes.length > 0) form.set("scope", scopes.join(" "));
   for (const uri of stringList("resource", resource)) {
     if (!anyResource && !ABSOLUTE_URI.test(uri)) {
       throw new TypeError(
@@ -85,9 +84,6 @@ export function grantForm(options: GrantOptions, own: readonly string[], anyReso
       );
     }
     form.append("resource", uri);
-  }
-  if (typeof parameters !== "object" || parameters === null) {
-    throw optionError("parameters", parameters, "an object of strings");
   }
   addParameters(form, parameters, own);
   return form;
@@ -97,10 +93,10 @@ export function grantForm(options: GrantOptions, own: readonly string[], anyReso
  * Adds parameters that the user gave.
  *
  * @param own Parameters that must not be among them.
- * @throws {TypeError} When one of them is, or is no string.
+ * @throws {TypeError} When one of them is, or is no string, or when they are no object.
  */
-export function addParameters(form: URLSearchParams, parameters: object, own: readonly string[]): void {
-  for (const [name, value] of Object.entries(parameters) as [string, unknown][]) {
+export function addParameters(form: URLSearchParams, parameters: unknown, own: readonly string[]): void {
+  for (const [name, value] of membersOf("parameters", parameters)) {
     if (RESERVED.includes(name) || own.includes(name)) {
       throw new TypeError(`"parameters" must not have "${name}": it has an option of its own, or the grant sets it`);
     }

@@ -13,8 +13,17 @@
 import { utf8 } from "../base/bytes.ts";
 import { isRemintError, safeCause } from "../base/errors.ts";
 
-/** Replaces certain secrets in a text. {@link redactor} makes it. */
-export type Redact = (text: string) => string;
+/** Replaces certain secrets in a text that is shown to somebody. {@link redactor} makes it. */
+export interface Redact {
+  (text: string): string;
+  /**
+   * Does so in texts that are worked with, such as the members of a token response: only whole secrets are replaced. Any text
+   * has a piece of a secret that somebody has made up, or of a long header.
+   *
+   * @returns The texts by what they were before.
+   */
+  readonly data: (texts: Iterable<string>) => ReadonlyMap<string, string>;
+}
 
 const REDACTED = "[redacted]";
 
@@ -37,29 +46,75 @@ const DEEPEST = 4;
  * read as Latin-1.
  */
 export function redactor(secrets: readonly string[]): Redact {
-  let forms: ReadonlyMap<number, readonly Reading[]> | undefined;
-  return (text) => {
-    try {
-      forms ??= formsOf(secrets);
-      return forms.size === 0 ? text : withoutForms(text.slice(0, LONGEST_SEARCHED), forms);
-    } catch (error) {
-      if (error instanceof TooMuch) return REDACTED;
-      throw error;
-    }
+  let forms: Forms | TooMuch | undefined;
+  const redact = (texts: readonly string[], isWhole: boolean): readonly string[] => {
+    forms ??= tried(() => formsOf(secrets));
+    const used = isWhole && forms instanceof Map ? new Map([...forms].filter(([size]) => size === PIECE)) : forms;
+    return used instanceof TooMuch ? texts.map(() => REDACTED) : withoutForms(texts, used, isWhole);
   };
+  return Object.assign((text: string) => redact([text], false)[0]!, {
+    data(texts: Iterable<string>) {
+      const batches = batchesOf(texts);
+      return new Map(batches.flatMap((batch) => redact(batch, true).map((clean, index) => [batch[index]!, clean])));
+    },
+  });
 }
+
+/** What secrets are searched for as, by the size of the pieces. */
+type Forms = ReadonlyMap<number, readonly Reading[]>;
 
 /** There is more to search than is worth the time. */
 class TooMuch extends Error {}
 
-function withoutForms(text: string, forms: ReadonlyMap<number, readonly Reading[]>): string {
-  const readings = [...readingsOf(text, MOST_READ, Math.min(...forms.keys()))];
-  const isSecret = new Uint8Array(text.length);
+function tried<T>(search: () => T): T | TooMuch {
+  try {
+    return search();
+  } catch (error) {
+    if (error instanceof TooMuch) return error;
+    throw error;
+  }
+}
+
+/** Texts that are searched together: the secrets are gone through once for all of them. */
+function batchesOf(texts: Iterable<string>): string[][] {
+  const batches: string[][] = [];
+  let left = 0;
+  for (const text of new Set(texts)) {
+    if ((left -= text.length + 1) < 0) {
+      batches.push([]);
+      left = LONGEST_SEARCHED - text.length - 1;
+    }
+    batches.at(-1)!.push(text);
+  }
+  return batches;
+}
+
+/** @param isWhole A part of a secret is none. */
+function withoutForms(given: readonly string[], forms: Forms, isWhole: boolean): readonly string[] {
+  if (forms.size === 0) return given;
+  const texts = given.map((text) => text.slice(0, LONGEST_SEARCHED));
+  const joined = texts.join(String.fromCharCode(SEPARATOR));
+  const readings = tried(() => [...readingsOf(joined, MOST_READ, Math.min(...forms.keys()))]);
+  if (readings instanceof TooMuch) {
+    if (texts.length === 1) return [REDACTED];
+    const half = texts.length >> 1;
+    return [texts.slice(0, half), texts.slice(half)].flatMap((part) => withoutForms(part, forms, isWhole));
+  }
+  const isSecret = new Uint8Array(joined.length);
   for (const [size, secrets] of forms) {
     const pieces = new Pieces(size, readings);
-    for (const secret of secrets) pieces.find(secret);
+    for (const secret of secrets) pieces.find(secret, isWhole ? secret.length : size);
     for (const reading of readings) pieces.mark(reading, isSecret);
   }
+  let at = 0;
+  return texts.map((text) => {
+    const start = at;
+    at += text.length + 1;
+    return blanked(text, isSecret.subarray(start, at));
+  });
+}
+
+function blanked(text: string, isSecret: Uint8Array): string {
   let clean = "";
   for (let start = 0; start < text.length;) {
     let end = start;
@@ -335,7 +390,8 @@ class Pieces {
   readonly #size: number;
   /** A hash table. A piece is the two numbers that its last four bytes and those before them make; no byte is 0. */
   readonly #table: Int32Array;
-  readonly #isFound: Uint8Array;
+  /** Of the secrets that have the piece, the fewest bytes in a row that have to be theirs. 0: none has it. */
+  readonly #fewest: Int32Array;
   readonly #shift: number;
 
   constructor(size: number, readings: readonly Reading[]) {
@@ -344,7 +400,7 @@ class Pieces {
     const power = 32 - Math.clz32(most * 2);
     this.#shift = 32 - power;
     this.#table = new Int32Array(2 << power);
-    this.#isFound = new Uint8Array(1 << power);
+    this.#fewest = new Int32Array(1 << power);
     for (const reading of readings) {
       this.#each(reading, (slot, first, last) => {
         this.#table[slot] = first;
@@ -353,17 +409,31 @@ class Pieces {
     }
   }
 
-  /** Notes which of the pieces a secret has. */
-  find(secret: Reading): void {
+  /** Notes which of the pieces a secret has, and how many bytes in a row count as the secret. */
+  find(secret: Reading, fewest: number): void {
     // The slot of an empty place is noted too. No piece of the text is there.
-    this.#each(secret, (slot) => (this.#isFound[slot >> 1] = 1));
+    this.#each(secret, (slot) => {
+      const before = this.#fewest[slot >> 1]!;
+      this.#fewest[slot >> 1] = before === 0 ? fewest : Math.min(before, fewest);
+    });
   }
 
   /** Marks those parts of the text. */
   mark(reading: Reading, isSecret: Uint8Array): void {
     const { from, to } = reading;
+    let start = 0;
+    let last = -1;
+    let fewest = 0;
     this.#each(reading, (slot, _first, _last, end) => {
-      if (this.#isFound[slot >> 1] === 1) isSecret.fill(1, from[end - this.#size + 1], to[end]);
+      const found = this.#fewest[slot >> 1]!;
+      if (found === 0) return;
+      if (last !== end - 1) [start, fewest] = [end - this.#size + 1, found];
+      [last, fewest] = [end, Math.min(fewest, found)];
+      if (end - start + 1 < fewest) return;
+      isSecret.fill(1, from[start], to[end]);
+      // What is marked need not be marked again.
+      start = end - this.#size + 1;
+      fewest = this.#size;
     });
   }
 
@@ -409,8 +479,11 @@ const LONGEST_INPUT = 8192;
 export function redactedCause(error: unknown, redact: Redact): unknown {
   const cause = safeCause(error);
   for (let link = cause; link instanceof Error && !isRemintError(link); link = link.cause) {
-    link.message = redact(link.message);
-    if (link.stack !== undefined) link.stack = redact(link.stack);
+    const texts = link as unknown as Record<string, unknown>;
+    for (const name of ["message", "stack", "name", "code"]) {
+      const text = texts[name];
+      if (typeof text === "string") texts[name] = redact(text);
+    }
   }
   return cause;
 }

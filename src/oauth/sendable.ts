@@ -5,7 +5,7 @@
  * @module
  */
 import { isVisibleAscii } from "../base/bytes.ts";
-import { assertStringSource, optionError } from "../base/options.ts";
+import { assertString, assertStringSource, optionError } from "../base/options.ts";
 import { callUserFunction } from "../base/user-function.ts";
 import { warn } from "../base/warn.ts";
 import { SHORTEST_SECRET } from "./redaction.ts";
@@ -33,13 +33,23 @@ export function assertSendable(name: string, value: unknown, kind: CredentialKin
       "with other characters (a line end, for example)",
     );
   }
-  if (/\p{Cc}/u.test(value)) {
-    throw expected("text without control characters", "with some: a file often ends with a line end");
-  }
+  assertText(name, value);
   if (value.length < SHORTEST_SECRET && !warned.has(name)) {
     warned.add(name);
     warn(`"${name}" has less than ${SHORTEST_SECRET} characters: errors may show it when a server repeats it`);
   }
+}
+
+/**
+ * @throws {TypeError} When the value of an option is no text, or has a character that no server expects: a control character,
+ *   or half of a surrogate pair, which has no encoding.
+ */
+export function assertText(name: string, value: unknown): asserts value is string {
+  assertString(name, value);
+  if (!/[\p{Cc}\p{Cs}]/u.test(value)) return;
+  throw new TypeError(
+    `"${name}" must be text without control characters, got a string with some: a file often ends with a line end`,
+  );
 }
 
 /** The options of which a warning has told. */

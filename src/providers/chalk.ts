@@ -12,12 +12,13 @@
  */
 import { jsonObject } from "../base/bytes.ts";
 import { tokenResponseError } from "../base/errors.ts";
-import { assertFunction, assertOptions, duration, flag, optionError, stringList, stringOf } from "../base/options.ts";
+import { assertFunction, assertOptions, duration, flag, optionError, scopeList } from "../base/options.ts";
 import { endpointName, endpointUrl, isLoopback, originUrl, withoutTrailingSlashes } from "../base/url.ts";
 import { grantOf } from "../core/grant.ts";
 import { retrying } from "../grants/retry.ts";
 import { postToken, tokenFromAnswer, UNUSABLE_ANSWER } from "../oauth/answer.ts";
 import { redactor, shown } from "../oauth/redaction.ts";
+import { sendable } from "../oauth/sendable.ts";
 import type { Grant } from "../core/grant.ts";
 import type { AccessToken, TokenResponse } from "../core/types.ts";
 import type { TokenAnswer, TokenFetch } from "../oauth/answer.ts";
@@ -161,7 +162,7 @@ export function chalkGrant(options: ChalkGrantOptions = {}): ChalkGrant {
     branch: setting("branch", options.branch, ["CHALK_BRANCH_ID", "CHALK_BRANCH"]),
     deploymentTag: setting("deploymentTag", options.deploymentTag, ["CHALK_DEPLOYMENT_TAG"]),
     resourceGroup: setting("resourceGroup", options.resourceGroup),
-    scope: setting("scope", options.scope && stringList("scope", options.scope).join(" ")),
+    scope: setting("scope", scopeList(options.scope).join(" ") || undefined),
   });
   for (const each of Object.values(config)) Object.freeze(each);
   const isVersioned = flag("featuresVersioned", options.featuresVersioned);
@@ -275,7 +276,7 @@ interface ChalkClient {
 
 async function mintToken(client: ChalkClient, signal: AbortSignal): Promise<TokenResponse> {
   const { endpoint, clientId, scope, fetch } = client;
-  const secret = await stringOf("clientSecret", client.secret, signal);
+  const secret = await sendable("clientSecret", client.secret, "secret", signal);
   signal.throwIfAborted();
   const redact = redactor([secret]);
   const answer = await postToken({ endpoint, role: ROLE, fetch, redact }, endpoint, {

@@ -2,7 +2,6 @@
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { RemintError, TokenEndpointError } from "../../src/base/errors.ts";
-import { stringOf } from "../../src/base/options.ts";
 import { pendingUnder } from "../../src/base/pending.ts";
 import { callUserFunction, userFunctionError } from "../../src/base/user-function.ts";
 import { rejectionOf } from "../core/cache-under-test.ts";
@@ -107,27 +106,4 @@ describe("callUserFunction", () => {
       cause: "kept",
     });
   });
-});
-
-describe("stringOf", () => {
-  test("returns a string as it is, and what a function gives, with the context it is called with", async () => {
-    expect(await stringOf("clientSecret", "s", signal)).toBe("s");
-    expect(await stringOf("clientSecret", () => "s", signal)).toBe("s");
-    expect(await stringOf("subjectToken", async (a: number, b: number) => `${a}${b}`, signal, 1, 2)).toBe("12");
-  });
-
-  test.each([undefined, null, "", 7, {}, ["s3cret"]])(
-    "a function that returns %j: an ERR_GRANT whose cause names the option and the kind of the value",
-    async (value) => {
-      const error = await rejectionOf(stringOf("clientSecret", (() => value) as () => string, signal));
-      expect(error).toMatchObject({ code: "ERR_GRANT", message: MESSAGE, hint: HINT, retryable: false });
-      expect((error as Error).cause).toMatchObject({
-        name: "TypeError",
-        message: expect.stringMatching(
-          /^"clientSecret" must be a non-empty string, or a function that returns one, got (undefined|null|an? [a-z ]+)$/,
-        ) as unknown,
-      });
-      expect(inspect(error, { depth: 10, showHidden: true })).not.toContain("s3cret");
-    },
-  );
 });

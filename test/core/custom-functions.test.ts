@@ -3,7 +3,7 @@
  * repeated and not aborted without permission, and say in their own words that nobody is signed in.
  */
 import { describe, expect, test } from "vitest";
-import { createTokenCache, customGrant, type Grant, type MintContext } from "../../src/index.ts";
+import { type AccessToken, createTokenCache, customGrant, type Grant, type MintContext } from "../../src/index.ts";
 import { definitionOf } from "../../src/core/grant.ts";
 import { grantDefinition } from "../../src/core/custom-grant.ts";
 import { policyHalf } from "../../src/core/types.ts";
@@ -202,6 +202,17 @@ describe("C9: null and undefined: nobody is signed in", () => {
     expect([sent, events]).toEqual([[undefined, undefined, undefined], []]);
   });
 
+  test.each([
+    ["null as the state", customGrant({ mint: () => "a", state: null, onState: () => {} })],
+    [
+      "a function of the state that returns null",
+      customGrant({ mint: () => "a", state: () => null, onState: () => {} }),
+    ],
+    ["no state, beside onState", customGrant({ mint: () => "a", onState: () => {} })],
+  ])("%s: nothing is minted", async (_what, grant) => {
+    expect(await rejectionOf(over(grant).cache.get())).toMatchObject(NOBODY);
+  });
+
   test("C9: it is asked once a second, whoever asks", async () => {
     let calls = 0;
     const { cache, clock } = over(() => (calls++, null));
@@ -358,20 +369,48 @@ describe("what a function may return", () => {
     expect((await cache.get()).response).toHaveProperty("self");
   });
 
-  test("C14: a class as the grant keeps its `this`, in mint, in state and in onState", async () => {
+  test("C14: a class as the grant: its methods and getters count, and each keeps its `this`", async () => {
     class Vault {
-      #version = 1;
-      readonly state = 0;
-      readonly saved: number[] = [];
-      mint({ state }: { state?: number }): object {
-        return { access_token: `v${this.#version++}-${state}`, state: state! + 1 };
+      readonly #done: unknown[] = [];
+      readonly #name = "vault";
+      get key(): string {
+        return this.#name;
       }
-      onState = (next: number): void => void this.saved.push(next);
+      get defaultTtl(): number {
+        return this.#name.length * 1000;
+      }
+      get done(): readonly unknown[] {
+        return this.#done;
+      }
+      state(): number {
+        return this.#done.length;
+      }
+      mint({ state }: { state?: number }): object {
+        return { access_token: `${this.#name}-${state}`, state: state! + 1 };
+      }
+      onState(next: number): void {
+        this.#done.push(next);
+      }
+      revoke(token: AccessToken | undefined, { state }: { state?: number }): void {
+        this.#done.push(`${token?.value} of ${state}`);
+      }
+      headers(token: AccessToken): Record<string, string> {
+        return { "x-vault": `${this.#name} ${token.value}` };
+      }
+      isRejected(): boolean {
+        return this.#name === "vault";
+      }
     }
     const vault = new Vault();
-    const { cache } = over(vault);
-    expect((await cache.get()).value).toBe("v1-0");
-    expect(vault.saved).toEqual([1]);
+    const { cache, clock } = over(vault);
+    const token = await cache.get();
+    expect(token.value).toBe("vault-0");
+    expect(token.expiresAt - clock.now()).toBe(5000);
+    expect(grantDefinition(vault)).toMatchObject({ key: "vault" });
+    expect(grantDefinition(vault).headers!(token)).toEqual({ "x-vault": "vault vault-0" });
+    expect(await grantDefinition(vault).isRejected!({} as never)).toBe(true);
+    await cache.signOut();
+    expect(vault.done).toEqual([1, "vault-0 of 1"]);
   });
 
   test.each<[string, object, RegExp]>([

@@ -63,6 +63,24 @@ describe("a generated key", () => {
 });
 
 describe("a given key", () => {
+  test("a pair that is changed after the call: the pair that was given signs", async () => {
+    const pair = { ...(await generateKeyPair("ES256")) };
+    const key = dpop({ keyPair: pair });
+    const { x } = await exportJWK(pair.publicKey);
+    Object.assign(pair, await generateKeyPair("ES256"));
+    expect((await headerOf(key)).jwk.x).toBe(x);
+  });
+
+  test("a URL with a default port, dots, a query and a fragment: the proof is for the URL as it is sent, without these", async () => {
+    const signer = { alg: "ES256", sign: () => new Uint8Array(64) } as const;
+    const publicKey = await exportJWK((await generateKeyPair("ES256")).publicKey);
+    for (const key of [dpop(), dpop({ privateKey: signer, publicKey })]) {
+      const proof = await key.prove({ method: "POST", url: "HTTPS://AUTH.example:443/a/../tok%20en%2f?key=hush#f" });
+      const [, claims = ""] = proof!.headers["DPoP"]!.split(".");
+      expect(JSON.parse(atob(claims))).toMatchObject({ htm: "POST", htu: "https://auth.example/tok%20en%2f" });
+    }
+  });
+
   test.each(["ES256", "Ed25519", "RS256", "PS256"] as const)(
     "as a pair for %s signs, and has no thumbprint",
     async (alg) => {

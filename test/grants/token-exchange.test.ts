@@ -165,6 +165,20 @@ describe("the issued token is kept no longer than the subject token is valid", (
     expect(await kept({ subjectExpiresAt: () => undefined })).toBe(3600_000);
   });
 
+  test("subjectExpiresAt in epoch seconds, as `exp` has them, as ISO 8601, later, or null: read as it is meant", async () => {
+    auth.respondAlways(noDate);
+    expect(await kept({ subjectExpiresAt: inTenMinutes / 1000 })).toBe(600_000);
+    expect(await kept({ subjectExpiresAt: String(inTenMinutes / 1000) })).toBe(600_000);
+    expect(await kept({ subjectExpiresAt: new Date(inTenMinutes).toISOString() })).toBe(600_000);
+    expect(await kept({ subjectExpiresAt: async () => inTenMinutes / 1000 })).toBe(600_000);
+    expect(await kept({ subjectExpiresAt: () => null })).toBe(3600_000);
+  });
+
+  test.each([0, -1])("E3: a subject token whose exp is %i: it says nothing", async (exp) => {
+    auth.respondAlways(noDate);
+    expect(await kept({ subjectToken: jwt({ exp }) })).toBe(3600_000);
+  });
+
   test("exp and subjectExpiresAt: the earlier is the limit", async () => {
     auth.respondAlways(noDate);
     const subjectToken = jwt({ exp: inTenMinutes / 1000 });
@@ -240,7 +254,7 @@ describe("the grant", () => {
     ["requestedTokenType", { requestedTokenType: 1 }, /"requestedTokenType" must be a non-empty string/],
     ["audience", { audience: [1] }, /"audience" must be .* got a list with a number in it/],
     ["resource", { resource: "api" }, /"resource" must be absolute URIs/],
-    ["subjectExpiresAt", { subjectExpiresAt: new Date(NaN) }, /"subjectExpiresAt" must be epoch milliseconds/],
+    ["subjectExpiresAt", { subjectExpiresAt: new Date(NaN) }, /"subjectExpiresAt" must be a Date, epoch milliseconds/],
     [
       "parameter (one that the grant sets itself)",
       { parameters: { actor_token: "x" } },

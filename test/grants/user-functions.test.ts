@@ -23,7 +23,7 @@ import {
 import { chalkGrant } from "remint/chalk";
 import { salesforceJwtBearerGrant, salesforceTokenExchangeGrant } from "remint/salesforce";
 import { manualClock, type ManualClock } from "remint/testing";
-import { ORIGIN, rejectionOf, settle, watch } from "../core/cache-under-test.ts";
+import { cacheUnderTest, ORIGIN, rejectionOf, settle, watch } from "../core/cache-under-test.ts";
 import { mintOnce } from "./one-mint.ts";
 import { outcomesInto } from "../core/outcomes-into.ts";
 
@@ -572,6 +572,27 @@ describe("a `fetch` of the user's", () => {
       cause: { message: "tunnel is closed" },
       retryable: true,
     });
+  });
+
+  test.each([
+    ["nothing, as an unconfigured mock does", undefined],
+    ["a text", '{"access_token":"a"}'],
+    ["an answer with json() alone", { ok: true, status: 200, json: async () => ({ access_token: "a" }) }],
+    ["an answer whose headers are an object", { status: 200, headers: {}, text: async () => "{}" }],
+  ])("returns %s: the function is named, nothing is repeated, and the server is not blamed", async (_what, answer) => {
+    const fetch = vi.fn<() => Promise<Response>>(async () => answer as never);
+    const { cache } = cacheUnderTest({
+      grant: clientCredentialsGrant({ tokenEndpoint: ENDPOINT, ...CLIENT, fetch }) as never,
+      mintRetries: 2,
+    });
+    const error = await rejectionOf(cache.get());
+    expect(error).toMatchObject({
+      code: "ERR_GRANT",
+      hint: 'the function "fetch" failed; see the cause',
+      retryable: false,
+    });
+    expect((error as Error).cause).toMatchObject({ message: /^"fetch" must be a function that returns a Response/ });
+    expect(fetch).toHaveBeenCalledTimes(1);
   });
 
   test("throws an error of this package, of the cache that it uses itself: not a failure of this server", async () => {

@@ -1,5 +1,6 @@
 /** Secrets and tokens from files: reading, rotation, missing files, and their use in a grant. */
-import { mkdtempSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -10,14 +11,15 @@ import { clientAssertion, clientCredentialsGrant, createTokenCache, privateKeyJw
 import { secretFromFile, tokenFromFile } from "remint/node";
 import { startAuthServer } from "remint/testing";
 
-const reads = vi.hoisted(() => ({ count: 0 }));
-vi.mock("node:fs/promises", async (original) => {
-  const real = await original<typeof import("node:fs/promises")>();
-  const readFile = (...args: Parameters<typeof real.readFile>): unknown => {
+const reads = vi.hoisted(() => ({ count: 0, before: (): void => undefined }));
+vi.mock("node:fs", async (original) => {
+  const real = await original<typeof import("node:fs")>();
+  const createReadStream = (...args: Parameters<typeof real.createReadStream>): unknown => {
     reads.count++;
-    return real.readFile(...args);
+    reads.before();
+    return real.createReadStream(...args);
   };
-  return { ...real, readFile };
+  return { ...real, createReadStream };
 });
 
 let folder = "";
@@ -25,9 +27,12 @@ let path = "";
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "remint-secret-"));
   path = join(folder, "secret");
-  reads.count = 0;
+  Object.assign(reads, { count: 0, before: () => undefined });
 });
 afterEach(() => rmSync(folder, { recursive: true }));
+
+const hintOf = async (file: string): Promise<unknown> =>
+  ((await secretFromFile(file)().catch((reason: unknown) => reason)) as { hint?: unknown }).hint;
 
 describe("secretFromFile", () => {
   test.each([
@@ -106,6 +111,62 @@ describe("secretFromFile", () => {
     expect(await secretFromFile(path)()).toBe("s3c\uFEFFr3t");
     writeFileSync(path, "\uFEFF\r\n");
     await expect(secretFromFile(path)()).rejects.toMatchObject({ hint: `the secret file ${path} is empty` });
+  });
+
+  test("a file that is written to while it is read: it is read again, and the secret is the whole one", async () => {
+    writeFileSync(path, "s3cr");
+    const secret = secretFromFile(path);
+    reads.before = () => void (reads.count === 1 && writeFileSync(path, "s3cr3t of orders"));
+    expect(await secret()).toBe("s3cr3t of orders");
+    expect(reads.count).toBe(2);
+    reads.before = () => writeFileSync(path, "v".repeat(reads.count));
+    writeFileSync(path, "another");
+    expect(await secret()).toBe("vvvvv");
+    expect(reads.count).toBe(5);
+  });
+
+  test.skipIf(process.platform === "win32")(
+    "a pipe: it is read once; one into which nobody writes is opened once, whoever asks",
+    async () => {
+      execFileSync("mkfifo", [path]);
+      const secret = secretFromFile(path);
+      const first = [secret(), secret(), secret()];
+      await vi.waitUntil(() => reads.count > 0, { timeout: 20_000 });
+      const writer = spawn("sh", ["-c", 'echo s3cr3t > "$0"', path]);
+      expect(await Promise.all(first)).toEqual(["s3cr3t", "s3cr3t", "s3cr3t"]);
+      await vi.waitUntil(() => writer.exitCode !== null, { timeout: 20_000 });
+      expect([await secret(), reads.count]).toEqual(["s3cr3t", 1]);
+    },
+  );
+
+  test("a folder, a file of more than 1 MiB, one without an end, and UTF-16: an error that names the file", async () => {
+    expect(await hintOf(folder)).toBe(`the secret file ${folder} cannot be read (EISDIR)`);
+    writeFileSync(path, "s".repeat(1024 * 1024));
+    expect(await secretFromFile(path)()).toHaveLength(1024 * 1024);
+    writeFileSync(path, "s".repeat(1024 * 1024 + 1));
+    expect(await hintOf(path)).toBe(`the secret file ${path} is longer than 1 MiB`);
+    if (process.platform !== "win32")
+      expect(await hintOf("/dev/zero")).toBe("the secret file /dev/zero is longer than 1 MiB");
+    // What PowerShell writes.
+    writeFileSync(path, Buffer.from("\uFEFFs3cr3t\r\n", "utf16le"));
+    expect(await hintOf(path)).toBe(`the secret file ${path} is not text in UTF-8`);
+  });
+
+  test("a volume of Kubernetes: the link of the folder is swapped: the new secret is read", async () => {
+    for (const [version, content] of [
+      ["..1", "s3cr3t-1"],
+      ["..2", "s3cr3t-2"],
+    ] as const) {
+      mkdirSync(join(folder, version));
+      writeFileSync(join(folder, version, "secret"), content);
+    }
+    symlinkSync("..1", join(folder, "..data"));
+    symlinkSync(join("..data", "secret"), path);
+    const secret = secretFromFile(path);
+    expect(await secret()).toBe("s3cr3t-1");
+    symlinkSync("..2", join(folder, "..next"));
+    renameSync(join(folder, "..next"), join(folder, "..data"));
+    expect(await secret()).toBe("s3cr3t-2");
   });
 
   test("printing the function shows nothing of the secret", async () => {

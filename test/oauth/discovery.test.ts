@@ -40,13 +40,16 @@ const metadata =
 const tokens: Answer = (response) => json(response, 200, token);
 
 describe("where the metadata is looked up", () => {
-  it("OpenID's document missing, HTML, a redirect, a 500 or of another issuer: RFC 8414's document is used", async () => {
+  it("OpenID's document missing, HTML, a redirect, a 500, of another issuer, or without a token endpoint to use: RFC 8414's is used", async () => {
     const misses: (Answer | undefined)[] = [
       undefined,
       (response) => response.writeHead(200, { "content-type": "text/html" }).end("<html>"),
       (response) => response.writeHead(302, { location: "/login" }).end(),
       (response) => response.writeHead(500).end(),
       (response) => json(response, 200, { token_endpoint: "https://elsewhere.example" }),
+      metadata({ issuer: "https://elsewhere.example" }),
+      metadata({ token_endpoint: undefined, authorization_endpoint: "https://elsewhere.example" }),
+      metadata({ token_endpoint: "http://elsewhere.example/token" }),
     ];
     for (const miss of misses) {
       const server = await start({ ...(miss && { [OPENID]: miss }), [OAUTH]: metadata(), "/token": tokens });
@@ -281,6 +284,7 @@ describe("refused metadata", () => {
     ["no endpoint", undefined, /"token_endpoint" must be a non-empty string, got undefined/],
     ["S1: plain http", "http://auth.example/token", /"token_endpoint" must be an https URL, got http:\/\/auth.example/],
     ["a relative URL", "/token", /"token_endpoint" must be an absolute URL/],
+    ["an object", { href: "https://auth.example/token" }, /"token_endpoint" must be a non-empty string, got an object/],
   ])("a token endpoint that cannot be used: %s", async (_name, endpoint, hint) => {
     const error = await failure({ [OPENID]: metadata({ token_endpoint: endpoint }) });
     expect(error).toMatchObject({ code: "ERR_TOKEN_RESPONSE", retryable: false });
@@ -304,7 +308,9 @@ describe("refused metadata", () => {
         retryable: false,
         hint: expect.stringContaining('"token_endpoint" must be an https URL, as the issuer is') as unknown,
       });
-      expect(fetch.mock.calls.map(([url]) => url)).toEqual([`https://auth.example${OPENID}`]);
+      expect(fetch.mock.calls.map(([url]) => url)).toEqual(
+        [OPENID, OAUTH].map((path) => `https://auth.example${path}`),
+      );
       await mintOnce(grantOf("https://auth.example", { fetch, allowHttp: true }));
       expect(fetch.mock.calls.at(-1)?.[0]).toBe(endpoint);
     },

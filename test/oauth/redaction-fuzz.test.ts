@@ -153,6 +153,60 @@ describe("S5: a secret of any characters", () => {
   });
 });
 
+describe("S5: texts of an answer that are worked with", () => {
+  const NEIGHBOUR = "https://acme.my.example/services?a=b+c&d=100%";
+  const wholes = spellings.filter(([name]) => !/without|cut/.test(name));
+
+  test.each(wholes)("%s: a whole secret is replaced, and the text beside it stays", (_name, write) => {
+    fc.assert(
+      fc.property(
+        visible.filter((secret) => secret.length >= 24),
+        (secret) => {
+          const text = write(secret);
+          const clean = redactor([secret, "another-secret"]).data([NEIGHBOUR, text]);
+          expect(clean.get(text)).toContain("[redacted]");
+          expect(leftIn(clean.get(text)!).join("").length).toBeLessThan(32);
+          expect(clean.get(NEIGHBOUR)).toBe(NEIGHBOUR);
+        },
+      ),
+      { numRuns: RUNS },
+    );
+  });
+
+  test("a part of a secret, and a whole one of seven bytes, stay: any text may have them", () => {
+    const header = "acme-portal/2.3 (+https://acme.my.example/contact)";
+    const texts = ["https://acme.my.example", "orders:read", "https://[::1]:8080", ""];
+    const { data } = redactor([header, "read", "orders-of-acme"]);
+    expect([...data(texts)]).toEqual(texts.map((text) => [text, text]));
+    expect(
+      data([`so ${header}, ORDERS-of-acme`])
+        .values()
+        .next().value,
+    ).toBe("so [redacted], [redacted]");
+  });
+
+  test("two secrets, one behind the other, and one that is the beginning of the other: both are replaced", () => {
+    const { data } = redactor(["first-secret", "first-secret-of-two"]);
+    expect([...data(["first-secretfirst-secret-of-two", "a first-secret", "irst-secret"]).values()]).toEqual([
+      "[redacted]",
+      "a [redacted]",
+      "irst-secret",
+    ]);
+  });
+
+  test("20,000 texts that are full of escapes, beside a secret of 64 KiB: each is as it was", () => {
+    const texts = Array.from({ length: 20_000 }, (_, at) => `${at}: 100% & 2026-11-26T14:00:00+0000 \\ +${at}`);
+    const clean = redactor(["~".repeat(65_536), "s3cret-of-orders"]).data([...texts, "s3cret-of-orders"]);
+    expect(texts.filter((text) => clean.get(text) !== text)).toEqual([]);
+    expect(clean.get("s3cret-of-orders")).toBe("[redacted]");
+  });
+
+  test("more secrets than are worth the search: nothing of the texts is left", () => {
+    const many = Array.from({ length: 9 }, (_, at) => String(at).repeat(MIB));
+    expect([...redactor(many).data(["a", "b"]).values()]).toEqual(["[redacted]", "[redacted]"]);
+  });
+});
+
 describe("S5: secrets and texts of up to 1 MiB", () => {
   const long = (unit: string): string => unit.repeat(Math.ceil(MIB / unit.length)).slice(0, MIB);
   const secrets: [name: string, secret: string][] = [

@@ -42,6 +42,10 @@ function isOurs(value: unknown): value is TokenEndpointError {
   return isRemintError(value);
 }
 
+async function scopeOf(scope: unknown): Promise<unknown> {
+  return (await mint((answer) => json(answer, 200, { ...token, scope }))).scope;
+}
+
 async function serverTimeAfter(headers: Record<string, string>): Promise<number | undefined> {
   return (await mint((answer) => json(answer, 200, token, headers))).serverTime;
 }
@@ -132,6 +136,11 @@ describe("a token response", () => {
     for (const name of ["receivedAt", "state", "scope"]) expect(response).not.toHaveProperty(name);
   });
 
+  it("a scope that is a list, as Twitch has it: one string; an empty list, or other values in it: no scope", async () => {
+    expect(await scopeOf(["orders:read", "orders:write"])).toBe("orders:read orders:write");
+    for (const scope of [[], [1], [["a"]], {}, 7, null]) expect(await scopeOf(scope)).toBeUndefined();
+  });
+
   it("E2: the Date header is the server's clock, unless the answer has an Age header", async () => {
     const date = "Tue, 01 Jan 2030 00:00:00 GMT";
     expect(await serverTimeAfter({ date })).toBe(Date.UTC(2030, 0, 1));
@@ -173,6 +182,13 @@ describe("S5: a token response that repeats what was sent", () => {
     const response = await mint((answer) => json(answer, 200, { ...token, ...more }));
     expect(response).toMatchObject({ access_token: "a", note: "for [redacted]", plan: "gold" });
     expect(JSON.stringify(response)).not.toMatch(/s3cr3t/);
+  });
+
+  it("S5: in the name of a member too; a part of a secret, or of a long header, stays: it may be what the token is for", async () => {
+    const more = { debug: { "s3cr3t-value": 1 }, instance_url: "https://acme.my.example", scope: "s3cr3t-valu" };
+    const headers = { "user-agent": "acme-portal/2.3 (+https://acme.my.example/contact)" };
+    const response = await mint((answer) => json(answer, 200, { ...token, ...more }), { headers });
+    expect(response).toMatchObject({ ...more, debug: { "[redacted]": 1 } });
   });
 
   it("S3: a member that is 200,000 lists in one another: the token is used", async () => {
@@ -309,6 +325,14 @@ describe("an error of the token endpoint", () => {
     expect(book.errorDescription).toBeUndefined();
   });
 
+  it("the description is in an object `error`, as Facebook has it: it is shown, without the secret", async () => {
+    const error = await failure((answer) =>
+      json(answer, 400, { error: { message: "no s3cr3t-value here", code: 190 } }),
+    );
+    expect(error).toMatchObject({ endpointStatus: 400, errorDescription: "no [redacted] here" });
+    expect(error.error).toBeUndefined();
+  });
+
   it("retryAfter is in milliseconds, from seconds or from a date by the server's clock", async () => {
     expect(await retryAfter({ "retry-after": "7" })).toBe(7000);
     const date = "Tue, 01 Jan 2030 00:00:00 GMT";
@@ -413,6 +437,22 @@ describe("S5: a token endpoint echoes secrets: the error contains none", () => {
       },
     );
     expect(error.errorDescription).toBe("no [redacted]: [redacted]");
+  });
+
+  it("a secret in the code or the name of a network error, or in what its getter throws", async () => {
+    const secret = CLIENT.clientSecret;
+    const unreadable = new Proxy(new Error("x"), {
+      get() {
+        throw new Error(secret);
+      },
+    });
+    const named = Object.assign(new Error("x"), { name: secret });
+    for (const error of [Object.assign(new Error("x"), { code: secret }), named, unreadable]) {
+      const grant = scriptedGrant(() => Promise.reject(error));
+      const failed = asError(await mintOnce(grant, context()).catch((reason: unknown) => reason));
+      expect(failed.code).toBe("ERR_TOKEN_NETWORK");
+      expect(inspect(failed, { depth: 10, showHidden: true })).not.toContain(secret);
+    }
   });
 
   it("a secret in the cause of a network error", async () => {

@@ -2,6 +2,7 @@
 import { inspect } from "node:util";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { clientCredentialsGrant, type Grant, jwtBearerGrant, refreshTokenGrant, tokenExchangeGrant } from "remint";
+import { sendable } from "../../src/oauth/sendable.ts";
 import { mintOnce } from "../grants/one-mint.ts";
 import { json, startTokenServer } from "../grants/token-server.ts";
 
@@ -80,4 +81,32 @@ describe("S5: the option clientSecret", () => {
     expect(warn.mock.calls[0]?.[0]).toMatch(/^"clientSecret" has less than 4 characters/);
     expect(JSON.stringify(warn.mock.calls)).not.toContain("xyz");
   });
+});
+
+describe("a source of a credential", () => {
+  const signal = new AbortController().signal;
+
+  test("a string as it is, and what a function gives, with the context it is called with", async () => {
+    expect(await sendable("clientSecret", "s3cr3t", "secret", signal)).toBe("s3cr3t");
+    expect(await sendable("clientSecret", () => "s3cr3t", "secret", signal)).toBe("s3cr3t");
+    expect(
+      await sendable("subjectToken", async (a: number, b: number) => `token-${a}${b}`, "token", signal, 1, 2),
+    ).toBe("token-12");
+  });
+
+  test.each([undefined, null, "", 7, {}, ["s3cret"]])(
+    "a function that returns %j: an ERR_GRANT whose cause names the option and the kind of the value",
+    async (value) => {
+      const source = (() => value) as () => string;
+      const error = await sendable("clientSecret", source, "secret", signal).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: "ERR_GRANT", hint: expect.stringContaining('"clientSecret"') as unknown });
+      expect((error as Error).cause).toMatchObject({
+        name: "TypeError",
+        message: expect.stringMatching(
+          /^"clientSecret" must be a non-empty string, or a function that returns one, got (undefined|null|an? [a-z ]+)$/,
+        ) as unknown,
+      });
+      expect(inspect(error, { depth: 10, showHidden: true })).not.toContain("s3cret");
+    },
+  );
 });

@@ -96,6 +96,12 @@ describe("client credentials", () => {
     await cacheOf().get();
   });
 
+  test("S5: a User-Agent with the address of the org in it: the answer's instance_url is read as it is", async () => {
+    const headers = { "user-agent": `the portal of the orders department (+${api.origin})` };
+    const token = await cacheOf(salesforceClientCredentialsGrant({ ...orgOptions(), headers })).get();
+    expect(salesforceToken(token).instanceUrl).toBe(api.origin);
+  });
+
   test("two calls: one request, with the grant type in the form, and consumer key and secret in the header", async () => {
     const cache = cacheOf();
     const tokens = [await cache.get(), await cache.get()];

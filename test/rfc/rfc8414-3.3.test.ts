@@ -73,13 +73,15 @@ describe("section 3.3: the issuer of the metadata is the requested one", () => {
 
 test("the first mint finds another issuer's metadata and fails; the second finds the right one and succeeds", async () => {
   const issuer = "https://auth.example";
-  const { fetch, asked } = scriptedServer(metadataOf("https://attacker.example"), metadataOf(issuer));
+  const other = metadataOf("https://attacker.example");
+  const { fetch, asked } = scriptedServer(other, other, metadataOf(issuer));
   const grant = clientCredentialsGrant({ issuer, ...client, fetch });
   await expect(mintOnce(grant)).rejects.toMatchObject({
     hint: expect.stringMatching(/another issuer/) as unknown,
   });
   await expect(mintOnce(grant)).resolves.toMatchObject({ access_token: "a" });
-  expect(asked).toHaveLength(3);
+  // Two documents, then one, and the token endpoint.
+  expect(asked).toHaveLength(4);
 });
 
 const down = (): Response => new Response(null, { status: 503 });
