@@ -40,6 +40,11 @@ const scenarios = [
   ...sick.scenarios(),
   ...faults.scenarios(bad),
 ];
+if (process.argv.includes("--help")) {
+  console.log("npm run bench:fleet -- [--quick] [part of a title ...]\n\nWithout a title all scenarios run:");
+  for (const { title } of scenarios) console.log(`  ${title}`);
+  process.exit(0);
+}
 const chosen = scenarios.filter(({ title }) => wanted.length === 0 || wanted.some((part) => title.includes(part)));
 if (chosen.length === 0) {
   console.error(`No such scenario. There are: ${scenarios.map(({ title }) => title).join(", ")}`);

@@ -2,7 +2,7 @@
 // missed. Ratios are medians of this run. Nanoseconds are those of the best round, because on a shared machine the
 // other rounds measure the load of other programs too.
 // `--svg` or `--svg FILE.svg` also draws the values beside their budgets; the file is bench/results.svg unless it is named. Names of
-// benches run only those.
+// benches run only those; `--help` lists them.
 import { writeFileSync } from "node:fs";
 import os from "node:os";
 import { fileURLToPath } from "node:url";
@@ -30,6 +30,11 @@ const claims = {
   redaction,
 };
 const args = process.argv.slice(2);
+if (args.includes("--help")) {
+  console.log("npm run bench -- [name ...] [--svg [FILE.svg]]\n\nWithout a name all benches run:");
+  for (const [name, { title }] of Object.entries(claims)) console.log(`  ${name.padEnd(12)} ${title}`);
+  process.exit(0);
+}
 const isDrawn = args.includes("--svg");
 const isFile = (name) => isDrawn && name.endsWith(".svg");
 const file = args.find(isFile) ?? fileURLToPath(new URL("results.svg", import.meta.url));

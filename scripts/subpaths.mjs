@@ -85,7 +85,7 @@ export const SUBPATHS = [
     source: "otel/index.ts",
     packages: [],
     without: ["grants/", "oauth/", "adapters/", "policy/", "testing/", "fleet/", "core/"],
-    size: "2.3 kB",
+    size: "2.4 kB",
   },
   {
     subpath: "./policy",
@@ -120,7 +120,7 @@ export const SUBPATHS = [
     source: "testing/index.ts",
     packages: ["node:", "p-retry"],
     without: ["grants/endpoint.ts", "grants/refresh-token.ts", "oauth/", "adapters/", "policy/"],
-    size: "9.3 kB",
+    size: "9.6 kB",
   },
   {
     subpath: "./undici",

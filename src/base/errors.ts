@@ -210,8 +210,9 @@ export class TokenEndpointError extends RemintError {
 }
 
 /** The stack with the hint as a line after the message: many servers log the stack and nothing else. */
-function stackWithHint(stack: string | undefined, hint: string): string | undefined {
-  if (stack === undefined) return undefined;
+function stackWithHint(stack: unknown, hint: string): unknown {
+  // With an `Error.prepareStackTrace` of the application it may be anything, such as a list of call sites.
+  if (typeof stack !== "string") return stack;
   const frames = stack.search(/\n\s+at /);
   const end = frames < 0 ? stack.length : frames;
   return `${stack.slice(0, end)}\n    hint: ${hint}${stack.slice(end)}`;
@@ -302,8 +303,9 @@ function summaryOf(value: unknown, depth: number): unknown {
   return summary;
 }
 
-function redactCredentials(text: string): string {
-  return text.replace(/\b(Bearer|Basic|DPoP)\s+[^\s"',]+/gi, "$1 [redacted]");
+/** @param text A text, or whatever an application has put in its place. */
+function redactCredentials(text: unknown): string {
+  return String(text).replace(/\b(Bearer|Basic|DPoP)\s+[^\s"',]+/gi, "$1 [redacted]");
 }
 
 /**

@@ -191,10 +191,11 @@ export function duration(name: string, value: unknown, fallback: number): number
 /**
  * Returns an integer option, or its default.
  *
+ * @param fallback Without one, the value has to be given.
  * @throws {TypeError} When `value` is given and not an integer of at least `least`.
  */
-export function count(name: string, value: unknown, fallback: number, least = 0): number {
-  if (value === undefined) return fallback;
+export function count(name: string, value: unknown, fallback: number | undefined, least = 0): number {
+  if (value === undefined && fallback !== undefined) return fallback;
   if (!Number.isInteger(value) || (value as number) < least) {
     throw optionError(name, value, `an integer of at least ${least}`);
   }

@@ -78,7 +78,8 @@ export interface OpenTelemetryOptions {
  *
  * A span is a child of the span that was active in the call that began the mint, and has no links. Durations are seconds. One
  * listener serves any number of caches and pools: create it once, and not for each cache, because an outage of a store is told
- * once to each listener. The key that a pool tells it is not recorded.
+ * once to each listener. The key that a pool tells it is not recorded. It does not
+ * throw: what the SDK throws is dropped.
  *
  * @throws {TypeError} When an option is wrong, or when there is neither a meter nor a tracer.
  * @see [Semantic conventions of OpenTelemetry](https://opentelemetry.io/docs/specs/semconv/)
@@ -103,12 +104,18 @@ export function openTelemetry(options: OpenTelemetryOptions): EventListener {
   const recordMetrics = meter && metricsRecorder(meter);
   const recordSpans = tracer && spansRecorder(tracer);
   return (event) => {
-    try {
-      recordSpans?.(event);
-    } finally {
-      recordMetrics?.(event);
-    }
+    safely(() => recordSpans?.(event));
+    safely(() => recordMetrics?.(event));
   };
+}
+
+/** What throws, such as a view or a processor of the SDK, keeps nothing else from being recorded, and no caller's own listener. */
+function safely(record: () => void): void {
+  try {
+    record();
+  } catch {
+    // Telemetry has no say in what happens to a token.
+  }
 }
 
 /** The buckets that the semantic conventions advise for the durations of HTTP requests, in seconds, and longer ones. */
@@ -116,11 +123,13 @@ const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 
 const CALLERS = [0, 1, 2, 5, 10, 25, 50, 100, 250, 1000, 10_000, 100_000];
 
 function metricsRecorder(meter: MeterLike): EventListener {
-  const histogram = (name: string, unit: string, bounds: readonly number[], description: string): HistogramLike =>
-    meter.createHistogram(name, { unit, description, advice: { explicitBucketBoundaries: [...bounds] } });
+  const histogram = (name: string, unit: string, bounds: readonly number[], description: string): HistogramLike => {
+    const made = meter.createHistogram(name, { unit, description, advice: { explicitBucketBoundaries: [...bounds] } });
+    return { record: (value, attributes) => safely(() => made.record(value, attributes)) };
+  };
   const seconds = (name: string, description: string): HistogramLike => histogram(name, "s", SECONDS, description);
   const counter = (name: string, unit: string, description: string): CounterLike =>
-    meter.createCounter(name, { unit, description });
+    summed(meter.createCounter(name, { unit, description }));
 
   const mints = seconds("remint.mint.duration", "Duration of mints, from the moment the token was needed");
   const waiters = histogram("remint.mint.waiters", "{caller}", CALLERS, "Callers that were waiting when a mint ended");
@@ -143,10 +152,9 @@ function metricsRecorder(meter: MeterLike): EventListener {
   const states = counter("remint.state.faults", "{fault}", "States, such as refresh tokens, unsaved or in doubt");
   const stores = counter("remint.store.changes", "{change}", "Outages of the store, and their ends");
   const skips = counter("remint.request.skips", "{request}", "Requests that were sent without a token");
-  const degraded = meter.createUpDownCounter("remint.store.degraded", {
-    unit: "{store}",
-    description: "Stores that fail now",
-  });
+  const degraded = summed(
+    meter.createUpDownCounter("remint.store.degraded", { unit: "{store}", description: "Stores that fail now" }),
+  );
 
   return (event) => {
     switch (event.name) {
@@ -206,6 +214,10 @@ function metricsRecorder(meter: MeterLike): EventListener {
       // A mint that begins or brings nothing has no duration, and what is forgotten is replaced: that counts.
     }
   };
+}
+
+function summed(made: CounterLike): CounterLike {
+  return { add: (value, attributes) => safely(() => made.add(value, attributes)) };
 }
 
 /** The number by which OpenTelemetry says that a span is an error. */

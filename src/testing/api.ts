@@ -82,7 +82,11 @@ class LoopbackApi extends ScriptedServer<ApiRequest> implements Api {
   protected override normalAnswer({ token, url }: ApiRequest): Answer {
     // RFC 6750 section 3.1: the challenge to a request without a token contains no error code.
     if (token === undefined) return { status: 401, headers: { "www-authenticate": "Bearer" }, body: { ok: false } };
-    if (this.#accepts(token)) return { body: { ok: true, path: url.replace(/\?.*$/s, "") } };
+    const isAccepted: unknown = this.#accepts(token);
+    // A promise would count as true, whatever it brings.
+    if (typeof isAccepted !== "boolean")
+      throw optionError("accepts", isAccepted, "a function that returns true or false");
+    if (isAccepted) return { body: { ok: true, path: url.replace(/\?.*$/s, "") } };
     return {
       status: 401,
       headers: { "www-authenticate": 'Bearer error="invalid_token"' },

@@ -252,8 +252,11 @@ class LoopbackAuthServer extends ScriptedServer<TokenRequest> implements AuthSer
   }
 
   override async close(): Promise<void> {
-    await super.close();
-    this.#log.close();
+    try {
+      await super.close();
+    } finally {
+      this.#log.close();
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { assertObject, assertString, count, optionError } from "../base/options.ts";
+import { assertObject, assertString, count } from "../base/options.ts";
 import { Holds } from "./hold.ts";
 import type { Hold } from "./hold.ts";
 
@@ -123,8 +123,7 @@ class SessionTable implements FakeSessions {
   }
 
   failSaves(times: number, error: unknown = new Error("the table of sessions cannot be written")): void {
-    if (times === undefined) throw optionError("times", times, "an integer of at least 0, or Infinity");
-    this.#failures = times === Infinity ? times : count("times", times, 0);
+    this.#failures = times === Infinity ? times : count("times", times, undefined);
     this.#error = error;
   }
 

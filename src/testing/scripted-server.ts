@@ -8,7 +8,8 @@
 import { createServer } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { assertOptions, duration, flag } from "../base/options.ts";
+import { isPlain } from "../base/bytes.ts";
+import { assertFunction, assertOptions, duration, flag, optionError } from "../base/options.ts";
 import { Holds } from "./hold.ts";
 import { Tally } from "./tally.ts";
 import type { Hold } from "./hold.ts";
@@ -28,13 +29,13 @@ export interface Scripted<Request> {
    * Queues answers for the next requests, one for each request. They are used before the answer of `respondAlways`. An
    * answer with a `path` stays in the queue until a request for that path arrives.
    *
-   * @throws {TypeError} When an answer has a member that {@link Answer} does not have.
+   * @throws {TypeError} When an answer is no {@link Answer}: a member is unknown, or cannot be what it is.
    */
   respond(...answers: readonly Script<Request>[]): void;
   /**
    * Sets the answer to every request for which no answer is queued; `undefined` restores the normal answer.
    *
-   * @throws {TypeError} When the answer has a member that {@link Answer} does not have.
+   * @throws {TypeError} When the answer is no {@link Answer}, as for `respond`.
    */
   respondAlways(answer: Script<Request> | undefined): void;
   /**
@@ -59,7 +60,12 @@ export interface Scripted<Request> {
    * @throws {Error} When the server is closed before.
    */
   waitFor(total: number): Promise<void>;
-  /** Closes all connections, including those that wait for an answer, and frees the port. */
+  /**
+   * Closes all connections, including those that wait for an answer, and frees the port.
+   *
+   * @throws What a script of the server threw, once: an expectation that failed in a script fails the test that closes the
+   *   server, also when its client tried again and was content.
+   */
   close(): Promise<void>;
 }
 
@@ -75,7 +81,8 @@ export interface HoldAnswersOptions {
 
 /**
  * A scripted answer: an {@link Answer}, or a function that returns one for a request. If the function returns
- * `undefined`, the server gives its normal answer.
+ * `undefined`, the server gives its normal answer. If it fails, or returns no {@link Answer}, the client gets a 500 with the
+ * reason, and {@link Scripted.close} rejects with it.
  *
  * An answer with neither `status` nor `body` is the normal answer with these headers and this delay.
  */
@@ -168,10 +175,9 @@ export interface Outcome {
 /** Tells what became of an answer: its status, or `undefined` if it is lost. Only the first call counts. */
 type Settle = (status: number | undefined) => void;
 
-/** @throws {TypeError} When a scripted answer has a member that means nothing. What a function returns is not checked. */
-function assertScript<Request>(where: string, script: Script<Request>): void {
-  if (typeof script === "function") return;
-  assertOptions(where, script, [
+/** @throws {TypeError} When a scripted answer has a member that means nothing, or one that cannot be what it is. */
+function assertAnswer(where: string, answer: Answer): void {
+  assertOptions(where, answer, [
     "status",
     "headers",
     "body",
@@ -183,6 +189,27 @@ function assertScript<Request>(where: string, script: Script<Request>): void {
     "reset",
     "path",
   ]);
+  // A promise, a list and a Response have other members, or none, and would count as the normal answer.
+  if (!isPlain(answer)) throw optionError(`${where} answer`, answer, "an object such as { status: 503 }");
+  const { status, body, delay, change, path } = answer;
+  // Below 200 there is no answer yet, and the client would wait for one.
+  if (status !== undefined && (!Number.isInteger(status) || status < 200 || status > 999)) {
+    throw optionError("status", status, "the status of an answer, from 200 on");
+  }
+  duration("delay", delay, 0);
+  assertFunction("change", change);
+  for (const name of ["processFirst", "lost", "hang", "reset"] as const) flag(name, answer[name]);
+  if (path !== undefined && !/^\/[^?#]*$/.test(path)) throw optionError("path", path, 'a path such as "/orders"');
+  if (body !== undefined && !isSendable(body)) {
+    throw optionError("body", body, "text, a Uint8Array, a stream of them, or an object that JSON can hold");
+  }
+}
+
+/** Whether a body is sent as it is meant. JSON would make `{}` of a Blob, a Map or URLSearchParams. */
+function isSendable(body: unknown): boolean {
+  if (typeof body !== "object") return typeof body !== "function";
+  if (body === null) return false;
+  return isPlain(body) || body instanceof Uint8Array || isStream(body) || JSON.stringify(body) !== "{}";
 }
 
 /** Some requests wait although their client has left. */
@@ -207,6 +234,8 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
   readonly #unsettled = new Set<Settle>();
   #loopback: Loopback | undefined;
   #closed = false;
+  /** What the first script that failed threw. */
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(latency: unknown) {
     this.latency = duration("latency", latency, 0);
@@ -237,12 +266,12 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
   }
 
   respond(...answers: readonly Script<Request>[]): void {
-    for (const answer of answers) assertScript("respond", answer);
+    for (const answer of answers) if (typeof answer !== "function") assertAnswer("respond", answer);
     this.#queue.push(...answers);
   }
 
   respondAlways(answer: Script<Request> | undefined): void {
-    if (answer !== undefined) assertScript("respondAlways", answer);
+    if (answer !== undefined && typeof answer !== "function") assertAnswer("respondAlways", answer);
     this.#standingAnswer = answer;
   }
 
@@ -264,6 +293,9 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
     for (const settle of this.#unsettled) settle(undefined);
     await this.#loopback?.close();
     this.#arrivals.close();
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure !== undefined) throw failure.error;
   }
 
   async #serve(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -287,8 +319,20 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
       this.#arrivals.add();
       await this.#answer(exchange);
     } catch (error) {
-      if (!disconnected.aborted) sendScriptError(response, error);
+      if (!disconnected.aborted) this.#fail(response, error);
     }
+  }
+
+  /** Answers 500 with the error of a script. A body that fails in the middle is what a script wanted, and is cut off. */
+  #fail(response: ServerResponse, error: unknown): void {
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    this.#failure ??= { error };
+    for (const name of response.getHeaderNames()) response.removeHeader(name);
+    response.statusCode = 500;
+    response.end(`A script of this test server failed: ${String(error)}`);
   }
 
   /** Takes the first queued script for this path, or returns the standing one. */
@@ -305,6 +349,7 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
     if (this.#closed) return;
     await held;
     const scripted = typeof script === "function" ? await script(request) : script;
+    if (typeof script === "function" && scripted !== undefined) assertAnswer("a script", scripted);
     const isEarly = scripted?.processFirst === true || heldAfterwards !== undefined || thawed !== undefined;
     const wait = async (): Promise<void> => {
       await heldAfterwards;
@@ -364,17 +409,6 @@ export abstract class ScriptedServer<Request> implements Scripted<Request> {
     const usual = this.normalAnswer(request);
     return { ...usual, headers: { ...usual.headers, ...scripted.headers } };
   }
-}
-
-/** Answers 500 with the error of a script, so that a failed expectation in a script shows in the client's answer. */
-function sendScriptError(response: ServerResponse, error: unknown): void {
-  if (response.headersSent) {
-    response.destroy();
-    return;
-  }
-  for (const name of response.getHeaderNames()) response.removeHeader(name);
-  response.statusCode = 500;
-  response.end(`A script of this test server failed: ${String(error)}`);
 }
 
 function isFor<Request>(script: Script<Request>, path: string): boolean {

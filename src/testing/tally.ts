@@ -39,7 +39,7 @@ export class Tally {
    * @throws {TypeError} When `total` is not a non-negative integer.
    */
   async reaches(total: number): Promise<void> {
-    count("total", total, 0);
+    count("total", total, undefined);
     if (this.#value >= total) return;
     if (this.#isClosed) throw this.#tooFew(total, this.#value);
     await new Promise<void>((resolve, reject) => this.#waiters.push({ total, resolve, reject }));

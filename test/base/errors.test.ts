@@ -161,6 +161,26 @@ describe("Q17: what loggers see of an error", () => {
     }
   });
 
+  test("an application whose Error.prepareStackTrace returns call sites: the stack is theirs, and the error is ours", () => {
+    const before: unknown = Reflect.get(Error, "prepareStackTrace");
+    Error.prepareStackTrace = (_, sites) => sites;
+    try {
+      const error = new RemintError("ERR_GRANT", "no token", {
+        hint: "check it",
+        cause: safeCause(new Error("theirs")),
+      });
+      expect([error.code, error.hint, Array.isArray(error.stack)]).toEqual(["ERR_GRANT", "check it", true]);
+      expect((error.cause as Error).message).toBe("theirs");
+    } finally {
+      Reflect.set(Error, "prepareStackTrace", before);
+    }
+  });
+
+  test("a cause whose message and stack are no texts is kept as text", () => {
+    const theirs = Object.assign(new Error("first"), { message: { status: 503 }, stack: 5, code: "E503" });
+    expect(safeCause(theirs)).toMatchObject({ message: "[object Object]", code: "E503" });
+  });
+
   test("without a hint there is none, and the stack is as the runtime made it", () => {
     const error = new RemintError("ERR_CLOSED", "x");
     expect("hint" in error).toBe(false);

@@ -14,7 +14,7 @@ const COMPILERS = {
 };
 const AXIOS = ["axios-1.5.0", "axios-1.6.8", "axios-1.7.9", "axios-1.9.0", "axios-1.13.0"];
 const OFETCH = ["ofetch-1.4.0", "ofetch-2"];
-const ALL = ["core.ts", "fetch.ts", "axios.ts", "ofetch.ts", "policy.ts", "dpop.ts", "testing.ts"];
+const ALL = ["core.ts", "fetch.ts", "axios.ts", "ofetch.ts", "policy.ts", "dpop.ts", "testing.ts", "exported.ts"];
 const DOM = ["ES2022", "DOM", "DOM.Iterable", "ESNext.Disposable"];
 const NODENEXT = { module: "nodenext", lib: DOM, types: [] };
 
@@ -26,6 +26,8 @@ const STRICT = {
   noUncheckedIndexedAccess: true,
   skipLibCheck: false,
   skipDefaultLibCheck: true,
+  // The compiler says what its declarations cannot name.
+  declaration: true,
   noEmit: true,
   allowImportingTsExtensions: true,
   esModuleInterop: true,

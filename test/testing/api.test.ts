@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { afterEach, describe, expect, test } from "vitest";
-import { type Api, type ApiOptions, startApi, startAuthServer } from "../../src/testing/index.ts";
+import { type Answer, type Api, type ApiOptions, startApi, startAuthServer } from "../../src/testing/index.ts";
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -99,6 +99,8 @@ describe("startApi", () => {
     await expect(api.waitFor(1)).rejects.toThrow("closed after 0 requests");
     await expect(api.waitFor(0)).resolves.toBeUndefined();
     await expect(api.waitFor(-1)).rejects.toThrow(TypeError);
+    // @ts-expect-error without a number it would wait for ever
+    await expect(api.waitFor()).rejects.toThrow('"total" must be an integer of at least 0, got undefined');
   });
 
   test("a function gets the recorded request, and its body may be bytes, an object, a Readable or an iterable", async () => {
@@ -132,6 +134,64 @@ describe("startApi", () => {
     api.respond({ headers: { "x-bad": "line\nbreak", "content-length": "3" }, body: "abc" });
     const response = await call(api, "/", "good");
     expect([response.status, await response.text()]).toEqual([500, expect.stringContaining("x-bad")]);
+    await expect(api.close()).rejects.toThrow("x-bad");
+  });
+
+  test.each<[what: string, answer: unknown, message: string]>([
+    ["a status that is no answer yet", { status: 101 }, '"status" must be the status of an answer'],
+    ["a status in a string", { status: "503" }, '"status" must be the status of an answer'],
+    ["a delay in a string", { delay: "10" }, '"delay" must be a non-negative number'],
+    ["a delay without an end", { delay: Infinity }, '"delay" must be a non-negative number'],
+    ["a path without a slash", { path: "orders" }, '"path" must be a path such as "/orders"'],
+    ["a path with a query", { path: "/orders?page=2" }, '"path" must be a path such as "/orders"'],
+    ["a change that is no function", { change: { status: 500 } }, '"change" must be a function'],
+    ["a flag in a string", { reset: "yes" }, '"reset" must be true or false'],
+    ["a form as a body, which JSON would empty", { body: new URLSearchParams({ a: "b" }) }, '"body" must be text'],
+    ["a Blob as a body, which JSON would empty", { body: new Blob(["a"]) }, '"body" must be text'],
+    ["a function as a body", { body: () => "a" }, '"body" must be text'],
+    ["null as a body", { body: null }, '"body" must be text'],
+    ["a list of answers", [{ status: 500 }], 'answer" must be an object such as'],
+    ["a promise of an answer", Promise.resolve({ status: 500 }), 'answer" must be an object such as'],
+    ["a Response", Response.json({ a: 1 }), 'answer" must be an object such as'],
+    ["a misspelt member", { stauts: 500 }, 'has no option "stauts": did you mean "status"?'],
+  ])("%s is a TypeError that names it, given or returned by a script", async (_, answer, message) => {
+    const api = await startApi({ accepts: () => true });
+    expect(() => api.respond(answer as Answer)).toThrow(message);
+    expect(() => api.respondAlways(answer as Answer)).toThrow(TypeError);
+    api.respond(() => answer as Answer);
+    const response = await call(api, "/", "good");
+    // What a promise brings is the answer of a script.
+    if (answer instanceof Promise) {
+      expect(response.status).toBe(500);
+      return api.close();
+    }
+    expect([response.status, await response.text()]).toEqual([500, expect.stringContaining(message)]);
+    await expect(api.close()).rejects.toThrow(TypeError);
+  });
+
+  test("objects of classes that JSON can hold, and every kind of number and text, are sent as JSON", async () => {
+    const api = await start();
+    class Order {
+      readonly id = 1;
+    }
+    api.respond(
+      { body: new Order() },
+      { body: new Date(0) },
+      { body: [] },
+      { body: {} },
+      { status: 999, body: "text" },
+    );
+    const answers = [];
+    for (let i = 0; i < 5; i++) answers.push(await (await call(api, "/", "good")).text());
+    expect(answers).toEqual(['{"id":1}', '"1970-01-01T00:00:00.000Z"', "[]", "{}", "text"]);
+  });
+
+  test("accepts returns a promise, which would count as true: a 500 that says so", async () => {
+    // @ts-expect-error a promise is no boolean
+    const api = await startApi({ accepts: async () => false });
+    const response = await call(api, "/", "good");
+    expect([response.status, await response.text()]).toEqual([500, expect.stringContaining('"accepts" must be')]);
+    await expect(api.close()).rejects.toThrow('"accepts" must be a function that returns true or false');
   });
 
   test("a scripted 401 counts as unauthorized, and a reset connection has no status", async () => {

@@ -1,3 +1,5 @@
+import assert from "node:assert/strict";
+import { clientCredentialsGrant, createTokenCache } from "remint";
 import { afterEach, describe, expect, test } from "vitest";
 import { type AuthServer, type AuthServerOptions, startAuthServer } from "../../src/testing/index.ts";
 
@@ -161,6 +163,30 @@ describe("startAuthServer", () => {
     expect(answer.status).toBe(500);
     expect(await answer.text()).toContain("not what I expected");
     expect(server.mints).toBe(0);
+    await expect(server.close()).rejects.toThrow("not what I expected");
+  });
+
+  test("an expectation in a script fails, and the client tries again and is content: close rejects with it, once", async () => {
+    const server = await startAuthServer();
+    const grant = clientCredentialsGrant({
+      tokenEndpoint: server.tokenEndpoint,
+      clientId: "a",
+      clientSecret: "secret",
+    });
+    const tokens = createTokenCache({ grant, origins: ["https://api.example"] });
+    server.respond(({ form }) => {
+      assert.equal(form.get("scope"), "read");
+      return undefined;
+    });
+    await tokens.get();
+    expect(server.requests).toHaveLength(2);
+    const closed = await Promise.allSettled([server.close(), server.close()]);
+    expect(closed).toEqual([
+      { status: "rejected", reason: expect.any(assert.AssertionError) },
+      { status: "fulfilled", value: undefined },
+    ]);
+    await expect(server.waitForLog("lost", 1)).rejects.toThrow("closed");
+    await server[Symbol.asyncDispose]();
   });
 
   test("close ends requests that hang, are held or are delayed, and can be called twice", async () => {

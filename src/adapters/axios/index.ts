@@ -36,6 +36,12 @@ export type AxiosTokenSource = TokenSource<[config: InternalAxiosRequestConfig]>
   readonly interceptors?: never;
 };
 
+/**
+ * A request interceptor, for `interceptors.request.use` of any version of axios. It is generic, so that it fits the config type
+ * of each version.
+ */
+export type AxiosInterceptor = <Config extends RequestConfig>(config: Config) => Config;
+
 /** Options of {@link createAuthInterceptor}. */
 export interface AuthInterceptorOptions {
   /**
@@ -84,7 +90,7 @@ export interface AuthInterceptorOptions {
 export function createAuthInterceptor(
   source: AxiosTokenSource,
   options: AuthInterceptorOptions = {},
-): <Config extends RequestConfig>(config: Config) => Config {
+): AxiosInterceptor {
   const where = "createAuthInterceptor";
   if (isAxios(source)) throw new TypeError(`${where} takes the token cache, not axios. ${USAGE}`);
   if (isAxios(options)) throw new TypeError(`${where} takes axios as an option: ${where}(tokens, { axios })`);
