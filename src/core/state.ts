@@ -244,7 +244,9 @@ export class SessionState {
         return;
       }
       this.#failedSaves = 0;
-      if (this.#unsaved === rotated) this.#unsaved = undefined;
+      // What has come meanwhile replaces what is saved now.
+      const newer = this.#unsaved === rotated ? undefined : this.#unsaved;
+      this.#unsaved = newer && { ...newer, replaced: rotated.state };
     }
   }
 

@@ -440,6 +440,33 @@ describe("C14: a new state is saved", () => {
     expect([saves.length, clock.timers]).toEqual([3, 0]);
   });
 
+  test("C14: the state rotates again while it is being saved: the next save says that it replaces the one that was saved last", async () => {
+    const ends: (() => void)[] = [];
+    const saves: unknown[] = [];
+    const { cache, grant } = sessionUnderTest({
+      onState: (next, { replaced }) => {
+        saves.push([replaced, next]);
+        return new Promise<void>((resolve) => ends.push(resolve));
+      },
+    });
+    grant.respond(rotated("a", "alice-2"));
+    const first = watch(cache.get());
+    await settle();
+    // Another target's mint does not wait for the save.
+    grant.respond(rotated("b", "alice-3"));
+    const second = watch(cache.for({ resource: "https://billing.example" }).get());
+    await settle();
+    ends[0]!();
+    await settle();
+    ends[1]!();
+    await settle();
+    expect([first.value?.value, second.value?.value]).toEqual(["a", "b"]);
+    expect(saves).toEqual([
+      ["alice-1", "alice-2"],
+      ["alice-2", "alice-3"],
+    ]);
+  });
+
   test("C14: a save that hangs: the token is served after half of mintTimeout, and the signal of the save aborts", async () => {
     const signals: AbortSignal[] = [];
     const { cache, grant, clock, events } = sessionUnderTest({
