@@ -57,7 +57,7 @@ export const SUBPATHS = [
     source: "adapters/fetch.ts",
     packages: [],
     without: ["grants/", "oauth/", "testing/", "adapters/axios/", "adapters/ofetch.ts", "core/token-cache.ts"],
-    size: "8.7 kB",
+    size: "8.8 kB",
   },
   {
     subpath: "./fleet",
@@ -78,7 +78,7 @@ export const SUBPATHS = [
     source: "adapters/ofetch.ts",
     packages: ["ofetch"],
     without: ["grants/", "oauth/", "testing/", "adapters/axios/", "core/token-cache.ts"],
-    size: "9.1 kB",
+    size: "9.2 kB",
   },
   {
     subpath: "./otel",

@@ -42,7 +42,11 @@ const bodies = [
 const timed: Partial<Case> = {
   looseWire: "the time may be over before the request is sent",
   mixed: "the time may be over before the request is sent",
-  not: { rejected: "the time may be over before the resend" },
+  not: {
+    // Then nothing has been sent, so the error has no request: test/adapters/axios/timeout.test.ts.
+    waits: "the time may be over before there is a token",
+    rejected: "the time may be over before the resend",
+  },
 };
 
 export const axiosCases: readonly Case[] = [
