@@ -39,8 +39,8 @@ export class FleetSupply implements TokenSupply {
     if (hasSessions(settings.grant)) {
       if (open.get(key)?.deref() !== undefined) {
         throw new TypeError(
-          `"store" has a cache of this session in this process already: close that one first. If the two are meant to have ` +
-            `sessions of their own, give each grant another "key"`,
+          `"store" has a cache of this session in this process already: close that one first, or give one of the two stores ` +
+            `another "prefix" (a tabStore: another "name") if they are meant to have sessions of their own`,
         );
       }
       open.set(key, new WeakRef(this));
