@@ -108,7 +108,7 @@ export function refreshEndpoint<State = string>(url: string | URL, options: Refr
   const members = { mint, state, onState, key, headers: tokenHeaders };
   const hasState = usesState(headers) || usesState(body);
   const definition = customDefinition(members as CustomGrantMembers<never>, "", "read", hasState);
-  const lateCookie = definition.source === undefined ? LATE_COOKIE : undefined;
+  const lateCookie = definition.source === undefined ? () => nobody(LATE_COOKIE) : undefined;
   let own: readonly string[] | undefined;
   return grantOf({ ...definition, lateCookie, endpoints: () => (own ??= ownEndpoints(text)) });
 }
@@ -166,6 +166,10 @@ function isSuccess({ status, type }: Response): boolean {
   return type !== "opaqueredirect" && status >= 200 && status < 300;
 }
 
+function nobody(hint: string): RemintError {
+  return new RemintError("ERR_NO_SESSION", "no token is available: nobody is signed in", { hint, terminal: true });
+}
+
 /** The statuses that lead elsewhere. 304 does not. */
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 
@@ -175,7 +179,7 @@ function refusalOf({ status, type, headers }: Response, url: string): RemintErro
   const hint = `the refresh endpoint ${printableUrl(url)} answered ${isRedirect ? "with a redirect" : `${status}`}`;
   if (isRedirect || status === 401 || status === 403) {
     // Requests go without a token then, as they did before this page had one.
-    return new RemintError("ERR_NO_SESSION", "no token is available: nobody is signed in", { hint, terminal: true });
+    return nobody(hint);
   }
   const retryAfter = (headers as { get?: unknown } | undefined)?.get === undefined ? undefined : retryAfterOf(headers);
   return new TokenEndpointError(status, "no token is available: the refresh endpoint failed", { hint, retryAfter });

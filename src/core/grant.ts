@@ -10,6 +10,7 @@
 import { redacted } from "../base/redacted.ts";
 import { copiedOrigins } from "../base/url.ts";
 import type { Clock } from "../base/clock.ts";
+import type { RemintError } from "../base/errors.ts";
 import type {
   AccessToken,
   GrantHeaders,
@@ -185,9 +186,9 @@ export interface GrantDefinition<State = unknown> extends GrantTraits {
   readonly isRepeatable: boolean;
   /**
    * Present where the state is a cookie, which the answer to a mint replaces, also when the session of the mint is over by then.
-   * What callers of the next session are told then, as a hint.
+   * Returns what callers of the next session are told when they need another token.
    */
-  readonly lateCookie?: string | undefined;
+  readonly lateCookie?: (() => RemintError) | undefined;
   /** How failed attempts are repeated. Absent: they are not. */
   readonly retry?: Retry | undefined;
   /** How often; the option of the cache does not count. */

@@ -197,17 +197,6 @@ export function ownSupply(settings: SupplySettings): TokenSupply {
   return before?.goOnWith(settings) ?? new OwnSupply(settings);
 }
 
-/** The answer to a mint of the session before has set the cookie of that session: the one of the sign-in is lost. */
-export function lateCookie({ lateCookie: hint }: MintSettings["grant"]): Failure {
-  return new Failure("key", {
-    code: "ERR_NO_SESSION",
-    message: NOBODY.message,
-    hint,
-    retryable: false,
-    terminal: true,
-  });
-}
-
 /** Makes the settings of a state. */
 export function stateSettings(settings: SupplySettings, hasStore: boolean): StateSettings {
   const { clock, mintTimeout, listeners, warns } = settings;
@@ -572,7 +561,7 @@ class OwnSupply implements TokenSupply {
     const { minted: token, next, presented } = result;
     if (!this.serves(session) && !this.#isOfSession(result)) {
       this.#revokeLanded(result);
-      if (grant.lateCookie !== undefined && token !== undefined) this.#refusal = lateCookie(grant);
+      if (grant.lateCookie !== undefined && token !== undefined) this.#refusal = Failure.of(grant.lateCookie(), "key");
       return Promise.reject(this.#isEnded ? ENDED : REPLACED);
     }
     if (result.failure === NOBODY && !this.#isNobody) this.#beginSession(true);

@@ -14,7 +14,7 @@
 import { delayAfter, Failure } from "../core/failures.ts";
 import { MAY_NOT_START, NOBODY, startMint } from "../core/mint.ts";
 import { pauseAfter } from "../core/rejections.ts";
-import { ENDED, lateCookie, REPLACED } from "../core/supply.ts";
+import { ENDED, REPLACED } from "../core/supply.ts";
 import { digestOf, remembered } from "../core/state.ts";
 import { StoreFault } from "./link.ts";
 import { adopted, storedToken, targetIn, withNextState, withTargetRecord } from "./record.ts";
@@ -419,7 +419,7 @@ class Landing {
     const { grant } = this.#leader.session.settings;
     if (grant.lateCookie === undefined || this.#result.minted === undefined) return undefined;
     if (other.phase === "E" || other.phase === "R") return undefined;
-    const refused = { digest: digestOf(undefined), failure: storedFailure(lateCookie(grant)) };
+    const refused = { digest: digestOf(undefined), failure: storedFailure(Failure.of(grant.lateCookie(), "key")) };
     return { ...other, phase: "R", refused };
   }
 

@@ -41,7 +41,7 @@ export class FleetSupply implements TokenSupply {
       if (open.get(key)?.deref() !== undefined) {
         throw new TypeError(
           `"store" has a cache of this session in this process already: close that one first. If the two are meant to have ` +
-            `sessions of their own, give each store another "prefix" ("name" in a browser), or each grant another "key"`,
+            `sessions of their own, give each store another "prefix" (a tabStore: another "name"), or each grant another "key"`,
         );
       }
       open.set(key, new WeakRef(this));
