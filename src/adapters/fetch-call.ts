@@ -6,7 +6,8 @@
  * @module
  */
 import { leaveOnAbort } from "../base/abort.ts";
-import { isThenable, signalOf } from "../policy/bounded-wait.ts";
+import { isThenable } from "../base/options.ts";
+import { signalOf } from "../policy/bounded-wait.ts";
 import { checkedOverride, createdBody } from "../policy/choose-cache.ts";
 import { classOf, endUnsent, isOneShot, isWebStream } from "./body.ts";
 import { bareHeaders, copyOfHeaders, hasAuthorization, haveSameFields, withTokenHeaders } from "./header-copy.ts";

@@ -10,7 +10,9 @@
  */
 import { isRemintError, isTransientStatus, RemintError, safeCause } from "./errors.ts";
 import { networkFailureOf, statusOf } from "./network.ts";
+import { assertString, optionMessageOf } from "./options.ts";
 import { awaitUnder } from "./pending.ts";
+import type { StringSource } from "./options.ts";
 
 /** What is known of a function that failed. */
 interface UserFunctionFailure {
@@ -42,14 +44,35 @@ export async function callUserFunction<T>(
   }
 }
 
+/**
+ * Returns the current string of a source, for a request of a grant.
+ *
+ * @param signal The signal of the mint.
+ * @throws {RemintError} `ERR_GRANT` when the source is a function that fails, or that returns no non-empty string. When
+ *   the signal has aborted: its reason.
+ */
+export async function stringOf<Context extends readonly unknown[]>(
+  name: string,
+  source: StringSource<Context>,
+  signal: AbortSignal | undefined,
+  ...context: Context
+): Promise<string> {
+  if (typeof source !== "function") return source;
+  return callUserFunction(name, signal, async () => {
+    const value: unknown = await source(...context);
+    assertString(name, value);
+    return value;
+  });
+}
+
 /** Returns the error for a function of the user's that threw, or that returned something which cannot be used. */
 export function userFunctionError(
   name: string,
   error: unknown,
   { consequence, retryable = isTransient(error), causeOf = safeCause }: UserFunctionFailure = {},
 ): RemintError {
-  const why = isRemintError(error) && error.hint !== undefined ? `: ${error.hint}` : "; see the cause";
-  const hint = `the function "${name}" failed${why}${consequence === undefined ? "" : `. ${consequence}`}`;
+  const why = isRemintError(error) ? error.hint : optionMessageOf(error);
+  const hint = `the function "${name}" failed${why === undefined ? "; see the cause" : `: ${why}`}${consequence === undefined ? "" : `. ${consequence}`}`;
   const message = "no token is available: a function that was given to the grant failed";
   return new RemintError("ERR_GRANT", message, { hint, cause: causeOf(error), retryable });
 }

@@ -8,7 +8,7 @@
  * @module
  */
 import { type RemintError, tokenResponseError } from "../base/errors.ts";
-import { assertFunction, assertStatuses, assertString, duration, kindOf } from "../base/options.ts";
+import { assertFunction, assertStatuses, assertString, duration, kindOf, requireFunction } from "../base/options.ts";
 import { GRANT_TRAITS, isGrant } from "./grant.ts";
 import type { GrantDefinition, GrantTraits, MintContext, MintStep, RevokeContext, SaveContext } from "./grant.ts";
 import type { AccessToken, SignInResponse, TokenResponse } from "./types.ts";
@@ -120,7 +120,7 @@ export function customDefinition(
 ): GrantDefinition {
   const { mint, state, onState, revoke } = members as AnyCustomGrant;
   const traits = traitsOf(members);
-  if (typeof mint !== "function") assertFunction(`${where}mint`, mint ?? null);
+  requireFunction(`${where}mint`, mint);
   assertFunction(`${where}onState`, onState);
   assertFunction(`${where}revoke`, revoke);
   if (traits.key !== undefined) assertString(`${where}key`, traits.key);
@@ -201,7 +201,7 @@ function tokenResponse(minted: unknown, name: string): TokenResponse {
     const { token, tokenType, ...rest } = minted as unknown as TimestampedToken;
     return { ...dataOf(rest), ...standardMembers(token, tokenType) };
   }
-  throw unusable(`"${name}" returned an object without "access_token", "accessToken" or "token"`);
+  throw unusable(`"${name}" returned ${kindOf(minted)} without "access_token", "accessToken" or "token"`);
 }
 
 function unusable(hint: string): RemintError {
@@ -234,7 +234,7 @@ export function grantDefinition(value: unknown): GrantDefinition {
     assertFunction("grant.revoke", (value as { readonly revoke?: unknown }).revoke);
     return value;
   }
-  if (typeof value === "function") return customDefinition({ mint: value as MintFunction });
+  if (typeof value === "function") return customDefinition({ mint: value as MintFunction }, "", "grant");
   if (typeof value === "object" && value !== null && typeof (value as { mint?: unknown }).mint === "function") {
     return customDefinition(value as CustomGrantMembers<never>, "grant.");
   }

@@ -85,7 +85,7 @@ export interface PoolShare {
 /**
  * What a pool needs of a cache. Two copies of this package may meet here: a pool takes the caches of the other copy too.
  */
-export type PooledCache = Pick<CacheState, "handle" | "isBusy" | "close" | "joinPool" | "describe">;
+export type PooledCache = Pick<CacheState, "handle" | "isBusy" | "isPooled" | "close" | "joinPool" | "describe">;
 
 /** @throws {TypeError} When an option of a close is wrong. `where` is the public function, for the message. */
 export function assertCloseOptions(where: string, options: CloseOptions): void {
@@ -360,6 +360,11 @@ export class CacheState implements PolicyHalf, SupplyMember {
   get isBusy(): boolean {
     if (this.#flight !== undefined || this.#settings.supply.isBusy) return true;
     return this.#targets !== undefined && [...this.#targets].some(([, cache]) => cache.#flight !== undefined);
+  }
+
+  /** Whether a pool has the cache. Under a second key it would be another user's. */
+  get isPooled(): boolean {
+    return this.#share !== undefined;
   }
 
   /**
