@@ -6,8 +6,9 @@
  * @module
  */
 import { leaveOnAbort } from "../base/abort.ts";
+import { isThenable } from "../base/options.ts";
 import { leftOrigin } from "../base/url.ts";
-import { isThenable, signalOf } from "../policy/bounded-wait.ts";
+import { signalOf } from "../policy/bounded-wait.ts";
 import { checkedOverride, createdBody } from "../policy/choose-cache.ts";
 import { classOf, endUnsent, isOneShot, isWebStream } from "./body.ts";
 import { bareHeaders, copyOfHeaders, hasAuthorization, haveSameFields, withTokenHeaders } from "./header-copy.ts";

@@ -133,10 +133,22 @@ export function wasNeverSent(error: unknown, depth = 0): boolean {
 }
 
 /** Returns the code of the first error among an error and its causes that says how the network failed. */
-export function networkCodeOf(error: unknown, depth = 0): string | undefined {
+export function networkCodeOf(
+  error: unknown,
+  isCode: (code: string) => boolean = (code) => CODES.has(code),
+  depth = 0,
+): string | undefined {
   if (typeof error !== "object" || error === null || depth > 4) return undefined;
   const { code, cause } = error as { code?: unknown; cause?: unknown };
-  return typeof code === "string" && CODES.has(code) ? code : networkCodeOf(cause, depth + 1);
+  return typeof code === "string" && isCode(code) ? code : networkCodeOf(cause, isCode, depth + 1);
+}
+
+/**
+ * Whether a code tells an operator why a request failed. Also one of TLS: `DEPTH_ZERO_SELF_SIGNED_CERT`. What is no code, but
+ * for example an OAuth code under the same name, has other characters.
+ */
+export function isToldCode(code: string): boolean {
+  return CODES.has(code) || /^[A-Z][A-Z\d_]{3,39}$/.test(code);
 }
 
 /** Returns the HTTP status in the error of an HTTP client or an SDK; `undefined` when there is none. */

@@ -8,20 +8,46 @@
  */
 import { isPlain } from "./bytes.ts";
 
-/** Describes the kind of a value in words that are safe to print, for example `an empty string`. */
+/** Describes the kind of a value in words that are safe to print, for example `an empty string` or `a Response`. */
 export function kindOf(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
   if (value === "") return "an empty string";
   if (typeof value === "number" && !Number.isFinite(value)) return String(value);
   if (typeof value === "number" && value < 0) return "a negative number";
-  if (typeof value === "object") return "an object";
+  if (isThenable(value)) return "a promise that was not awaited";
+  if (typeof value === "object") return nameOfKind(value);
   return value === undefined ? "undefined" : `a ${typeof value}`;
+}
+
+/** Whether `value` can be awaited: a promise of any implementation. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (Object(value) as Partial<PromiseLike<unknown>>).then === "function";
+}
+
+/** The kind of an object as the language and the platform name it. Whoever passes `fetch(url)` reads that it is a Response. */
+function nameOfKind(value: object): string {
+  const name = Object.prototype.toString.call(value).slice(8, -1);
+  return name === "Object" ? "an object" : `${/^[AEIO]/.test(name) ? "an" : "a"} ${name}`;
+}
+
+/** The errors that were made here. Their messages hold no value, so that a hint may repeat them. */
+const made = new WeakSet<object>();
+
+function madeError(message: string): TypeError {
+  const error = new TypeError(message);
+  made.add(error);
+  return error;
+}
+
+/** Returns the message of an error for a wrong option; `undefined` for any other error. */
+export function optionMessageOf(error: unknown): string | undefined {
+  return made.has(Object(error) as object) ? (error as Error).message : undefined;
 }
 
 /** Returns the error for a wrong option: `"name" must be <expected>, got <kind of the value>`. */
 export function optionError(name: string, value: unknown, expected: string): TypeError {
-  return new TypeError(`"${name}" must be ${expected}, got ${kindOf(value)}`);
+  return madeError(`"${name}" must be ${expected}, got ${kindOf(value)}`);
 }
 
 /** @throws {TypeError} When `value` is not an object. Its members may have any names. */
@@ -45,7 +71,8 @@ type Complete<All, Listed> = [Exclude<All, Listed>] extends [never]
  * Checks the options of a public function as a whole. Without this check, a misspelt option would be ignored in JavaScript.
  *
  * Names are checked in plain objects only. An instance of a class may have other members: it is a structure of the user's
- * own, which happens to have the options too. A member that is `undefined` counts as not there.
+ * own, which happens to have the options too. One that has none of them is another argument: a signal, a promise, a token
+ * pool. A member that is `undefined` counts as not there.
  *
  * @param where The public function that was called, for the message.
  * @param known The names of all options that it has. A list that lacks a name of the type, or has another, does not compile.
@@ -57,8 +84,10 @@ export function assertOptions<Options, const Known extends readonly OptionName<O
   options: Options,
   known: Known & Complete<OptionName<Options>, Known[number]>,
 ): asserts options is Options & object {
-  if (!isObject(options)) throw optionError(`${where} options`, options, "an object");
   const names: readonly string[] = known;
+  if (!isObject(options) || (!isPlain(options) && !names.some((name) => name in options))) {
+    throw madeError(`${where} takes options such as { ${known[0]} }, got ${kindOf(options)}`);
+  }
   // A loop without a copy of the names, because `get({ signal })` comes here too (C1). The value of a known option is not
   // read: it may come from a getter, which is asked once.
   for (const name in options) {
@@ -90,7 +119,7 @@ function hasOwnValue(object: object, name: string): boolean {
 function unknownOptionError(where: string, name: string, known: readonly string[]): TypeError {
   const near = nearestNames(name, known).map((each) => `"${each}"`);
   const advice = near.length > 0 ? `did you mean ${near.join(" or ")}?` : `it has "${known.join('", "')}"`;
-  return new TypeError(`${where} has no option "${name}": ${advice}`);
+  return madeError(`${where} has no option "${name}": ${advice}`);
 }
 
 /**
@@ -141,7 +170,12 @@ export function assertString(name: string, value: unknown): asserts value is str
 
 /** @throws {TypeError} When `value` is given and not a function. */
 export function assertFunction(name: string, value: unknown): void {
-  if (value !== undefined && typeof value !== "function") throw optionError(name, value, "a function");
+  if (value !== undefined) requireFunction(name, value);
+}
+
+/** @throws {TypeError} When `value` is not a function. */
+export function requireFunction(name: string, value: unknown, expected = "a function"): void {
+  if (typeof value !== "function") throw optionError(name, value, expected);
 }
 
 /**
@@ -154,6 +188,12 @@ export function flag(name: string, value: unknown, fallback = false): boolean {
   if (value === undefined) return fallback;
   if (typeof value !== "boolean") throw optionError(name, value, "true or false");
   return value;
+}
+
+/** @throws {TypeError} When `value` is no access token, but for example the token cache, or the promise of its `get()`. */
+export function assertAccessToken(value: unknown): void {
+  const { response } = Object(value) as { readonly response?: unknown };
+  if (!isObject(response)) throw optionError("token", value, "an access token: what tokens.get() resolves with");
 }
 
 /** @throws {TypeError} When `value` is not a `Clock`. */
@@ -207,12 +247,10 @@ export type StringSource<Context extends readonly unknown[] = []> =
   | string
   | ((...context: Context) => string | Promise<string>);
 
-const STRING_SOURCE = "a non-empty string, or a function that returns one";
-
 /** @throws {TypeError} When `value` is neither a non-empty string nor a function. */
 export function assertStringSource(name: string, value: unknown): void {
   if (typeof value === "function" || (typeof value === "string" && value !== "")) return;
-  throw optionError(name, value, STRING_SOURCE);
+  throw optionError(name, value, "a non-empty string, or a function that returns one");
 }
 
 /** RFC 3986 section 4.3: a URI with a scheme and without a fragment. */
@@ -239,6 +277,6 @@ export function stringList(name: string, value: unknown): string[] {
   return items.map((item) => {
     if (typeof item === "string" && item !== "") return item;
     const found = Array.isArray(value) ? `a list with ${kindOf(item)} in it` : kindOf(item);
-    throw new TypeError(`"${name}" must be a non-empty string or a list of them, got ${found}`);
+    throw madeError(`"${name}" must be a non-empty string or a list of them, got ${found}`);
   });
 }

@@ -7,7 +7,7 @@
  * @module
  */
 import { toBase64url, utf8 } from "./bytes.ts";
-import { assertFunction, assertString, optionError } from "./options.ts";
+import { assertString, optionError, requireFunction } from "./options.ts";
 import { callUserFunction } from "./user-function.ts";
 
 /**
@@ -56,7 +56,7 @@ export function isSigner(value: unknown): value is Signer {
 
 /** @throws {TypeError} When a member is wrong. */
 export function assertSigner(name: string, { sign, kid }: Signer): void {
-  assertFunction(`${name}.sign`, sign ?? null);
+  requireFunction(`${name}.sign`, sign);
   if (kid !== undefined) assertString(`${name}.kid`, kid);
 }
 

@@ -10,6 +10,7 @@
  */
 import { isRemintError, isTransientStatus, RemintError, safeCause } from "./errors.ts";
 import { networkFailureOf, statusOf } from "./network.ts";
+import { optionMessageOf } from "./options.ts";
 import { awaitUnder } from "./pending.ts";
 
 /** What is known of a function that failed. */
@@ -48,8 +49,8 @@ export function userFunctionError(
   error: unknown,
   { consequence, retryable = isTransient(error), causeOf = safeCause }: UserFunctionFailure = {},
 ): RemintError {
-  const why = isRemintError(error) && error.hint !== undefined ? `: ${error.hint}` : "; see the cause";
-  const hint = `the function "${name}" failed${why}${consequence === undefined ? "" : `. ${consequence}`}`;
+  const why = isRemintError(error) ? error.hint : optionMessageOf(error);
+  const hint = `the function "${name}" failed${why === undefined ? "; see the cause" : `: ${why}`}${consequence === undefined ? "" : `. ${consequence}`}`;
   const message = "no token is available: a function that was given to the grant failed";
   return new RemintError("ERR_GRANT", message, { hint, cause: causeOf(error), retryable });
 }

@@ -10,7 +10,7 @@
  * @module
  */
 import { RemintError, TokenEndpointError } from "../base/errors.ts";
-import { assertFunction, assertObject, optionError } from "../base/options.ts";
+import { assertFunction, assertObject, optionError, requireFunction } from "../base/options.ts";
 import { retryAfterOf } from "../base/server-time.ts";
 import { endpointName, hasCredentials, isWeb, parseUrl, printableUrl } from "../base/url.ts";
 import { callUserFunction } from "../base/user-function.ts";
@@ -88,7 +88,7 @@ export function refreshEndpoint<State = string>(url: string | URL, options: Refr
   const text = endpointText(url);
   assertObject("refreshEndpoint options", options);
   const { read, headers, body, state, onState, fetch, key, tokenHeaders, ...init } = options;
-  assertFunction("read", read ?? null);
+  requireFunction("read", read);
   assertFunction("fetch", fetch);
   assertSendable(options, body);
   const send = fetch ?? ((target: string, given: RequestInit) => globalThis.fetch(target, given));

@@ -8,7 +8,7 @@
  * @module
  */
 import { type RemintError, tokenResponseError } from "../base/errors.ts";
-import { assertFunction, assertStatuses, assertString, duration, kindOf } from "../base/options.ts";
+import { assertFunction, assertStatuses, assertString, duration, kindOf, requireFunction } from "../base/options.ts";
 import { tryEach } from "../base/try-each.ts";
 import { GRANT_TRAITS, isGrant } from "./grant.ts";
 import type { GrantDefinition, GrantTraits, MintContext, MintStep, RevokeContext, SaveContext } from "./grant.ts";
@@ -121,7 +121,7 @@ export function customDefinition(
 ): GrantDefinition {
   const traits: GrantTraits = membersOf(members, GRANT_TRAITS);
   const { mint, state, onState, revoke } = membersOf(members, OWN_MEMBERS) as Partial<AnyCustomGrant>;
-  if (typeof mint !== "function") assertFunction(`${where}mint`, mint ?? null);
+  requireFunction(`${where}mint`, mint);
   assertFunction(`${where}onState`, onState);
   assertFunction(`${where}revoke`, revoke);
   if (traits.key !== undefined) assertString(`${where}key`, traits.key);
@@ -210,7 +210,7 @@ function tokenResponse(minted: unknown, name: string): TokenResponse {
     const { token, tokenType, ...rest } = minted as unknown as TimestampedToken;
     return { ...dataOf(rest), ...standardMembers(token, tokenType) };
   }
-  throw unusable(`"${name}" returned an object without "access_token", "accessToken" or "token"`);
+  throw unusable(`"${name}" returned ${kindOf(minted)} without "access_token", "accessToken" or "token"`);
 }
 
 function unusable(hint: string): RemintError {
@@ -243,7 +243,7 @@ export function grantDefinition(value: unknown): GrantDefinition {
     assertFunction("grant.revoke", (value as { readonly revoke?: unknown }).revoke);
     return value;
   }
-  if (typeof value === "function") return customDefinition({ mint: value as MintFunction });
+  if (typeof value === "function") return customDefinition({ mint: value as MintFunction }, "", "grant");
   if (typeof value === "object" && value !== null && typeof (value as { mint?: unknown }).mint === "function") {
     return customDefinition(value as CustomGrantMembers<never>, "grant.");
   }

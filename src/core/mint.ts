@@ -12,7 +12,7 @@
 import { leaveOnAbort } from "../base/abort.ts";
 import { isRemintError, isTransientStatus, RemintError, safeCause, tokenResponseError } from "../base/errors.ts";
 import { networkFailureOf, statusOf, wasNeverSent } from "../base/network.ts";
-import { kindOf } from "../base/options.ts";
+import { kindOf, optionMessageOf } from "../base/options.ts";
 import { awaitUnder, noteSent, pendingUnder, runsUnder, wasSentUnder } from "../base/pending.ts";
 import { schemeOf, usableValue } from "./access-token.ts";
 import { lifetimeOf, receivedAtOf } from "./expiry.ts";
@@ -474,7 +474,7 @@ async function attempt(
   if (mayStart?.() === false) return { error: MAY_NOT_START };
   const sentAt = clock.now();
   const sentAtMonotonic = clock.monotonic();
-  const pending = { what: `the grant's function "mint"`, isServer: false };
+  const pending = { what: "the grant's function", isServer: false };
   const context = { signal, previous, state, ...(target && { target: target.parameters }) };
   deadline.isAsking = true;
   noteSent(signal, false);
@@ -578,7 +578,8 @@ function readableFailureOf(error: unknown, grant: GrantDefinition, isMint: boole
   const status = statusOf(error);
   const retryable = status !== undefined && isTransientStatus(status);
   const message = "no token is available: the grant failed";
-  const hint = `the grant failed${status === undefined ? "" : ` (status ${status})`}; see the cause`;
+  const why = optionMessageOf(error);
+  const hint = `the grant failed${status === undefined ? "" : ` (status ${status})`}${why === undefined ? "; see the cause" : `: ${why}`}`;
   return new Failure("key", { code: "ERR_GRANT", message, hint, retryable }, cause);
 }
 

@@ -7,7 +7,7 @@
  */
 import { systemClock } from "../base/clock.ts";
 import { RemintError } from "../base/errors.ts";
-import { assertClock, assertFunction, assertOptions, count, duration, optionError } from "../base/options.ts";
+import { assertClock, assertOptions, count, duration, optionError, requireFunction } from "../base/options.ts";
 import { listenersOf } from "./events.ts";
 import { PoolFailures } from "./failures.ts";
 import { withPoolKey } from "./options.ts";
@@ -131,9 +131,7 @@ export interface TokenPool {
  */
 export function createTokenPool(options: TokenPoolOptions): TokenPool {
   assertOptions("createTokenPool", options, ["create", "maxSize", "idleTtl", "clock", "onEvent"]);
-  if (options.create === undefined)
-    throw optionError("create", options.create, "a function that returns a token cache");
-  assertFunction("create", options.create);
+  requireFunction("create", options.create, "a function that returns a token cache");
   const { clock = systemClock } = options;
   assertClock(clock);
   return new LruTokenPool(
@@ -275,6 +273,11 @@ class LruTokenPool implements TokenPool {
       // An async function by mistake: its own failure is not to end the process beside this error.
       if (cache instanceof Promise) cache.catch(() => {});
       throw optionError("create", cache, "a function that returns createTokenCache({ ... })");
+    }
+    if (state.isPooled) {
+      throw new TypeError(
+        `"create" must return a new token cache for every key, got one that belongs to a pool already`,
+      );
     }
     const before = this.#released.get(key)?.supply;
     this.#released.delete(key);

@@ -7,7 +7,7 @@
  * @module
  */
 import { settledWithin } from "../base/clock.ts";
-import { optionError } from "../base/options.ts";
+import { isThenable, optionError } from "../base/options.ts";
 import { AccessTokenRecord } from "./access-token.ts";
 import { dataOf } from "./custom-grant.ts";
 import { Failure } from "./failures.ts";
@@ -705,7 +705,7 @@ export function noSessionError(method: "signIn" | "signOut"): TypeError {
 }
 
 function assertTokenResponse(response: unknown): void {
-  if (typeof response !== "object" || response === null) {
+  if (typeof response !== "object" || response === null || isThenable(response)) {
     throw optionError(
       "response",
       response,

@@ -92,7 +92,7 @@ export interface PoolShare {
  */
 export type PooledCache = Pick<
   CacheState,
-  "handle" | "isBusy" | "isClosed" | "supply" | "close" | "joinPool" | "describe"
+  "handle" | "isBusy" | "isClosed" | "isPooled" | "supply" | "close" | "joinPool" | "describe"
 >;
 
 /** @throws {TypeError} When an option of a close is wrong. `where` is the public function, for the message. */
@@ -396,6 +396,11 @@ export class CacheState implements PolicyHalf, SupplyMember {
   /** Where the tokens of the session come from. */
   get supply(): TokenSupply {
     return this.#settings.supply;
+  }
+
+  /** Whether a pool has the cache. Under a second key it would be another user's. */
+  get isPooled(): boolean {
+    return this.#share !== undefined;
   }
 
   /**

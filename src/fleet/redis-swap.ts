@@ -106,9 +106,7 @@ function has<M extends string>(client: RedisLike, method: M): client is Extract<
 
 function notAClient(value: unknown): TypeError {
   const expected = "a client of ioredis, node-redis or valkey-glide, or a function (script, key, args) => Promise";
-  if (typeof (Object(value) as { then?: unknown }).then !== "function") return optionError("client", value, expected);
-  // valkey-glide's createClient() and node-redis's connect() return a promise, which is easily passed by mistake.
-  return new TypeError(`"client" must be ${expected}, got a promise: await it first`);
+  return optionError("client", value, expected);
 }
 
 /** Converts the reply. With some clients and settings, numbers arrive as text or bigint, and text as bytes. */

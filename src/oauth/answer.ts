@@ -16,6 +16,7 @@ import {
   TokenEndpointError,
   tokenResponseError,
 } from "../base/errors.ts";
+import { isToldCode, networkCodeOf } from "../base/network.ts";
 import { optionError } from "../base/options.ts";
 import { awaitUnder } from "../base/pending.ts";
 import { DEEPEST } from "../base/redacted.ts";
@@ -92,7 +93,8 @@ export async function postToken(context: PostContext, url: string, init: Request
       if (signal?.aborted === true) throw signal.reason;
       // The `fetch` of the user's may use another token cache, whose failures are not failures of this server.
       if (isRemintError(error)) throw userFunctionError("fetch", error);
-      const hint = `no answer from the ${role.name} ${endpoint}`;
+      const code = networkCodeOf(error, isToldCode);
+      const hint = `no answer from the ${role.name} ${endpoint}${code === undefined ? "" : ` (${redact(code)})`}`;
       const cause = redactedCause(error, redact);
       throw new RemintError("ERR_TOKEN_NETWORK", messageOf(role, "the authorization server did not answer"), {
         hint,

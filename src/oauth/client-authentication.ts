@@ -11,7 +11,7 @@ import { systemClock } from "../base/clock.ts";
 import { RemintError } from "../base/errors.ts";
 import { signingKey } from "../base/keys.ts";
 import {
-  assertFunction,
+  requireFunction,
   assertOptions,
   assertString,
   assertStringSource,
@@ -209,8 +209,7 @@ export type ClientAssertionSource = (context: ClientAssertionContext) => string 
  * ```
  */
 export function clientAssertion(source: ClientAssertionSource): ClientAuthentication {
-  if (source === undefined) throw optionError("source", source, "a function that returns an assertion");
-  assertFunction("source", source);
+  requireFunction("source", source, "a function that returns an assertion");
   return withAssertion("private_key_jwt", (context) =>
     callUserFunction("clientAssertion", context.signal, async () => {
       const { clientId, audience, signal } = context;
@@ -254,9 +253,9 @@ export function authenticatorOf(option: unknown, client: ClientIdentity): Authen
   if (clientSecret !== undefined) assertSendableSource("clientSecret", clientSecret, "secret");
   if (option === undefined && clientSecret === undefined) {
     throw new TypeError(
-      `"clientSecret" must be a non-empty string, or a function that returns one, got undefined. For a client without ` +
-        `a secret, set clientAuthentication: privateKeyJwt({ key }), clientAssertion(source), tlsClientAuth() or, if ` +
-        `it is a public client, "none"`,
+      `"clientSecret" must be a non-empty string, or a function that returns one, got undefined: is an environment ` +
+        `variable unset? For a client without a secret, set clientAuthentication: privateKeyJwt({ key }), ` +
+        `clientAssertion(source), tlsClientAuth() or, if it is a public client, "none"`,
     );
   }
   if (typeof option === "string" && Object.hasOwn(BY_NAME, option)) {

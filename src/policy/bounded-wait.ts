@@ -9,6 +9,7 @@
 import { leaveOnAbort } from "../base/abort.ts";
 import { systemClock } from "../base/clock.ts";
 import { RemintError } from "../base/errors.ts";
+import { isThenable } from "../base/options.ts";
 import type { Timer } from "../base/clock.ts";
 import type { ClientSeam, PolicyRequest } from "./client-seam.ts";
 
@@ -67,11 +68,6 @@ export async function freeConnection<Request extends PolicyRequest, Answer>(
  */
 export function signalOf({ signal }: PolicyRequest): AbortSignal | undefined {
   return typeof (Object(signal) as Partial<AbortSignal>).addEventListener === "function" ? signal : undefined;
-}
-
-/** Whether `value` can be awaited: a promise of any implementation. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (Object(value) as Partial<PromiseLike<unknown>>).then === "function";
 }
 
 function withTimeLimit<T>(

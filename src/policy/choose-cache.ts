@@ -8,9 +8,9 @@
  */
 import { leaveOnAbort } from "../base/abort.ts";
 import { RemintError } from "../base/errors.ts";
-import { assertFunction, assertOptions, flag, kindOf } from "../base/options.ts";
+import { assertFunction, assertOptions, flag, isThenable, kindOf } from "../base/options.ts";
 import { policyHalf, policyKey } from "../core/types.ts";
-import { awaitFunction, isThenable, signalOf } from "./bounded-wait.ts";
+import { awaitFunction, signalOf } from "./bounded-wait.ts";
 import type { AccessToken, RequestRules, TokenCache } from "../core/types.ts";
 import type { PolicyRequest } from "./client-seam.ts";
 
@@ -203,8 +203,15 @@ export function isTokenCache(value: unknown): value is TokenCache {
  */
 export function assertTokenSource(where: string, source: unknown): void {
   if (typeof source === "function") return;
-  const isValid = Array.isArray(source) ? source.length > 0 && source.every(isTokenCache) : isTokenCache(source);
-  if (!isValid) throw tokenCacheError(`The first argument of ${where}`, source);
+  const what = `The first argument of ${where}`;
+  if (!Array.isArray(source) || source.length === 0) {
+    if (!isTokenCache(source)) throw tokenCacheError(what, source);
+    return;
+  }
+  for (const [index, entry] of source.entries()) {
+    if (!isTokenCache(entry))
+      throw tokenCacheError(`Entry ${index} of the first argument of ${where}`, entry, "a token cache");
+  }
 }
 
 const SOURCE = "a token cache, a non-empty array of them or a function that returns one";
@@ -216,12 +223,16 @@ const SOURCE = "a token cache, a non-empty array of them or a function that retu
  * @param allowed What it may be.
  */
 export function tokenCacheError(what: string, value: unknown, allowed: string = SOURCE): TypeError {
-  const expected = `${what} must be ${allowed}`;
-  if (typeof (Object(value) as Partial<TokenCache>).get !== "function") {
-    return new TypeError(`${expected}, got ${kindOf(value)}`);
-  }
-  return new TypeError(
-    `${expected}, got an object with a get() that createTokenCache did not create. ` +
-      `In a test, use createTokenCache({ grant: fakeGrant(), origins }), with fakeGrant of "remint/testing"`,
+  return new TypeError(`${what} must be ${allowed}, got ${kindOfSource(value)}`);
+}
+
+/** The kind of what is no token cache. A pool has a method `get` too, and so has what a test makes by hand. */
+function kindOfSource(value: unknown): string {
+  const { get, release } = Object(value) as { get?: unknown; release?: unknown };
+  if (typeof get !== "function") return kindOf(value);
+  if (typeof release === "function") return "a token pool: write () => pool.get(key)";
+  return (
+    `an object with a get() that createTokenCache did not create. ` +
+    `In a test, use createTokenCache({ grant: fakeGrant(), origins }), with fakeGrant of "remint/testing"`
   );
 }

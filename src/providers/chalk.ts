@@ -12,7 +12,15 @@
  */
 import { jsonObject } from "../base/bytes.ts";
 import { tokenResponseError } from "../base/errors.ts";
-import { assertFunction, assertOptions, duration, flag, optionError, scopeList } from "../base/options.ts";
+import {
+  assertAccessToken,
+  assertFunction,
+  assertOptions,
+  duration,
+  flag,
+  optionError,
+  scopeList,
+} from "../base/options.ts";
 import { endpointName, endpointUrl, isLoopback, originUrl, withoutTrailingSlashes } from "../base/url.ts";
 import { grantOf } from "../core/grant.ts";
 import { retrying } from "../grants/retry.ts";
@@ -234,7 +242,9 @@ type Strings = Readonly<Record<string, string>>;
  * @param config The `config` of the grant. @defaultValue none: the primary environment and its engine
  * @throws {TypeError} When the environment of the config is none of those that the token response lists.
  */
-export function chalkToken({ response, expiresAt }: AccessToken, config?: ChalkConfig): ChalkToken {
+export function chalkToken(token: AccessToken, config?: ChalkConfig): ChalkToken {
+  assertAccessToken(token);
+  const { response, expiresAt } = token;
   const engines = urlsOf(response["engines"]);
   const grpcEngines = urlsOf(response["grpc_engines"]);
   const environments = environmentsOf(response);

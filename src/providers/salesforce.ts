@@ -12,7 +12,7 @@
  * @module
  */
 import { tokenResponseError } from "../base/errors.ts";
-import { assertOptions, assertString, duration, flag, optionError } from "../base/options.ts";
+import { assertAccessToken, assertOptions, assertString, duration, flag, optionError } from "../base/options.ts";
 import { endpointUrl, withoutTrailingSlashes } from "../base/url.ts";
 import { definitionOf, grantOf } from "../core/grant.ts";
 import { clientCredentialsGrant } from "../grants/client-credentials.ts";
@@ -260,8 +260,9 @@ export interface SalesforceToken {
 }
 
 /** Returns what Salesforce's token response said beside the token. For tokens of these grants. */
-export function salesforceToken({ response }: AccessToken): SalesforceToken {
-  const { instance_url: instanceUrl, id, issued_at: issued } = response;
+export function salesforceToken(token: AccessToken): SalesforceToken {
+  assertAccessToken(token);
+  const { instance_url: instanceUrl, id, issued_at: issued } = token.response;
   const issuedAt = typeof issued === "string" && /^\d+$/.test(issued) ? Number(issued) : undefined;
   return {
     instanceUrl: typeof instanceUrl === "string" ? withoutTrailingSlashes(instanceUrl) : undefined,

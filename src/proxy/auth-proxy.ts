@@ -14,7 +14,7 @@ import { drain, endUnsent } from "../adapters/body.ts";
 import { stepUpOf } from "../base/challenge.ts";
 import { systemClock } from "../base/clock.ts";
 import { isRemintError, RemintError } from "../base/errors.ts";
-import { assertFunction, assertOptions, kindOf } from "../base/options.ts";
+import { assertFunction, assertOptions, kindOf, optionError } from "../base/options.ts";
 import { policyHalf } from "../core/types.ts";
 import { chooseCache, mayCarryToken } from "../policy/choose-cache.ts";
 import { withToken } from "../policy/request-policy.ts";
@@ -132,7 +132,19 @@ function sourceError(source: unknown): TypeError {
 }
 
 /** Returns the route of a request, or the answer for one that may not pass. */
+/** @throws {TypeError} When a server of Node called the proxy with its own kind of request, which has a path as its URL. */
+function assertRequest(request: unknown): void {
+  const { headers } = Object(request) as Partial<Request>;
+  if (typeof headers?.get === "function") return;
+  throw optionError(
+    "request",
+    request,
+    "a Request (that of Node, as in Express, has to be translated: see examples/proxy)",
+  );
+}
+
 function routeOf(request: Request, routes: readonly Route[], isCrossSite: CrossSiteRule): RouteMatch | Response {
+  assertRequest(request);
   const url = new URL(request.url);
   const match = matchOf(routes, url);
   if (typeof match === "string") return problem(match);

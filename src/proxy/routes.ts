@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { assertObject, assertOptions, count, duration, flag, optionError } from "../base/options.ts";
+import { assertOptions, count, duration, flag, optionError } from "../base/options.ts";
 import { hasCredentials, isWeb, parse, withoutTrailingSlashes } from "../base/url.ts";
 import { headerNames } from "./headers.ts";
 import type { TargetOptions } from "../core/types.ts";
@@ -98,6 +98,8 @@ const ROUTE_OPTIONS = [
   "timeout",
 ] as const;
 
+const EXAMPLE = 'an object such as { "/api": "https://api.example" }';
+
 const TARGET_OPTIONS = ["resource", "scope", "audience", "origins"] as const;
 
 /**
@@ -107,9 +109,9 @@ const TARGET_OPTIONS = ["resource", "scope", "audience", "origins"] as const;
  * @throws {TypeError} When it is empty, or when a prefix or an option is wrong. The message names the route.
  */
 export function checkedRoutes(routes: unknown): readonly Route[] {
-  assertObject("routes", routes);
+  if (typeof routes !== "object" || routes === null) throw optionError("routes", routes, EXAMPLE);
   const entries = Object.entries(routes as Readonly<Record<string, string | URL | ProxyRoute>>);
-  if (entries.length === 0) throw optionError("routes", [], 'an object such as { "/api": "https://api.example" }');
+  if (entries.length === 0) throw new TypeError(`"routes" must be ${EXAMPLE}, got an empty one`);
   const checked = entries.map(([prefix, route]) => checkedRoute(prefix, route));
   // oxlint-disable-next-line unicorn/no-array-sort -- the array was just made, and ES2022 has no other
   return checked.sort((a, b) => b.prefix.length - a.prefix.length);
@@ -121,6 +123,8 @@ function checkedRoute(prefix: string, given: string | URL | ProxyRoute): Route {
   }
   const where = `routes["${prefix}"]`;
   const options = typeof given === "string" || given instanceof URL ? { target: given } : given;
+  if (typeof options !== "object" || options === null)
+    throw optionError(where, given, "the URL of an API, or { target }");
   assertOptions(where, options, ROUTE_OPTIONS);
   const { origin, pathname } = targetUrl(where, options.target);
   if (options.for !== undefined) assertOptions(`${where}.for`, options.for, TARGET_OPTIONS);

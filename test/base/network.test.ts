@@ -14,7 +14,7 @@ import ky from "ky";
 import { ofetch } from "ofetch";
 import { request } from "undici";
 import { describe, expect, test } from "vitest";
-import { networkFailureOf, statusOf } from "../../src/base/network.ts";
+import { isToldCode, networkCodeOf, networkFailureOf, statusOf } from "../../src/base/network.ts";
 import { createTokenCache, customGrant, type RemintError } from "../../src/index.ts";
 import { manualClock } from "../../src/testing/index.ts";
 import { ORIGIN, rejectionOf } from "../core/cache-under-test.ts";
@@ -390,5 +390,25 @@ describe("an error with an HTTP status", () => {
     ["a number", 503],
   ])("there is none: %s", (_what, error) => {
     expect(statusOf(error)).toBeUndefined();
+  });
+});
+
+describe("the code of a request that failed, for a hint", () => {
+  test.each([
+    [
+      "that of fetch, whose cause is the socket's",
+      errorOf("TypeError", "fetch failed"),
+      coded("ECONNRESET"),
+      "ECONNRESET",
+    ],
+    ["one of TLS", errorOf("TypeError", "fetch failed"), coded("CERT_HAS_EXPIRED"), "CERT_HAS_EXPIRED"],
+    ["Bun's", errorOf("TypeError", "x"), coded("ConnectionRefused"), "ConnectionRefused"],
+    ["nothing at all, as in browsers", errorOf("TypeError", "Failed to fetch"), undefined, undefined],
+    ["a code that is a number", errorOf("Error", "x", { code: 20 }), undefined, undefined],
+    ["what is no code, but a secret under this name", coded("SplxlOBeZQQYbYS6WxSbIA"), undefined, undefined],
+    ["a very long one", coded("A".repeat(41)), undefined, undefined],
+  ])("%s", (_, error, cause, code) => {
+    Object.assign(error, { cause });
+    expect(networkCodeOf(error, isToldCode)).toBe(code);
   });
 });

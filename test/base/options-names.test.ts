@@ -32,8 +32,7 @@ describe("Q17: which members are options", () => {
     ["an unknown one that is undefined", { scopes: undefined }],
     ["an unknown one that is a symbol", { [Symbol("scopes")]: "a" }],
     ["an unknown one that is not enumerable", Object.defineProperty({}, "scopes", { value: "a" })],
-    ["an unknown one of the prototype", Object.create({ scopes: "a" }) as object],
-    ["unknown ones in an array", ["a"]],
+    ["an unknown one of the prototype", Object.create({ scopes: "a", scope: "a" }) as object],
     [
       "unknown ones of an instance of a class",
       new (class Settings {
@@ -99,8 +98,13 @@ describe("Q17: which members are options", () => {
     [null, "null"],
     ["s3cret", "a string"],
     [() => {}, "a function"],
+    [["s3cret"], "an array"],
+    [new AbortController().signal, "an AbortSignal"],
+    [Promise.resolve({ scope: "s3cret" }), "a promise that was not awaited"],
+    [new Headers({ scope: "s3cret" }), "a Headers"],
+    [Object.create({ scopes: "s3cret" }), "an object"],
   ])("Q17: options that are %s", (options, kind) => {
-    expect(messageFor(options as never)).toBe(`"grantOf options" must be an object, got ${kind}`);
+    expect(messageFor(options as never)).toBe(`grantOf takes options such as { scope }, got ${kind}`);
   });
 
   test("S5: the message has the name of an unknown member, and not its value", () => {

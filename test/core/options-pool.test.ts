@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { createTokenPool, type TokenPoolOptions } from "../../src/index.ts";
 import { createAuthFetch } from "../../src/adapters/fetch.ts";
+import { checkedOverride } from "../../src/policy/choose-cache.ts";
+import { fakeGrant } from "../../src/testing/index.ts";
 import { cacheUnderTest } from "./cache-under-test.ts";
 
 /** Returns the message of what a call throws, which must be a TypeError. */
@@ -25,8 +27,8 @@ describe("createTokenPool: wrong options", () => {
       { create: undefined },
       /^"create" must be a function that returns a token cache, got undefined$/,
     ],
-    ["create null", { create: null }, /^"create" must be a function, got null$/],
-    ["create an object", { create: {} }, /^"create" must be a function, got an object$/],
+    ["create null", { create: null }, /^"create" must be a function that returns a token cache, got null$/],
+    ["create an object", { create: {} }, /^"create" must be a function that returns a token cache, got an object$/],
     ["maxSize 0", { create, maxSize: 0 }, /^"maxSize" must be an integer of at least 1, got a number$/],
     ["maxSize a string", { create, maxSize: "5" }, /^"maxSize" must be an integer of at least 1, got a string$/],
     ["maxSize Infinity", { create, maxSize: Infinity }, /^"maxSize" must be an integer of at least 1, got Infinity$/],
@@ -59,7 +61,7 @@ describe("createTokenPool: wrong options", () => {
 
   test.each([undefined, null, "options"])("options that are %j", (options) => {
     expect(typeErrorOf(() => createTokenPool(options as never))).toMatch(
-      /^"createTokenPool options" must be an object, got/,
+      /^createTokenPool takes options such as \{ create \}, got/,
     );
   });
 });
@@ -73,11 +75,36 @@ describe("createAuthFetch: wrong arguments", () => {
     ["token", "a string"],
     [{}, "an object"],
     [[], "an empty array"],
-    [[cache, undefined], "an array"],
   ])("a source that is %o", (source, kind) => {
     expect(typeErrorOf(() => createAuthFetch(source as never))).toMatch(
       new RegExp(`^The first argument of createAuthFetch must be a token cache, .*got ${kind}$`),
     );
+  });
+
+  test.each([
+    ["one that is unset", undefined, "undefined"],
+    ["a grant", fakeGrant(), "an object"],
+    ["a promise of a cache", Promise.resolve(cache), "a promise that was not awaited"],
+    ["a list in the list", [cache], "an array"],
+  ])("a list of caches with %s: the message names the entry", (_, entry, kind) => {
+    expect(typeErrorOf(() => createAuthFetch([cache, entry] as never))).toBe(
+      `Entry 1 of the first argument of createAuthFetch must be a token cache, got ${kind}`,
+    );
+  });
+
+  test("a pool in place of a function that asks it: the message shows the function", () => {
+    const pool = createTokenPool({ create: () => cacheUnderTest().cache });
+    const answer = "got a token pool: write () => pool.get(key)";
+    expect(typeErrorOf(() => createAuthFetch(pool as never))).toContain(answer);
+    expect(typeErrorOf(() => checkedOverride({ cache: pool as never }))).toContain(answer);
+  });
+
+  test.each([
+    ["a pool", () => createTokenPool({ create: () => cacheUnderTest().cache })],
+    ["a promise of a cache", () => Promise.resolve(cache)],
+    ["a signal", () => new AbortController().signal],
+  ])("%s as the override of a request: a TypeError, and not the token of the client's own cache", (_, override) => {
+    expect(() => checkedOverride(override() as never)).toThrow(/^The request option "remint" takes options/);
   });
 
   test.each([
@@ -89,7 +116,7 @@ describe("createAuthFetch: wrong arguments", () => {
 
   test("options that are no object", () => {
     expect(typeErrorOf(() => createAuthFetch(cache, "x" as never))).toMatch(
-      /^"createAuthFetch options" must be an object/,
+      /^createAuthFetch takes options such as \{ fetch \}, got a string/,
     );
   });
 });

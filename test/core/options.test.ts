@@ -77,6 +77,7 @@ describe("createTokenCache: wrong options", () => {
     ["grant null", { grant: null }, /^"grant" must be .*, got null$/],
     ["grant a string", { grant: "client_credentials" }, /^"grant" must be .*, got a string$/],
     ["a grant without mint", { grant: { key: "k" } }, /^"grant" must be .*, got an object$/],
+    ["a promise of a grant", { grant: Promise.resolve(fakeGrant()) }, /got a promise that was not awaited$/],
     [
       "grant.headers an object",
       { grant: { mint: async () => ({}), headers: {} } },
@@ -134,7 +135,7 @@ describe("createTokenCache: wrong options", () => {
 
   test.each([undefined, null, "options", 7])("options that are %j", (options) => {
     expect(typeErrorOf(() => createTokenCache(options as never))).toMatch(
-      /^"createTokenCache options" must be an object, got/,
+      /^createTokenCache takes options such as \{ grant \}, got/,
     );
   });
 

@@ -55,7 +55,7 @@ const WRONG: [string, unknown, RegExp][] = [
     "https://a.example:*",
     /a string that is no http\(s\) URL as .*: wildcards and patterns do not work/,
   ],
-  ["a RegExp", /^https:\/\/.*/, /got an object as .*: wildcards and patterns do not work/],
+  ["a RegExp", /^https:\/\/.*/, /got a RegExp as .*: wildcards and patterns do not work/],
   [
     "https://[fe80::1%25eth0], a zone id",
     "https://[fe80::1%25eth0]",
@@ -147,16 +147,20 @@ describe("Q2: entries that are no origin", () => {
     ["nothing", undefined, /got undefined/],
     ["a single string", "https://api.example", /got a string/],
     ["an empty list", [], /got an empty array/],
-    ["a set", new Set(["https://api.example"]), /got an object/],
-    ["a URL", new URL("https://api.example"), /got an object/],
+    ["a set", new Set(["https://api.example"]), /got a Set/],
+    ["a URL", new URL("https://api.example"), /got a URL/],
   ])("Q2: %s in place of a list is a TypeError that shows a list", (_, origins, got) => {
     expect(refusal(origins)).toMatch(/^"origins" must list the origins .* such as \["https:\/\/api\.example"\]/);
     expect(refusal(origins)).toMatch(got);
   });
 
   test.each<[string, () => unknown, RegExp]>([
-    ["a promise", async () => ["https://api.example"], /^it returned an object$/],
-    ["a promise that rejects", () => Promise.reject(new Error("s3cret")), /^it returned an object$/],
+    ["a promise", async () => ["https://api.example"], /^it returned a promise that was not awaited$/],
+    [
+      "a promise that rejects",
+      () => Promise.reject(new Error("s3cret")),
+      /^it returned a promise that was not awaited$/,
+    ],
     ["nothing", () => undefined, /^it returned undefined$/],
     ["a single string", () => "https://api.example", /^it returned a string$/],
     ["the string any", () => "any", /^it returned a string$/],

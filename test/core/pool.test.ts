@@ -49,6 +49,27 @@ describe("C13: one cache per key", () => {
   });
 });
 
+describe("C13: create returns a cache that there was before", () => {
+  const message = '"create" must return a new token cache for every key, got one that belongs to a pool already';
+
+  test("C13: one cache for everybody: the second key is refused, and the first one keeps its cache", () => {
+    const { cache } = cacheUnderTest();
+    const pool = createTokenPool({ create: () => cache });
+    expect(pool.get("alice")).toBe(cache);
+    expect(() => pool.get("bob")).toThrow(new TypeError(message));
+    expect([pool.get("alice"), pool.size]).toEqual([cache, 1]);
+  });
+
+  test("C13: the cache of another pool, and one that its key has released", async () => {
+    const { cache } = cacheUnderTest();
+    const pool = createTokenPool({ create: () => cache });
+    pool.get("alice");
+    expect(() => createTokenPool({ create: () => cache }).get("alice")).toThrow(message);
+    await pool.release("alice");
+    expect(() => pool.get("alice")).toThrow(message);
+  });
+});
+
 describe("C13: bounds", () => {
   test("C13: the least recently used entry is evicted first", () => {
     const { pool, created } = poolUnderTest({ maxSize: 2 });

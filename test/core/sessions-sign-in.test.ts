@@ -54,7 +54,7 @@ describe("C16: what signIn takes", () => {
     ["a function", () => BOB, /^"response" must be .*got a function/],
     ["an array", [BOB], /"response\.access_token" must be .*got undefined/],
     ["an empty object", {}, /"response\.access_token" must be .*got undefined/],
-    ["a promise of a response", Promise.resolve(BOB), /"response\.access_token" must be .*got undefined/],
+    ["a promise of a response", Promise.resolve(BOB), /"response" must be .*got a promise that was not awaited/],
     ["an OAuth error", { error: "access_denied" }, /"response\.access_token" must be /],
     ["camelCase members", { accessToken: "a", refreshToken: "r" }, /"response\.access_token" must be /],
     ["an empty access_token", { access_token: "" }, /"response\.access_token" must be .*got an empty string/],

@@ -238,10 +238,10 @@ describe("C17: one cache for each target", () => {
 
 describe("C17: what for() takes", () => {
   const WRONG: [string, unknown, RegExp][] = [
-    ["nothing", undefined, /for options/],
-    ["null", null, /for options/],
-    ["a string", ORDERS, /for options/],
-    ["a list", [ORDERS], /"resource", "scope" or "audience"|for options/],
+    ["nothing", undefined, /^for takes options/],
+    ["null", null, /^for takes options/],
+    ["a string", ORDERS, /^for takes options/],
+    ["a list", [ORDERS], /"resource", "scope" or "audience"|^for takes options/],
     ["an empty object", {}, /"resource", "scope" or "audience"/],
     ["origins alone", { origins: [ORDERS] }, /"resource", "scope" or "audience"/],
     ["empty lists", { resource: [], scope: [] }, /"resource", "scope" or "audience"/],

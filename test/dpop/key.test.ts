@@ -140,7 +140,7 @@ async function wrong(): Promise<[options: unknown, message: RegExp][]> {
   const { privateKey, publicKey } = await generateKeyPair("ES256");
   const es384 = await generateKeyPair("ES384", { extractable: true });
   return [
-    [null, /dpop options/],
+    [null, /^dpop takes options/],
     [{ algorithm: "HS256" }, /"algorithm" must be one of ES256, Ed25519, RS256, PS256/],
     [{ keyPair: { privateKey, publicKey }, privateKey: jwk }, /"privateKey" must not be given together/],
     [{ keyPair: {} }, /"keyPair" must be a pair of CryptoKeys whose privateKey may sign/],

@@ -107,7 +107,7 @@ describe("the grant", () => {
   });
 
   test.each([
-    ["no options", undefined, /"customGrant options" must be an object, got undefined/],
+    ["no options", undefined, /^customGrant takes options such as \{ mint \}, got undefined/],
     ["no mint", {}, /"mint" must be a function/],
     ["a mint that is a string", { mint: "x" }, /"mint" must be a function, got a string/],
     ["headers that are an object", { mint: aToken, headers: {} }, /"headers" must be a function/],

@@ -97,7 +97,7 @@ describe("the token request", () => {
       const broken = { [name]: () => "" };
       await expect(mintOnce(tokenExchangeGrant(options(broken)))).rejects.toMatchObject({
         code: "ERR_GRANT",
-        hint: `the function "${name}" failed; see the cause`,
+        hint: expect.stringContaining(`the function "${name}" failed: "${name}" must be a non-empty string`) as unknown,
         cause: {
           name: "TypeError",
           message: expect.stringContaining(`"${name}" must be a non-empty string`) as unknown,

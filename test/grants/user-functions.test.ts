@@ -269,13 +269,13 @@ describe.each(takers)("$grant: $name", ({ name, good, build, isOfState = false, 
   });
 
   test.skipIf(takesAnything)(
-    "returns something else: an ERR_GRANT that is not retryable, and a TypeError as cause",
+    "returns something else: an ERR_GRANT that is not retryable; its hint says what, and so does the TypeError that is its cause",
     async () => {
       const error = (await rejectionOf(failing(() => ({ s3cret: true })).get())) as RemintError;
       expect(error).toMatchObject({
         code: "ERR_GRANT",
         message: MESSAGE,
-        hint: `the function "${name}" failed; see the cause`,
+        hint: `the function "${name}" failed: ${(error.cause as Error).message}`,
         retryable: false,
       });
       expect(error.cause).toMatchObject({

@@ -1,4 +1,7 @@
 /** Client authentication, discovery and revocation against a certified authorization server. */
+import { createServer, type Server } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { exportJWK, exportPKCS8 } from "jose";
 import { Agent, fetch as undiciFetch } from "undici";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -9,6 +12,7 @@ import {
   tlsClientAuth,
   type AccessToken,
   type ClientCredentialsGrantOptions,
+  type RemintError,
   type TokenFetch,
 } from "remint";
 import { hasOpenssl, makeCertificates, type Certificates } from "./certificates.ts";
@@ -28,6 +32,28 @@ function mint(options: Partial<ClientCredentialsGrantOptions> & { clientId: stri
   const grant = clientCredentialsGrant({ tokenEndpoint: `${server.issuer}/token`, ...options });
   return createTokenCache({ grant, origins: ["https://api.example"], mintRetries: 0 }).get();
 }
+
+async function hintFrom(listener: Server): Promise<string | undefined> {
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const tokenEndpoint = `https://127.0.0.1:${(listener.address() as AddressInfo).port}/token`;
+  const error: unknown = await mint({ clientId: "basic", clientSecret: AWKWARD_SECRET, tokenEndpoint }).catch(
+    (reason: unknown) => reason,
+  );
+  listener.close();
+  expect(error).toMatchObject({ code: "ERR_TOKEN_NETWORK", retryable: true });
+  return (error as RemintError).hint?.replace(tokenEndpoint, "URL");
+}
+
+describe("a connection that TLS refuses: the hint of the error has the code", () => {
+  test.skipIf(!hasOpenssl)("a certificate of an authority that this machine does not know", async () => {
+    const hint = await hintFrom(createTlsServer(makeCertificates().server));
+    expect(hint).toBe("no answer from the token endpoint URL (UNABLE_TO_VERIFY_LEAF_SIGNATURE)");
+  });
+
+  test("https at a port where a server speaks http", async () => {
+    expect(await hintFrom(createServer())).toBe("no answer from the token endpoint URL (ERR_SSL_WRONG_VERSION_NUMBER)");
+  });
+});
 
 describe("the server accepts", () => {
   test("client_secret_basic, the default, with a secret that has to be encoded (RFC 6749 section 2.3.1)", async () => {

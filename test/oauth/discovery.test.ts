@@ -385,7 +385,7 @@ describe("the grant", () => {
 describe("a wrong issuer is a TypeError, before anything is sent", () => {
   it.each<[string, unknown, RegExp]>([
     ["S1: plain http", "http://auth.example", /"issuer" must be an https URL.*allowHttp/],
-    ["a URL object", new URL("https://auth.example"), /"issuer" must be a string, written as .* got an object/],
+    ["a URL object", new URL("https://auth.example"), /"issuer" must be a string, written as .* got a URL/],
     ["a query", "https://auth.example/?tenant=1", /"issuer" must not have a query or a fragment/],
     ["an empty fragment", "https://auth.example/#", /"issuer" must not have a query or a fragment/],
     ["the URL of the metadata", `https://auth.example${OPENID}`, /"issuer" must be the issuer itself, without/],

@@ -530,7 +530,7 @@ describe("the token request", () => {
     const refused = await failure(raw(200, ""), { tokenEndpoint: `${origin}/token?key=hush` });
     expect(refused).toMatchObject({ code: "ERR_TOKEN_NETWORK", retryable: true });
     expect(refused.message).toBe("no token is available: the authorization server did not answer");
-    expect(refused.hint).toBe(`no answer from the token endpoint ${origin}/token`);
+    expect(refused.hint).toBe(`no answer from the token endpoint ${origin}/token (ECONNREFUSED)`);
     expect(inspect(refused)).toContain("ECONNREFUSED");
     expect((await failure(raw(200, ""), { tokenEndpoint: gone.origin })).code).toBe("ERR_TOKEN_NETWORK");
   });

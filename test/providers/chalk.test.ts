@@ -266,6 +266,11 @@ describe("the members of Chalk's token response", () => {
     expect(chalkToken(token).engineFor()).toBe("https://engine.chalk.example");
   });
 
+  test("the token cache in place of the token is a TypeError that says where to get it", () => {
+    const message = '"token" must be an access token: what tokens.get() resolves with, got an object';
+    expect(() => chalkToken(cacheOf() as never)).toThrow(new TypeError(message));
+  });
+
   test("may all be missing", async () => {
     auth.respondAlways({ body: { access_token: "t" } });
     const token = await cacheOf().get();

@@ -274,6 +274,15 @@ describe("lifetime", () => {
     expect(response).not.toHaveProperty("signature");
   });
 
+  test.each([
+    ["the token cache", () => cacheOf(), "an object"],
+    ["the promise of get()", () => cacheOf().get(), "a promise that was not awaited"],
+    ["nothing", () => undefined, "undefined"],
+  ])("%s in place of the token is a TypeError that says where to get it", (_, given, kind) => {
+    const message = `"token" must be an access token: what tokens.get() resolves with, got ${kind}`;
+    expect(() => salesforceToken(given() as never)).toThrow(new TypeError(message));
+  });
+
   test("issued_at is read from a string of milliseconds; a number is ignored", async () => {
     expect(salesforceToken(await cacheOf().get())).toEqual({
       issuedAt: 1278448384422,

@@ -1,4 +1,6 @@
 /** Q17, S11, S12: wrong options of the proxy are a TypeError that names the option, when the proxy is created. */
+import { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
 import { createTokenCache } from "remint";
 import { createAuthProxy } from "remint/proxy";
 import { fakeGrant } from "remint/testing";
@@ -9,9 +11,13 @@ const target = "https://api.example";
 const route = (options: object): object => ({ routes: { "/api": { target, ...options } } });
 
 const wrong: readonly (readonly [what: string, options: unknown, message: string])[] = [
-  ["no options", undefined, "createAuthProxy options"],
+  ["no options", undefined, "createAuthProxy takes options"],
   ["no routes", {}, '"routes" must be an object'],
-  ["an empty table", { routes: {} }, '"routes" must be an object such as'],
+  [
+    "an empty table",
+    { routes: {} },
+    '"routes" must be an object such as { "/api": "https://api.example" }, got an empty one',
+  ],
   ["a prefix without a slash", { routes: { api: target } }, 'paths such as "/api/orders"'],
   ["a prefix with a slash at its end", { routes: { "/api/": target } }, "without a slash at the end"],
   ["the prefix /", { routes: { "/": target } }, 'paths such as "/api/orders"'],
@@ -32,7 +38,16 @@ const wrong: readonly (readonly [what: string, options: unknown, message: string
   ],
   ["a target with two slashes", { routes: { "/api": "https://api.example/a//b" } }, "without empty segments"],
   ["a target with an encoded slash", { routes: { "/api": "https://api.example/a%2fb" } }, "without empty segments"],
-  ["a route that is null", { routes: { "/api": null } }, 'routes["/api"] options'],
+  [
+    "a route that is null",
+    { routes: { "/api": null } },
+    '"routes["/api"]" must be the URL of an API, or { target }, got null',
+  ],
+  [
+    "a route that is an unset variable",
+    { routes: { "/api": undefined } },
+    "must be the URL of an API, or { target }, got undefined",
+  ],
   ["a slip in a route", route({ method: ["GET"] }), 'did you mean "methods"?'],
   ["a slip in for", route({ for: { ressource: "x" } }), 'did you mean "resource"?'],
   ["no methods", route({ methods: [] }), "a list of HTTP methods"],
@@ -86,4 +101,15 @@ test("Q17, S11: a URL object that is changed later changes no route", async () =
   url.host = "evil.example";
   await proxy(new Request("https://app.example/api/x"));
   expect(seen).toEqual(["https://api.example/v1/x"]);
+});
+
+test.each([
+  ["a request of node:http, as Express and Koa have it", new IncomingMessage(new Socket()), "an object"],
+  ["a context of Hono or Koa", { req: new Request("https://app.example/api/x") }, "an object"],
+  ["nothing", undefined, "undefined"],
+])("Q17: the proxy is called with %s: a TypeError that says what it takes", async (_, given, kind) => {
+  const proxy = createAuthProxy(() => cache, { routes: { "/api": target } });
+  await expect(proxy(given as never)).rejects.toThrow(
+    new RegExp(`^"request" must be a Request \\(.*\\), got ${kind}$`),
+  );
 });

@@ -78,7 +78,7 @@ export interface AuthInterceptorOptions {
  *
  * @param source A cache, several caches (the first whose origins allow the URL), or a function of the config.
  * @throws {TypeError} When the source or an option is wrong, or axios is older than version 1.5. From the request, when the
- *   interceptor was registered for responses.
+ *   interceptor was registered for responses. From the interceptor, when something else than axios calls it.
  * @throws {RemintError} From the request, when no token could be minted. It is an `AxiosError` too, with `config` and
  *   without `response`.
  * @see [RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750.html#section-2.1)
@@ -103,8 +103,11 @@ export function createAuthInterceptor(
   const interceptor = new Interceptor(source, options);
   return function authInterceptor<Config extends RequestConfig>(given: Config): Config {
     const config = given as { adapter?: unknown; remint?: RequestOverride; config?: unknown };
-    if (config.config !== undefined) {
-      throw new TypeError(`The interceptor of remint/axios was registered for responses. ${USAGE}`);
+    // A response has a config. A dispatcher of undici, or axios itself where it is an argument by mistake, is a function.
+    if (typeof given !== "object" || given === null || config.config !== undefined) {
+      throw new TypeError(
+        `The interceptor of remint/axios takes requests of axios, no responses and no others. ${USAGE}`,
+      );
     }
     const isTyped = !config.remint || hasContentType(given.headers);
     config.adapter = interceptor.adapterAround(config.adapter, isTyped);

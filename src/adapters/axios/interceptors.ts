@@ -12,7 +12,7 @@
 import { targetOf } from "../../base/url.ts";
 import { warn } from "../../base/warn.ts";
 import { policyHalf } from "../../core/types.ts";
-import { isThenable } from "../../policy/bounded-wait.ts";
+import { isThenable } from "../../base/options.ts";
 import { checkedOverride, chooseCache, isTokenCache, mayCarryToken } from "../../policy/choose-cache.ts";
 import { rejectWith } from "../../policy/client-seam.ts";
 import { sendBare, sendSkipped, sendWith, withToken } from "../../policy/request-policy.ts";

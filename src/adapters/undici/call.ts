@@ -6,8 +6,8 @@
  *
  * @module
  */
+import { isThenable } from "../../base/options.ts";
 import { withoutTrailingSlashes } from "../../base/url.ts";
-import { isThenable } from "../../policy/bounded-wait.ts";
 import { checkedOverride, createdBody } from "../../policy/choose-cache.ts";
 import { isJudged } from "../../policy/client-seam.ts";
 import { copyOfBody, endUnsent, isOneShot } from "../body.ts";

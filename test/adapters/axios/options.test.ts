@@ -15,7 +15,7 @@ describe("options", () => {
     ["no source", () => createAuthInterceptor(undefined as never), /createAuthInterceptor.*undefined/s],
     ["an empty array", () => createAuthInterceptor([]), /createAuthInterceptor.*an empty array/s],
     ["a source that is no cache", () => createAuthInterceptor({} as never), /createAuthInterceptor.*an object/s],
-    ["null for options", () => createAuthInterceptor(tokens, null as never), /createAuthInterceptor options/],
+    ["null for options", () => createAuthInterceptor(tokens, null as never), /createAuthInterceptor takes options/],
     [
       "a number for isRejected",
       () => createAuthInterceptor(tokens, { isRejected: 401 as never }),
@@ -57,7 +57,11 @@ describe("options", () => {
       () => createAuthInterceptor(tokens, axios as never),
       /createAuthInterceptor\(tokens, \{ axios \}\)/,
     ],
-    ["a promise for the source", () => createAuthInterceptor(Promise.resolve(tokens) as never), /got an object/],
+    [
+      "a promise for the source",
+      () => createAuthInterceptor(Promise.resolve(tokens) as never),
+      /got a promise that was not awaited/,
+    ],
     [
       "an axios of version 1.4",
       () => createAuthInterceptor(tokens, { axios: { VERSION: "1.4.0", create() {} } }),
@@ -94,6 +98,21 @@ describe("registration for responses", () => {
       expect(error).toBeInstanceOf(TypeError);
       expect((error as Error).message).toMatch(USAGE);
     }
+  });
+});
+
+describe("the interceptor is not called by axios", () => {
+  test.each<[string, unknown]>([
+    ["a dispatcher of undici, in compose()", (options: object) => options],
+    ["axios, in createAuthInterceptor(tokens)(axios)", axios],
+    ["an instance of axios", axios.create()],
+    ["nothing", undefined],
+    ["null", null],
+  ])("with %s: a TypeError that says what to write", async (_, given) => {
+    await using stage = await Stage.open();
+    const interceptor = createAuthInterceptor(stage.tokens) as (given: unknown) => unknown;
+    expect(() => interceptor(given)).toThrow(TypeError);
+    expect(() => interceptor(given)).toThrow(USAGE);
   });
 });
 

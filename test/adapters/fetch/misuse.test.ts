@@ -73,7 +73,7 @@ const mistakes: [what: string, make: () => unknown, message: string][] = [
     () => createAuthOfetch(tokens, {}, { fecth: fetch } as never),
     'did you mean "fetch"?',
   ],
-  ["Q17: options that are a number", () => createAuthFetch(tokens, 5 as never), "createAuthFetch options"],
+  ["Q17: options that are a number", () => createAuthFetch(tokens, 5 as never), "createAuthFetch takes options"],
 ];
 
 test.each(mistakes)("%s is a TypeError that says what to write", (_what, make, message) => {

@@ -264,7 +264,7 @@ describe("redisSwap refuses a client that is", () => {
 
   it("a promise of a client", () => {
     const promise = Promise.resolve();
-    const message = `"client" must be ${EXPECTED}, got a promise: await it first`;
+    const message = `"client" must be ${EXPECTED}, got a promise that was not awaited`;
     expect(() => redisSwap(promise as never)).toThrow(new TypeError(message));
   });
 });
