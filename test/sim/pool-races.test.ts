@@ -27,6 +27,9 @@ interface Schedule {
   readonly reenters: boolean;
 }
 
+/** The number of the session of a token of the server. */
+const numberOf = (token: string): number => Number(token.split("-")[1]);
+
 /** Runs one schedule. @returns What went wrong, in words. */
 async function run(seed: number, { fails, reenters }: Schedule): Promise<string[]> {
   const random = randomOf(seed);
@@ -46,7 +49,6 @@ async function run(seed: number, { fails, reenters }: Schedule): Promise<string[
   let sessions = 0;
   let isCalm = false;
   let depth = 0;
-  const numberOf = (token: string): number => Number(token.split("-")[1]);
   const begin = (user: string): string => {
     const refreshToken = server.signIn();
     ownerOf.set(++sessions, user);
