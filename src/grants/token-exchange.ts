@@ -5,11 +5,11 @@
  *
  * @module
  */
+import { dateOf } from "../base/dates.ts";
 import { isRemintError, tokenResponseError } from "../base/errors.ts";
 import { jwtTimes } from "../base/jwt.ts";
 import { assertString, optionError, stringList, takenOptions } from "../base/options.ts";
 import { callUserFunction } from "../base/user-function.ts";
-import { dateOf } from "../core/expiry.ts";
 import { UNUSABLE_ANSWER } from "../oauth/answer.ts";
 import { isNameable, tokenClient } from "../oauth/client.ts";
 import { GRANT_OPTIONS, grantForm, grantKey } from "../oauth/parameters.ts";
