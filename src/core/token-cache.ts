@@ -510,7 +510,7 @@ export class CacheState implements PolicyHalf, SupplyMember {
     const at = this.#settings.clock.monotonic();
     const { session } = this.#supply;
     const begin: FlightBegin = {
-      id: ++mintCount,
+      id: nextMint(),
       at,
       phase: this.#phase(),
       session,
@@ -845,8 +845,13 @@ function serverOf({ server }: CacheSettings["grant"]): string | undefined {
   return server && siteOf(server.endpoint).origin;
 }
 
-/** How many flights have begun in this process. */
-let mintCount = 0;
+/** How many flights have begun in this process, of every copy of this package: one listener may hear of all. */
+const mintCount = Symbol.for("remint.mint-count/1");
+const counted = globalThis as { [mintCount]?: number | undefined };
+
+function nextMint(): number {
+  return (counted[mintCount] = (counted[mintCount] ?? 0) + 1);
+}
 
 /** How a flight began. */
 interface FlightBegin {

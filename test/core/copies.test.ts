@@ -38,6 +38,15 @@ test("the two copies are two: they share no class and no function", () => {
   expect(other.createTokenCache).not.toBe(createTokenCache);
 });
 
+test("C20: mints of caches of both copies have ids of their own: one listener hears of both", async () => {
+  const ids: number[] = [];
+  const onEvent = (event: RemintEvent): void => void (event.name === "mint-started" && ids.push(event.id));
+  for (const create of [createTokenCache, other.createTokenCache, createTokenCache, other.createTokenCache]) {
+    await create({ grant: fakeGrant(), origins: [ORIGIN], onEvent }).get();
+  }
+  expect(new Set(ids).size).toBe(4);
+});
+
 describe("C9: errors across two copies", () => {
   test("C9: an error of the other copy that a grant throws keeps class, facts and Retry-After", async () => {
     const { cache, grant } = cacheUnderTest();
