@@ -131,7 +131,6 @@ function sourceError(source: unknown): TypeError {
   return new TypeError(`The first argument of createAuthProxy must be ${expected}, got ${kindOf(source)}`);
 }
 
-/** Returns the route of a request, or the answer for one that may not pass. */
 /** @throws {TypeError} When a server of Node called the proxy with its own kind of request, which has a path as its URL. */
 function assertRequest(request: unknown): void {
   const { headers } = Object(request) as Partial<Request>;
@@ -143,6 +142,7 @@ function assertRequest(request: unknown): void {
   );
 }
 
+/** Returns the route of a request, or the answer for one that may not pass. */
 function routeOf(request: Request, routes: readonly Route[], isCrossSite: CrossSiteRule): RouteMatch | Response {
   assertRequest(request);
   const url = new URL(request.url);
