@@ -139,8 +139,13 @@ export function networkCodeOf(
   depth = 0,
 ): string | undefined {
   if (typeof error !== "object" || error === null || depth > 4) return undefined;
-  const { code, cause } = error as { code?: unknown; cause?: unknown };
-  return typeof code === "string" && isCode(code) ? code : networkCodeOf(cause, isCode, depth + 1);
+  try {
+    const { code, cause } = error as { code?: unknown; cause?: unknown };
+    return typeof code === "string" && isCode(code) ? code : networkCodeOf(cause, isCode, depth + 1);
+  } catch {
+    // What the user's own fetch has thrown may be unreadable.
+    return undefined;
+  }
 }
 
 /**
