@@ -189,7 +189,7 @@ function assertAnswer(where: string, answer: Answer): void {
     "reset",
     "path",
   ]);
-  // A promise, a list and a Response have other members, or none, and would count as the normal answer.
+  // A Response has members of these names, and no answer in them that could be read here.
   if (!isPlain(answer)) throw optionError(`${where} answer`, answer, "an object such as { status: 503 }");
   const { status, body, delay, change, path } = answer;
   // Below 200 there is no answer yet, and the client would wait for one.

@@ -53,7 +53,7 @@ describe("createTokenCache: wrong options", () => {
     ],
     ["onEvent a string", { onEvent: "log" }, /^"onEvent" must be a function or a list of them, got a string$/],
     ["onEvent null", { onEvent: null }, /^"onEvent" must be a function or a list of them, got null$/],
-    ["onEvent a set", { onEvent: new Set([() => {}]) }, /^"onEvent" must be .* a list of them, got an object$/],
+    ["onEvent a set", { onEvent: new Set([() => {}]) }, /^"onEvent" must be .* a list of them, got a Set$/],
     ["onEvent an object", { onEvent: { minted() {} } }, /^"onEvent" must be .* a list of them, got an object$/],
     [
       "onEvent a list with a condition in it",

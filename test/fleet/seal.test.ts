@@ -239,9 +239,9 @@ describe("S6: encryptionKey", () => {
     ["null", null, "null"],
     ["a number", 32, "a number"],
     ["an object", { key: "x" }, "an object"],
-    ["an ArrayBuffer", new ArrayBuffer(32), "an object"],
-    ["another typed array", new Uint16Array(32), "an object"],
-    ["a false Uint8Array", { [Symbol.toStringTag]: "Uint8Array", length: 32 }, "an object"],
+    ["an ArrayBuffer", new ArrayBuffer(32), "an ArrayBuffer"],
+    ["another typed array", new Uint16Array(32), "a Uint16Array"],
+    ["a false Uint8Array", { [Symbol.toStringTag]: "Uint8Array", length: 32 }, "a Uint8Array"],
     ["an empty list", [], "an empty array"],
     ["NONE", "NONE", "base64 of 3 bytes"],
   ];

@@ -121,8 +121,8 @@ const MUTANTS: readonly (readonly [string, Fault, string, FleetPlan])[] = [
     "a lease that ends without a trace is no reason to claim at once",
     {
       file: FLIGHT,
-      is: "isHeldByOther ? this.#session.hasFailed : this.#mustYield(seen?.version)",
-      becomes: "!isHeldByOther && this.#mustYield(seen?.version)",
+      is: "? this.#session.hasFailed || this.#now() < this.#heldUntil",
+      becomes: "? this.#now() < this.#heldUntil",
     },
     RULES.yields,
     HOLDER_DIES,

@@ -77,7 +77,7 @@ const broken = (): never => {
 
 describe("options", () => {
   test.each([
-    ["nothing", undefined, /openTelemetry options/],
+    ["nothing", undefined, /openTelemetry takes options such as/],
     ["neither a meter nor a tracer", {}, /needs a "meter", a "tracer" or both/],
     [
       "a MeterProvider",

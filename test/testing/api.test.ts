@@ -150,8 +150,8 @@ describe("startApi", () => {
     ["a Blob as a body, which JSON would empty", { body: new Blob(["a"]) }, '"body" must be text'],
     ["a function as a body", { body: () => "a" }, '"body" must be text'],
     ["null as a body", { body: null }, '"body" must be text'],
-    ["a list of answers", [{ status: 500 }], 'answer" must be an object such as'],
-    ["a promise of an answer", Promise.resolve({ status: 500 }), 'answer" must be an object such as'],
+    ["a list of answers", [{ status: 500 }], "takes options such as { status }, got an array"],
+    ["a promise of an answer", Promise.resolve({ status: 500 }), "takes options such as { status }, got a promise"],
     ["a Response", Response.json({ a: 1 }), 'answer" must be an object such as'],
     ["a misspelt member", { stauts: 500 }, 'has no option "stauts": did you mean "status"?'],
   ])("%s is a TypeError that names it, given or returned by a script", async (_, answer, message) => {

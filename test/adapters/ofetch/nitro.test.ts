@@ -141,7 +141,7 @@ test("C12: without `fetch`, globalThis.fetch is looked up at every call", async 
 
 test.each([
   ["source", () => createAuthOfetch(undefined as never), /createAuthOfetch/],
-  ["options", () => createAuthOfetch(tokensFor(), {}, null as never), /createAuthOfetch options/],
+  ["options", () => createAuthOfetch(tokensFor(), {}, null as never), /createAuthOfetch takes options such as/],
   ["ofetch", () => createAuthOfetch(tokensFor(), {}, { ofetch: {} as never }), /"ofetch".*\$fetch/],
   ["ofetch null", () => createAuthOfetch(tokensFor(), {}, { ofetch: null as never }), /"ofetch".*null/],
   ["fetch", () => createAuthOfetch(tokensFor(), {}, { fetch: 1 as never }), /"fetch".*a function/],
