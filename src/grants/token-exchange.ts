@@ -28,9 +28,6 @@ export type TokenInput = StringSource<[context: Pick<MintContext, "signal">]>;
 /** A token type of RFC 8693 section 3, by the last part of its URI; or any other URI. */
 export type TokenType = "access_token" | "refresh_token" | "id_token" | "saml1" | "saml2" | "jwt" | (string & {});
 
-/** A point in time. */
-type Moment = Date | number | string;
-
 /** Options of {@link tokenExchangeGrant}. */
 export interface TokenExchangeGrantOptions extends GrantOptions {
   /** The token of the party on whose behalf the new token is requested. */
@@ -43,8 +40,10 @@ export interface TokenExchangeGrantOptions extends GrantOptions {
    * known, the earlier one counts.
    */
   readonly subjectExpiresAt?:
-    | Moment
-    | (() => Moment | null | undefined | Promise<Moment | null | undefined>)
+    | Date
+    | number
+    | string
+    | (() => Date | number | string | null | undefined | Promise<Date | number | string | null | undefined>)
     | undefined;
   /** The token of the party that acts for the subject, if it is another party. */
   readonly actorToken?: TokenInput | undefined;

@@ -164,7 +164,7 @@ const places: readonly Place[] = [
   {
     name: "a grant that is a function",
     valid: () => token,
-    hint: /mint/,
+    hint: /the grant's function/,
     when: ["cold", "renewal"],
     mint: (fn) => fn,
   },
