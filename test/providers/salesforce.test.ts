@@ -278,9 +278,12 @@ describe("lifetime", () => {
     ["the token cache", () => cacheOf(), "an object"],
     ["the promise of get()", () => cacheOf().get(), "a promise that was not awaited"],
     ["nothing", () => undefined, "undefined"],
-  ])("%s in place of the token is a TypeError that says where to get it", (_, given, kind) => {
+  ])("%s in place of the token is a TypeError that says where to get it", async (_, given, kind) => {
     const message = `"token" must be an access token: what tokens.get() resolves with, got ${kind}`;
-    expect(() => salesforceToken(given() as never)).toThrow(new TypeError(message));
+    const value: unknown = given();
+    expect(() => salesforceToken(value as never)).toThrow(new TypeError(message));
+    // The server is there until its answer has come.
+    await value;
   });
 
   test("issued_at is read from a string of milliseconds; a number is ignored", async () => {
