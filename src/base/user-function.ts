@@ -50,9 +50,14 @@ export function userFunctionError(
   { consequence, retryable = isTransient(error), causeOf = safeCause }: UserFunctionFailure = {},
 ): RemintError {
   const why = isRemintError(error) ? error.hint : optionMessageOf(error);
-  const hint = `the function "${name}" failed${why === undefined ? "; see the cause" : `: ${why}`}${consequence === undefined ? "" : `. ${consequence}`}`;
+  const hint = `the function "${name}" failed${reasonIn(why)}${consequence === undefined ? "" : `. ${consequence}`}`;
   const message = "no token is available: a function that was given to the grant failed";
   return new RemintError("ERR_GRANT", message, { hint, cause: causeOf(error), retryable });
+}
+
+/** The end of a hint that something failed. @param why What may be told of the reason. */
+export function reasonIn(why: string | undefined): string {
+  return why === undefined ? "; see the cause" : `: ${why}`;
 }
 
 /** Whether the same call may succeed later. */

@@ -14,6 +14,7 @@ import { isRemintError, isTransientStatus, RemintError, safeCause, tokenResponse
 import { networkFailureOf, statusOf, wasNeverSent } from "../base/network.ts";
 import { kindOf, optionMessageOf } from "../base/options.ts";
 import { awaitUnder, noteSent, pendingUnder, runsUnder, wasSentUnder } from "../base/pending.ts";
+import { reasonIn } from "../base/user-function.ts";
 import { schemeOf, usableValue } from "./access-token.ts";
 import { lifetimeOf, receivedAtOf } from "./expiry.ts";
 import { Failure, isFailure } from "./failures.ts";
@@ -578,8 +579,8 @@ function readableFailureOf(error: unknown, grant: GrantDefinition, isMint: boole
   const status = statusOf(error);
   const retryable = status !== undefined && isTransientStatus(status);
   const message = "no token is available: the grant failed";
-  const why = optionMessageOf(error);
-  const hint = `the grant failed${status === undefined ? "" : ` (status ${status})`}${why === undefined ? "; see the cause" : `: ${why}`}`;
+  const answered = status === undefined ? "" : ` (status ${status})`;
+  const hint = `the grant failed${answered}${reasonIn(optionMessageOf(error))}`;
   return new Failure("key", { code: "ERR_GRANT", message, hint, retryable }, cause);
 }
 

@@ -49,7 +49,8 @@ export interface TokenCacheOptions {
   readonly initial?: InitialToken | (() => Promise<InitialToken | undefined>) | undefined;
   /**
    * Where processes share the token: `redisStore(client, { encryptionKey })` of `remint/redis`, or `fleetStore(...)` of
-   * `remint/fleet`; or where the caches of one process do, `memoryStore()`. With a store, the grant needs a `key`, or the cache has to be created by a pool.
+   * `remint/fleet`; or where the caches of one process do, `memoryStore()`. With a store, the grant needs a `key`, or the
+   * cache has to be created by a pool.
    *
    * @defaultValue none: every process mints tokens of its own
    */

@@ -53,7 +53,6 @@ export interface TokenSupply {
   readonly isBusy: boolean;
   /** It was closed, and no other cache goes on with it. */
   readonly isClosed: boolean;
-
   /** The supply for a target. A supply without a state may have another one for each. */
   for(target: Target): TokenSupply;
   /** A cache of this supply is told of changes. */
@@ -75,7 +74,6 @@ export interface SupplyMember {
   sessionOver(how: "replaced" | "ended" | "nobody"): void;
   /** The supply is closed. */
   shut(): void;
-
   /** A token has arrived for which no flight waits. */
   landed(token: Obtained): void;
 }
@@ -243,9 +241,8 @@ class OwnSupply implements TokenSupply {
     this.#settings = settings;
     const { source } = settings.grant;
     if (source !== undefined) {
-      const state = (): SessionState => new SessionState(source, stateSettings(settings, false));
       this.#owned = owners.get(source) ?? {
-        state: state(),
+        state: new SessionState(source, stateSettings(settings, false)),
         session: newSession(0),
         refusal: undefined,
         isEnded: false,

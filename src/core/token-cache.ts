@@ -155,7 +155,6 @@ export class CacheState implements PolicyHalf, SupplyMember {
   /** The user's `initial` function, until it was called. */
   #seed: CacheSettings["seed"];
   #closed = false;
-
   /** Why requests went out without a token, for each reason that was told. */
   #toldReasons: Set<SkipReason> | undefined;
 
