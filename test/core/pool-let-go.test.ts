@@ -3,13 +3,14 @@ import { describe, expect, test } from "vitest";
 import {
   createTokenCache,
   createTokenPool,
+  type AccessToken,
   type RemintEvent,
   type TokenCache,
   type TokenPool,
 } from "../../src/index.ts";
 import { fakeGrant, manualClock, type FakeGrant, type ManualClock } from "../../src/testing/index.ts";
 import { during, SessionServer, sessionGrant, type SessionGrant } from "../fleet/session-server.ts";
-import { ORIGIN, rejectionOf, settle, watch } from "./cache-under-test.ts";
+import { ORIGIN, rejectionOf, settle, watch, type Watched } from "./cache-under-test.ts";
 
 /** A pool whose users' refresh tokens are in a table, at a server that ends a session when a refresh token is used twice. */
 interface Table {
@@ -56,6 +57,20 @@ function gate(): { readonly wait: () => Promise<void>; readonly open: () => void
   return { wait: () => opened, open };
 }
 
+/** Alice's cache, which refreshes her token. `answer` lets the server's answer come. */
+async function refreshing({ pool, grants }: Table): Promise<{
+  readonly held: TokenCache;
+  readonly before: Watched<AccessToken>;
+  readonly answer: ReturnType<typeof gate>;
+}> {
+  const held = pool.get("alice");
+  const before = watch(held.get());
+  const answer = gate();
+  grants[0]!.beforeAnswering = answer.wait;
+  await settle();
+  return { held, before, answer };
+}
+
 const LETS_GO: [string, (pool: TokenPool, held: TokenCache) => Promise<unknown>][] = [
   ["release({ within: 0 })", (pool) => pool.release("alice", { within: 0 })],
   ["close() of its holder", (_, held) => held.close()],
@@ -63,12 +78,9 @@ const LETS_GO: [string, (pool: TokenPool, held: TokenCache) => Promise<unknown>]
 
 describe.each(LETS_GO)("C14: a cache is let go by %s", (_, letGo) => {
   test("C14: while its refresh token is on the way: the next cache of the key waits, and presents the next one", async () => {
-    const { pool, clock, server, grants } = tableOf();
-    const held = pool.get("alice");
-    const before = watch(held.get());
-    const answer = gate();
-    grants[0]!.beforeAnswering = answer.wait;
-    await settle();
+    const table = tableOf();
+    const { pool, clock, server } = table;
+    const { held, before, answer } = await refreshing(table);
     const left = letGo(pool, held);
     const next = watch(pool.get("alice").get());
     await clock.advance(5000);
@@ -100,12 +112,9 @@ describe.each(LETS_GO)("C14: a cache is let go by %s", (_, letGo) => {
   });
 
   test("C14: a caller of the next cache waits for no longer than mintTimeout", async () => {
-    const { pool, clock, grants, server } = tableOf();
-    const held = pool.get("alice");
-    void held.get().catch(() => {});
-    const answer = gate();
-    grants[0]!.beforeAnswering = answer.wait;
-    await settle();
+    const table = tableOf();
+    const { pool, clock, server } = table;
+    const { held, answer } = await refreshing(table);
     void letGo(pool, held);
     const next = watch(pool.get("alice").get());
     await clock.advance(9999);
@@ -119,12 +128,9 @@ describe.each(LETS_GO)("C14: a cache is let go by %s", (_, letGo) => {
   });
 
   test("C14: three times in a row: the third cache waits for the first", async () => {
-    const { pool, clock, server, grants } = tableOf();
-    const answer = gate();
-    const held = pool.get("alice");
-    void held.get().catch(() => {});
-    grants[0]!.beforeAnswering = answer.wait;
-    await settle();
+    const table = tableOf();
+    const { pool, clock, server } = table;
+    const { held, answer } = await refreshing(table);
     void letGo(pool, held);
     const second = pool.get("alice");
     const gone = watch(second.get());
@@ -139,12 +145,9 @@ describe.each(LETS_GO)("C14: a cache is let go by %s", (_, letGo) => {
   });
 
   test("C14: the pool is closed meanwhile: it waits for the refresh token to be saved", async () => {
-    const { pool, clock, server, grants, tokens } = tableOf();
-    const held = pool.get("alice");
-    void held.get().catch(() => {});
-    const answer = gate();
-    grants[0]!.beforeAnswering = answer.wait;
-    await settle();
+    const table = tableOf();
+    const { pool, clock, server, tokens } = table;
+    const { held, answer } = await refreshing(table);
     void letGo(pool, held);
     const closed = watch(pool.close({ within: 30_000 }));
     await clock.advance(20_000);

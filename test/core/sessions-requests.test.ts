@@ -531,12 +531,17 @@ describe("C15: sources", () => {
 describe("C15: a call waits while nobody is known to be signed in, Alice signs in, and her token is rejected", () => {
   const ALICE = { ...BOB, access_token: "alice", refresh_token: "alice-2" };
 
-  test("C15: whoever calls then waits as Alice: Bob signs in before there is another token, and neither call gets his", async () => {
+  /** One call from before her sign-in and one from after it. `answer` is that of the function which is asked for the state. */
+  async function callsOfAlice(): Promise<
+    SessionUnderTest &
+      Record<"before" | "after", Watched<AccessToken>> & { readonly answer: (state: string | null) => void }
+  > {
     let answer!: (state: string | null) => void;
     let isAsked = false;
-    const { cache, clock } = sessionUnderTest({
+    const session = sessionUnderTest({
       state: () => (isAsked ? new Promise<string | null>((resolve) => (answer = resolve)) : null),
     });
+    const { cache, clock } = session;
     await expect(cache.get()).rejects.toMatchObject({ code: "ERR_NO_SESSION" });
     await clock.advance(1000);
     isAsked = true;
@@ -546,6 +551,11 @@ describe("C15: a call waits while nobody is known to be signed in, Alice signs i
     await cache.invalidate("alice");
     const after = watch(cache.get());
     await settle();
+    return { ...session, before, after, answer: (state) => answer(state) };
+  }
+
+  test("C15: whoever calls then waits as Alice: Bob signs in before there is another token, and neither call gets his", async () => {
+    const { cache, clock, before, after, answer } = await callsOfAlice();
     await cache.signIn(BOB);
     answer(null);
     await clock.advance(1000);
@@ -557,20 +567,7 @@ describe("C15: a call waits while nobody is known to be signed in, Alice signs i
   });
 
   test("C15: nobody else signs in: both get a token of hers", async () => {
-    let answer!: (state: string | null) => void;
-    let isAsked = false;
-    const { cache, clock, grant } = sessionUnderTest({
-      state: () => (isAsked ? new Promise<string | null>((resolve) => (answer = resolve)) : null),
-    });
-    await expect(cache.get()).rejects.toMatchObject({ code: "ERR_NO_SESSION" });
-    await clock.advance(1000);
-    isAsked = true;
-    const before = watch(cache.get());
-    await settle();
-    await cache.signIn(ALICE);
-    await cache.invalidate("alice");
-    const after = watch(cache.get());
-    await settle();
+    const { clock, grant, before, after, answer } = await callsOfAlice();
     answer(null);
     await settle();
     answer("alice-2");

@@ -2,24 +2,13 @@
  * The Node 20 column of the matrix: what a user of a plain HTTP client sends and gets is the same through remint, warm,
  * while a token is awaited, and after a 401. `npm run matrix` runs the same list in the other runtimes.
  */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { cases } from "./cases.ts";
-import type { TestClient } from "./clients.ts";
+import { clients, withServers } from "./node-column.ts";
 import { nodeGround } from "./node-ground.ts";
-import { rows } from "./rows.ts";
-import { type Ground, MODES, runCase, unfitFor } from "./run.ts";
-import { type Servers, startServers } from "./server.ts";
+import { MODES, runCase, unfitFor } from "./run.ts";
 
-const loaded = await Promise.all(rows.filter(({ installed }) => !installed).map(({ load }) => load()));
-const clients = loaded.filter((client): client is TestClient => typeof client !== "string");
-
-let servers: Servers;
-let ground: Ground;
-beforeAll(async () => {
-  servers = await startServers();
-  ground = nodeGround(servers);
-});
-afterAll(() => servers.close());
+const ground = withServers();
 
 const nowhere = nodeGround({ api: "", other: "", closed: "" });
 
@@ -33,8 +22,8 @@ describe.each(clients.map((client) => [client.name, client] as const))("%s", (_n
   test.concurrent.each(tried.map((entry) => [entry.name, entry] as const))("%s", async (_case, entry) => {
     const faults = [];
     for (const mode of MODES) {
-      if (unfitFor(entry, client, ground, mode) !== undefined) continue;
-      faults.push(...(await runCase(ground, client, entry, mode)).map((fault) => `${mode}: ${fault}`));
+      if (unfitFor(entry, client, ground(), mode) !== undefined) continue;
+      faults.push(...(await runCase(ground(), client, entry, mode)).map((fault) => `${mode}: ${fault}`));
     }
     expect(faults).toEqual([]);
   });

@@ -2,33 +2,21 @@
  * Random requests with every client: what arrives and what the caller gets is the same through remint, warm, while a token is
  * awaited, and after a 401. `SEEDS=1000,200 npx vitest run test/matrix/random.test.ts` runs 200 other seeds from 1000 on.
  */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { TestClient } from "./clients.ts";
-import { nodeGround } from "./node-ground.ts";
+import { describe, expect, test } from "vitest";
+import { clients, withServers } from "./node-column.ts";
 import { randomCase } from "./random.ts";
-import { rows } from "./rows.ts";
-import { type Ground, MODES, runCase } from "./run.ts";
-import { type Servers, startServers } from "./server.ts";
+import { MODES, runCase } from "./run.ts";
 
 const [first = 1, count = 0] = (process.env["SEEDS"] ?? "1,3").split(",").map(Number);
 const seeds = Array.from({ length: count }, (_, index) => first + index);
-const loaded = await Promise.all(rows.filter(({ installed }) => !installed).map(({ load }) => load()));
-const clients = loaded.filter((client): client is TestClient => typeof client !== "string");
-
-let servers: Servers;
-let ground: Ground;
-beforeAll(async () => {
-  servers = await startServers();
-  ground = nodeGround(servers);
-});
-afterAll(() => servers.close());
+const ground = withServers();
 
 describe.each(clients.map((client) => [client.name, client] as const))("%s", (_name, client) => {
   test.concurrent.each(seeds)("Q15: a request with the options of seed %i", async (seed) => {
     const entry = randomCase(seed, client);
     const faults = [];
     for (const mode of MODES) {
-      faults.push(...(await runCase(ground, client, entry, mode)).map((fault) => `${mode}: ${fault}`));
+      faults.push(...(await runCase(ground(), client, entry, mode)).map((fault) => `${mode}: ${fault}`));
     }
     expect(faults).toEqual([]);
   });
