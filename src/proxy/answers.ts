@@ -77,8 +77,10 @@ export function passedOn(answer: Response, route: Route, url: string, timing: st
   const location = answer.headers.get("location");
   const to = location === null ? undefined : redirectOf(route, location, url);
   if (to !== undefined) headers["location"] = to;
-  const links = headers["link"] === undefined ? "" : linksOf(route, headers["link"], url);
-  if (links === "") delete headers["link"];
-  else headers["link"] = links;
+  if (headers["link"] !== undefined) {
+    const links = linksOf(route, headers["link"], url);
+    if (links === "") delete headers["link"];
+    else headers["link"] = links;
+  }
   return new Response(WITHOUT_BODY.has(status) ? null : answer.body, { status, headers });
 }

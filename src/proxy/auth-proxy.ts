@@ -206,6 +206,7 @@ const heldRequest = Symbol("request");
 /** One request that is passed on, as the request policy sees it. */
 class ProxiedCall implements PolicyRequest {
   readonly url: string;
+  readonly base: string;
   readonly method: string;
   readonly signal: AbortSignal;
   readonly request: Request;
@@ -225,6 +226,8 @@ class ProxiedCall implements PolicyRequest {
   constructor(request: Request, { route, url }: RouteMatch, fetch: NonNullable<AuthProxyOptions["fetch"]>) {
     this.request = request;
     this.url = url;
+    // No request leaves the origin of its route.
+    this.base = route.origin;
     this.method = request.method;
     this.signal = request.signal;
     // One listener for all that a request waits for here: each costs more than the checks of the request.
@@ -235,7 +238,9 @@ class ProxiedCall implements PolicyRequest {
 
   async answer(source: ProxyTokenSource): Promise<Response> {
     const route = this.#route;
-    const chosen = await chooseCache(source, this, [this.request, route.prefix]);
+    // Awaited only where there is something to wait for: each step of a promise costs as much as a check.
+    const choosing = chooseCache(source, this, [this.request, route.prefix]);
+    const chosen = choosing instanceof Promise ? await choosing : choosing;
     if (chosen === undefined) throw noSession();
     this.#cache = route.target === undefined ? chosen : chosen.for(route.target);
     const passed = passedBody(this.request, route.maxBody);
@@ -288,9 +293,9 @@ class ProxiedCall implements PolicyRequest {
       headers: sent,
       redirect: "manual",
       signal: limit.signal,
-      ...(body !== undefined && { body }),
-      ...(body instanceof ReadableStream && { duplex: "half" }),
     };
+    if (body !== undefined) init.body = body;
+    if (body instanceof ReadableStream) init.duplex = "half";
     this.#sentAt = performance.now();
     try {
       const answer = await this.#fetch(this.url, init);

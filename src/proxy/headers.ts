@@ -8,11 +8,11 @@ import { optionError } from "../base/options.ts";
 
 /** The headers that pass in both directions, by lower-case names. */
 export interface PassedHeaders {
-  readonly requestHeaders: readonly string[];
-  readonly responseHeaders: readonly string[];
+  readonly requestHeaders: ReadonlySet<string>;
+  readonly responseHeaders: ReadonlySet<string>;
 }
 
-const TO_API = [
+const TO_API: ReadonlySet<string> = new Set([
   "accept",
   "accept-language",
   "content-type",
@@ -31,9 +31,9 @@ const TO_API = [
   "traceparent",
   "tracestate",
   "x-request-id",
-];
+]);
 
-const TO_BROWSER = [
+const TO_BROWSER: ReadonlySet<string> = new Set([
   "content-type",
   "content-language",
   "content-disposition",
@@ -50,7 +50,7 @@ const TO_BROWSER = [
   "ratelimit-limit",
   "ratelimit-remaining",
   "ratelimit-reset",
-];
+]);
 
 /** What the proxy sets itself, what belongs to one connection, and what would give one side power over the other. */
 const NEVER: Readonly<Record<"request" | "response", RegExp>> = {
@@ -68,7 +68,7 @@ const NAME = /^[\w!#$%&'*+.^`|~-]+$/;
  * @param more Those that the user adds.
  * @throws {TypeError} When it is no list of header names, or when one of them must never pass.
  */
-export function headerNames(option: string, more: unknown, direction: keyof typeof NEVER): readonly string[] {
+export function headerNames(option: string, more: unknown, direction: keyof typeof NEVER): ReadonlySet<string> {
   const usual = direction === "request" ? TO_API : TO_BROWSER;
   if (more === undefined) return usual;
   if (!Array.isArray(more) || !more.every((name) => typeof name === "string" && NAME.test(name))) {
@@ -77,20 +77,23 @@ export function headerNames(option: string, more: unknown, direction: keyof type
   const names = more.map((name: string) => name.toLowerCase());
   const never = names.find((name) => NEVER[direction].test(name));
   if (never !== undefined) throw new TypeError(`"${option}" must not contain "${never}": the proxy never passes it on`);
-  return [...new Set([...usual, ...names])];
+  return new Set([...usual, ...names]);
 }
 
 /**
  * Copies the headers of these names. A plain object, because `fetch` and `Response` copy what they are given into headers of
  * their own.
  */
-export function copiedHeaders(from: Headers, names: readonly string[]): Record<string, string> {
+export function copiedHeaders(from: Headers, names: ReadonlySet<string>): Record<string, string> {
   const copy: Record<string, string> = {};
-  for (const name of names) {
-    const value = from.get(name);
-    if (value !== null) copy[name] = value;
-  }
+  let connection: string | undefined;
+  // One walk: asking for each name takes twice the time.
+  from.forEach((value, name) => {
+    if (names.has(name)) copy[name] = value;
+    else if (name === "connection") connection = value;
+  });
   // What is named there belongs to one connection (RFC 9110 section 7.6.1).
-  for (const name of from.get("connection")?.split(",") ?? []) delete copy[name.trim().toLowerCase()];
+  if (connection === undefined || connection === "keep-alive") return copy;
+  for (const name of connection.split(",")) delete copy[name.trim().toLowerCase()];
   return copy;
 }

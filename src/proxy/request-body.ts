@@ -44,15 +44,19 @@ export function passedBody(request: Request, maxBody: number): PassedBody | Prom
 
 const NO_BODY: PassedBody = { body: undefined };
 
-async function wholeOf(request: Request, maxBody: number): Promise<PassedBody> {
+function wholeOf(request: Request, maxBody: number): Promise<PassedBody> {
   if (request.bodyUsed) throw wasReadBefore();
-  const bytes = await request.arrayBuffer().catch((cause: unknown) => {
-    // Where another reader has the body, nothing was read of it.
-    throw request.bodyUsed ? new BodyBroken("the body of the request broke off", { cause }) : wasReadBefore();
-  });
-  // A request that was made by hand may state another length than it has.
-  if (bytes.byteLength > maxBody) throw new BodyTooLong();
-  return { body: bytes.byteLength === 0 ? undefined : new Uint8Array(bytes) };
+  return request.arrayBuffer().then(
+    (bytes) => {
+      // A request that was made by hand may state another length than it has.
+      if (bytes.byteLength > maxBody) throw new BodyTooLong();
+      return { body: bytes.byteLength === 0 ? undefined : new Uint8Array(bytes) };
+    },
+    (cause: unknown) => {
+      // Where another reader has the body, nothing was read of it.
+      throw request.bodyUsed ? new BodyBroken("the body of the request broke off", { cause }) : wasReadBefore();
+    },
+  );
 }
 
 function wasReadBefore(): TypeError {

@@ -63,6 +63,8 @@ export interface ProxyRoute {
 /** A route as it was checked. */
 export interface Route extends PassedHeaders {
   readonly prefix: string;
+  /** The prefix as {@link asRead} reads it. */
+  readonly readPrefix: string;
   readonly origin: string;
   /** Without a slash at its end. */
   readonly basePath: string;
@@ -135,6 +137,7 @@ function checkedRoute(prefix: string, given: string | URL | ProxyRoute): Route {
   }
   return {
     prefix,
+    readPrefix: prefix.toLowerCase(),
     origin,
     basePath: withoutTrailingSlashes(pathname),
     methods: new Set(methods),
@@ -176,13 +179,13 @@ export function matchOf(routes: readonly Route[], { pathname, search }: URL): Ro
   if (read === undefined) return "path";
   const route = routes.find(({ prefix }) => isBelow(pathname, prefix));
   if (route === undefined) return "route";
-  const other = routes.find(({ prefix }) => isBelow(read, prefix.toLowerCase()));
-  if (other?.prefix.toLowerCase() !== route.prefix.toLowerCase()) return "path";
+  const other = routes.find(({ readPrefix }) => isBelow(read, readPrefix));
+  if (other?.readPrefix !== route.readPrefix) return "path";
   return { route, url: route.origin + route.basePath + pathname.slice(route.prefix.length) + search };
 }
 
 function isBelow(path: string, base: string): boolean {
-  return path === base || path.startsWith(`${base}/`);
+  return path.startsWith(base) && (path.length === base.length || path[base.length] === "/");
 }
 
 /**
@@ -241,8 +244,8 @@ function asRead(pathname: string): string | undefined {
   if (ODD.test(pathname) || !canBeDecoded(pathname)) return undefined;
   let path = pathname;
   for (let times = 0; times < DECODINGS; times++) {
-    const decoded = path.replace(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
-    if (decoded === path) return path.replace(/;[^/]*/g, "").toLowerCase();
+    const decoded = decodedOnce(path);
+    if (decoded === path) return (path.includes(";") ? path.replace(/;[^/]*/g, "") : path).toLowerCase();
     if (ODD.test(decoded) || segmentsIn(decoded) !== segmentsIn(path)) return undefined;
     path = decoded;
   }
@@ -250,8 +253,15 @@ function asRead(pathname: string): string | undefined {
   return undefined;
 }
 
+/** Decodes each escape to one character, whatever the bytes stand for. */
+function decodedOnce(path: string): string {
+  if (!path.includes("%")) return path;
+  return path.replace(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+}
+
 /** Not every server reads an escape that stands for nothing in the same way. */
 function canBeDecoded(path: string): boolean {
+  if (!path.includes("%")) return true;
   try {
     decodeURIComponent(path);
     return true;
