@@ -17,6 +17,8 @@ const FLAGS = [
   "--disable-sync",
 ];
 
-export function launch(): Promise<Browser> {
-  return chromium.launch({ executablePath, headless: true, args: FLAGS });
+/** @param keepsPages Whether Back may show a page out of the memory of the browser, as for users. Playwright turns that off. */
+export function launch({ keepsPages = false } = {}): Promise<Browser> {
+  const ignoreDefaultArgs = keepsPages ? ["--disable-back-forward-cache"] : [];
+  return chromium.launch({ executablePath, headless: true, args: FLAGS, ignoreDefaultArgs });
 }

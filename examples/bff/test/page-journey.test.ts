@@ -148,6 +148,31 @@ describe.skipIf(!isThere)("the page and the real servers", () => {
       expect(seen.filter((text) => text.includes("Alice"))).toEqual([]);
     });
 
+    test("signed out elsewhere, then Back in a browser that keeps pages in memory: the page is loaded anew, and signed out", async () => {
+      const keeping = await launch({ keepsPages: true });
+      try {
+        const own = await keeping.newContext();
+        const tab = await own.newPage();
+        await signIn("Alice", tab);
+        const other = await own.newPage();
+        await other.goto(demo.origin);
+        await isSignedIn(other);
+        await tab.goto(`${demo.origin}/elsewhere`);
+        await other.click("#sign-out");
+        await other.waitForSelector("#intro:visible");
+        await tab.bringToFront();
+        await tab.evaluate(() => history.back());
+        await tab.waitForSelector("#intro:visible");
+        expect(tab.url()).toBe(`${demo.origin}/`);
+        expect(await tab.content()).not.toContain("Alice");
+        // Why the browser did not keep the page. Without the header it would, and the page would have to hide the user itself.
+        const reasons = await tab.evaluate(() => JSON.stringify(performance.getEntriesByType("navigation")[0]));
+        expect(reasons).toContain("response-cache-control-no-store");
+      } finally {
+        await keeping.close();
+      }
+    });
+
     test("signed out in one tab: the other tab says so, and shows no name", async () => {
       await signIn();
       const other = await newPage();

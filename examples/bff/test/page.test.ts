@@ -21,8 +21,8 @@ let page: Page;
 /** What the page complained about: errors of scripts, of the console, and of its content security policy. */
 let complaints: string[];
 
-async function open(options: BrowserContextOptions = {}): Promise<void> {
-  const context = await browser.newContext({ viewport: WIDE, ...options });
+async function open(options: BrowserContextOptions = {}, inBrowser = browser): Promise<void> {
+  const context = await inBrowser.newContext({ viewport: WIDE, ...options });
   page = await context.newPage();
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (message) => {
@@ -32,8 +32,8 @@ async function open(options: BrowserContextOptions = {}): Promise<void> {
 }
 
 /** Opens the page of somebody who is signed in, and waits until it listens. */
-async function openSignedIn(options: BrowserContextOptions = {}): Promise<void> {
-  await open(options);
+async function openSignedIn(options: BrowserContextOptions = {}, inBrowser = browser): Promise<void> {
+  await open(options, inBrowser);
   await vi.waitFor(() => expect(server.listeners).toBe(1), PATIENCE);
 }
 
@@ -681,27 +681,50 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
       expect(await text("#ended-reason")).toBe("Your session has ended. The server has ended the session.");
     });
 
-    test("left, signed out, and shown again out of the memory of the browser: nothing of the user, and the signed-out page", async () => {
-      await openSignedIn();
-      await tell(...moment());
-      server.signedIn = false;
-      await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true })));
-      const kept = await page.content();
-      expect(["Alice", "__Host-Http-bff", "r001"].filter((each) => kept.includes(each))).toEqual([]);
-      expect(await page.locator("#log li, #table tbody tr").count()).toBe(0);
-      await vi.waitFor(() => expect(server.listeners).toBe(0), PATIENCE);
-      await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })));
-      await page.waitForSelector("#intro:visible");
-      expect(await page.locator("#actions, #who").filter({ visible: true }).count()).toBe(0);
-    });
+    describe("left, and shown again by Back out of the memory of the browser", () => {
+      let keeping: Browser;
 
-    test("left and shown again while the session lasts: the page listens again", async () => {
-      await openSignedIn();
-      await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true })));
-      await vi.waitFor(() => expect(server.listeners).toBe(0), PATIENCE);
-      await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })));
-      await vi.waitFor(() => expect(server.listeners).toBe(1), PATIENCE);
-      expect(await page.locator("#user-name").innerText()).toBe("Alice");
+      beforeAll(async () => {
+        keeping = await launch({ keepsPages: true });
+      }, 60_000);
+      afterAll(() => keeping.close());
+
+      /** Leaves the page, and comes back. Resolves to what the browser had kept. */
+      async function leaveAndComeBack(meanwhile: () => void): Promise<string> {
+        await page.evaluate(() => {
+          const note = ({ persisted }: PageTransitionEvent): void => {
+            const { outerHTML } = document.documentElement;
+            Object.assign(globalThis, { kept: persisted ? outerHTML : "nothing: the page was loaded anew" });
+          };
+          addEventListener("pageshow", note);
+        });
+        await page.goto(`${server.origin}/icon.svg`);
+        await vi.waitFor(() => expect(server.listeners).toBe(0), PATIENCE);
+        meanwhile();
+        await page.evaluate(() => history.back());
+        // A page that comes out of memory fires no event "load".
+        await page.waitForURL(`${server.origin}/`, { waitUntil: "commit" });
+        const kept = await page.waitForFunction(() => (globalThis as { kept?: string }).kept);
+        return String(await kept.jsonValue());
+      }
+
+      test("signed out meanwhile: nothing of the user was kept, and the page is the signed-out one", async () => {
+        await openSignedIn({}, keeping);
+        await tell(...moment());
+        const kept = await leaveAndComeBack(() => (server.signedIn = false));
+        expect(kept).toContain("<main");
+        expect(["Alice", "__Host-Http-bff", "r001"].filter((each) => kept.includes(each))).toEqual([]);
+        await page.waitForSelector("#intro:visible");
+        expect(await page.locator("#log li, #table tbody tr").count()).toBe(0);
+        expect(await page.locator("#actions, #who").filter({ visible: true }).count()).toBe(0);
+      });
+
+      test("while the session lasts: the page listens again", async () => {
+        await openSignedIn({}, keeping);
+        expect(await leaveAndComeBack(() => {})).toContain("<main");
+        await vi.waitFor(() => expect(server.listeners).toBe(1), PATIENCE);
+        expect(await page.locator("#user-name").innerText()).toBe("Alice");
+      });
     });
 
     test("what the browser holds, what the APIs got: names and flags, no cookie", async () => {

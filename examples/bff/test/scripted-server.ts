@@ -113,10 +113,16 @@ export class ScriptedServer {
       response.writeHead(status, { "content-type": type }).end(body);
     };
     const json = (body: unknown, status = 200): void => send("application/json", JSON.stringify(body), status);
-    if (pathname === "/") return send("text/html; charset=utf-8", await readFile(page("index.html")));
+    if (pathname === "/") {
+      // A browser may keep the page in memory, as some do whatever the real server says.
+      response.setHeader("cache-control", "no-cache");
+      return send("text/html; charset=utf-8", await readFile(page("index.html")));
+    }
     if (pathname === "/page.js") return send("text/javascript", script);
     if (pathname === "/page.css") return send("text/css", await readFile(page("page.css")));
-    if (pathname === "/icon.svg") return send("image/svg+xml", await readFile(page("icon.svg")));
+    // The second one is asked for by a page without an icon of its own.
+    if (pathname === "/icon.svg" || pathname === "/favicon.ico")
+      return send("image/svg+xml", await readFile(page("icon.svg")));
     if (pathname === "/bff/user") return json(this.#user());
     if (pathname === "/demo/state") return json(this.hello());
     if (pathname === "/demo/cookies") return json(this.#cookies());
