@@ -94,7 +94,7 @@ export function createActions(stage: Stage): Readonly<Record<string, Action>> {
         .then(async (cookies) => {
           auth.kill(auth.alive().filter(({ session }) => session === undefined));
           note(viewer, `All tokens of ${USERS} users were revoked. Each of them sends two requests at once.`);
-          for (const lane of ["usual", "remint"] as const) {
+          for (const lane of driver.lanes()) {
             const calls = cookies[lane].flatMap((robot) => [robot, robot]);
             await Promise.all(calls.map((robot) => driver.call(viewer, lane, { robot })));
           }
@@ -130,7 +130,7 @@ export function createActions(stage: Stage): Readonly<Record<string, Action>> {
     },
 
     async upload(viewer) {
-      for (const lane of ["usual", "remint"] as const) {
+      for (const lane of driver.lanes()) {
         const body = Readable.from(pieces(UPLOAD_BYTES));
         void driver.call(viewer, lane, { method: "POST", path: "/upload", body });
       }

@@ -54,7 +54,7 @@ export function serveFront(server: Server, settings: FrontSettings): () => void 
     beats++;
     const api = beats % 4 === 0 ? "billing" : "orders";
     for (const viewer of feed.viewers) {
-      for (const lane of ["usual", "remint"] as const)
+      for (const lane of driver.lanes())
         if (viewer.signedIn[lane]) void driver.call(viewer, lane, { api, isBeat: true });
     }
   }, BEAT);
