@@ -117,7 +117,7 @@ export class FetchCall implements PolicyRequest {
   /** Awaits only what is a promise: the first send is made during the call, if nothing has to be waited for. */
   async #send(fetch: SendFetch, tokenHeaders: TokenHeaders | undefined, isFirst: boolean): Promise<Response> {
     let input = this.#request === undefined ? this.url : this.#nextInput(this.#request, tokenHeaders !== undefined);
-    if (input instanceof Promise) input = await input;
+    if (isThenable(input)) input = await input;
     const createBody = this.#createBody;
     if (createBody === undefined) return fetch(input, this.#initFor(tokenHeaders, isFirst));
     let body = createdBody(createBody, this);

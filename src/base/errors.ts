@@ -289,9 +289,14 @@ export function safeCause(value: unknown): unknown {
   }
 }
 
+/** Whether a value is an error, also one of another realm: Jest runs its tests in one, and Node's own errors in another. */
+export function isError(value: unknown): value is Error {
+  return value instanceof Error || Object.prototype.toString.call(value) === "[object Error]";
+}
+
 function summaryOf(value: unknown, depth: number): unknown {
   if (isRemintError(value)) return value;
-  if (!(value instanceof Error)) return value === undefined ? undefined : new Error(`a ${typeof value} was thrown`);
+  if (!isError(value)) return value === undefined ? undefined : new Error(`a ${typeof value} was thrown`);
   const summary = new Error(redactCredentials(value.message));
   hide(summary, { name: value.name });
   if (value.stack !== undefined) hide(summary, { stack: redactCredentials(value.stack) });

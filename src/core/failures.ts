@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { hide, isRemintError, RemintError, safeCause, TokenEndpointError } from "../base/errors.ts";
+import { hide, isError, isRemintError, RemintError, safeCause, TokenEndpointError } from "../base/errors.ts";
 import { LruMap } from "../base/lru.ts";
 import { networkCodeOf } from "../base/network.ts";
 import type { Clock } from "../base/clock.ts";
@@ -148,11 +148,10 @@ export function throwOwnError(reason: unknown, rejected?: Rejection): never {
  */
 function copyOfCause(cause: unknown, isForLog = false, depth = 0): unknown {
   if (depth > 4) return undefined;
-  const copyOfInner = (): unknown =>
-    cause instanceof Error ? copyOfCause(cause.cause, isForLog, depth + 1) : undefined;
+  const copyOfInner = (): unknown => (isError(cause) ? copyOfCause(cause.cause, isForLog, depth + 1) : undefined);
   if (isRemintError(cause)) return new Failure("key", cause, copyOfInner).toError();
   const source = isForLog ? safeCause(cause) : cause;
-  if (!(source instanceof Error)) return source;
+  if (!isError(source)) return source;
   const copy = new Error(source.message);
   hide(copy, { name: source.name, stack: source.stack });
   const { code } = source as { code?: unknown };

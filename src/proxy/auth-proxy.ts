@@ -14,7 +14,7 @@ import { drain, endUnsent } from "../adapters/body.ts";
 import { stepUpOf } from "../base/challenge.ts";
 import { systemClock } from "../base/clock.ts";
 import { isRemintError, RemintError } from "../base/errors.ts";
-import { assertFunction, assertOptions, kindOf, optionError } from "../base/options.ts";
+import { assertFunction, assertOptions, isThenable, kindOf, optionError } from "../base/options.ts";
 import { policyHalf } from "../core/types.ts";
 import { chooseCache, mayCarryToken } from "../policy/choose-cache.ts";
 import { withToken } from "../policy/request-policy.ts";
@@ -170,10 +170,15 @@ class Rejected extends Error {}
 /** A token was renewed for a request whose body is gone. */
 class MustRepeat extends Error {}
 
+/** Errors have causes, and may have themselves as one. */
+const MOST_CAUSES = 16;
+
 /** The error of a body that failed while it was sent. Where fetch has it depends on the runtime. */
 function bodyErrorOf(error: unknown): BodyTooLong | BodyBroken | undefined {
-  for (let current = error; current instanceof Error; current = current.cause) {
+  let current = error;
+  for (let depth = 0; depth < MOST_CAUSES; depth++) {
     if (current instanceof BodyTooLong || current instanceof BodyBroken) return current;
+    current = (Object(current) as { cause?: unknown }).cause;
   }
   return undefined;
 }
@@ -240,11 +245,11 @@ class ProxiedCall implements PolicyRequest {
     const route = this.#route;
     // Awaited only where there is something to wait for: each step of a promise costs as much as a check.
     const choosing = chooseCache(source, this, [this.request, route.prefix]);
-    const chosen = choosing instanceof Promise ? await choosing : choosing;
+    const chosen = isThenable(choosing) ? await choosing : choosing;
     if (chosen === undefined) throw noSession();
     this.#cache = route.target === undefined ? chosen : chosen.for(route.target);
     const passed = passedBody(this.request, route.maxBody);
-    this.#passed = passed instanceof Promise ? await this.#untilGone(passed) : passed;
+    this.#passed = isThenable(passed) ? await this.#untilGone(passed) : passed;
     const answer = await withToken(this.#cache, this, SEAM);
     if (answer.status === 401) return this.#answerTo401(answer);
     const body: (ReadableStream & { [heldRequest]?: Request }) | null = answer.body;

@@ -1,5 +1,6 @@
 /** The errors of this package: what servers, loggers and other copies of the package see of them. */
 import { inspect } from "node:util";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { adopt, hide, isTransientStatus, safeCause, tokenResponseError } from "../../src/base/errors.ts";
 import { findRemintError, isRemintError, RemintError, TokenEndpointError } from "../../src/index.ts";
@@ -435,6 +436,16 @@ describe("S5: what is kept of an error of another library", () => {
     const loop = new Error("loop");
     loop.cause = loop;
     expect(safeCause(loop)).toMatchObject({ message: "loop" });
+  });
+
+  test("S5: an error of another realm, as Node's own errors are for code in Jest, keeps its message, code and causes", () => {
+    const theirs: unknown = runInNewContext(
+      'Object.assign(new Error("refused", { cause: new TypeError("inner") }), { code: "ECONNREFUSED", config: "secret" })',
+    );
+    expect(theirs).not.toBeInstanceOf(Error);
+    const summary = safeCause(theirs);
+    expect(summary).toMatchObject({ message: "refused", code: "ECONNREFUSED", cause: { message: "inner" } });
+    expect(summary).not.toHaveProperty("config");
   });
 
   test("S5: our own errors are kept as they are", () => {

@@ -1,6 +1,7 @@
 /** Q18: what a page gets from the proxy: the API's answer, or one of the proxy's own with a code that the page can act on. */
 import { once } from "node:events";
 import { createServer } from "node:net";
+import { runInNewContext } from "node:vm";
 import { createTokenPool, createTokenCache, RemintError, TokenEndpointError } from "remint";
 import { createAuthProxy } from "remint/proxy";
 import { fakeGrant, startApi } from "remint/testing";
@@ -356,6 +357,28 @@ describe("Q18: the API is away", () => {
     const answer = await page("/api/items");
     expect([answer.status, (await problemOf(answer))["code"]]).toEqual([504, "timeout"]);
     expect(errors).toMatchObject([{ message: "the API did not begin to answer within 50 ms" }]);
+  });
+
+  test("Q18: the fetch fails with an error that is its own cause: 502", async () => {
+    const circular = new Error("circular");
+    circular.cause = circular;
+    const { page, errors } = await stage({ options: { fetch: () => Promise.reject(circular) } });
+    expect((await page("/api/x")).status).toBe(502);
+    expect(errors).toEqual([circular]);
+  });
+
+  test("Q18: a body that is too long fails the fetch of another realm, as in Jest: 413", async () => {
+    const wrap = runInNewContext('(cause) => new TypeError("fetch failed", { cause })') as (cause: unknown) => Error;
+    const fetch = async (_: string, { body }: RequestInit): Promise<Response> => {
+      await new Response(body).arrayBuffer().catch((cause: unknown) => {
+        throw wrap(cause);
+      });
+      return new Response();
+    };
+    const { page } = await stage({ route: { maxBody: 100_000 }, options: { fetch } });
+    const body = new Blob([new Uint8Array(200_000)]).stream();
+    const answer = await page("/api/x", { method: "POST", body, duplex: "half" } as RequestInit);
+    expect(await problemOf(answer)).toMatchObject({ status: 413, code: "body" });
   });
 
   test("Q18: an answer that began in time may take as long as it wants", async () => {

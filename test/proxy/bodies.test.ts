@@ -57,6 +57,21 @@ describe("Q19: request bodies", () => {
   });
 
   test.each([
+    ["a short body", "text"],
+    ["a stream", new Blob(["text"]).stream()],
+  ])(
+    "Q19: %s arrives when the application has put another class in the place of Promise, as zone.js does",
+    async (_, body) => {
+      const { page, api } = await stage();
+      const own = globalThis.Promise;
+      globalThis.Promise = class extends own<unknown> {} as PromiseConstructor;
+      onTestFinished(() => void (globalThis.Promise = own));
+      expect((await page("/api/x", { method: "POST", body, duplex: "half" } as RequestInit)).status).toBe(200);
+      expect(Buffer.from(api.requests[0]!.body).toString()).toBe("text");
+    },
+  );
+
+  test.each([
     [KEPT, 2],
     [KEPT + 1, 1],
   ])("Q19: after a 401, a stream of %i bytes is sent %i times in all", async (size, times) => {

@@ -37,6 +37,24 @@ async function openSignedIn(options: BrowserContextOptions = {}, inBrowser = bro
   await vi.waitFor(() => expect(server.listeners).toBe(1), PATIENCE);
 }
 
+/** Leaves the page, and comes back. Resolves to what the browser had kept of it. */
+async function leaveAndComeBack(meanwhile: () => void): Promise<string> {
+  await page.evaluate(() => {
+    addEventListener("pageshow", ({ persisted }) => {
+      const { outerHTML } = document.documentElement;
+      Object.assign(globalThis, { kept: persisted ? outerHTML : "nothing: the page was loaded anew" });
+    });
+  });
+  await page.goto(`${server.origin}/icon.svg`);
+  await vi.waitFor(() => expect(server.listeners).toBe(0), PATIENCE);
+  meanwhile();
+  await page.evaluate(() => history.back());
+  // A page that comes out of memory fires no event "load".
+  await page.waitForURL(`${server.origin}/`, { waitUntil: "commit" });
+  const kept = await page.waitForFunction(() => (globalThis as { kept?: string }).kept);
+  return String(await kept.jsonValue());
+}
+
 /** Sends messages, and waits until the page has taken them all. */
 async function tell(...messages: readonly Message[]): Promise<void> {
   const end = `The end of ${Math.random()}.`;
@@ -688,25 +706,6 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
         keeping = await launch({ keepsPages: true });
       }, 60_000);
       afterAll(() => keeping.close());
-
-      /** Leaves the page, and comes back. Resolves to what the browser had kept. */
-      async function leaveAndComeBack(meanwhile: () => void): Promise<string> {
-        await page.evaluate(() => {
-          const note = ({ persisted }: PageTransitionEvent): void => {
-            const { outerHTML } = document.documentElement;
-            Object.assign(globalThis, { kept: persisted ? outerHTML : "nothing: the page was loaded anew" });
-          };
-          addEventListener("pageshow", note);
-        });
-        await page.goto(`${server.origin}/icon.svg`);
-        await vi.waitFor(() => expect(server.listeners).toBe(0), PATIENCE);
-        meanwhile();
-        await page.evaluate(() => history.back());
-        // A page that comes out of memory fires no event "load".
-        await page.waitForURL(`${server.origin}/`, { waitUntil: "commit" });
-        const kept = await page.waitForFunction(() => (globalThis as { kept?: string }).kept);
-        return String(await kept.jsonValue());
-      }
 
       test("signed out meanwhile: nothing of the user was kept, and the page is the signed-out one", async () => {
         await openSignedIn({}, keeping);
