@@ -375,8 +375,16 @@ describe("Q18: the API is away", () => {
       });
       return new Response();
     };
-    const { page } = await stage({ route: { maxBody: 100_000 }, options: { fetch } });
-    const body = new Blob([new Uint8Array(200_000)]).stream();
+    const { page } = await stage({ route: { maxBody: 150_000 }, options: { fetch } });
+    // The first two pieces are read before the request is sent, and the third is too much.
+    const pieces = [60_000, 60_000, 60_000].map((bytes) => new Uint8Array(bytes));
+    const body = new ReadableStream({
+      pull(controller) {
+        const piece = pieces.shift();
+        if (piece === undefined) controller.close();
+        else controller.enqueue(piece);
+      },
+    });
     const answer = await page("/api/x", { method: "POST", body, duplex: "half" } as RequestInit);
     expect(await problemOf(answer)).toMatchObject({ status: 413, code: "body" });
   });
