@@ -268,9 +268,14 @@ export function isRemintError(value: unknown): value is RemintError {
  * another library wraps the errors it gets in its own.
  */
 export function findRemintError(value: unknown): RemintError | undefined {
+  return findAmongCauses(value, isRemintError);
+}
+
+/** Returns the first value that fits among an error and its causes. Ends on a chain of causes that leads to itself. */
+export function findAmongCauses<T>(value: unknown, fits: (value: unknown) => value is T): T | undefined {
   let current = value;
   for (let depth = 0; depth < 16 && typeof current === "object" && current !== null; depth++) {
-    if (isRemintError(current)) return current;
+    if (fits(current)) return current;
     current = (current as { cause?: unknown }).cause;
   }
   return undefined;

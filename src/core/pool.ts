@@ -7,15 +7,7 @@
  */
 import { systemClock } from "../base/clock.ts";
 import { RemintError } from "../base/errors.ts";
-import {
-  assertClock,
-  assertOptions,
-  count,
-  duration,
-  isThenable,
-  optionError,
-  requireFunction,
-} from "../base/options.ts";
+import { assertClock, assertOptions, count, duration, optionError, requireFunction } from "../base/options.ts";
 import { listenersOf } from "./events.ts";
 import { PoolFailures } from "./failures.ts";
 import { withPoolKey } from "./options.ts";
@@ -279,7 +271,7 @@ class LruTokenPool implements TokenPool {
     const state: unknown = policyHalf(Object(cache));
     if (!isPooledCache(state)) {
       // An async function by mistake: its own failure is not to end the process beside this error.
-      if (isThenable(cache)) Promise.resolve(cache).catch(() => {});
+      Promise.resolve(cache).catch(() => {});
       throw optionError("create", cache, "a function that returns createTokenCache({ ... })");
     }
     if (state.isPooled) {

@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { isError, safeCause } from "../base/errors.ts";
+import { safeCause } from "../base/errors.ts";
 import { LruMap } from "../base/lru.ts";
 import { warn } from "../base/warn.ts";
 import type { Clock, Timer } from "../base/clock.ts";
@@ -255,7 +255,7 @@ function acceptOwnWrite(result: SwapResult, next: Written | undefined): SwapResu
 /** Says what the store, or its client, has said: an operator has to know whether a right is missing or a host. */
 function faultOf(error: unknown): StoreFault {
   const cause = safeCause(error);
-  const said = isError(cause) ? cause.message.split("\n", 1)[0]!.slice(0, 200) : "";
+  const said = cause instanceof Error ? cause.message.split("\n", 1)[0]!.slice(0, 200) : "";
   return new StoreFault(said === "" ? "the store failed" : `the store failed (${said})`, { cause });
 }
 

@@ -13,7 +13,7 @@
 import { leaveOnAbort } from "../base/abort.ts";
 import { jsonObject } from "../base/bytes.ts";
 import { systemClock } from "../base/clock.ts";
-import { isError, isRemintError, isTransientStatus, RemintError, tokenResponseError } from "../base/errors.ts";
+import { isRemintError, isTransientStatus, RemintError, tokenResponseError } from "../base/errors.ts";
 import { LruMap } from "../base/lru.ts";
 import { assertString, optionError } from "../base/options.ts";
 import { awaitUnder } from "../base/pending.ts";
@@ -247,7 +247,7 @@ function endpointsOf(settings: DiscoverySettings, metadata: JsonObject, certific
     try {
       return discoveredUrl(name, listed[name], settings);
     } catch (error) {
-      const why = isError(error) ? error.message : "";
+      const why = error instanceof Error ? error.message : "";
       throw tokenResponseError(UNUSABLE_ANSWER, `the metadata of the issuer ${issuer} cannot be used: ${why}`);
     }
   };

@@ -13,7 +13,7 @@
 import { drain, endUnsent } from "../adapters/body.ts";
 import { stepUpOf } from "../base/challenge.ts";
 import { systemClock } from "../base/clock.ts";
-import { isRemintError, RemintError } from "../base/errors.ts";
+import { findAmongCauses, isRemintError, RemintError } from "../base/errors.ts";
 import { assertFunction, assertOptions, isThenable, kindOf, optionError } from "../base/options.ts";
 import { policyHalf } from "../core/types.ts";
 import { chooseCache, mayCarryToken } from "../policy/choose-cache.ts";
@@ -170,17 +170,9 @@ class Rejected extends Error {}
 /** A token was renewed for a request whose body is gone. */
 class MustRepeat extends Error {}
 
-/** Errors have causes, and may have themselves as one. */
-const MOST_CAUSES = 16;
-
-/** The error of a body that failed while it was sent. Where fetch has it depends on the runtime. */
-function bodyErrorOf(error: unknown): BodyTooLong | BodyBroken | undefined {
-  let current = error;
-  for (let depth = 0; depth < MOST_CAUSES; depth++) {
-    if (current instanceof BodyTooLong || current instanceof BodyBroken) return current;
-    current = (Object(current) as { cause?: unknown }).cause;
-  }
-  return undefined;
+/** The errors of a body that failed while it was sent. Where fetch has them depends on the runtime. */
+function isBodyError(error: unknown): error is BodyTooLong | BodyBroken {
+  return error instanceof BodyTooLong || error instanceof BodyBroken;
 }
 
 /** What is behind an answer, for a log. */
@@ -190,7 +182,7 @@ function causeOf(error: unknown): unknown {
 
 /** Returns the answer for a request that failed. `undefined` when the failure is not one that a running proxy has to expect. */
 function answerFor(error: unknown, { signal }: Request): Response | undefined {
-  const bodyError = bodyErrorOf(error);
+  const bodyError = findAmongCauses(error, isBodyError);
   if (bodyError instanceof BodyTooLong) return problem("body");
   if (signal.aborted || bodyError !== undefined) return problem("gone");
   if (error instanceof NoAnswer) return problem(error.isLate ? "timeout" : "api");

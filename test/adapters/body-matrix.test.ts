@@ -1,18 +1,11 @@
 /** The matrix of bodies (body-matrix.ts) with every client. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { nodeGround } from "../matrix/node-ground.ts";
-import type { Ground } from "../matrix/run.ts";
-import { type Servers, startServers } from "../matrix/server.ts";
+import { withServers } from "../matrix/with-servers.ts";
 import { cells, runCell, unfitCell } from "./body-matrix.ts";
 import { clients } from "./clients.ts";
 
-let servers: Servers;
-let ground: Ground;
-beforeAll(async () => {
-  servers = await startServers();
-  ground = nodeGround(servers);
-});
-afterAll(() => servers.close());
+const { ground } = withServers();
 
 describe.each(clients.map((client) => [client.name, client] as const))("%s", (_name, client) => {
   // Everything that the cells need is there in Node, so what is left out is left out by the table.
@@ -23,7 +16,7 @@ describe.each(clients.map((client) => [client.name, client] as const))("%s", (_n
     "%s",
     { timeout: 10_000 },
     async (_cell, cell) => {
-      expect(await runCell(ground, client, cell)).toEqual([]);
+      expect(await runCell(ground(), client, cell)).toEqual([]);
     },
   );
 });

@@ -1,6 +1,6 @@
 /** What every case of the contract starts from: one client, one authorization server, one API. */
 import { inspect } from "node:util";
-import { expect, vi } from "vitest";
+import { expect, onTestFinished, vi } from "vitest";
 import {
   clientCredentialsGrant,
   createTokenCache,
@@ -194,4 +194,11 @@ export function watch(promise: Promise<unknown>): { readonly settled: boolean } 
 
 export function times<T>(count: number, make: (index: number) => T): T[] {
   return Array.from({ length: count }, (_, index) => make(index));
+}
+
+/** Puts another class in the place of `Promise` until the test ends, as zone.js does. Native promises are no instances of it. */
+export function replacePromise(): void {
+  const own = globalThis.Promise;
+  globalThis.Promise = class extends own<unknown> {} as PromiseConstructor;
+  onTestFinished(() => void (globalThis.Promise = own));
 }

@@ -1,18 +1,11 @@
 /** The comparison of the matrix itself: a client that is not what it was through remint is found out. */
 import { createAuthFetch } from "remint/fetch";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fetchClient, type Source, type TestClient } from "./clients.ts";
-import { nodeGround } from "./node-ground.ts";
-import { type Case, type Ground, type Mode, runCase } from "./run.ts";
-import { type Servers, startServers } from "./server.ts";
+import { type Case, type Mode, runCase } from "./run.ts";
+import { withServers } from "./with-servers.ts";
 
-let servers: Servers;
-let ground: Ground;
-beforeAll(async () => {
-  servers = await startServers();
-  ground = nodeGround(servers);
-});
-afterAll(() => servers.close());
+const { ground, servers } = withServers();
 
 type Fetch = typeof globalThis.fetch;
 
@@ -43,7 +36,8 @@ async function token(source: Source): Promise<string> {
 
 /** Asks for the token of the run, so that the mode is what it says. */
 describe.each<[mode: Mode]>([["warm"], ["waits"], ["rejected"]])("in the mode %s", (mode) => {
-  const faultsOf = (client: TestClient, entry: Case = post): Promise<string[]> => runCase(ground, client, entry, mode);
+  const faultsOf = (client: TestClient, entry: Case = post): Promise<string[]> =>
+    runCase(ground(), client, entry, mode);
 
   test("Q15: nothing is found if nothing is wrong", async () => {
     expect(await faultsOf(wrong((authFetch, url, init) => authFetch(url, init)))).toEqual([]);
@@ -128,7 +122,7 @@ test.each<[mode: Mode, mints: number, rejected: number]>([
       for (const _ of [1, 2, 3]) await io.fetch(io.url("/echo"), {});
     },
   };
-  expect(await runCase(ground, client, thrice, mode)).toEqual([]);
-  const log = await servers.log(run, 0);
+  expect(await runCase(ground(), client, thrice, mode)).toEqual([]);
+  const log = await servers().log(run, 0);
   expect([log.mints, log.arrivals.filter(({ isRejected }) => isRejected).length]).toEqual([mints, rejected]);
 });

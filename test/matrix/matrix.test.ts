@@ -4,11 +4,12 @@
  */
 import { describe, expect, test } from "vitest";
 import { cases } from "./cases.ts";
-import { clients, withServers } from "./node-column.ts";
+import { clients } from "./node-column.ts";
 import { nodeGround } from "./node-ground.ts";
 import { MODES, runCase, unfitFor } from "./run.ts";
+import { withServers } from "./with-servers.ts";
 
-const ground = withServers();
+const { ground } = withServers();
 
 const nowhere = nodeGround({ api: "", other: "", closed: "" });
 

@@ -7,6 +7,7 @@ import { createTokenCache, RemintError } from "remint";
 import { createAuthProxy } from "remint/proxy";
 import { fakeGrant } from "remint/testing";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { replacePromise } from "../adapters/world.ts";
 import { APP, problemOf, stage } from "./stage.ts";
 import type { ServerResponse } from "node:http";
 
@@ -63,9 +64,7 @@ describe("Q19: request bodies", () => {
     "Q19: %s arrives when the application has put another class in the place of Promise, as zone.js does",
     async (_, body) => {
       const { page, api } = await stage();
-      const own = globalThis.Promise;
-      globalThis.Promise = class extends own<unknown> {} as PromiseConstructor;
-      onTestFinished(() => void (globalThis.Promise = own));
+      replacePromise();
       expect((await page("/api/x", { method: "POST", body, duplex: "half" } as RequestInit)).status).toBe(200);
       expect(Buffer.from(api.requests[0]!.body).toString()).toBe("text");
     },

@@ -4,8 +4,8 @@ import { createTokenCache, isRemintError } from "remint";
 import { createAuthFetch } from "remint/fetch";
 import { fakeGrant } from "remint/testing";
 import { Agent, fetch as undiciFetch, Request as UndiciRequest } from "undici";
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import { failureOf, Gate, until } from "../world.ts";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { failureOf, Gate, replacePromise, until } from "../world.ts";
 import { Echo, tokenOf } from "./echo.ts";
 
 let echo: Echo;
@@ -232,9 +232,7 @@ describe("Q6: a Request that is sent again", () => {
   test("Q6: is sent again when the application has put another class in the place of Promise, as zone.js does", async () => {
     const first = echo.arrived.length;
     echo.status = (index) => (index === first ? 401 : 200);
-    const own = globalThis.Promise;
-    globalThis.Promise = class extends own<unknown> {} as PromiseConstructor;
-    onTestFinished(() => void (globalThis.Promise = own));
+    replacePromise();
     const request = new Request(`${echo.origin}/x`, { method: "POST", body: "whole" });
     expect((await createAuthFetch(cache())(request)).status).toBe(200);
     expect(echo.arrived.slice(first).map(({ body }) => body)).toEqual(["whole", "whole"]);
